@@ -1,0 +1,44 @@
+"""What may be shown of a text that can hold secrets, phone numbers or somebody's words."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["MAX_SHOWN", "redact", "size_of"]
+
+MAX_SHOWN = 300
+"""Characters that are shown of a service's message at most."""
+
+# Each pattern is a fixed prefix or a run of one character class, so that none backtracks.
+_SECRET = re.compile(r"\b(?:sk|ek|whsec|Bearer)[-_ ][A-Za-z0-9_\-./+=*]+")
+_DIGITS = re.compile(r"\+?\d[\d ().-]{4,}\d")
+
+
+def redact(text: str) -> str:
+    """Return `text` with keys and digit runs of six or more masked, cut to `MAX_SHOWN` characters.
+
+    >>> redact("Incorrect API key provided: sk-proj-abcdef")
+    'Incorrect API key provided: [secret]'
+    >>> redact("cannot dial +1 415 555 0100")
+    'cannot dial [number]'
+    """
+    shown = text[: MAX_SHOWN * 2]
+    shown = _DIGITS.sub("[number]", _SECRET.sub("[secret]", shown))
+    return shown if len(shown) <= MAX_SHOWN else shown[: MAX_SHOWN - 1] + "…"
+
+
+def size_of(value: object) -> str:
+    """Describe `value` by kind and size alone.
+
+    >>> size_of("Where is my order?"), size_of([1, 2])
+    ('<18 chars>', '<2 items>')
+    """
+    match value:
+        case None | bool():
+            return repr(value)
+        case str() | bytes():
+            return f"<{len(value)} chars>"
+        case dict() | list() | tuple() | set() | frozenset():
+            return f"<{len(value)} items>"
+        case _:
+            return f"<{type(value).__name__}>"

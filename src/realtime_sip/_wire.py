@@ -1,0 +1,268 @@
+"""Base models of everything on the wire: strict in what is sent, lenient in what is received.
+
+On this wire absent is not null: `turn_detection: null` turns turn detection off, leaving it out keeps the default. A
+field that was not set is never sent, a field set to None is sent as null, and what is fixed about a model, its `type`
+above all, is always sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias, TypeVar, get_args, get_origin
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetPydanticSchema,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError, core_schema
+
+from realtime_sip._redaction import size_of
+from realtime_sip.errors import BetaShapeError, InvalidRequestError
+
+__all__ = ["Inbound", "Open", "Outbound", "Unknown", "checked", "invalid_request", "refusing_beta_types"]
+
+_Known = TypeVar("_Known")
+
+Open: TypeAlias = Annotated[
+    _Known | str, GetPydanticSchema(lambda _source, _handler: core_schema.str_schema(strict=True))
+]
+"""An enumeration that the service may add to: `Open[Literal["a", "b"]]` names what is known and takes any string.
+
+It is checked as a string alone, which costs a third of what the union would.
+"""
+
+# Identifiers, names and positions; never words, numbers, digits or keys. `call_id` is also a function call's.
+_SHOWN = frozenset(
+    {
+        "approval_request_id",
+        "audio_end_ms",
+        "audio_start_ms",
+        "call_id",
+        "code",
+        "content_index",
+        "conversation_id",
+        "created_at",
+        "event_id",
+        "expires_at",
+        "id",
+        "item_id",
+        "model",
+        "name",
+        "object",
+        "output_index",
+        "param",
+        "previous_item_id",
+        "reason",
+        "response_id",
+        "role",
+        "server_label",
+        "session_id",
+        "status",
+        "type",
+    }
+)
+_MAX_SHOWN_TEXT = 80
+
+
+def _shown(name: str, value: object) -> object:
+    if isinstance(value, (BaseModel, bool, int, float)) or value is None:
+        return value
+    if name in _SHOWN and isinstance(value, str) and len(value) <= _MAX_SHOWN_TEXT and " " not in value:
+        return value
+    if isinstance(value, (list, tuple)) and value and all(isinstance(v, BaseModel) for v in value):
+        return value
+    return _Size(value)
+
+
+class _Size:
+    """Stands in a repr for a value that is not shown."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, value: object) -> None:
+        self._text = size_of(value)
+
+    def __repr__(self) -> str:
+        return self._text
+
+
+class _Wire(BaseModel):
+    def __repr_args__(self) -> Iterator[tuple[str, object]]:
+        """Yield what `repr` shows: ids, positions and sizes, never anybody's words, numbers or keys."""
+        for name, value in super().__repr_args__():
+            if name is not None and name in self.model_fields_set:
+                yield name, _shown(name, value)
+
+
+class Outbound(_Wire):
+    """What we send. Unknown fields are refused, because the service would refuse them in the middle of a call.
+
+    `extra_fields` adds fields that this version does not know; they are sent as they are. Instances are immutable and
+    can be shared between calls.
+    """
+
+    # Deferred, a class is built when it is first used, which takes a third off the time of the import.
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        defer_build=True,
+        hide_input_in_errors=True,
+        allow_inf_nan=False,
+        # Else a NaN among the extra fields would be sent as null.
+        ser_json_inf_nan="constants",
+    )
+
+    _beta_names: ClassVar[dict[str, str]] = {}
+    """Names of the beta API that this model had, with what to write instead, so that the refusal can say it."""
+
+    _fixed: ClassVar[frozenset[str]] = frozenset()
+    """Fields that have one possible value: `type`, a message's `role`, the rate of PCM."""
+
+    extra_fields: dict[str, Any] = Field(default_factory=dict, exclude=True, repr=False)
+    """Fields to send that this version does not know."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_beta_names(cls, data: Any) -> Any:
+        found = [name for name in cls._beta_names if name in data] if isinstance(data, dict) else []
+        if found:
+            advice = "; ".join(f"'{name}' is a name of the beta API: {cls._beta_names[name]}" for name in found)
+            raise PydanticCustomError("beta_shape", "{advice}", {"advice": advice})
+        return data
+
+    @model_validator(mode="after")
+    def _extra_fields_are_new(self) -> Self:
+        known = sorted(name for name in self.extra_fields if name in type(self).model_fields)
+        if known:
+            raise PydanticCustomError(
+                "extra_field_known", "extra_fields repeats the field {name}; set it directly", {"name": known[0]}
+            )
+        return self
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_kwargs: Any) -> None:
+        """Note which fields have one possible value."""
+        cls._fixed = frozenset(
+            name
+            for name, field in cls.model_fields.items()
+            if get_origin(field.annotation) is Literal and get_args(field.annotation) == (field.default,)
+        )
+
+    def model_post_init(self, _context: Any, /) -> None:
+        """Count what is fixed as set, so that leaving out what is unset never leaves it out."""
+        self.__pydantic_fields_set__.update(self._fixed)
+
+    @model_serializer(mode="wrap")
+    def _with_extra_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data: dict[str, Any] = handler(self)
+        return {**data, **self.extra_fields}
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the JSON object that is sent: what was set, what is fixed, and `extra_fields`."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+
+class Inbound(_Wire):
+    """What we receive. Unknown fields are kept as attributes; strings stand where the service has an enumeration.
+
+    Scalars are not converted: a string "7" is not the number 7. Instances are immutable.
+    """
+
+    model_config = ConfigDict(
+        extra="allow", frozen=True, defer_build=True, strict=True, hide_input_in_errors=True, protected_namespaces=()
+    )
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return all that came in, unknown fields too."""
+        return self.model_dump(exclude_unset=True)
+
+
+class Unknown(Inbound):
+    """An object of a kind that this version does not know, or that lacks what its kind must have."""
+
+    @property
+    def type(self) -> str:
+        """The object's `type`, or "" where it has none."""
+        value = (self.__pydantic_extra__ or {}).get("type")
+        return value if isinstance(value, str) else ""
+
+    @property
+    def raw(self) -> dict[str, Any]:
+        """The object as it came."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+def refusing_beta_types(names: Mapping[str, str]) -> BeforeValidator:
+    """Return a validator that refuses an object whose `type` is one of the beta names, and says the current one."""
+
+    def refuse(data: Any) -> Any:
+        kind = data.get("type") if isinstance(data, dict) else None
+        if isinstance(kind, str) and kind in names:
+            raise PydanticCustomError(
+                "beta_shape",
+                "the type '{name}' is a name of the beta API: it is {current} now",
+                {"name": kind, "current": names[kind]},
+            )
+        return data
+
+    return BeforeValidator(refuse)
+
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def checked(model: type[_Model], value: _Model | dict[str, Any], *, what: str) -> _Model:
+    """Return `value` as `model`.
+
+    Raises:
+        BetaShapeError: It has a name of the beta API.
+        InvalidRequestError: It is not valid for another reason.
+    """
+    if isinstance(value, model):
+        return value
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise invalid_request(what, error, value) from None
+
+
+def invalid_request(what: str, error: ValidationError, value: object = None) -> InvalidRequestError:
+    """Return pydantic's findings as our own error, without the values that were found wrong.
+
+    With the `value` that was validated, places are those of the wire, `audio.input.turn_detection.threshold`; without
+    it they also name the kinds that pydantic chose between.
+    """
+    details = error.errors(include_url=False, include_context=False, include_input=False)
+    problems = tuple((_place(d["loc"], d["type"], value), _MESSAGES.get(d["type"], d["msg"])) for d in details)
+    kind = BetaShapeError if any(d["type"] == "beta_shape" for d in details) else InvalidRequestError
+    return kind(what, problems)
+
+
+_MESSAGES = {
+    "extra_forbidden": "Unknown field; to send it all the same, put it into extra_fields",
+    "missing": "Missing",
+    "union_tag_not_found": "Its type is missing",
+}
+
+
+def _place(loc: tuple[int | str, ...], problem: str, value: object) -> str:
+    """Return the dotted path of `loc` in `value`, without the names of kinds, which are not on the wire."""
+    if not isinstance(value, dict):
+        return ".".join(str(part) for part in loc)
+    path: list[str] = []
+    here: Any = value
+    for part in loc:
+        within = part in here if isinstance(here, dict) else isinstance(here, (list, tuple)) and isinstance(part, int)
+        if within:
+            here = here[part]
+            path.append(str(part))
+    if problem == "missing":
+        path.append(str(loc[-1]))
+    return ".".join(path)

@@ -1,0 +1,227 @@
+"""Everything that this package raises, named by who can do something about it.
+
+    RealtimeSipError
+    ├── UsageError                      you: the code or its configuration is wrong; repeating will not help
+    │   ├── ConfigurationError          a key, secret or option is missing or makes no sense
+    │   ├── MissingExtraError           an optional dependency is not installed (also ImportError)
+    │   └── InvalidRequestError         what was to be sent is not valid; nothing was sent (also ValueError)
+    │       └── BetaShapeError          it has a name of the beta API; the message says the current one
+    ├── ServiceError                    them: the service answered, and refused or failed
+    │   ├── BadRequestError             400, 422: the service does not accept the request
+    │   ├── AuthenticationError         401: the API key is not valid
+    │   ├── PermissionDeniedError       403: the key may not do this
+    │   ├── NotFoundError               404
+    │   │   └── CallGoneError           404 `call_id_not_found`: not ready yet, or over (also EndedError)
+    │   ├── DecisionAlreadyMadeError    the call was accepted or rejected before
+    │   ├── RateLimitedError            429; `retry_after` says when
+    │   ├── ServerError                 5xx
+    │   └── UnexpectedReplyError        a success without what it should have held
+    ├── NotAnEventError                 them: a WebSocket frame is not a JSON object (also ValueError)
+    ├── NetworkError                    the network: no answer; `sent` tells whether the request may have arrived
+    │   └── DeadlineError               no answer within the deadline (also TimeoutError)
+    ├── EndedError                      it is over
+    │   ├── CallGoneError
+    │   └── SocketClosedError           the WebSocket closed; `close` says how
+    └── WebhookError                    a stranger: a webhook that must not be acted upon
+        ├── WebhookVerificationError    not signed by the service, or too old; answer 400
+        └── WebhookPayloadError         signed, but not an event; answer 400
+
+Building a session or client event by hand raises pydantic's `ValidationError`, as every pydantic model does; passed as
+a plain dict to a method of this package, the same mistake is `InvalidRequestError`.
+
+No error holds a request body, a key, a phone number or a transcript. The service's messages are redacted and cut.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from realtime_sip.protocol import Close
+
+__all__ = [
+    "AuthenticationError",
+    "BadRequestError",
+    "BetaShapeError",
+    "CallGoneError",
+    "ConfigurationError",
+    "DeadlineError",
+    "DecisionAlreadyMadeError",
+    "EndedError",
+    "InvalidRequestError",
+    "MissingExtraError",
+    "NetworkError",
+    "NotAnEventError",
+    "NotFoundError",
+    "PermissionDeniedError",
+    "RateLimitedError",
+    "RealtimeSipError",
+    "ServerError",
+    "ServiceError",
+    "SocketClosedError",
+    "UnexpectedReplyError",
+    "UsageError",
+    "WebhookError",
+    "WebhookPayloadError",
+    "WebhookVerificationError",
+]
+
+
+class RealtimeSipError(Exception):
+    """The root of the tree: one `except` catches all that this package raises."""
+
+
+class UsageError(RealtimeSipError):
+    """The calling code or its configuration is wrong."""
+
+
+class ConfigurationError(UsageError):
+    """A key, secret or option is missing or makes no sense."""
+
+
+class MissingExtraError(UsageError, ImportError):
+    """An optional dependency is not installed; the message says what to install."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"{package} is not installed; it comes with: pip install 'realtime-sip[{extra}]'")
+
+
+class InvalidRequestError(UsageError, ValueError):
+    """What was to be sent is not valid, so nothing was sent.
+
+    `problems` lists each as (place, what is wrong), the place as a dotted path.
+    """
+
+    def __init__(self, what: str, problems: tuple[tuple[str, str], ...]) -> None:
+        self.what = what
+        self.problems = problems
+        super().__init__(f"{what} is not valid: " + "; ".join(f"{p}: {m}" if p else m for p, m in problems))
+
+
+class BetaShapeError(InvalidRequestError):
+    """A name of the beta API was to be sent; the message says the current one."""
+
+
+class ServiceError(RealtimeSipError):
+    """The service answered, and refused or failed.
+
+    Attributes:
+        status_code: HTTP status.
+        code: The service's own code, such as `call_id_not_found`, or None.
+        param: The parameter that the service complains about, or None.
+        request_id: The `x-request-id` to quote to the vendor's support, or None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status_code: int,
+        code: str | None = None,
+        param: str | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        self.status_code = status_code
+        self.code = code
+        self.param = param
+        self.request_id = request_id
+        super().__init__(message)
+
+
+class BadRequestError(ServiceError):
+    """The service does not accept the request (400, 422); `param` may say which part."""
+
+
+class AuthenticationError(ServiceError):
+    """The API key is not valid (401)."""
+
+
+class PermissionDeniedError(ServiceError):
+    """The key may not do this (403)."""
+
+
+class NotFoundError(ServiceError):
+    """No such thing (404)."""
+
+
+class EndedError(RealtimeSipError):
+    """It is over: what was asked of the call or the socket cannot happen any more."""
+
+
+class CallGoneError(NotFoundError, EndedError):
+    """No such call (404 `call_id_not_found`): it has ended, or, within the first seconds, is not ready yet."""
+
+
+class DecisionAlreadyMadeError(ServiceError):
+    """The call was accepted or rejected before, by this program or another.
+
+    The code is `decision_already_made`; its HTTP status is not documented, so the code alone decides.
+    """
+
+
+class RateLimitedError(ServiceError):
+    """Too many requests (429). `retry_after` is the service's advice in seconds, or None."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status_code: int,
+        code: str | None = None,
+        param: str | None = None,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        self.retry_after = retry_after
+        super().__init__(message, status_code=status_code, code=code, param=param, request_id=request_id)
+
+
+class ServerError(ServiceError):
+    """The service failed (5xx). Whether it acted before failing is unknown."""
+
+
+class UnexpectedReplyError(ServiceError):
+    """The service reported success, but the reply lacks what it should hold."""
+
+
+class NotAnEventError(RealtimeSipError, ValueError):
+    """A WebSocket frame is not a JSON object, so that no event can be made of it. The frame itself is not kept."""
+
+
+class NetworkError(RealtimeSipError):
+    """No answer came.
+
+    `sent` is False when the request certainly did not reach the service, so that repeating it is safe.
+    """
+
+    def __init__(self, message: str, *, sent: bool) -> None:
+        self.sent = sent
+        super().__init__(message)
+
+
+class DeadlineError(NetworkError, TimeoutError):
+    """No answer came within the deadline."""
+
+
+class SocketClosedError(EndedError):
+    """The WebSocket closed. `close` says with which code and what that means; it does not prove that the call ended."""
+
+    def __init__(self, close: Close) -> None:
+        self.close = close
+        super().__init__(f"the WebSocket closed: {close}")
+
+
+class WebhookError(RealtimeSipError):
+    """A webhook that must not be acted upon."""
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        self.reason = reason
+        super().__init__(message)
+
+
+class WebhookVerificationError(WebhookError):
+    """The request is not proven to come from the service. Answer 400. `reason` is a fixed word, safe to log."""
+
+
+class WebhookPayloadError(WebhookError):
+    """The signature is right, but the body is not an event. Answer 400. `reason` is a fixed word, safe to log."""

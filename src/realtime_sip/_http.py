@@ -1,0 +1,324 @@
+"""Requests as values: what to send, when a failure may be repeated, and what an answer means. No I/O.
+
+`exchange` is a generator: it yields what to do (send a `Request`, or wait for a `Pause`) and is sent what came of it (a
+`Reply`, a `Failure`, or None after a pause). A driver of a few lines runs it, blocking or async; opening a WebSocket is
+the same exchange as a POST.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import enum
+import json
+import logging
+import random
+import re
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote
+
+from pydantic_core import from_json
+
+from realtime_sip._redaction import redact
+from realtime_sip._wire import Outbound
+from realtime_sip.errors import (
+    AuthenticationError,
+    BadRequestError,
+    CallGoneError,
+    DeadlineError,
+    DecisionAlreadyMadeError,
+    InvalidRequestError,
+    NetworkError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitedError,
+    RealtimeSipError,
+    ServerError,
+    ServiceError,
+    UnexpectedReplyError,
+)
+
+__all__ = [
+    "DEADLINE",
+    "Failure",
+    "Operation",
+    "Pause",
+    "Repeat",
+    "Reply",
+    "Request",
+    "call_path",
+    "checked_call_id",
+    "exchange",
+    "json_body",
+    "nothing",
+    "reply_object",
+    "unexpected",
+]
+
+_log = logging.getLogger("realtime_sip.http")
+
+T = TypeVar("T")
+
+DEADLINE = 5.0
+"""Seconds that an operation may take with all its repeats. A caller who hears ringing hangs up after a few more."""
+
+MAX_REPLY_BYTES = 1024 * 1024
+"""A longer reply is cut off: none of the service's is near it."""
+
+_FIRST_PAUSE = 0.1
+_LONGEST_PAUSE = 2.0
+_LONGEST_EARLY_PAUSE = 0.4  # somebody is listening to silence
+_LONGEST_RETRY_AFTER = 3600.0
+_SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
+_MAX_CALL_ID = 256
+_MAX_CODE = 80
+
+
+class Repeat(enum.Enum):
+    """Which failures an operation may be repeated after."""
+
+    UNSENT = "unsent"
+    """Only when the request certainly did not arrive: for what must not happen twice, such as a transfer."""
+    REFUSED = "refused"
+    """Also when the service said that it has not acted (429)."""
+    ANY = "any"
+    """Also when it is unknown whether the service acted (5xx, no answer): for what does no harm twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Send this, and answer with a `Reply` or a `Failure` within `timeout` seconds."""
+
+    method: str
+    path: str
+    content: bytes
+    headers: Mapping[str, str]
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait so many seconds, then answer None."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The service answered. `headers` has lower-case names."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The service did not answer. `sent` is False when the request certainly did not arrive."""
+
+    what: str
+    sent: bool
+    timed_out: bool = False
+
+
+def nothing(_reply: Reply) -> None:
+    """Read nothing from a reply whose success is all it says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation(Generic[T]):
+    """One thing to ask of the service.
+
+    Attributes:
+        name: What it is called in logs and errors.
+        path: Below the base URL, query included.
+        repeat: Which failures it may be repeated after.
+        early_404: Whether `call_id_not_found` may mean "not ready yet", as in the first seconds of a call.
+        read: Takes the result out of the reply.
+    """
+
+    name: str
+    path: str
+    read: Callable[[Reply], T]
+    repeat: Repeat = Repeat.REFUSED
+    early_404: bool = False
+    method: str = "POST"
+    content: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def exchange(
+    operation: Operation[T], *, deadline: float, clock: Callable[[], float]
+) -> Generator[Request | Pause, Reply | Failure | None, T]:
+    """Carry `operation` out, with the repeats that are safe for it, within `deadline` seconds of `clock`.
+
+    Raises:
+        ServiceError: The service refused or failed; the last such answer when repeating did not help.
+        NetworkError: No answer came; a DeadlineError when the deadline was what ended it.
+    """
+    end = clock() + deadline
+    attempt = 0
+    while True:
+        attempt += 1
+        outcome = yield Request(
+            operation.method, operation.path, operation.content, operation.headers, timeout=max(end - clock(), 0.001)
+        )
+        if isinstance(outcome, Reply) and _is_success(outcome):
+            return operation.read(outcome)
+        if outcome is None:
+            raise TypeError("a driver must answer a Request with a Reply or a Failure")
+        error = _error(operation.name, outcome)
+        pause = _pause(operation, error, attempt)
+        if pause is None or clock() + pause >= end:
+            _log.warning(
+                "%s failed: %s%s%s, attempt %d",
+                operation.name,
+                type(error).__name__,
+                f" {error.status_code} {error.code}" if isinstance(error, ServiceError) else "",
+                f", request {error.request_id}" if isinstance(error, ServiceError) and error.request_id else "",
+                attempt,
+            )
+            raise error
+        yield Pause(pause)
+
+
+def _is_success(reply: Reply) -> bool:
+    return 200 <= reply.status < 300 or reply.status == 101
+
+
+def _pause(operation: Operation[T], error: RealtimeSipError, attempt: int) -> float | None:
+    """Return how long to wait before repeating, or None where repeating is not safe or would not help."""
+    backoff = min(_FIRST_PAUSE * 2 ** (attempt - 1), _LONGEST_PAUSE)
+    # Spread, so that calls refused together do not come back together.
+    spread = backoff * random.uniform(0.75, 1.25)  # noqa: S311 - nothing secret depends on it
+    if isinstance(error, NetworkError):
+        return spread if operation.repeat is Repeat.ANY or not error.sent else None
+    if isinstance(error, CallGoneError):
+        return min(backoff, _LONGEST_EARLY_PAUSE) if operation.early_404 else None
+    if isinstance(error, RateLimitedError) and operation.repeat is not Repeat.UNSENT:
+        return spread if error.retry_after is None else max(error.retry_after, spread)
+    if isinstance(error, ServerError) and operation.repeat is Repeat.ANY:
+        return spread
+    return None
+
+
+def _error(name: str, outcome: Reply | Failure) -> ServiceError | NetworkError:
+    if isinstance(outcome, Failure):
+        if outcome.timed_out:
+            return DeadlineError(f"{name}: no answer in time ({outcome.what})", sent=outcome.sent)
+        return NetworkError(f"{name}: {outcome.what}", sent=outcome.sent)
+    return _service_error(name, outcome)
+
+
+def _service_error(name: str, reply: Reply) -> ServiceError:
+    details = _error_object(reply.body)
+    status, code = reply.status, _short(details.get("code"))
+    param, request_id = _short(details.get("param")), _short(reply.headers.get("x-request-id"))
+    message = details.get("message")
+    said = redact(message) if isinstance(message, str) else "no message"
+    text = f"{name}: {status}{f' {code}' if code else ''}: {said}{f' (request {request_id})' if request_id else ''}"
+    if status == 429:
+        return RateLimitedError(
+            text,
+            status_code=status,
+            code=code,
+            param=param,
+            request_id=request_id,
+            retry_after=_retry_after(reply.headers),
+        )
+    kind: type[ServiceError]
+    if code == "decision_already_made":
+        kind = DecisionAlreadyMadeError
+    elif code == "call_id_not_found" or status == 410:
+        kind = CallGoneError
+    else:
+        kind = {
+            400: BadRequestError,
+            401: AuthenticationError,
+            403: PermissionDeniedError,
+            404: NotFoundError,
+            422: BadRequestError,
+        }.get(status, ServerError if status >= 500 else ServiceError)
+    return kind(text, status_code=status, code=code, param=param, request_id=request_id)
+
+
+def _error_object(body: bytes) -> dict[str, Any]:
+    try:
+        parsed = from_json(body)
+    except ValueError:
+        return {}
+    error = parsed.get("error") if isinstance(parsed, dict) else None
+    return error if isinstance(error, dict) else {}
+
+
+def _short(value: object) -> str | None:
+    """Return an identifier for logs and errors, or None for what is none."""
+    if not isinstance(value, str) or not value.isprintable():
+        return None
+    return redact(value[:_MAX_CODE]) or None
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the service's advice in seconds (RFC 9110 10.2.3; a date counts from the reply's own `date`)."""
+    value = headers.get("retry-after", "")
+    if _SECONDS.fullmatch(value):
+        return min(float(value), _LONGEST_RETRY_AFTER)
+    try:
+        when = email.utils.parsedate_to_datetime(value)
+        now = email.utils.parsedate_to_datetime(headers.get("date", ""))
+        return min(max((when - now).total_seconds(), 0.0), _LONGEST_RETRY_AFTER)
+    except (ValueError, TypeError):
+        return None
+
+
+def call_path(call_id: str, action: str) -> str:
+    """Return the path of `action` on a call. The id is opaque and comes from a webhook, so it is escaped.
+
+    Raises:
+        InvalidRequestError: The id is empty, too long, or has control characters.
+    """
+    return f"/realtime/calls/{quote(checked_call_id(call_id), safe='')}/{action}"
+
+
+def checked_call_id(call_id: str) -> str:
+    """Return `call_id`, or raise InvalidRequestError for what cannot be one."""
+    if not isinstance(call_id, str) or not 0 < len(call_id) <= _MAX_CALL_ID or not call_id.isprintable():
+        raise InvalidRequestError("call_id", (("", f"must be 1 to {_MAX_CALL_ID} printable characters"),))
+    if not call_id.strip("."):
+        raise InvalidRequestError("call_id", (("", "must not be dots alone"),))
+    return call_id
+
+
+def json_body(value: Outbound | dict[str, Any], *, what: str) -> bytes:
+    """Return `value` as JSON.
+
+    Raises:
+        InvalidRequestError: `extra_fields` holds what JSON cannot.
+    """
+    try:
+        data = value.to_wire() if isinstance(value, Outbound) else value
+        return json.dumps(data, allow_nan=False, separators=(",", ":")).encode()
+    except (ValueError, TypeError, RecursionError):
+        raise InvalidRequestError(what, (("", "holds a value that JSON cannot"),)) from None
+
+
+def reply_object(reply: Reply, *, what: str) -> dict[str, Any]:
+    """Return the reply's JSON object.
+
+    Raises:
+        UnexpectedReplyError: The body is something else.
+    """
+    try:
+        parsed = from_json(reply.body)
+    except ValueError:
+        parsed = None
+    if not isinstance(parsed, dict):
+        raise unexpected(reply, f"{what}: the reply is not a JSON object")
+    return parsed
+
+
+def unexpected(reply: Reply, message: str) -> UnexpectedReplyError:
+    """Return the error for a success that lacks what it should hold."""
+    request_id = _short(reply.headers.get("x-request-id"))
+    return UnexpectedReplyError(message, status_code=reply.status, request_id=request_id)

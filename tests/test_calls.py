@@ -1,0 +1,310 @@
+"""What the REST operations put on the wire and make of the answers, on both faces, over httpx and httpx2."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from email.parser import BytesParser
+from typing import Any, Literal
+
+import httpx
+import httpx2
+import pytest
+
+from realtime_sip import AsyncRealtimeSip, Hosts, RealtimeSession, RealtimeSip, SipUri, TranscriptionSession
+from realtime_sip.errors import (
+    AuthenticationError,
+    BetaShapeError,
+    ConfigurationError,
+    DeadlineError,
+    InvalidRequestError,
+    NetworkError,
+    RateLimitedError,
+    UnexpectedReplyError,
+)
+
+Answer = tuple[int, dict[str, str], bytes]
+
+
+class Face:
+    """One face of the client over one HTTP library, talking to a function that answers."""
+
+    def __init__(self, kind: Literal["sync", "async"], library: Any) -> None:
+        self.kind = kind
+        self.library = library
+        self.requests: list[Any] = []
+        self.answer: Callable[[], Answer] = lambda: (200, {}, b"")
+
+    def _handle(self, request: Any) -> Any:
+        self.requests.append(request)
+        status, headers, body = self.answer()
+        return self.library.Response(status, headers=headers, content=body)
+
+    def call(self, path: str, *args: Any, options: dict[str, Any] | None = None, **kwargs: Any) -> Any:
+        """Call `client.<path>(...)` on this face and return what it returns."""
+        options = {"api_key": "sk-test", "deadline": 0.5, **(options or {})}
+        transport = self.library.MockTransport(self._handle)
+        if self.kind == "sync":
+            with self.library.Client(transport=transport) as http_client:
+                target: Any = RealtimeSip(http_client=http_client, **options)
+                for name in path.split("."):
+                    target = getattr(target, name)
+                return target(*args, **kwargs)
+
+        async def run() -> Any:
+            async with self.library.AsyncClient(transport=transport) as http_client:
+                target: Any = AsyncRealtimeSip(http_client=http_client, **options)
+                for name in path.split("."):
+                    target = getattr(target, name)
+                return await target(*args, **kwargs)
+
+        return asyncio.run(run())
+
+    @property
+    def sent(self) -> Any:
+        """The only request that was sent."""
+        (request,) = self.requests
+        return request
+
+    @property
+    def sent_json(self) -> Any:
+        return json.loads(self.sent.content)
+
+
+@pytest.fixture(params=["sync-httpx", "async-httpx", "sync-httpx2", "async-httpx2"])
+def face(request: pytest.FixtureRequest) -> Face:
+    kind, _, library = request.param.partition("-")
+    return Face(kind, {"httpx": httpx, "httpx2": httpx2}[library])
+
+
+def test_accept_sends_the_session_at_the_top_level_with_its_type(face: Face) -> None:
+    face.call("calls.accept", "rtc_1", RealtimeSession(model="gpt-realtime-2.1", instructions="Be brief."))
+    assert face.sent.method == "POST"
+    assert str(face.sent.url) == "https://api.openai.com/v1/realtime/calls/rtc_1/accept"
+    assert face.sent_json == {"type": "realtime", "model": "gpt-realtime-2.1", "instructions": "Be brief."}
+
+
+def test_accept_takes_a_plain_dict_checked_the_same(face: Face) -> None:
+    face.call("calls.accept", "rtc_1", {"audio": {"input": {"turn_detection": None}}})
+    assert face.sent_json == {"type": "realtime", "audio": {"input": {"turn_detection": None}}}
+
+
+def test_a_bad_session_fails_here_before_a_caller_hears_silence(face: Face) -> None:
+    with pytest.raises(InvalidRequestError, match=r"audio\.output\.speed"):
+        face.call("calls.accept", "rtc_1", {"audio": {"output": {"speed": 9}}})
+    with pytest.raises(BetaShapeError, match=r"audio\.output\.voice"):
+        face.call("calls.accept", "rtc_1", {"voice": "marin"})
+    with pytest.raises(InvalidRequestError):
+        face.call("calls.accept", "rtc_1", {"type": "transcription"})
+    assert face.requests == []
+
+
+def test_law_audio_formats_stay_unset_on_sip(face: Face) -> None:
+    for side in ("input", "output"):
+        with pytest.raises(InvalidRequestError, match=f"audio.{side}.format"):
+            face.call("calls.accept", "rtc_1", {"audio": {side: {"format": {"type": "audio/pcmu"}}}})
+    assert face.requests == []
+
+
+def test_reject_leaves_the_status_to_the_service_unless_told(face: Face) -> None:
+    face.call("calls.reject", "rtc_1")
+    assert face.sent.content == b""
+    face.requests.clear()
+    face.call("calls.reject", "rtc_1", status_code=486)
+    assert face.sent_json == {"status_code": 486}
+
+
+@pytest.mark.parametrize("status", [200, 299, 700, "486"])
+def test_reject_refuses_what_is_no_final_failure(face: Face, status: Any) -> None:
+    with pytest.raises(InvalidRequestError, match="300 to 699"):
+        face.call("calls.reject", "rtc_1", status_code=status)
+
+
+@pytest.mark.parametrize("target", ["tel:+14155550123", SipUri.parse("tel:+14155550123")])
+def test_refer_sends_the_target(face: Face, target: Any) -> None:
+    face.call("calls.refer", "rtc_1", target_uri=target)
+    assert str(face.sent.url).endswith("/realtime/calls/rtc_1/refer")
+    assert face.sent_json == {"target_uri": "tel:+14155550123"}
+
+
+@pytest.mark.parametrize("target", ["", "+14155550123", "https://example.com", "tel:+1415555\r\n0123"])
+def test_refer_refuses_what_is_no_target(face: Face, target: str) -> None:
+    with pytest.raises(InvalidRequestError):
+        face.call("calls.refer", "rtc_1", target_uri=target)
+    assert face.requests == []
+
+
+def test_hangup_sends_no_body(face: Face) -> None:
+    face.call("calls.hangup", "rtc_1")
+    assert face.sent.content == b""
+
+
+def test_hangup_of_a_call_that_was_attached_and_is_gone_is_not_repeated(face: Face) -> None:
+    face.answer = lambda: (404, {}, b'{"error": {"code": "call_id_not_found", "message": "x", "type": "y"}}')
+    with pytest.raises(InvalidRequestError):
+        face.call("calls.hangup", "", attached=True)
+    with pytest.raises(Exception, match="call_id_not_found"):
+        face.call("calls.hangup", "rtc_1", attached=True)
+    assert len(face.requests) == 1
+
+
+def test_law_the_beta_header_is_never_sent(face: Face) -> None:
+    face.call("calls.hangup", "rtc_1")
+    assert "openai-beta" not in face.sent.headers
+
+
+def test_key_organization_and_project_ride_in_their_headers(face: Face) -> None:
+    face.call("calls.hangup", "rtc_1", options={"organization": "org-1", "project": "proj_1"})
+    headers = face.sent.headers
+    assert headers["authorization"] == "Bearer sk-test"
+    assert headers["openai-organization"] == "org-1"
+    assert headers["openai-project"] == "proj_1"
+    assert headers["user-agent"].startswith("realtime-sip/")
+
+
+def test_azure_has_its_own_host_path_and_key_header(face: Face) -> None:
+    face.call("calls.hangup", "rtc_1", options={"hosts": Hosts.azure("contoso", region="swedencentral")})
+    assert str(face.sent.url) == "https://contoso.openai.azure.com/openai/v1/realtime/calls/rtc_1/hangup"
+    assert face.sent.headers["api-key"] == "sk-test"
+    assert "authorization" not in face.sent.headers
+
+
+def test_create_sends_offer_and_session_as_a_form_and_returns_answer_and_call_id(face: Face) -> None:
+    face.answer = lambda: (201, {"Location": "/v1/realtime/calls/rtc_new"}, b"v=0\r\nanswer")
+    call = face.call("calls.create", sdp="v=0\r\noffer", session={"model": "gpt-realtime-2.1"})
+    assert (call.call_id, call.sdp) == ("rtc_new", "v=0\r\nanswer")
+    head = f"Content-Type: {face.sent.headers['content-type']}\r\n\r\n".encode()
+    parts = BytesParser().parsebytes(head + face.sent.content)
+    assert parts.is_multipart()
+    read = {
+        str(part.get_param("name", header="content-disposition")): (part.get_content_type(), part.get_payload())
+        for part in parts.walk()
+        if not part.is_multipart()
+    }
+    assert read["sdp"] == ("application/sdp", "v=0\r\noffer")
+    kind, payload = read["session"]
+    assert kind == "application/json"
+    assert json.loads(str(payload)) == {"type": "realtime", "model": "gpt-realtime-2.1"}
+
+
+def test_create_without_a_session_sends_the_offer_bare(face: Face) -> None:
+    face.answer = lambda: (201, {"Location": "/v1/realtime/calls/rtc_new"}, b"v=0")
+    face.call("calls.create", sdp="v=0\r\noffer")
+    assert face.sent.headers["content-type"] == "application/sdp"
+    assert face.sent.content == b"v=0\r\noffer"
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"), [({}, b"v=0"), ({"Location": "/"}, b"v=0"), ({"Location": "/x"}, b"\xff")]
+)
+def test_create_says_when_the_reply_does_not_name_the_call(face: Face, headers: dict[str, str], body: bytes) -> None:
+    face.answer = lambda: (201, {**headers, "x-request-id": "req_1"}, body)
+    with pytest.raises(UnexpectedReplyError) as caught:
+        face.call("calls.create", sdp="v=0")
+    assert caught.value.request_id == "req_1"
+
+
+def test_create_refuses_what_is_no_offer(face: Face) -> None:
+    for sdp in ("", "hello", "v=" + "a" * 70_000):
+        with pytest.raises(InvalidRequestError, match="SDP"):
+            face.call("calls.create", sdp=sdp)
+
+
+def test_client_secrets_send_session_and_time_and_return_the_key(face: Face) -> None:
+    reply = {"value": "ek_abc", "expires_at": 1700000000, "session": {"type": "realtime", "id": "sess_1", "new": 1}}
+    face.answer = lambda: (200, {}, json.dumps(reply).encode())
+    secret = face.call("client_secrets.create", session={"model": "gpt-realtime-2.1"}, expires_after_seconds=600)
+    assert face.sent_json == {
+        "expires_after": {"anchor": "created_at", "seconds": 600},
+        "session": {"type": "realtime", "model": "gpt-realtime-2.1"},
+    }
+    assert (secret.value, secret.expires_at) == ("ek_abc", 1700000000)
+    assert secret.to_wire() == reply
+    assert "ek_abc" not in repr(secret)
+
+
+@pytest.mark.parametrize("session", [TranscriptionSession(), {"type": "transcription"}])
+def test_client_secrets_take_transcription_sessions(face: Face, session: Any) -> None:
+    face.answer = lambda: (200, {}, b'{"value": "ek_1", "expires_at": 1, "session": {"type": "transcription"}}')
+    face.call("client_secrets.create", session=session)
+    assert face.sent_json == {"session": {"type": "transcription"}}
+
+
+@pytest.mark.parametrize("seconds", [9, 7201, "600"])
+def test_client_secrets_refuse_a_time_out_of_range(face: Face, seconds: Any) -> None:
+    with pytest.raises(InvalidRequestError, match="10 to 7200"):
+        face.call("client_secrets.create", expires_after_seconds=seconds)
+
+
+def test_client_secrets_say_when_the_reply_holds_no_key(face: Face) -> None:
+    face.answer = lambda: (200, {}, b"[]")
+    with pytest.raises(UnexpectedReplyError):
+        face.call("client_secrets.create")
+
+
+def test_extra_fields_that_json_cannot_hold_are_refused_at_the_door(face: Face) -> None:
+    for value in (float("nan"), object()):
+        with pytest.raises(InvalidRequestError):
+            face.call("calls.accept", "rtc_1", {"extra_fields": {"new": value}})
+    face.call("calls.accept", "rtc_1", {"extra_fields": {"new": [1]}})
+    assert face.sent_json == {"type": "realtime", "new": [1]}
+
+
+def test_errors_are_mapped_by_the_client_that_was_passed(face: Face) -> None:
+    def broken() -> Answer:
+        raise face.library.ReadError("broken pipe")
+
+    face.answer = broken
+    with pytest.raises(NetworkError, match="ReadError") as caught:
+        face.call("calls.accept", "rtc_1", {})
+    assert caught.value.sent is True
+    assert len(face.requests) == 1
+
+
+def test_a_connection_that_never_was_is_repeated_until_the_deadline(face: Face) -> None:
+    def refused() -> Answer:
+        raise face.library.ConnectError("refused")
+
+    face.answer = refused
+    with pytest.raises(NetworkError) as caught:
+        face.call("calls.refer", "rtc_1", target_uri="tel:+14155550123")
+    assert caught.value.sent is False
+    assert len(face.requests) > 1
+
+
+def test_no_answer_in_time_is_a_deadline_error(face: Face) -> None:
+    def slow() -> Answer:
+        raise face.library.ReadTimeout("slow")
+
+    face.answer = slow
+    with pytest.raises(DeadlineError):
+        face.call("calls.accept", "rtc_1", {})
+
+
+def test_rate_limits_tell_when_to_come_back(face: Face) -> None:
+    face.answer = lambda: (429, {"retry-after": "20"}, b"")
+    with pytest.raises(RateLimitedError) as caught:
+        face.call("calls.accept", "rtc_1", {})
+    assert caught.value.retry_after == 20
+
+
+def test_a_redirect_is_not_followed_with_the_key(face: Face) -> None:
+    face.answer = lambda: (307, {"location": "https://elsewhere.example/"}, b"")
+    with pytest.raises(Exception, match="307"):
+        face.call("calls.hangup", "rtc_1")
+    assert len(face.requests) == 1
+
+
+def test_an_endless_reply_is_cut_off(face: Face) -> None:
+    face.answer = lambda: (401, {}, b"x" * 3_000_000)
+    with pytest.raises(AuthenticationError) as caught:
+        face.call("calls.hangup", "rtc_1")
+    assert len(str(caught.value)) < 400
+
+
+def test_a_client_of_the_wrong_kind_is_refused(face: Face) -> None:
+    with pytest.raises(ConfigurationError, match="http_client"):
+        RealtimeSip("sk-test", http_client=face)  # type: ignore[arg-type]
+    with face.library.Client() as http_client, pytest.raises(ConfigurationError, match="http_client"):
+        AsyncRealtimeSip("sk-test", http_client=http_client)

@@ -1,0 +1,179 @@
+"""The clients: their settings, their environment, and that their two faces are one."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from realtime_sip import AsyncRealtimeSip, AsyncSideband, Hosts, RealtimeSip, Sideband
+from realtime_sip.calls import AsyncCalls, Calls
+from realtime_sip.client_secrets import AsyncClientSecrets, ClientSecrets
+from realtime_sip.errors import ConfigurationError
+
+ENVIRONMENT = ("OPENAI_API_KEY", "OPENAI_WEBHOOK_SECRET", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID")
+
+
+@pytest.fixture(autouse=True)
+def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ENVIRONMENT:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def client() -> Iterator[RealtimeSip]:
+    with RealtimeSip("sk-test", webhook_secret="whsec_" + "c2VjcmV0" * 4) as client:
+        yield client
+
+
+def public(face: type) -> dict[str, Any]:
+    return {name: member for name, member in inspect.getmembers(face) if not name.startswith("_")}
+
+
+@pytest.mark.parametrize(
+    ("sync", "asynchronous"),
+    [
+        (Calls, AsyncCalls),
+        (ClientSecrets, AsyncClientSecrets),
+        (Sideband, AsyncSideband),
+        (RealtimeSip, AsyncRealtimeSip),
+    ],
+)
+def test_the_two_faces_have_the_same_methods_signatures_and_docstrings(sync: type, asynchronous: type) -> None:
+    ours, theirs = public(sync), public(asynchronous)
+    assert ours.keys() == theirs.keys()
+    for name, member in ours.items():
+        if not callable(member) or name == "send":
+            continue
+        there = theirs[name]
+        assert _parameters(member) == _parameters(there), name
+        assert inspect.getdoc(member) == inspect.getdoc(there), name
+    assert _parameters(sync) == _parameters(asynchronous)
+
+
+def _parameters(function: Any) -> list[tuple[str, str, object]]:
+    signature = inspect.signature(function)
+    return [
+        (p.name, re.sub(r"\bAsync", "", str(p.annotation)).replace("httpx.Client", "httpx.C"), p.default)
+        for p in signature.parameters.values()
+        if p.name not in ("self", "connection", "http_client")
+    ]
+
+
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in zip(
+        ENVIRONMENT, ("sk-env", "whsec_c2VjcmV0", "http://127.0.0.1:9/v1/", "org-env", "proj_env"), strict=True
+    ):
+        monkeypatch.setenv(name, value)
+    with RealtimeSip() as client:
+        settings = client.settings
+        assert settings.headers() == {
+            "Authorization": "Bearer sk-env",
+            "OpenAI-Organization": "org-env",
+            "OpenAI-Project": "proj_env",
+        }
+        assert settings.hosts.api == "http://127.0.0.1:9/v1"
+        assert settings.hosts.socket == "ws://127.0.0.1:9/v1"
+        assert client.webhooks.sign(b"{}", id="wh_1", timestamp=1700000000)
+
+
+def test_what_is_given_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-env")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    with RealtimeSip("sk-given", hosts=Hosts.EU) as client:
+        assert client.settings.headers() == {"Authorization": "Bearer sk-given"}
+        assert client.settings.hosts is Hosts.EU
+
+
+def test_no_key_is_said_at_the_door() -> None:
+    with pytest.raises(ConfigurationError, match="OPENAI_API_KEY"):
+        RealtimeSip()
+
+
+def test_no_webhook_secret_is_said_when_it_is_needed() -> None:
+    with RealtimeSip("sk-test") as client, pytest.raises(ConfigurationError, match="OPENAI_WEBHOOK_SECRET"):
+        client.webhooks  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"api_key": "sk-test\n"},
+        {"api_key": "sk tést"},
+        {"organization": "org\r\nX: y"},
+        {"project": ""},
+        {"deadline": 0},
+        {"deadline": float("inf")},
+        {"deadline": None},
+        {"ping_interval": -1},
+        {"ping_timeout": "20"},
+        {"base_url": "api.openai.com"},
+        {"base_url": "ftp://api.openai.com"},
+        {"base_url": "https://user:pass@api.openai.com/v1"},
+        {"base_url": "https://api.openai.com/v1?x=1"},
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        RealtimeSip(**{"api_key": "sk-test", **options})
+    assert "pass" not in str(caught.value)
+
+
+def test_with_options_is_a_changed_copy(client: RealtimeSip) -> None:
+    other = client.with_options(deadline=1.5, project="proj_2")
+    assert (other.settings.deadline, other.settings.project) == (1.5, "proj_2")
+    assert client.settings.deadline == 5.0
+    assert other.settings.headers()["Authorization"] == client.settings.headers()["Authorization"]
+    assert other.webhooks.sign(b"{}", id="wh_1", timestamp=1700000000) == client.webhooks.sign(
+        b"{}", id="wh_1", timestamp=1700000000
+    )
+
+
+def test_with_options_refuses_what_is_unknown(client: RealtimeSip) -> None:
+    with pytest.raises(ConfigurationError, match="unknown option timeout"):
+        client.with_options(timeout=3)  # type: ignore[call-arg]
+
+
+def test_law_secrets_are_not_in_repr(client: RealtimeSip) -> None:
+    for shown in (repr(client), repr(client.settings), repr(client.webhooks), str(client.settings)):
+        assert "sk-test" not in shown
+        assert "c2Vj" not in shown
+
+
+def test_azure_is_one_setting_for_api_and_sip() -> None:
+    with RealtimeSip.azure("contoso", region="eastus2", api_key="key", deadline=3) as client:
+        assert client.settings.hosts.sip_uri("proj_1") == "sip:proj_1@eastus2.sip.ai.azure.com;transport=tls"
+        assert client.settings.headers() == {"api-key": "key"}
+        assert client.settings.deadline == 3
+
+
+@pytest.mark.parametrize("resource", ["", "contoso.openai.azure.com", "a/b", "-a", "a" * 64])
+def test_an_azure_resource_is_a_bare_name(resource: str) -> None:
+    with pytest.raises(ConfigurationError, match="resource"):
+        Hosts.azure(resource, region="eastus2")
+
+
+@pytest.mark.parametrize(
+    ("hosts", "uri"),
+    [
+        (Hosts.DEFAULT, "sip:proj_1@sip.api.openai.com;transport=tls"),
+        (Hosts.EU, "sip:proj_1@sip-eu.api.openai.com;transport=tls"),
+        (Hosts.INDIA, "sip:proj_1@sip-in.api.openai.com;transport=tls"),
+    ],
+)
+def test_api_and_sip_host_belong_together(hosts: Hosts, uri: str) -> None:
+    assert hosts.sip_uri("proj_1") == uri
+
+
+@pytest.mark.parametrize("project", ["", "1", "proj_", "proj_1@evil.example", "proj_1;x=y", "proj_1\r\n"])
+def test_a_sip_uri_is_made_of_a_project_id_only(project: str) -> None:
+    with pytest.raises(ConfigurationError, match="project id"):
+        Hosts.DEFAULT.sip_uri(project)
+
+
+async def test_the_async_client_closes_what_it_opened() -> None:
+    async with AsyncRealtimeSip("sk-test") as client:
+        assert repr(client) == "AsyncRealtimeSip(https://api.openai.com/v1)"

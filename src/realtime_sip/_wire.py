@@ -259,10 +259,14 @@ def _place(loc: tuple[int | str, ...], problem: str, value: object) -> str:
     path: list[str] = []
     here: Any = value
     for part in loc:
-        within = part in here if isinstance(here, dict) else isinstance(here, (list, tuple)) and isinstance(part, int)
-        if within:
-            here = here[part]
-            path.append(str(part))
+        if isinstance(here, dict) and part in here:
+            step: Any = part
+        elif isinstance(here, (list, tuple)) and isinstance(part, int):
+            step = part
+        else:
+            continue
+        here = here[step]
+        path.append(str(part))
     if problem == "missing":
         path.append(str(loc[-1]))
     return ".".join(path)

@@ -1,0 +1,688 @@
+"""What the service sends, one class per event type: `ResponseDone` is `response.done`.
+
+An event of a type that this version does not know, or that lacks what its type must have, is an `UnknownServerEvent`,
+which keeps everything. Unknown kinds inside an event become `Unknown...` objects there and leave the rest as it is.
+Fields are those of the service's own types (API guide, November 2026).
+
+>>> parse_server_event('{"type": "response.text.done", "event_id": "event_1", "text": "Hello."}')
+UnknownServerEvent(type='response.text.done', event_id='event_1', text=<6 chars>)
+>>> parse_server_event('{"type": "session.renamed", "event_id": "event_2"}').event_id
+'event_2'
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Annotated, Literal, TypeAlias, get_args
+
+from pydantic import Field, TypeAdapter, ValidationError
+from pydantic_core import from_json
+
+from realtime_sip._redaction import redact
+from realtime_sip._wire import Inbound, Open, Unknown
+from realtime_sip.errors import NotAnEventError
+from realtime_sip.items import ContentPart, Item
+from realtime_sip.response import Response, TranscriptionUsage
+from realtime_sip.session import ReportedSession
+
+__all__ = [
+    "Conversation",
+    "ConversationCreated",
+    "ConversationItemAdded",
+    "ConversationItemCreated",
+    "ConversationItemDeleted",
+    "ConversationItemDone",
+    "ConversationItemInputAudioTranscriptionCompleted",
+    "ConversationItemInputAudioTranscriptionDelta",
+    "ConversationItemInputAudioTranscriptionFailed",
+    "ConversationItemInputAudioTranscriptionSegment",
+    "ConversationItemRetrieved",
+    "ConversationItemTruncated",
+    "Error",
+    "ErrorDetail",
+    "InputAudioBufferCleared",
+    "InputAudioBufferCommitted",
+    "InputAudioBufferDtmfEventReceived",
+    "InputAudioBufferSpeechStarted",
+    "InputAudioBufferSpeechStopped",
+    "InputAudioBufferTimeoutTriggered",
+    "KnownServerEvent",
+    "LogProb",
+    "McpListToolsCompleted",
+    "McpListToolsFailed",
+    "McpListToolsInProgress",
+    "OutputAudioBufferCleared",
+    "OutputAudioBufferStarted",
+    "OutputAudioBufferStopped",
+    "RateLimit",
+    "RateLimitsUpdated",
+    "ResponseContentPartAdded",
+    "ResponseContentPartDone",
+    "ResponseCreated",
+    "ResponseDone",
+    "ResponseFunctionCallArgumentsDelta",
+    "ResponseFunctionCallArgumentsDone",
+    "ResponseMcpCallArgumentsDelta",
+    "ResponseMcpCallArgumentsDone",
+    "ResponseMcpCallCompleted",
+    "ResponseMcpCallFailed",
+    "ResponseMcpCallInProgress",
+    "ResponseOutputAudioDelta",
+    "ResponseOutputAudioDone",
+    "ResponseOutputAudioTranscriptDelta",
+    "ResponseOutputAudioTranscriptDone",
+    "ResponseOutputItemAdded",
+    "ResponseOutputItemDone",
+    "ResponseOutputTextDelta",
+    "ResponseOutputTextDone",
+    "ServerEvent",
+    "SessionCreated",
+    "SessionUpdated",
+    "TranscriptionErrorDetail",
+    "TranscriptionLanguage",
+    "UnknownServerEvent",
+    "parse_server_event",
+]
+
+_log = logging.getLogger("realtime_sip.events")
+
+
+# --- what events are made of ------------------------------------------------------------------------------------------
+
+
+class Conversation(Inbound):
+    """The conversation of a session."""
+
+    id: str | None = None
+    object: Open[Literal["realtime.conversation"]] | None = None
+
+
+class ErrorDetail(Inbound):
+    """What went wrong, in an `error` event."""
+
+    type: str
+    """Such as `invalid_request_error` or `server_error`."""
+    message: str
+    code: str | None = None
+    """Such as `conversation_already_has_active_response` or `session_expired`."""
+    param: str | None = None
+    event_id: str | None = None
+    """The `event_id` of the client event that caused it, where that had one."""
+
+
+class TranscriptionErrorDetail(Inbound):
+    """Why a transcription failed."""
+
+    type: str | None = None
+    code: str | None = None
+    message: str | None = None
+    param: str | None = None
+
+
+class LogProb(Inbound):
+    """How sure a transcription is of one token."""
+
+    token: str
+    logprob: float
+    bytes: list[int]
+    """The token as UTF-8."""
+
+
+class TranscriptionLanguage(Inbound):
+    """A language that was spoken."""
+
+    code: str
+
+
+class RateLimit(Inbound):
+    """What is left of one limit."""
+
+    name: Open[Literal["requests", "tokens"]] | None = None
+    limit: int | None = None
+    remaining: int | None = None
+    reset_seconds: float | None = None
+    """Until the limit is whole again."""
+
+
+# --- events -----------------------------------------------------------------------------------------------------------
+
+
+class _Event(Inbound):
+    event_id: str
+
+
+class _PartEvent(_Event):
+    response_id: str
+    item_id: str
+    output_index: int
+    content_index: int
+
+
+class ConversationCreated(_Event):
+    """The conversation exists."""
+
+    type: Literal["conversation.created"]
+    conversation: Conversation
+
+
+class ConversationItemAdded(_Event):
+    """An item was added to the conversation. A message of the assistant is still empty then."""
+
+    type: Literal["conversation.item.added"]
+    previous_item_id: str | None = None
+    item: Item
+
+
+class ConversationItemCreated(_Event):
+    """The beta name of `conversation.item.added`, which the service's types still have."""
+
+    type: Literal["conversation.item.created"]
+    previous_item_id: str | None = None
+    item: Item
+
+
+class ConversationItemDeleted(_Event):
+    """An item was removed from the conversation."""
+
+    type: Literal["conversation.item.deleted"]
+    item_id: str
+
+
+class ConversationItemDone(_Event):
+    """An item of the conversation is complete."""
+
+    type: Literal["conversation.item.done"]
+    previous_item_id: str | None = None
+    item: Item
+
+
+class ConversationItemInputAudioTranscriptionCompleted(_Event):
+    """What the caller said. It may come seconds after the response to it."""
+
+    type: Literal["conversation.item.input_audio_transcription.completed"]
+    item_id: str
+    content_index: int
+    languages: list[TranscriptionLanguage] | None = None
+    """gpt-transcribe only."""
+    logprobs: list[LogProb] | None = None
+    """Only where the session's `include` asks for it."""
+    transcript: str
+    usage: TranscriptionUsage
+    """What the transcription cost; it is not in any response's usage."""
+
+
+class ConversationItemInputAudioTranscriptionDelta(_Event):
+    """The next piece of what the caller said."""
+
+    type: Literal["conversation.item.input_audio_transcription.delta"]
+    item_id: str
+    content_index: int | None = None
+    delta: str | None = None
+    logprobs: list[LogProb] | None = None
+    """Only where the session's `include` asks for it."""
+
+
+class ConversationItemInputAudioTranscriptionFailed(_Event):
+    """What the caller said could not be transcribed. The model heard it all the same."""
+
+    type: Literal["conversation.item.input_audio_transcription.failed"]
+    item_id: str
+    content_index: int
+    error: TranscriptionErrorDetail
+
+
+class ConversationItemInputAudioTranscriptionSegment(_Event):
+    """A stretch of speech of one speaker. Diarizing models only."""
+
+    type: Literal["conversation.item.input_audio_transcription.segment"]
+    item_id: str
+    content_index: int
+    end: float
+    """Seconds."""
+    id: str
+    speaker: str
+    start: float
+    """Seconds."""
+    text: str
+
+
+class ConversationItemRetrieved(_Event):
+    """An item that was asked for, with its audio."""
+
+    type: Literal["conversation.item.retrieved"]
+    item: Item
+
+
+class ConversationItemTruncated(_Event):
+    """The assistant's audio was cut where playback stopped, and its transcript was dropped."""
+
+    type: Literal["conversation.item.truncated"]
+    item_id: str
+    content_index: int
+    audio_end_ms: int
+    """How much of the audio is left, in milliseconds."""
+
+
+class Error(_Event):
+    """Something that was sent was refused, or the session has a problem. Most sessions go on."""
+
+    type: Literal["error"]
+    error: ErrorDetail
+
+
+class InputAudioBufferCleared(_Event):
+    """The audio that was added was dropped."""
+
+    type: Literal["input_audio_buffer.cleared"]
+
+
+class InputAudioBufferCommitted(_Event):
+    """The caller's turn has become an item."""
+
+    type: Literal["input_audio_buffer.committed"]
+    item_id: str
+    previous_item_id: str | None = None
+
+
+class InputAudioBufferDtmfEventReceived(Inbound):
+    """The caller pressed a key. SIP only. The one event without an `event_id`."""
+
+    # The API specification's own example has a leading blank in its type.
+    type: Literal["input_audio_buffer.dtmf_event_received", " input_audio_buffer.dtmf_event_received"]
+    event: str
+    """The key: "0" to "9", "*", "#", or "A" to "D"."""
+    received_at: int
+    """Unix seconds."""
+    event_id: str | None = None
+    """Not sent; here, so that every event has the attribute."""
+
+
+class InputAudioBufferSpeechStarted(_Event):
+    """The caller has begun to speak."""
+
+    type: Literal["input_audio_buffer.speech_started"]
+    item_id: str
+    """The user's message that this turn will become."""
+    audio_start_ms: int
+    """Since the session began, in milliseconds; padding included."""
+
+
+class InputAudioBufferSpeechStopped(_Event):
+    """The caller has stopped speaking."""
+
+    type: Literal["input_audio_buffer.speech_stopped"]
+    item_id: str
+    audio_end_ms: int
+    """Since the session began, in milliseconds; the silence included."""
+
+
+class InputAudioBufferTimeoutTriggered(_Event):
+    """The caller was silent for `idle_timeout_ms`, and the model speaks again. Server VAD only."""
+
+    type: Literal["input_audio_buffer.timeout_triggered"]
+    item_id: str
+    audio_end_ms: int
+    """Since the session began, in milliseconds."""
+    audio_start_ms: int
+    """Since the session began, in milliseconds."""
+
+
+class McpListToolsCompleted(_Event):
+    """An MCP server has listed its tools."""
+
+    type: Literal["mcp_list_tools.completed"]
+    item_id: str
+
+
+class McpListToolsFailed(_Event):
+    """An MCP server did not list its tools."""
+
+    type: Literal["mcp_list_tools.failed"]
+    item_id: str
+
+
+class McpListToolsInProgress(_Event):
+    """An MCP server is being asked for its tools."""
+
+    type: Literal["mcp_list_tools.in_progress"]
+    item_id: str
+
+
+class OutputAudioBufferCleared(_Event):
+    """Playback was cut off, because the caller spoke or by `output_audio_buffer.clear`. SIP and WebRTC only."""
+
+    type: Literal["output_audio_buffer.cleared"]
+    response_id: str
+
+
+class OutputAudioBufferStarted(_Event):
+    """Playback of a response began. SIP and WebRTC only."""
+
+    type: Literal["output_audio_buffer.started"]
+    response_id: str
+
+
+class OutputAudioBufferStopped(_Event):
+    """A response was played to its end. SIP and WebRTC only."""
+
+    type: Literal["output_audio_buffer.stopped"]
+    response_id: str
+
+
+class RateLimitsUpdated(_Event):
+    """What is left of the rate limits, told at the beginning of a response."""
+
+    type: Literal["rate_limits.updated"]
+    rate_limits: list[RateLimit]
+
+
+class ResponseContentPartAdded(_PartEvent):
+    """A part of a message began."""
+
+    type: Literal["response.content_part.added"]
+    part: ContentPart
+
+
+class ResponseContentPartDone(_PartEvent):
+    """A part of a message is complete."""
+
+    type: Literal["response.content_part.done"]
+    part: ContentPart
+
+
+class ResponseCreated(_Event):
+    """A response began, asked for or started by turn detection."""
+
+    type: Literal["response.created"]
+    response: Response
+
+
+class ResponseDone(_Event):
+    """A response ended, however it ended. Its audio may still be playing."""
+
+    type: Literal["response.done"]
+    response: Response
+
+
+class ResponseFunctionCallArgumentsDelta(_Event):
+    """The next piece of the arguments of a function call."""
+
+    type: Literal["response.function_call_arguments.delta"]
+    response_id: str
+    item_id: str
+    output_index: int
+    call_id: str
+    delta: str
+
+
+class ResponseFunctionCallArgumentsDone(_Event):
+    """The arguments of a function call are complete. The item is, at `response.output_item.done`."""
+
+    type: Literal["response.function_call_arguments.done"]
+    response_id: str
+    item_id: str
+    output_index: int
+    arguments: str
+    """JSON as text, written by the model."""
+    call_id: str
+    name: str
+
+
+class ResponseMcpCallCompleted(_Event):
+    """A hosted MCP call succeeded."""
+
+    type: Literal["response.mcp_call.completed"]
+    item_id: str
+    output_index: int
+
+
+class ResponseMcpCallFailed(_Event):
+    """A hosted MCP call failed."""
+
+    type: Literal["response.mcp_call.failed"]
+    item_id: str
+    output_index: int
+
+
+class ResponseMcpCallInProgress(_Event):
+    """A hosted MCP call began."""
+
+    type: Literal["response.mcp_call.in_progress"]
+    item_id: str
+    output_index: int
+
+
+class ResponseMcpCallArgumentsDelta(_Event):
+    """The next piece of the arguments of a hosted MCP call."""
+
+    type: Literal["response.mcp_call_arguments.delta"]
+    response_id: str
+    item_id: str
+    output_index: int
+    delta: str
+    obfuscation: str | None = None
+
+
+class ResponseMcpCallArgumentsDone(_Event):
+    """The arguments of a hosted MCP call are complete."""
+
+    type: Literal["response.mcp_call_arguments.done"]
+    response_id: str
+    item_id: str
+    output_index: int
+    arguments: str
+    """JSON as text, written by the model."""
+
+
+class ResponseOutputAudioDelta(_PartEvent):
+    """The next piece of the model's audio. A sideband does not get it."""
+
+    type: Literal["response.output_audio.delta"]
+    delta: str
+    """Base64."""
+
+
+class ResponseOutputAudioDone(_PartEvent):
+    """The model's audio is complete. It may still be playing."""
+
+    type: Literal["response.output_audio.done"]
+
+
+class ResponseOutputAudioTranscriptDelta(_PartEvent):
+    """The next piece of what the model says, ahead of playback."""
+
+    type: Literal["response.output_audio_transcript.delta"]
+    delta: str
+
+
+class ResponseOutputAudioTranscriptDone(_PartEvent):
+    """What the model says is complete, whether or not it was heard."""
+
+    type: Literal["response.output_audio_transcript.done"]
+    transcript: str
+
+
+class ResponseOutputItemAdded(_Event):
+    """An item of a response began."""
+
+    type: Literal["response.output_item.added"]
+    response_id: str
+    output_index: int
+    item: Item
+
+
+class ResponseOutputItemDone(_Event):
+    """An item of a response is complete."""
+
+    type: Literal["response.output_item.done"]
+    response_id: str
+    output_index: int
+    item: Item
+
+
+class ResponseOutputTextDelta(_PartEvent):
+    """The next piece of what the model writes."""
+
+    type: Literal["response.output_text.delta"]
+    delta: str
+
+
+class ResponseOutputTextDone(_PartEvent):
+    """What the model writes is complete."""
+
+    type: Literal["response.output_text.done"]
+    text: str
+
+
+class SessionCreated(_Event):
+    """A session began. A sideband may never get it."""
+
+    type: Literal["session.created"]
+    session: ReportedSession
+
+
+class SessionUpdated(_Event):
+    """The session is as it says now: the answer to `session.update`."""
+
+    type: Literal["session.updated"]
+    session: ReportedSession
+
+
+class UnknownServerEvent(Unknown):
+    """An event of a type that this version does not know, or that lacks what its type must have."""
+
+    @property
+    def event_id(self) -> str | None:
+        """The event's id, or None where it has none."""
+        value = (self.__pydantic_extra__ or {}).get("event_id")
+        return value if isinstance(value, str) else None
+
+
+KnownServerEvent: TypeAlias = (
+    ConversationCreated
+    | ConversationItemAdded
+    | ConversationItemCreated
+    | ConversationItemDeleted
+    | ConversationItemDone
+    | ConversationItemInputAudioTranscriptionCompleted
+    | ConversationItemInputAudioTranscriptionDelta
+    | ConversationItemInputAudioTranscriptionFailed
+    | ConversationItemInputAudioTranscriptionSegment
+    | ConversationItemRetrieved
+    | ConversationItemTruncated
+    | Error
+    | InputAudioBufferCleared
+    | InputAudioBufferCommitted
+    | InputAudioBufferDtmfEventReceived
+    | InputAudioBufferSpeechStarted
+    | InputAudioBufferSpeechStopped
+    | InputAudioBufferTimeoutTriggered
+    | McpListToolsCompleted
+    | McpListToolsFailed
+    | McpListToolsInProgress
+    | OutputAudioBufferCleared
+    | OutputAudioBufferStarted
+    | OutputAudioBufferStopped
+    | RateLimitsUpdated
+    | ResponseContentPartAdded
+    | ResponseContentPartDone
+    | ResponseCreated
+    | ResponseDone
+    | ResponseFunctionCallArgumentsDelta
+    | ResponseFunctionCallArgumentsDone
+    | ResponseMcpCallCompleted
+    | ResponseMcpCallFailed
+    | ResponseMcpCallInProgress
+    | ResponseMcpCallArgumentsDelta
+    | ResponseMcpCallArgumentsDone
+    | ResponseOutputAudioDelta
+    | ResponseOutputAudioDone
+    | ResponseOutputAudioTranscriptDelta
+    | ResponseOutputAudioTranscriptDone
+    | ResponseOutputItemAdded
+    | ResponseOutputItemDone
+    | ResponseOutputTextDelta
+    | ResponseOutputTextDone
+    | SessionCreated
+    | SessionUpdated
+)
+"""Any event that this version knows."""
+
+ServerEvent: TypeAlias = KnownServerEvent | UnknownServerEvent
+"""Any event that the service may send."""
+
+
+# --- parsing ----------------------------------------------------------------------------------------------------------
+
+_KNOWN: TypeAdapter[KnownServerEvent] = TypeAdapter(Annotated[KnownServerEvent, Field(discriminator="type")])
+# The validator itself: one pass from bytes to model, without the adapter's call in between.
+_validate_json = _KNOWN.validator.validate_json
+_TYPES = frozenset(
+    name for kind in get_args(KnownServerEvent) for name in get_args(kind.model_fields["type"].annotation)
+)
+
+
+def parse_server_event(data: str | bytes) -> ServerEvent:
+    """Return the event in a WebSocket frame, an `UnknownServerEvent` where it is none that this version knows.
+
+    Raises:
+        NotAnEventError: The frame is not a JSON object: other JSON, no JSON, nested too deep, or not UTF-8.
+    """
+    try:
+        event: KnownServerEvent = _validate_json(data)
+    except ValidationError:
+        pass
+    else:
+        return event
+    # Outside of the except block, so that no exception drags the frame along as its context.
+    return _parse_unusual(data.encode("utf-8", "replace") if isinstance(data, str) else data)
+
+
+def _parse_unusual(data: bytes) -> ServerEvent:
+    value = _read(data)
+    if value is None:
+        value = _read(_without_lone_surrogates(data))
+        if value is not None:
+            try:
+                event: KnownServerEvent = _KNOWN.validate_python(value)
+            except ValidationError:
+                pass
+            else:
+                return event
+    if not isinstance(value, dict):
+        raise NotAnEventError(f"a frame of {len(data)} bytes is not a JSON object that can be read")
+    unknown = UnknownServerEvent.model_validate(value)
+    _warn(unknown.type)
+    return unknown
+
+
+def _read(data: bytes) -> object:
+    try:
+        return from_json(data)
+    except ValueError:
+        return None
+
+
+def _without_lone_surrogates(data: bytes) -> bytes:
+    # RFC 8259, section 8.2: a string may hold half of a surrogate pair, which UTF-8 cannot. That is how a delta looks
+    # that was cut inside an emoji, and the event must not be lost for it.
+    if b"\\ud" not in data.lower():
+        return b""
+    try:
+        return json.dumps(json.loads(data), ensure_ascii=False).encode("utf-8", "replace")
+    except (ValueError, RecursionError):
+        return b""
+
+
+_MAX_NAMED = 100
+_named: set[str] = set()
+
+
+def _warn(kind: str) -> None:
+    """Log the first event of each unusual type, so that a chatty new type does not fill the log."""
+    if kind in _named or len(_named) >= _MAX_NAMED:
+        return
+    _named.add(kind)
+    what = "lacks what its type must have" if kind in _TYPES else "is of a type that this version does not know"
+    _log.warning("event %s %s; it is passed on as UnknownServerEvent (said once)", ascii(redact(kind[:64])), what)

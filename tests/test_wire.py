@@ -1,0 +1,203 @@
+"""The base models of the wire, and the laws that every model built on them keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Literal
+
+import pytest
+from pydantic import Field, ValidationError
+
+from realtime_sip import events, items, session
+from realtime_sip._wire import Inbound, Open, Outbound, Unknown, checked, invalid_request, refusing_beta_types
+from realtime_sip.errors import BetaShapeError, InvalidRequestError
+
+
+class Wheel(Outbound):
+    type: Literal["wheel"] = "wheel"
+    size: Annotated[int, Field(ge=10, le=30)] | None = None
+
+
+class Sail(Outbound):
+    type: Literal["sail"] = "sail"
+
+
+class Vehicle(Outbound):
+    _beta_names: ClassVar[dict[str, str]] = {"color": "it is paint.color now", "horn": "it was removed, leave it out"}
+
+    type: Literal["vehicle"] = "vehicle"
+    role: Literal["transport"] = "transport"
+    name: str | None = None
+    drive: Annotated[Wheel | Sail, Field(discriminator="type")] | None = None
+    spare: list[Annotated[Wheel, refusing_beta_types({"tyre": "wheel"})]] | None = None
+
+
+class Report(Inbound):
+    type: Literal["report"]
+    state: Open[Literal["new", "old"]] | None = None
+    count: int | None = None
+    ratio: float | None = None
+    ready: bool | None = None
+    text: str | None = None
+
+
+def _subclasses(base: type[Outbound]) -> Iterator[type[Outbound]]:
+    for kind in base.__subclasses__():
+        if kind.__module__.startswith("realtime_sip."):
+            yield kind
+        yield from _subclasses(kind)
+
+
+# --- absent is not null -----------------------------------------------------------------------------------------------
+
+
+def test_absent_is_not_null() -> None:
+    assert Vehicle().to_wire() == {"type": "vehicle", "role": "transport"}
+    assert Vehicle(name=None).to_wire() == {"type": "vehicle", "role": "transport", "name": None}
+    assert Vehicle.model_validate({"drive": None}).to_wire() == {
+        "type": "vehicle",
+        "role": "transport",
+        "drive": None,
+    }
+
+
+def test_what_is_fixed_is_always_sent_also_nested_and_from_dicts() -> None:
+    built = Vehicle(drive=Sail(), spare=[Wheel(size=20)])
+    parsed = Vehicle.model_validate({"drive": {"type": "sail"}, "spare": [{"size": 20}]})
+    expected = {
+        "type": "vehicle",
+        "role": "transport",
+        "drive": {"type": "sail"},
+        "spare": [{"type": "wheel", "size": 20}],
+    }
+    assert built.to_wire() == parsed.to_wire() == expected
+    assert built.model_copy(update={"name": "x"}).to_wire() == {**expected, "name": "x"}
+
+
+def test_every_model_that_we_send_sends_its_type() -> None:
+    typed = [kind for kind in _subclasses(Outbound) if _default_type(kind) is not None]
+    assert {events.SessionUpdate, items.UserMessage, session.ServerVad} <= set(typed)
+    for kind in typed:
+        assert kind.model_construct().model_dump(exclude_unset=True)["type"] == _default_type(kind), kind
+
+
+def _default_type(kind: type[Outbound]) -> object:
+    field = kind.model_fields.get("type")
+    return None if field is None or field.is_required() else field.default
+
+
+# --- strict out -------------------------------------------------------------------------------------------------------
+
+
+def test_strict_out_an_unknown_field_is_refused() -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        checked(Vehicle, {"nmae": "x"}, what="vehicle")
+    assert caught.value.problems == (("nmae", "Unknown field; to send it all the same, put it into extra_fields"),)
+
+
+def test_strict_out_extra_fields_are_sent() -> None:
+    vehicle = Vehicle(drive=Wheel(extra_fields={"tread": None}), extra_fields={"wings": {"count": 2}})
+    assert vehicle.to_wire() == {
+        "type": "vehicle",
+        "role": "transport",
+        "drive": {"type": "wheel", "tread": None},
+        "wings": {"count": 2},
+    }
+
+
+def test_strict_out_extra_fields_cannot_replace_a_known_field() -> None:
+    with pytest.raises(ValidationError, match="extra_fields repeats the field name"):
+        Vehicle(extra_fields={"name": "x"})
+
+
+def test_strict_out_what_is_sent_cannot_be_changed() -> None:
+    vehicle = Vehicle(name="x")
+    with pytest.raises(ValidationError):
+        vehicle.name = "y"  # type: ignore[misc]
+
+
+def test_beta_shapes_are_refused_with_the_current_name() -> None:
+    with pytest.raises(BetaShapeError) as caught:
+        checked(Vehicle, {"color": "red", "horn": True}, what="vehicle")
+    assert "'color' is a name of the beta API: it is paint.color now" in str(caught.value)
+    assert "'horn' is a name of the beta API: it was removed, leave it out" in str(caught.value)
+    with pytest.raises(BetaShapeError, match="'tyre' is a name of the beta API: it is wheel now"):
+        checked(Vehicle, {"spare": [{"type": "tyre"}]}, what="vehicle")
+
+
+def test_a_refusal_names_the_place_on_the_wire_and_no_value() -> None:
+    wrong = {"drive": {"type": "wheel", "size": 987654}, "spare": [{}, {"size": "a secret"}], "name": Wheel()}
+    with pytest.raises(InvalidRequestError) as caught:
+        checked(Vehicle, wrong, what="vehicle")
+    assert [place for place, _ in caught.value.problems] == ["name", "drive.size", "spare.1.size"]
+    assert "987654" not in str(caught.value)
+    assert "secret" not in str(caught.value)
+    assert caught.value.__suppress_context__
+
+
+def test_a_refusal_names_what_is_missing() -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        checked(items.UserMessage, {"content": [{"type": "input_text"}]}, what="message")
+    assert caught.value.problems == (("content.0.text", "Missing"),)
+    with pytest.raises(InvalidRequestError) as caught:
+        checked(Vehicle, {"drive": {}}, what="vehicle")
+    assert caught.value.problems == (("drive", "Its type is missing"),)
+
+
+def test_a_refusal_without_its_value_has_pydantics_place() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Vehicle.model_validate({"drive": {"type": "wheel", "size": 1}})
+    assert invalid_request("vehicle", caught.value).problems[0][0] == "drive.wheel.size"
+
+
+def test_a_model_that_was_checked_is_passed_on() -> None:
+    vehicle = Vehicle()
+    assert checked(Vehicle, vehicle, what="vehicle") is vehicle
+
+
+# --- lenient in -------------------------------------------------------------------------------------------------------
+
+
+def test_lenient_in_unknown_fields_and_values_are_kept() -> None:
+    came = {"type": "report", "state": "renewed", "count": -7, "pages": [1, {"a": None}]}
+    report = Report.model_validate(came)
+    assert report.state == "renewed"
+    assert report.to_wire() == came
+    assert report.model_extra == {"pages": [1, {"a": None}]}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"count": "7"}, {"count": 7.0}, {"count": True}, {"ratio": "0.5"}, {"ready": 1}, {"text": 7}, {"state": 7}],
+)
+def test_lenient_in_scalars_are_not_converted(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Report.model_validate({"type": "report", **wrong})
+
+
+def test_lenient_in_an_integer_is_a_number_too() -> None:
+    assert Report.model_validate({"type": "report", "ratio": 1}).to_wire() == {"type": "report", "ratio": 1}
+
+
+def test_unknown_keeps_everything() -> None:
+    came = {"type": "spare", "raw": 1, "to_wire": 2, "model_config": 3, "nested": {"type": None}}
+    unknown = Unknown.model_validate(came)
+    assert (unknown.type, unknown.raw, unknown.to_wire()) == ("spare", came, came)
+    assert Unknown.model_validate({"type": 7}).type == ""
+    assert Unknown.model_validate({}).type == ""
+
+
+# --- safety -----------------------------------------------------------------------------------------------------------
+
+
+def test_repr_shows_ids_and_sizes_and_nobodys_words() -> None:
+    words = "my number is 415 555 0100"
+    message = items.UserMessage(id="item_1", content=[items.InputText(text=words)])
+    assert "item_1" in repr(message)
+    tool = session.McpTool(server_label="shop", server_url="https://user:pass@host", authorization="abc-secret")
+    unknown = Unknown.model_validate({"type": "spoken", "transcript": words, "id": words})
+    for shown in (repr(message), str(message), repr(tool), repr(unknown)):
+        assert "415" not in shown
+        assert "secret" not in shown
+        assert "pass" not in shown
+    assert repr(unknown) == "Unknown(type='spoken', transcript=<25 chars>, id=<25 chars>)"

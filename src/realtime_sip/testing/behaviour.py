@@ -1,0 +1,82 @@
+"""How the emulated service behaves: its timings, and the ways it may go where nobody knows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["Behaviour", "Timings"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timings:
+    """All durations, in seconds of the emulator's clock unless said otherwise (divided by its `speed`).
+
+    Measured by users of the service (field reports, 2026): `attach`, `transcription`, `early`. Documented: `session`.
+    The others are plausible values that no source states.
+    """
+
+    attach: float = 0.6
+    """From accept until the sideband opens."""
+    ring: float = 20.0
+    """How long the phone rings without a decision before the call is given up (5 to 30 s by carrier)."""
+    session: float = 3600.0
+    """How long a session may last; `expires_at` on the wire is this much after the start on the wall clock."""
+    transcription: tuple[float, float] = (0.9, 2.7)
+    """The soonest and latest that the caller's words are transcribed after they were said."""
+    characters_per_second: float = 15.0
+    """The pace of speech, the caller's and the model's."""
+    first_token: float = 0.3
+    """From `response.created` until the first delta."""
+    token: float = 0.02
+    """Between two deltas; a response is generated faster than it is spoken."""
+    turn: float = 0.05
+    """From the commit of the caller's words until turn detection starts a response."""
+    pause: float = 1.0
+    """How long the line must be quiet before the caller does the next thing."""
+    digit: float = 0.25
+    """Between two digits pressed."""
+    transfer: float = 1.0
+    """From the answer to refer until the caller's leg leaves."""
+    patience: float = 10.0
+    """How long the caller, or a recording, waits for something that the program is expected to do."""
+    webhook_timeout: float = 5.0
+    """How long a webhook's answer is waited for ("a few seconds", webhook guide; the number is not published)."""
+    webhook_retry: float = 2.0
+    """Until the first repetition of a webhook; doubles each time (the numbers are not published)."""
+    webhook_give_up: float = 72 * 3600.0
+    """How long a webhook is repeated (webhook guide)."""
+    least_patience: float = 1.0
+    """REAL seconds that the program under test always gets where it is waited for (`ring`, `patience`,
+    `webhook_timeout`), however fast the clock is, unless the wait itself is set shorter than this."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Behaviour:
+    """What the real service does in these situations is unknown or reported both ways; run your tests with each.
+
+    An emulator has one default; `OpenAIEmulator.ring` takes another one for a single call.
+    """
+
+    end_code: Literal[1000, 1005, 1006] = 1000
+    """The close code of the sideband when the call ends. 1005 is a close without a code, 1006 no close frame at all."""
+    closes_at_end: bool = True
+    """Whether the sideband is closed when the call ends; if not, it stays open and silent."""
+    second_attach: Literal["shared", "refused", "superseding"] = "shared"
+    """A second sideband for one call gets all events too, is refused (409), or replaces the first."""
+    second_decision: Literal[404, 409] = 409
+    """The HTTP status of `decision_already_made`."""
+    bad_accept: Literal["refused", "believed"] = "refused"
+    """A session that is not valid gets 400; or 200, and then the call is gone (reported in May 2026)."""
+    early: float = 0.0
+    """For how long (seconds of the emulator's clock) a call is not found by accept (after the webhook was sent), attach
+    and hangup (after accept). Up to 2 s are reported."""
+    refer: Literal["leaves", "ignored"] = "leaves"
+    """After refer was answered 200 the caller's leg leaves; or nothing follows (reported in May 2026)."""
+    cancelled: Literal["answers", "gone"] = "answers"
+    """A call that the caller gave up while it rang can still be accepted, and the model talks to nobody (reported);
+    or is not found."""
+    created_on_sideband: bool = False
+    """Whether a sideband begins with `session.created`. Recorded ones do not; one report says so."""
+    truncation_reported: bool = True
+    """Whether `conversation.item.truncated` follows when the caller interrupts the model."""

@@ -1,0 +1,127 @@
+"""What a test holds of a primary socket (`?model=`) that it expects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from realtime_sip.errors import ConfigurationError
+from realtime_sip.testing.behaviour import Behaviour, Timings
+from realtime_sip.testing.clock import Changes, Clock, ScenarioError
+from realtime_sip.testing.faults import SocketFault
+from realtime_sip.testing.frames import Frame, Ids
+from realtime_sip.testing.line import Line
+from realtime_sip.testing.record import LineRecord, Said
+from realtime_sip.testing.recording import Recording, Replay
+from realtime_sip.testing.scenario import CallerHangsUp, Scenario, Step
+from realtime_sip.testing.websocket import WebSocket
+
+__all__ = ["ExpectedSocket"]
+
+
+class ExpectedSocket:
+    """A primary socket: what it plays when it comes, and what was seen of it. Not for SIP.
+
+    There is no caller; the caller's steps stand for what the client's audio would hold.
+    """
+
+    def __init__(
+        self,
+        *,
+        scenario: Iterable[Step] = (),
+        recording: Recording | None = None,
+        faults: Iterable[SocketFault] = (),
+    ) -> None:
+        self._scenario = Scenario(scenario)
+        first = self._scenario.next
+        if isinstance(first, CallerHangsUp) and first.while_ringing:
+            raise ConfigurationError("a primary socket does not ring")
+        if recording is not None and self._scenario.total:
+            raise ConfigurationError("a line plays a scenario or a recording, not both")
+        if recording is not None and not recording.primary:
+            raise ConfigurationError("this is the recording of a sideband: ring with it")
+        self._recording = recording
+        self._faults = tuple(faults)
+        self._record = LineRecord()
+        self._changes = Changes()
+        self._line: Line | None = None
+        self._closed = False
+
+    @property
+    def client_events(self) -> list[Frame]:
+        """What the client sent, in order."""
+        return self._record.client_events
+
+    @property
+    def server_events(self) -> list[Frame]:
+        """What the service sent, in order."""
+        return self._record.server_events
+
+    @property
+    def said(self) -> list[Said]:
+        """What was said, in order."""
+        return self._record.said
+
+    @property
+    def notes(self) -> list[str]:
+        """What the emulator found strange."""
+        return self._record.notes
+
+    @property
+    def replay(self) -> Replay | None:
+        """How the recording goes, once the socket is there."""
+        return None if self._line is None else self._line.replay
+
+    async def closed(self, *, timeout: float = 10.0) -> None:  # noqa: ASYNC109 - a deadline with a message
+        """Wait, `timeout` real seconds at most, until the socket came and is closed again.
+
+        Raises:
+            ScenarioError: It is not.
+        """
+        if not await self._changes.until(lambda: self._closed, seconds=timeout):
+            came = "it is open" if self._line is not None else "it has not come"
+            sent = ", ".join(str(event.get("type")) for event in self.client_events[-10:]) or "nothing"
+            raise ScenarioError(
+                f"expected the socket to close within {timeout:g} s; {came}; the client sent: {sent}; "
+                + ("; ".join(self.notes[-5:]) or "nothing strange was seen")
+            )
+
+    def end(self) -> None:
+        """Close the socket, if it is open. For the emulator."""
+        if self._line is not None:
+            self._line.end(self._line.wire.behaviour.end_code)
+
+    async def serve(
+        self,
+        socket: WebSocket,
+        config: Frame,
+        model: str | None,
+        *,
+        ids: Ids,
+        clock: Clock,
+        timings: Timings,
+        behaviour: Behaviour,
+    ) -> None:
+        """Serve the socket until it is over. For the emulator."""
+        self._line = line = Line(
+            ids=ids,
+            clock=clock,
+            timings=timings,
+            behaviour=behaviour,
+            record=self._record,
+            changes=self._changes,
+            config=config,
+            scenario=self._scenario,
+            recording=self._recording,
+            faults=self._faults,
+            primary=True,
+            on_end=lambda _by: line.end(behaviour.end_code),
+            model=model,
+        )
+        line.start()
+        try:
+            await line.serve(socket)
+        finally:
+            self.end()
+            self._closed = True
+            self._changes.notify()
+            await line.wire.stopped()

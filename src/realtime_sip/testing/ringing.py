@@ -1,0 +1,197 @@
+"""What a test holds of a call that it made ring."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from realtime_sip.testing.call import CallEnd, CallState, EmulatedCall, EndedBy
+from realtime_sip.testing.clock import ScenarioError
+from realtime_sip.testing.faults import check_close_code, check_frame
+from realtime_sip.testing.frames import Frame
+from realtime_sip.testing.record import RecordedRequest, Said, WebhookResponse
+from realtime_sip.testing.recording import Replay
+
+__all__ = ["RingingCall"]
+
+
+class RingingCall:
+    """A call that `OpenAIEmulator.ring` made: what was seen of it, waiting for it, and acting on it.
+
+    The lists grow while the call lasts. `timeout` is in real seconds everywhere: it is a test's patience.
+    """
+
+    def __init__(self, call: EmulatedCall) -> None:
+        self._call = call
+
+    def __repr__(self) -> str:
+        """Show id and state."""
+        return f"<RingingCall {self.call_id} {self.state}>"
+
+    @property
+    def call_id(self) -> str:
+        """The call's id, `rtc_…`."""
+        return self._call.call_id
+
+    @property
+    def state(self) -> CallState:
+        """Where the call is."""
+        return self._call.state
+
+    @property
+    def requests(self) -> list[RecordedRequest]:
+        """The requests that named this call, in order of their answers."""
+        return self._call.requests
+
+    @property
+    def webhook_responses(self) -> list[WebhookResponse]:
+        """How the endpoints answered, each attempt."""
+        return self._call.webhook_responses
+
+    @property
+    def accepted_session(self) -> Frame | None:
+        """The body of the accept that was carried out, or None."""
+        return self._call.accepted_session
+
+    @property
+    def session(self) -> Frame | None:
+        """The session as it is now, as `session.updated` shows it; None before accept."""
+        return None if self._call.line is None else self._call.line.session.shown()
+
+    @property
+    def client_events(self) -> list[Frame]:
+        """What the client sent on sidebands, in order."""
+        return self._call.record.client_events
+
+    @property
+    def server_events(self) -> list[Frame]:
+        """What the service had to tell, in order, heard by a sideband or not."""
+        return self._call.record.server_events
+
+    @property
+    def said(self) -> list[Said]:
+        """What the caller and the model said, in order."""
+        return self._call.record.said
+
+    @property
+    def notes(self) -> list[str]:
+        """What the emulator found strange, such as a response that nobody scripted."""
+        return self._call.record.notes
+
+    @property
+    def sidebands(self) -> int:
+        """How many sidebands were opened so far."""
+        return self._call.record.sockets
+
+    @property
+    def replay(self) -> Replay | None:
+        """How the recording goes, where the call plays one and was accepted."""
+        return None if self._call.line is None else self._call.line.replay
+
+    async def until_accepted(self, *, timeout: float = 10.0) -> None:  # noqa: ASYNC109 - a deadline with a message
+        """Wait until the call was accepted.
+
+        Raises:
+            ScenarioError: It was not, or it ended instead.
+        """
+        await self._until("the call to be accepted", lambda: self.accepted_session is not None, timeout)
+
+    async def until_attached(self, *, count: int = 1, timeout: float = 10.0) -> None:  # noqa: ASYNC109
+        """Wait until `count` sidebands have been opened in all.
+
+        Raises:
+            ScenarioError: They were not, or the call ended instead.
+        """
+        await self._until(f"{count} sideband(s) to be opened", lambda: self.sidebands >= count, timeout)
+
+    async def until_delivered(self, *, count: int = 1, timeout: float = 10.0) -> None:  # noqa: ASYNC109
+        """Wait until `count` deliveries of the webhook have been answered 2xx. A call may have ended before that.
+
+        Raises:
+            ScenarioError: They were not.
+        """
+        await self._until(
+            f"{count} 2xx to the webhook",
+            lambda: sum(answer.taken for answer in self.webhook_responses) >= count,
+            timeout,
+            also_after_end=True,
+        )
+
+    async def until_requested(self, operation: str, *, count: int = 1, timeout: float = 10.0) -> RecordedRequest:  # noqa: ASYNC109
+        """Wait until `count` requests for `operation` were answered, and return the last one of them.
+
+        The call may have ended with it or before it.
+
+        Raises:
+            ScenarioError: They were not.
+        """
+
+        def seen() -> list[RecordedRequest]:
+            return [request for request in self.requests if request.operation == operation]
+
+        await self._until(f"{count} {operation}", lambda: len(seen()) >= count, timeout, also_after_end=True)
+        return seen()[count - 1]
+
+    async def until_client_sent(
+        self,
+        kind: str,
+        *,
+        matching: Callable[[Frame], bool] | None = None,
+        count: int = 1,
+        timeout: float = 10.0,  # noqa: ASYNC109
+    ) -> Frame:
+        """Wait until the client has sent `count` events of the type `kind`, and return the last one of them.
+
+        Raises:
+            ScenarioError: It did not, or the call ended before.
+        """
+        record = self._call.record
+        await self._until(
+            f"{count} {kind} of the client", lambda: len(record.client_sent(kind, matching=matching)) >= count, timeout
+        )
+        return record.client_sent(kind, matching=matching)[count - 1]
+
+    async def ended(self, *, timeout: float = 10.0) -> CallEnd:  # noqa: ASYNC109
+        """Wait until the call is over, and return how it ended.
+
+        Raises:
+            ScenarioError: It is still up.
+        """
+        await self._until("the call to end", lambda: self._call.end is not None, timeout)
+        assert self._call.end is not None
+        return self._call.end
+
+    def hang_up(self) -> None:
+        """The caller hangs up now, whatever the scenario says."""
+        self._call.finish(EndedBy.CALLER)
+
+    def drop(self, *, code: int = 1006) -> None:
+        """Drop the sidebands now, with a close code, without one (1005), or without a close frame (1006).
+
+        The call goes on.
+
+        Raises:
+            ConfigurationError: That is no close code.
+        """
+        check_close_code(code)
+        if self._call.line is not None:
+            self._call.line.wire.drop(code)
+
+    def inject(self, data: str | bytes) -> None:
+        """Send a frame to the sidebands that is none of the service's own: text, or bytes as a binary frame.
+
+        Raises:
+            ConfigurationError: It is larger than 64 MiB.
+        """
+        check_frame(data)
+        if self._call.line is not None:
+            self._call.line.wire.inject(data)
+
+    async def _until(
+        self, expected: str, condition: Callable[[], bool], seconds: float, *, also_after_end: bool = False
+    ) -> None:
+        def settled() -> bool:
+            return condition() or (self._call.end is not None and not also_after_end)
+
+        await self._call.changes.until(settled, seconds=seconds)
+        if not condition():
+            raise ScenarioError(f"expected {expected} within {seconds:g} s; it is: {self._call.describe()}")

@@ -1,0 +1,202 @@
+"""What the caller and the model do on an emulated call, step by step."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from realtime_sip.errors import ConfigurationError
+
+__all__ = [
+    "CallerHangsUp",
+    "CallerPresses",
+    "CallerSays",
+    "CallerStep",
+    "ModelCalls",
+    "ModelSays",
+    "ModelStep",
+    "Scenario",
+    "Step",
+]
+
+_DIGITS = frozenset("0123456789*#ABCD")
+_MAX_STEPS = 1000
+_MAX_TEXT = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class CallerSays:
+    """The caller says `text`.
+
+    The step begins when the line is quiet: no response is active or expected, and nothing is playing. With
+    `interrupting` it begins while the model is heard. `after` is how many seconds (of the emulator's clock) later.
+    With `transcribed=False` the transcription of these words fails, as
+    `conversation.item.input_audio_transcription.failed` tells.
+    """
+
+    text: str = field(repr=False)
+    interrupting: bool = field(default=False, kw_only=True)
+    after: float = field(default=0.0, kw_only=True)
+    transcribed: bool = field(default=True, kw_only=True)
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be said."""
+        _check_text(self.text, "text")
+        _check_after(self.after)
+
+
+@dataclass(frozen=True, slots=True)
+class CallerPresses:
+    """The caller presses the keys `digits`, of 0-9, *, #, A-D: one DTMF event each. Begins as `CallerSays` does."""
+
+    digits: str = field(repr=False)
+    interrupting: bool = field(default=False, kw_only=True)
+    after: float = field(default=0.0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        """Refuse what no telephone has."""
+        if not self.digits or len(self.digits) > 100 or not _DIGITS.issuperset(self.digits):
+            raise ConfigurationError("digits must be 1 to 100 of 0-9, *, #, A-D")
+        _check_after(self.after)
+
+
+@dataclass(frozen=True, slots=True)
+class CallerHangsUp:
+    """The caller hangs up: the sideband closes at once, and what was not delivered is lost.
+
+    Begins as `CallerSays` does.
+
+    With `while_ringing`, which makes sense as the first step alone, the caller gives up before anyone has accepted,
+    `after` seconds after the webhook was sent.
+    """
+
+    interrupting: bool = field(default=False, kw_only=True)
+    after: float = field(default=0.0, kw_only=True)
+    while_ringing: bool = field(default=False, kw_only=True)
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        _check_after(self.after)
+        if self.while_ringing and self.interrupting:
+            raise ConfigurationError("nobody can be interrupted while the phone rings")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSays:
+    """The model's next response is `text`, spoken or written as the session's modality is.
+
+    With `same_response` it is one more item of the response of the step before. With `out_of_band` it is for the next
+    response outside of the conversation (`conversation: "none"`), whenever that is asked for.
+    """
+
+    text: str = field(repr=False)
+    same_response: bool = field(default=False, kw_only=True)
+    out_of_band: bool = field(default=False, kw_only=True)
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be said."""
+        _check_text(self.text, "text")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCalls:
+    """The model's next response calls the function `name`.
+
+    `arguments` is a mapping, or a string that is sent as it is, so that arguments that are no JSON can be tried too.
+    The response to the client's `response.create` after its output takes the next model step. `same_response` and
+    `out_of_band` are as in `ModelSays`: several calls in one response are parallel ones.
+    """
+
+    name: str
+    arguments: Mapping[str, object] | str = field(default_factory=dict[str, object], repr=False)
+    same_response: bool = field(default=False, kw_only=True)
+    out_of_band: bool = field(default=False, kw_only=True)
+
+    def __post_init__(self) -> None:
+        """Refuse a call without a name, or with arguments that JSON cannot hold."""
+        _check_text(self.name, "name")
+        if len(self.as_json()) > _MAX_TEXT:
+            raise ConfigurationError(f"arguments must be at most {_MAX_TEXT} characters of JSON")
+
+    def as_json(self) -> str:
+        """Return the arguments as the model writes them."""
+        if isinstance(self.arguments, str):
+            return self.arguments
+        try:
+            return json.dumps(dict(self.arguments))
+        except (TypeError, ValueError):
+            raise ConfigurationError("arguments must be a mapping that JSON can hold, or a string") from None
+
+
+CallerStep = CallerSays | CallerPresses | CallerHangsUp
+ModelStep = ModelSays | ModelCalls
+Step = CallerStep | ModelStep
+
+
+def _check_text(text: str, what: str) -> None:
+    if not text.strip() or len(text) > _MAX_TEXT:
+        raise ConfigurationError(f"{what} must have 1 to {_MAX_TEXT} characters")
+
+
+def _check_after(after: float) -> None:
+    if not 0 <= after <= 86_400:
+        raise ConfigurationError("after must be 0 to 86400 seconds")
+
+
+class Scenario:
+    """The steps that are still to come. Steps play in order; those out of band have an order of their own."""
+
+    def __init__(self, steps: Iterable[Step] = ()) -> None:
+        self._steps: list[Step] = []
+        self._out_of_band: list[ModelStep] = []
+        for step in steps:
+            if not isinstance(step, Step):
+                raise ConfigurationError(f"a scenario is made of steps, not of {type(step).__name__}")
+            target = self._out_of_band if isinstance(step, ModelStep) and step.out_of_band else self._steps
+            if (
+                isinstance(step, ModelStep)
+                and step.same_response
+                and not (target and isinstance(target[-1], ModelStep))
+            ):
+                raise ConfigurationError("same_response needs a step of the model before it")
+            if isinstance(step, CallerHangsUp) and step.while_ringing and self._steps:
+                raise ConfigurationError("a caller who hangs up while it rings does nothing before")
+            target.append(step)  # type: ignore[arg-type]
+        if len(self._steps) + len(self._out_of_band) > _MAX_STEPS:
+            raise ConfigurationError(f"a scenario has at most {_MAX_STEPS} steps")
+        self.total = len(self._steps)
+        self.position = 0
+        """How many steps have begun."""
+
+    @property
+    def next(self) -> Step | None:
+        """The step that comes next, or None at the end."""
+        return self._steps[self.position] if self.position < self.total else None
+
+    def advance(self) -> Step | None:
+        """Begin the next step, and return it."""
+        step = self.next
+        if step is not None:
+            self.position += 1
+        return step
+
+    def take_response(self, *, out_of_band: bool) -> list[ModelStep]:
+        """Return the steps that the model's next response plays; none where nothing is scripted for it."""
+        taken: list[ModelStep] = []
+        if out_of_band:
+            while self._out_of_band and (not taken or self._out_of_band[0].same_response):
+                taken.append(self._out_of_band.pop(0))
+            return taken
+        while isinstance(self.next, ModelStep) and (not taken or self.next.same_response):
+            step = self.advance()
+            assert isinstance(step, ModelStep)
+            taken.append(step)
+        return taken
+
+    def describe(self) -> str:
+        """Say where the scenario is, without anybody's words."""
+        upcoming = self.next
+        if upcoming is None:
+            return f"all {self.total} steps have begun"
+        return f"step {self.position + 1} of {self.total} ({type(upcoming).__name__}) has not begun"

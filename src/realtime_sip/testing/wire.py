@@ -1,0 +1,127 @@
+"""One line's connection with its clients: the sockets, what is sent on them, their faults, and its tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Coroutine, Iterable
+from typing import Any
+
+from realtime_sip.testing.behaviour import Behaviour, Timings
+from realtime_sip.testing.clock import Changes, Clock
+from realtime_sip.testing.faults import SocketDropped, SocketFault
+from realtime_sip.testing.frames import Frame, Ids
+from realtime_sip.testing.record import LineRecord
+from realtime_sip.testing.websocket import WebSocket
+
+__all__ = ["Wire"]
+
+_logger = logging.getLogger("realtime_sip.testing")
+
+
+class Wire:
+    """What all parts of one line share."""
+
+    def __init__(
+        self,
+        *,
+        ids: Ids,
+        clock: Clock,
+        timings: Timings,
+        behaviour: Behaviour,
+        record: LineRecord,
+        changes: Changes,
+        faults: Iterable[SocketFault] = (),
+    ) -> None:
+        self.ids = ids
+        self.clock = clock
+        self.timings = timings
+        self.behaviour = behaviour
+        self.record = record
+        self.changes = changes
+        self.sockets: list[WebSocket] = []
+        self.close_code: int | None = None
+        """The code with which the last socket was closed from this side."""
+        self._faults = sorted(faults, key=lambda fault: fault.after_frames)
+        self._sent = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopped = False
+
+    def emit(self, kind: str, **fields: Any) -> None:
+        """Send one event, with an id of its own, to all sockets; without any it is lost."""
+        self.emit_frame({"type": kind, "event_id": self.ids("event"), **fields})
+
+    def emit_frame(self, frame: Frame) -> None:
+        """Send `frame` as it is to all sockets; without any it is lost."""
+        if self._stopped:
+            return
+        self.record.keep(self.record.server_events, frame)
+        text = json.dumps(frame)
+        delivered = [socket.send(text) for socket in list(self.sockets)]
+        if any(delivered):
+            self._sent += 1
+            self._play_faults()
+        self.changes.notify()
+
+    def attach(self, socket: WebSocket) -> None:
+        """Send to `socket` too from now on; nothing of before is repeated."""
+        self.sockets.append(socket)
+        self.record.sockets += 1
+        self._play_faults()
+        self.changes.notify()
+
+    def detach(self, socket: WebSocket) -> None:
+        """Forget `socket`."""
+        if socket in self.sockets:
+            self.sockets.remove(socket)
+        self.changes.notify()
+
+    def inject(self, data: str | bytes) -> None:
+        """Send a frame that is none of the service's own."""
+        for socket in list(self.sockets):
+            socket.send(data)
+
+    def drop(self, code: int, reason: str = "") -> None:
+        """Close all sockets with `code` (1005 and 1006 as in `WebSocket.close`)."""
+        if self.sockets:
+            self.close_code = code
+        for socket in list(self.sockets):
+            socket.close(code, reason)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run `work` until it ends or the line does; a mistake in it is logged and noted."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def stop(self) -> None:
+        """Stop all work; nothing is sent any more."""
+        self._stopped = True
+        for task in list(self._tasks):
+            if task is not asyncio.current_task():
+                task.cancel()
+
+    async def stopped(self) -> None:
+        """Wait until all work has stopped."""
+        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None:
+            _logger.error("the emulator failed on a line", exc_info=error)
+            self.record.note(f"the emulator itself failed: {type(error).__name__}")
+            self.changes.notify()
+
+    def _play_faults(self) -> None:
+        while self._faults and self.sockets and self._faults[0].after_frames <= self._sent:
+            fault = self._faults.pop(0)
+            if isinstance(fault, SocketDropped):
+                self.drop(fault.code)
+            else:
+                self.inject(fault.data)

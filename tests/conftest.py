@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+
+import emulated
+from realtime_sip.testing import OpenAIEmulator
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -15,3 +19,20 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the recordings of others are not beside this checkout")
     return SHARED
+
+
+@pytest.fixture
+async def openai() -> AsyncIterator[OpenAIEmulator]:
+    async with OpenAIEmulator(speed=emulated.SPEED) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def endpoint() -> Iterator[emulated.Endpoint]:
+    with emulated.endpoint() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def url(endpoint: emulated.Endpoint) -> str:
+    return endpoint.url

@@ -26,6 +26,8 @@
         ├── WebhookVerificationError    not signed by the service, or too old; answer 400
         └── WebhookPayloadError         signed, but not an event; answer 400
 
+The emulator adds one of its own, `realtime_sip.testing.ScenarioError`: a test expected something that did not happen.
+
 Building a session or client event by hand raises pydantic's `ValidationError`, as every pydantic model does; passed as
 a plain dict to a method of this package, the same mistake is `InvalidRequestError`.
 

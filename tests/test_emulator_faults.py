@@ -7,9 +7,9 @@ from typing import Any
 
 import httpx
 import pytest
-from emulated import SESSION, Peer, accepted, act, auth, error_of, post, sideband
 from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
 
+from emulated import SESSION, Peer, accepted, act, auth, error_of, post, sideband
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.testing import (
     Behaviour,

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from emulated import HEARING, SESSION, SPEED, Peer, accepted, act, sideband
 from hypothesis import given
 from hypothesis import strategies as st
 
+from emulated import HEARING, SESSION, SPEED, Peer, accepted, act, sideband
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.testing import (
     Behaviour,

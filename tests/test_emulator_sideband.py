@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from emulated import HEARING, SESSION, Peer, accepted, act, post, sideband, socket
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from emulated import HEARING, SESSION, Peer, accepted, act, post, sideband, socket
 from realtime_sip.testing import EndedBy, ModelCalls, ModelSays, OpenAIEmulator
 
-RECORDINGS = Path(__file__).resolve().parents[3] / "shared" / "data" / "recordings"
+RECORDINGS = Path(__file__).resolve().parents[2] / "shared" / "data" / "recordings"
 SIDEBAND = RECORDINGS / "pydantic_ai__test_openai_ws_sideband__test_webrtc_sideband_audio_turn.jsonl"
 
 SPOKEN = [

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from emulated import SPEED, Frame, Peer, accepted, sideband, socket
 from hypothesis import given
 from hypothesis import strategies as st
 
+from emulated import SPEED, Frame, Peer, accepted, sideband, socket
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.testing import EndedBy, ModelSays, OpenAIEmulator, RecordedFrame, Recording, Replay, Timings
 
-RECORDINGS = Path(__file__).resolve().parents[3] / "shared" / "data" / "recordings"
+RECORDINGS = Path(__file__).resolve().parents[2] / "shared" / "data" / "recordings"
 PRIMARY = sorted(RECORDINGS.glob("pydantic_ai__test_*_ws__*.jsonl"))
 SIDEBANDS = sorted(RECORDINGS.glob("pydantic_ai__test_*_sideband__*.jsonl"))
 needs_recordings = pytest.mark.skipif(not PRIMARY, reason="the recordings are not beside this checkout")

@@ -7,12 +7,12 @@ import time
 from collections import defaultdict
 from typing import Any
 
-import emulated
 import httpx
 import pytest
-from emulated import SESSION, Delivery, Endpoint
 from standardwebhooks import Webhook
 
+import emulated
+from emulated import SESSION, Delivery, Endpoint
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.testing import CallState, OpenAIEmulator, RingingCall, ScenarioError, Timings
 

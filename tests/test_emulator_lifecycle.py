@@ -8,9 +8,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from emulated import SESSION, Endpoint, Peer, accepted, act, auth, post, sideband, socket
 from websockets.sync.client import connect
 
+from emulated import SESSION, Endpoint, Peer, accepted, act, auth, post, sideband, socket
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.testing import EndedBy, ModelSays, OpenAIEmulator
 

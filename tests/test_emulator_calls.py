@@ -7,9 +7,9 @@ from typing import Any
 
 import httpx
 import pytest
-from emulated import SESSION, SPEED, accepted, act, auth, error_of, post, sideband
 from websockets.exceptions import InvalidStatus
 
+from emulated import SESSION, SPEED, accepted, act, auth, error_of, post, sideband
 from realtime_sip.testing import Behaviour, CallerHangsUp, CallState, EndedBy, OpenAIEmulator, Timings
 
 ACTIONS = [("accept", SESSION), ("reject", None), ("refer", {"target_uri": "tel:+14155550101"}), ("hangup", None)]

@@ -189,7 +189,7 @@ def _is_success(reply: Reply) -> bool:
 
 def _pause(operation: Operation[T], error: RealtimeSipError, attempt: int) -> float | None:
     """Return how long to wait before repeating, or None where repeating is not safe or would not help."""
-    backoff = min(_FIRST_PAUSE * 2 ** (attempt - 1), _LONGEST_PAUSE)
+    backoff = min(_FIRST_PAUSE * 2.0 ** (attempt - 1), _LONGEST_PAUSE)
     # Spread, so that calls refused together do not come back together.
     spread = backoff * random.uniform(0.75, 1.25)  # noqa: S311 - nothing secret depends on it
     if isinstance(error, NetworkError):

@@ -192,8 +192,8 @@ class AsyncTransport:
 
     async def run(self, operation: Operation[T]) -> T:
         """Return what the operation reads from the service's reply. Raises as `_http.exchange` does."""
-        steps = exchange(operation, deadline=self.settings.deadline, clock=time.monotonic)
-        return await self._drive(steps, self._send)
+        clock = asyncio.get_running_loop().time
+        return await self._drive(exchange(operation, deadline=self.settings.deadline, clock=clock), self._send)
 
     async def open(self, operation: Operation[None]) -> AsyncConnection:
         """Return the WebSocket that the operation opens. Raises as `_http.exchange` does."""
@@ -207,7 +207,8 @@ class AsyncTransport:
                 return _opening_failed(error)
             return Reply(101, {})
 
-        await self._drive(exchange(operation, deadline=self.settings.deadline, clock=time.monotonic), send)
+        clock = asyncio.get_running_loop().time
+        await self._drive(exchange(operation, deadline=self.settings.deadline, clock=clock), send)
         return opened[0]
 
     async def close(self) -> None:

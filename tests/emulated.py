@@ -2,23 +2,47 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, ParamSpec
 
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
 
-from realtime_sip.testing import OpenAIEmulator, RingingCall
+from realtime_sip.testing import OpenAIEmulator, RingingCall, run_virtual
+from realtime_sip.webhooks import IncomingCall
 
 SPEED = 200.0
 SESSION: dict[str, Any] = {"type": "realtime", "model": "gpt-realtime-2.1", "instructions": "Be brief."}
 HEARING: dict[str, Any] = {**SESSION, "audio": {"input": {"transcription": {"model": "gpt-realtime-whisper"}}}}
 
 Frame = dict[str, Any]
+P = ParamSpec("P")
+
+
+def virtual(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
+    """Run an async test in virtual time, without waiting for anything."""
+
+    @functools.wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        run_virtual(test(*args, **kwargs))
+
+    return run
+
+
+class Program:
+    """Takes the calls that are submitted to it, and does nothing with them."""
+
+    def __init__(self) -> None:
+        self.incoming: list[IncomingCall] = []
+
+    async def submit(self, incoming: IncomingCall) -> str:
+        self.incoming.append(incoming)
+        return "taken"
 
 
 class Delivery:
@@ -86,9 +110,9 @@ async def act(openai: OpenAIEmulator, ringing: RingingCall, action: str, body: A
     return await post(openai, f"/calls/{ringing.call_id}/{action}", **kwargs)
 
 
-async def accepted(openai: OpenAIEmulator, url: str, session: Frame = SESSION, **ring: Any) -> RingingCall:
+async def accepted(openai: OpenAIEmulator, target: str | Program, session: Frame = SESSION, **ring: Any) -> RingingCall:
     """Let a call ring, and accept it."""
-    ringing = await openai.ring(url, **ring)
+    ringing = await openai.ring(target, **ring)
     response = await act(openai, ringing, "accept", session)
     assert (response.status_code, response.content) == (200, b"")
     return ringing

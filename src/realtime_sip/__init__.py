@@ -1,11 +1,16 @@
 """Answer phone and WhatsApp calls with OpenAI's Realtime API over SIP.
 
     client = AsyncRealtimeSip()
-    event = client.webhooks.unwrap(body, headers)              # a signed webhook says that a call rings
-    await client.calls.accept(event.call_id, session)          # or reject, refer, hangup
-    async with client.calls.connect(event.call_id) as sideband:
-        await sideband.response_create()
-        async for event in sideband: ...                       # typed events
+
+    async def on_call(incoming: IncomingCall) -> None:
+        async with client.calls.answer(incoming, session, tools=tools) as call:
+            await call.respond("Greet the caller and ask how you can help.")
+            await call.wait_ended()
+
+    host = CallHost(on_call, client=client)
+    await host.submit(client.webhooks.unwrap(body, headers))    # in your webhook, for an IncomingCall
+
+Beneath that: `client.calls.accept`, `reject`, `refer`, `hangup`, and `client.calls.connect` for the bare sideband.
 
 Events are reached as `events.ResponseDone`, the parts of a session as `session.ServerVad`, the parts of a conversation
 as `items.UserMessage`, and what can go wrong as `errors.CallGoneError`.
@@ -16,38 +21,66 @@ from __future__ import annotations
 from importlib.metadata import version
 
 from realtime_sip import errors, events, items, session
+from realtime_sip.call import Call, Speech, end_call
 from realtime_sip.calls import WebRtcCall
 from realtime_sip.client import AsyncRealtimeSip, RealtimeSip
 from realtime_sip.client_secrets import ClientSecret
+from realtime_sip.dedupe.memory import MemoryStore
 from realtime_sip.errors import RealtimeSipError
+from realtime_sip.event_queue import EventsDropped
+from realtime_sip.host import CallHost, Submission
 from realtime_sip.hosts import Hosts
+from realtime_sip.lifecycle import CallEnded, CallLimits, EndReason, Gap, LimitKind, LimitNear
+from realtime_sip.playback import Heard
 from realtime_sip.protocol import Close, CloseKind
+from realtime_sip.response import ResponseConfig
 from realtime_sip.session import RealtimeSession, TranscriptionSession
 from realtime_sip.sideband import AsyncSideband, Sideband
 from realtime_sip.sip import SipHeaders, SipUri
+from realtime_sip.tool_runner import NoResponse
+from realtime_sip.tools import Tools
+from realtime_sip.turns import AskApproval
 from realtime_sip.webhooks import IncomingCall, OpenAIWebhooks, UnknownWebhookEvent, WebhookVerificationError
 
 __version__ = version("realtime-sip")
 
 __all__ = [
+    "AskApproval",
     "AsyncRealtimeSip",
     "AsyncSideband",
+    "Call",
+    "CallEnded",
+    "CallHost",
+    "CallLimits",
     "ClientSecret",
     "Close",
     "CloseKind",
+    "EndReason",
+    "EventsDropped",
+    "Gap",
+    "Heard",
     "Hosts",
     "IncomingCall",
+    "LimitKind",
+    "LimitNear",
+    "MemoryStore",
+    "NoResponse",
     "OpenAIWebhooks",
     "RealtimeSession",
     "RealtimeSip",
     "RealtimeSipError",
+    "ResponseConfig",
     "Sideband",
     "SipHeaders",
     "SipUri",
+    "Speech",
+    "Submission",
+    "Tools",
     "TranscriptionSession",
     "UnknownWebhookEvent",
     "WebRtcCall",
     "WebhookVerificationError",
+    "end_call",
     "errors",
     "events",
     "items",

@@ -71,6 +71,7 @@ _LONGEST_PAUSE = 2.0
 _LONGEST_EARLY_PAUSE = 0.4  # somebody is listening to silence
 _LONGEST_RETRY_AFTER = 3600.0
 _SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
+_IDENTIFIER = re.compile(r"[A-Za-z_][\w.\[\]'-]*", re.ASCII)
 _MAX_CALL_ID = 256
 _MAX_CODE = 80
 
@@ -171,7 +172,9 @@ def exchange(
         error = _error(operation.name, outcome)
         pause = _pause(operation, error, attempt)
         if pause is None or clock() + pause >= end:
-            _log.warning(
+            # A call that is gone is how most of them end.
+            _log.log(
+                logging.INFO if isinstance(error, CallGoneError) else logging.WARNING,
                 "%s failed: %s%s%s, attempt %d",
                 operation.name,
                 type(error).__name__,
@@ -254,9 +257,9 @@ def _error_object(body: bytes) -> dict[str, Any]:
 
 def _short(value: object) -> str | None:
     """Return an identifier for logs and errors, or None for what is none."""
-    if not isinstance(value, str) or not value.isprintable():
+    if not isinstance(value, str) or len(value) > _MAX_CODE or not _IDENTIFIER.fullmatch(value):
         return None
-    return redact(value[:_MAX_CODE]) or None
+    return value if redact(value).find("[secret]") < 0 else None
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

@@ -7,18 +7,27 @@ from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from realtime_sip import protocol
 from realtime_sip._http import Operation, Repeat, Reply, call_path, json_body, nothing, unexpected
 from realtime_sip._wire import checked
+from realtime_sip.decision import decided
 from realtime_sip.errors import InvalidRequestError
 from realtime_sip.session import AudioConfig, RealtimeSession
 from realtime_sip.sideband import AsyncSideband, Sideband
 from realtime_sip.sip import SipUri
 from realtime_sip.transport import AsyncTransport, Transport
+
+if TYPE_CHECKING:
+    from realtime_sip.call import ApproveMcp, Call
+    from realtime_sip.guardrail import CheckSpeech
+    from realtime_sip.lifecycle import CallLimits
+    from realtime_sip.tool_runner import CheckTool
+    from realtime_sip.tools import Tools
+    from realtime_sip.webhooks import IncomingCall
 
 __all__ = ["AsyncCalls", "Calls", "WebRtcCall"]
 
@@ -199,7 +208,7 @@ class AsyncCalls:
     """`client.calls`, async."""
 
     def __init__(self, transport: AsyncTransport) -> None:
-        self._transport = transport
+        self.transport = transport
 
     async def accept(self, call_id: str, session: RealtimeSession | dict[str, Any]) -> None:
         """Accept a ringing call with the whole session, instructions, voice and tools: the first words need them.
@@ -215,7 +224,8 @@ class AsyncCalls:
             NetworkError, ServerError: Whether the call was accepted is unknown; attaching tells.
             ServiceError: The service refused.
         """
-        await self._transport.run(accept(call_id, session))
+        await self.transport.run(accept(call_id, session))
+        decided(call_id)
 
     async def reject(self, call_id: str, *, status_code: int | None = None) -> None:
         """Reject a ringing call with a SIP status: 603 (declined) when left out, 486 for busy. SIP only.
@@ -229,7 +239,8 @@ class AsyncCalls:
             NetworkError, ServerError: Whether the call was rejected is unknown.
             ServiceError: The service refused.
         """
-        await self._transport.run(reject(call_id, status_code=status_code))
+        await self.transport.run(reject(call_id, status_code=status_code))
+        decided(call_id, rejected=True)
 
     async def refer(self, call_id: str, *, target_uri: str | SipUri) -> None:
         """Ask the carrier to transfer the caller to `target_uri` (tel: or sip:). SIP only.
@@ -243,7 +254,7 @@ class AsyncCalls:
             NetworkError: No answer; when `sent` is True the transfer may be under way.
             ServiceError: The service refused or failed; after a ServerError the transfer may be under way.
         """
-        await self._transport.run(refer(call_id, target_uri=target_uri))
+        await self.transport.run(refer(call_id, target_uri=target_uri))
 
     async def hangup(self, call_id: str, *, attached: bool = False) -> None:
         """Hang up a SIP or WebRTC call. Repeated until the deadline; hanging up twice does no harm.
@@ -255,7 +266,7 @@ class AsyncCalls:
             CallGoneError: There is no such call: mostly, it had ended.
             NetworkError, ServiceError: The service could not be reached or failed; the call may be alive.
         """
-        await self._transport.run(hangup(call_id, attached=attached))
+        await self.transport.run(hangup(call_id, attached=attached))
 
     async def create(self, *, sdp: str, session: RealtimeSession | dict[str, Any] | None = None) -> WebRtcCall:
         """Create a WebRTC call from a peer's SDP offer. It dials nobody: calls come in by SIP.
@@ -268,7 +279,7 @@ class AsyncCalls:
             UnexpectedReplyError: The reply does not name the call.
             NetworkError, ServiceError: No call, or an unknown one that nobody is connected to.
         """
-        return await self._transport.run(create(sdp=sdp, session=session))
+        return await self.transport.run(create(sdp=sdp, session=session))
 
     def connect(self, call_id: str) -> AbstractAsyncContextManager[AsyncSideband]:
         """Open the sideband of an accepted call, the WebSocket that monitors and steers it.
@@ -280,4 +291,54 @@ class AsyncCalls:
             CallGoneError: The call does not exist within the deadline: it was not accepted, or has ended.
             NetworkError, ServiceError: The socket could not be opened.
         """
-        return AsyncSideband.opened(self._transport, protocol.attach(call_id))
+        return AsyncSideband.opened(self.transport, protocol.attach(call_id))
+
+    def answer(
+        self,
+        incoming: IncomingCall | str,
+        session: RealtimeSession | dict[str, Any],
+        *,
+        tools: Tools | None = None,
+        limits: CallLimits | None = None,
+        approve_mcp: ApproveMcp | None = None,
+        check_tool: CheckTool | None = None,
+        check_speech: CheckSpeech | None = None,
+        greet_undisturbed: bool = False,
+    ) -> AbstractAsyncContextManager[Call]:
+        """Answer a call, and keep it until the block is left: accept, attach, turns, tools, limits, and a known end.
+
+        Entering validates the session, accepts, and attaches within the client's deadline. A webhook that is stale, a
+        call that was decided elsewhere, or a caller who gave up is no error: the call has ended then, `call.ended` says
+        so, and whatever is asked of it leaves the block quietly. The same holds when the call ends later.
+
+        Leaving the block ends the call: after what is being said was heard, or at once for an exception. SIP only.
+
+        Args:
+            incoming: The webhook, or a call id.
+            session: What the call is accepted with; the registry's tools are added. Audio formats stay unset.
+            tools: What the model may call. Functions of the session that it does not have are yours to answer.
+            limits: When the call is ended by itself.
+            approve_mcp: Decides whether an MCP server that needs approval may be called. Without it, none may.
+            check_tool: Asked before each tool runs; returns why it may not, or None.
+            check_speech: Asked about each response as it grows; returns what to say instead, or None.
+            greet_undisturbed: Keep turn detection off until the first speech that `respond` asks for has been heard, so
+                that its own echo cannot cut it off.
+
+        Raises:
+            InvalidRequestError: The session is not valid; nothing was sent.
+            ConfigurationError: Two tools have the same name.
+            NetworkError, ServiceError: The service refuses the accept, or cannot be reached: the phone rings on.
+        """
+        from realtime_sip.call import answer  # the one import upwards: the face offers what is built on it
+
+        return answer(
+            self,
+            incoming,
+            session,
+            tools=tools,
+            limits=limits,
+            approve_mcp=approve_mcp,
+            check_tool=check_tool,
+            check_speech=check_speech,
+            greet_undisturbed=greet_undisturbed,
+        )

@@ -17,9 +17,11 @@
     │   ├── ServerError                 5xx
     │   └── UnexpectedReplyError        a success without what it should have held
     ├── NotAnEventError                 them: a WebSocket frame is not a JSON object (also ValueError)
+    ├── ToolArgumentsError              them: the model called a tool with invalid arguments (also ValueError)
     ├── NetworkError                    the network: no answer; `sent` tells whether the request may have arrived
     │   └── DeadlineError               no answer within the deadline (also TimeoutError)
     ├── EndedError                      it is over
+    │   ├── CallEndedError              the call has ended; `ended` says how
     │   ├── CallGoneError
     │   └── SocketClosedError           the WebSocket closed; `close` says how
     └── WebhookError                    a stranger: a webhook that must not be acted upon
@@ -39,12 +41,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from realtime_sip.lifecycle import CallEnded
     from realtime_sip.protocol import Close
 
 __all__ = [
     "AuthenticationError",
     "BadRequestError",
     "BetaShapeError",
+    "CallEndedError",
     "CallGoneError",
     "ConfigurationError",
     "DeadlineError",
@@ -61,6 +65,7 @@ __all__ = [
     "ServerError",
     "ServiceError",
     "SocketClosedError",
+    "ToolArgumentsError",
     "UnexpectedReplyError",
     "UsageError",
     "WebhookError",
@@ -150,6 +155,14 @@ class EndedError(RealtimeSipError):
     """It is over: what was asked of the call or the socket cannot happen any more."""
 
 
+class CallEndedError(EndedError):
+    """The call has ended, so that nothing can be asked of it. The `answer` block that it leaves ends quietly."""
+
+    def __init__(self, ended: CallEnded) -> None:
+        self.ended = ended
+        super().__init__(f"the call has ended: {ended.reason.value}")
+
+
 class CallGoneError(NotFoundError, EndedError):
     """No such call (404 `call_id_not_found`): it has ended, or, within the first seconds, is not ready yet."""
 
@@ -188,6 +201,25 @@ class UnexpectedReplyError(ServiceError):
 
 class NotAnEventError(RealtimeSipError, ValueError):
     """A WebSocket frame is not a JSON object, so that no event can be made of it. The frame itself is not kept."""
+
+
+class ToolArgumentsError(RealtimeSipError, ValueError):
+    """The model called a tool with arguments that are not valid, so the function is not to be called.
+
+    It is the model's mistake, which it can correct once it is told.
+
+    Attributes:
+        tool: The tool's name.
+        reason: A fixed word, safe to log: `too_long`, `not_json`, `repeated`, `not_an_object` or `invalid`.
+        for_model: What to send back: which argument, and what is expected. It can quote names that the model wrote, so
+            it is not part of the message of the exception.
+    """
+
+    def __init__(self, tool: str, *, reason: str, for_model: str) -> None:
+        self.tool = tool
+        self.reason = reason
+        self.for_model = for_model
+        super().__init__(f"the model's arguments for the tool {tool} are not valid: {reason}")
 
 
 class NetworkError(RealtimeSipError):

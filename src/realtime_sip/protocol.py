@@ -97,13 +97,15 @@ class Close:
         return f"{self.kind.value} ({self.code}{f' {self.reason}' if self.reason else ''})"
 
 
-def attach(call_id: str) -> Operation[None]:
-    """Open the sideband of a call that has been accepted. An early 404 is repeated: attaching takes a while.
+def attach(call_id: str, *, again: bool = False) -> Operation[None]:
+    """Open the sideband of a call that has been accepted.
+
+    An early 404 is repeated, because attaching takes a while; not when it was open before, for then 404 means ended.
 
     Raises:
         InvalidRequestError: `call_id` cannot be one.
     """
-    return _open("attach", {"call_id": checked_call_id(call_id)}, early_404=True)
+    return _open("attach", {"call_id": checked_call_id(call_id)}, early_404=not again)
 
 
 def open_primary(*, model: str | None, intent: str | None) -> Operation[None]:

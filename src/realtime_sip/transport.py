@@ -160,6 +160,8 @@ class Transport:
     def _send(self, request: Request) -> _Outcome:
         end = time.monotonic() + request.timeout
         body = bytearray()
+        if self._client.is_closed:
+            raise ConfigurationError("the client has been closed")
         try:
             built = _built(self._client, self.settings, request)
             response = self._client.send(built, stream=True, follow_redirects=False)
@@ -182,6 +184,8 @@ class AsyncTransport:
 
     def __init__(self, settings: Settings, http_client: httpx.AsyncClient | httpx2.AsyncClient | None = None) -> None:
         self.settings = settings
+        self.unix: Callable[[], float] = time.time
+        """The wall clock, Unix seconds. The event loop's own clock measures durations."""
         self._owned = http_client is None
         self._client: Any = httpx.AsyncClient() if http_client is None else http_client
         self._library = _library_of(self._client, "AsyncClient")
@@ -233,6 +237,8 @@ class AsyncTransport:
 
     async def _send(self, request: Request) -> _Outcome:
         body = bytearray()
+        if self._client.is_closed:
+            raise ConfigurationError("the client has been closed")
         try:
             # httpx bounds each phase; this bounds their sum, a little later, so that its finer verdict comes first.
             async with asyncio.timeout(request.timeout + 0.1):

@@ -1,7 +1,10 @@
 """OpenAI on loopback, for tests and demos without an account.
 
-`OpenAIEmulator` is the calls API, the webhook sender and the sideband in one object. It plays scenarios made of
-`CallerSays`, `CallerPresses`, `CallerHangsUp`, `ModelSays` and `ModelCalls`, or replays a `Recording`.
+`OpenAIEmulator` is the calls API, the webhook sender and the sideband in one object. It plays scenarios made of what
+the caller does (`CallerSays`, `CallerPresses`, `CallerHangsUp`) and what the model does (`ModelSays`, `ModelCalls`,
+`ModelCallsMcp`, `ModelFails`), or replays a `Recording`. Faults and `Behaviour` say what goes wrong.
+
+`run_virtual` runs a test in virtual time: an hour-long call, with its real timings, takes a moment.
 """
 
 from __future__ import annotations
@@ -9,35 +12,66 @@ from __future__ import annotations
 from realtime_sip.testing.behaviour import Behaviour, Timings
 from realtime_sip.testing.call import CallEnd, CallState, EndedBy
 from realtime_sip.testing.clock import ScenarioError
-from realtime_sip.testing.emulator import OpenAIEmulator
-from realtime_sip.testing.faults import FrameInjected, SocketDropped
+from realtime_sip.testing.emulator import ClientOptions, OpenAIEmulator
+from realtime_sip.testing.faults import (
+    ErrorSent,
+    EventAltered,
+    EventLost,
+    EventRepeated,
+    FrameInjected,
+    ResponseRaced,
+    SocketDropped,
+    SocketSilent,
+)
 from realtime_sip.testing.primary import ExpectedSocket
 from realtime_sip.testing.record import RecordedRequest, Said, WebhookResponse
 from realtime_sip.testing.recording import RecordedFrame, Recording, Replay
 from realtime_sip.testing.ringing import RingingCall
-from realtime_sip.testing.scenario import CallerHangsUp, CallerPresses, CallerSays, ModelCalls, ModelSays
+from realtime_sip.testing.scenario import (
+    CallerHangsUp,
+    CallerPresses,
+    CallerSays,
+    ModelCalls,
+    ModelCallsMcp,
+    ModelFails,
+    ModelSays,
+)
+from realtime_sip.testing.virtual_time import VirtualTimeLoop, run_virtual
+from realtime_sip.testing.webhook import CallTarget
 
 __all__ = [
     "Behaviour",
     "CallEnd",
     "CallState",
+    "CallTarget",
     "CallerHangsUp",
     "CallerPresses",
     "CallerSays",
+    "ClientOptions",
     "EndedBy",
+    "ErrorSent",
+    "EventAltered",
+    "EventLost",
+    "EventRepeated",
     "ExpectedSocket",
     "FrameInjected",
     "ModelCalls",
+    "ModelCallsMcp",
+    "ModelFails",
     "ModelSays",
     "OpenAIEmulator",
     "RecordedFrame",
     "RecordedRequest",
     "Recording",
     "Replay",
+    "ResponseRaced",
     "RingingCall",
     "Said",
     "ScenarioError",
     "SocketDropped",
+    "SocketSilent",
     "Timings",
+    "VirtualTimeLoop",
     "WebhookResponse",
+    "run_virtual",
 ]

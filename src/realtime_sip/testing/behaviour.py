@@ -36,6 +36,10 @@ class Timings:
     """How long the line must be quiet before the caller does the next thing."""
     digit: float = 0.25
     """Between two digits pressed."""
+    mcp_listing: float = 0.5
+    """How long an MCP server takes to list its tools."""
+    mcp_call: float = 2.0
+    """How long an MCP server takes for a call, where the step says nothing else."""
     transfer: float = 1.0
     """From the answer to refer until the caller's leg leaves."""
     patience: float = 10.0
@@ -47,8 +51,8 @@ class Timings:
     webhook_give_up: float = 72 * 3600.0
     """How long a webhook is repeated (webhook guide)."""
     least_patience: float = 1.0
-    """REAL seconds that the program under test always gets where it is waited for (`ring`, `patience`,
-    `webhook_timeout`), however fast the clock is, unless the wait itself is set shorter than this."""
+    """Seconds of the event loop, however fast the emulator's clock is, that the program under test always gets where it
+    is waited for (`ring`, `patience`, `webhook_timeout`), unless the wait itself is set shorter than this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +72,9 @@ class Behaviour:
     """The HTTP status of `decision_already_made`."""
     bad_accept: Literal["refused", "believed"] = "refused"
     """A session that is not valid gets 400; or 200, and then the call is gone (reported in May 2026)."""
+    accept: Literal["answers", "lies"] = "answers"
+    """Accept with a valid session answers the call; or gets 200 all the same, and the call is gone (reported with
+    sessions in which nobody found a mistake)."""
     early: float = 0.0
     """For how long (seconds of the emulator's clock) a call is not found by accept (after the webhook was sent), attach
     and hangup (after accept). Up to 2 s are reported."""
@@ -80,3 +87,16 @@ class Behaviour:
     """Whether a sideband begins with `session.created`. Recorded ones do not; one report says so."""
     truncation_reported: bool = True
     """Whether `conversation.item.truncated` follows when the caller interrupts the model."""
+    busy_names_event: bool = True
+    """Whether `conversation_already_has_active_response` names the client's event that it refuses. The guide says that
+    errors do; the one that was recorded has null."""
+    mcp_listing: Literal["completed", "failed"] = "completed"
+    """Whether MCP servers tell their tools when a session begins to use them."""
+    approval_request: Literal["output", "item"] = "output"
+    """An MCP approval request is in the output of the response too, or is an item of the conversation alone (the
+    vendor's example reads it from there)."""
+    mcp_follow_up: Literal["client", "service"] = "client"
+    """Who creates the response to an MCP call: the client, after both the call and its response have ended (field
+    reports, and the vendor's example), or the service by itself."""
+    live_ids: Literal["live", "rtc"] = "live"
+    """Whether the Live API's webhook for a call has an id of its own, or the call's."""

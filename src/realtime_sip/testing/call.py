@@ -9,12 +9,13 @@ from typing import Any
 
 from realtime_sip.testing.behaviour import Behaviour, Timings
 from realtime_sip.testing.clock import Changes, Clock
-from realtime_sip.testing.faults import SocketFault
+from realtime_sip.testing.faults import LineFault, check_faults
 from realtime_sip.testing.frames import Frame, Ids
 from realtime_sip.testing.line import Line
-from realtime_sip.testing.record import LineRecord, RecordedRequest, WebhookResponse
+from realtime_sip.testing.record import LineRecord, RecordedRequest
 from realtime_sip.testing.recording import Recording
 from realtime_sip.testing.scenario import CallerHangsUp, Scenario
+from realtime_sip.testing.webhook import CallTarget, Deliveries
 from realtime_sip.testing.websocket import WebSocket
 
 __all__ = ["CallEnd", "CallState", "EmulatedCall", "EndedBy"]
@@ -44,7 +45,7 @@ class EndedBy(StrEnum):
     EXPIRED = "expired"
     """The session reached its longest duration."""
     FAILED = "failed"
-    """An accept with a bad session was answered 200, and no call came of it (`Behaviour.bad_accept`)."""
+    """Accept was answered 200, and no call came of it (`Behaviour.bad_accept` and `accept`)."""
     EMULATOR = "emulator"
     """The emulator was closed."""
 
@@ -59,6 +60,8 @@ class CallEnd:
         status_code: The SIP status of a reject; None otherwise.
         target_uri: Where a transferred caller went; None otherwise.
         seconds: How long the call was up since the webhook was sent, on the emulator's clock.
+        seen: What the program under test says about the end, where `ring` was given an object that says it
+            (`CallHost.ended`); None otherwise. `reason`, `certainty` and `evidence` are those of it.
     """
 
     by: EndedBy
@@ -66,6 +69,22 @@ class CallEnd:
     status_code: int | None = None
     target_uri: str | None = field(default=None, repr=False)
     seconds: float
+    seen: Any = None
+
+    @property
+    def reason(self) -> Any:
+        """Why the call ended, as the program under test says: an `EndReason`; None where it says nothing."""
+        return getattr(self.seen, "reason", None)
+
+    @property
+    def certainty(self) -> Any:
+        """How sure the program is of that; None where it says nothing."""
+        return getattr(self.seen, "certainty", None)
+
+    @property
+    def evidence(self) -> Any:
+        """What the program concludes that from; None where it says nothing."""
+        return getattr(self.seen, "evidence", None)
 
 
 class EmulatedCall:
@@ -81,7 +100,7 @@ class EmulatedCall:
         behaviour: Behaviour,
         scenario: Scenario,
         recording: Recording | None = None,
-        faults: Iterable[SocketFault] = (),
+        faults: Iterable[LineFault] = (),
     ) -> None:
         self.call_id = call_id
         self.state = CallState.RINGING
@@ -90,7 +109,9 @@ class EmulatedCall:
         self.record = LineRecord()
         self.changes = Changes()
         self.requests: list[RecordedRequest] = []
-        self.webhook_responses: list[WebhookResponse] = []
+        self.deliveries = Deliveries(self.changes)
+        self.targets: list[CallTarget] = []
+        """The objects in this process that the call was given to."""
         self.accepted_session: Frame | None = None
         self.line: Line | None = None
         self.decided = False
@@ -101,7 +122,7 @@ class EmulatedCall:
         self._ids = ids
         self._timings = timings
         self._recording = recording
-        self._faults = tuple(faults)
+        self._faults = check_faults(faults)
         self._rang_at = clock.now()
         self._accepted_at = 0.0
 
@@ -159,7 +180,7 @@ class EmulatedCall:
         self.changes.notify()
 
     def believe(self) -> None:
-        """Answer an accept that is not valid as if it were, and lose the call."""
+        """Answer an accept as if all were well, and lose the call."""
         self.decided = True
         self.finish(EndedBy.FAILED)
 
@@ -195,7 +216,7 @@ class EmulatedCall:
         if self.line is not None:
             closes = self.behaviour.closes_at_end or by is EndedBy.EMULATOR
             self.line.end(self.behaviour.end_code, close=closes)
-            close_code = self.line.wire.close_code if closes else None
+            close_code = self.line.wire.close_code
         self.end = CallEnd(
             by=by,
             close_code=close_code,
@@ -220,7 +241,7 @@ class EmulatedCall:
         parts = [str(self.state), f"{sockets} sideband(s) open, {self.record.sockets} opened so far"]
         if self.end is not None:
             parts[0] = f"ended by: {self.end.by}"
-        answers: list[Any] = [answer.status_code for answer in self.webhook_responses]
+        answers: list[Any] = [answer.status_code for answer in self.deliveries.responses]
         parts.append("the webhook was answered " + (", ".join(str(a or "not at all") for a in answers) or "not yet"))
         done = [f"{request.operation} {request.status}" for request in self.requests]
         parts.append("requests: " + (", ".join(done[-10:]) or "none"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Callable
 
@@ -36,6 +37,8 @@ class Caller:
         self._scenario = scenario
         self._hang_up = hang_up
         self._turns = 0
+        self._speaks = False
+        self._watch: asyncio.Task[None] | None = None
         self._uncommitted: list[CallerSays] = []
         self._began = wire.clock.now()
 
@@ -46,7 +49,7 @@ class Caller:
                 await self._leave_to_model()
                 continue
             self._scenario.advance()
-            await (self._sound() if step.interrupting else self._quiet())
+            await self._moment(step)
             await self._wire.clock.sleep(step.after)
             await self._do(step)
 
@@ -81,6 +84,70 @@ class Caller:
         self._uncommitted.clear()
         self._wire.emit("input_audio_buffer.cleared")
 
+    def say_at_once(self, text: str) -> None:
+        """Say `text` in no time, and have turn detection answer it as fast."""
+        wire, item_id, turns = self._wire, self._wire.ids("item"), self._session.turn_detection
+        if turns is not None:
+            wire.emit("input_audio_buffer.speech_started", audio_start_ms=self._position_ms(), item_id=item_id)
+            if turns["interrupt_response"]:
+                self._responses.interrupt()
+            wire.emit("input_audio_buffer.speech_stopped", audio_end_ms=self._position_ms(), item_id=item_id)
+        self._commit(text, item_id, transcribed=True)
+        self._responses.create_for_turn()
+
+    def watch_idle(self) -> None:
+        """Trigger the idle timeout of turn detection from now on, where the session has one."""
+        if self._watch is None and self._idle_seconds() is not None:
+            self._watch = self._wire.spawn(self._watch_idle())
+
+    def _idle_seconds(self) -> float | None:
+        turns = self._session.turn_detection
+        milliseconds = None if turns is None else turns.get("idle_timeout_ms")
+        return None if milliseconds is None else milliseconds / 1000
+
+    def _idle_until(self) -> float | None:
+        """Return when the timeout is due as things are: it counts from the end of playback (session guide)."""
+        seconds, quiet_since = self._idle_seconds(), self._responses.playback.quiet_since
+        if seconds is None or quiet_since is None or self._speaks or self._responses.busy:
+            return None
+        return quiet_since + seconds
+
+    async def _watch_idle(self) -> None:
+        changes, clock = self._wire.changes, self._wire.clock
+        while True:
+            await changes.until(lambda: self._idle_until() is not None)
+            due = self._idle_until()
+            left = 0.0 if due is None else max(0.0, clock.real(due - clock.now()))
+            if not await changes.until(lambda due=due: self._idle_until() != due, seconds=left):  # type: ignore[misc]
+                self._time_out()
+
+    def _time_out(self) -> None:
+        """Commit the silence, and have the model say something (API guide)."""
+        wire, playback = self._wire, self._responses.playback
+        item_id = wire.ids("item")
+        began, now = playback.quiet_since or 0.0, wire.clock.now()
+        playback.quiet_since = None
+        wire.emit(
+            "input_audio_buffer.timeout_triggered",
+            audio_start_ms=int((began - self._began) * 1000),
+            audio_end_ms=int((now - self._began) * 1000),
+            item_id=item_id,
+        )
+        self._add_turn(item_id, now - began)
+        turns = self._session.turn_detection
+        if turns is not None and turns["create_response"]:
+            self._responses.create_for_turn()
+
+    async def _moment(self, step: CallerStep) -> None:
+        """Wait for the moment at which a step begins."""
+        responses = self._responses
+        if step.interrupting or step.during == "speech":
+            await self._while(lambda: responses.heard, "the caller was to interrupt the model, but heard nothing")
+        elif step.during == "tool":
+            await self._while(lambda: responses.awaits_tool, "the caller was to act during a tool, but none was called")
+        else:
+            await self._quiet()
+
     async def _leave_to_model(self) -> None:
         """Wait until a response has taken the model's step; after the patience it is skipped."""
         position = self._scenario.position
@@ -113,18 +180,22 @@ class Caller:
             if not await changes.until(lambda: responses.busy or responses.expected, seconds=pause):
                 return
 
-    async def _sound(self) -> None:
-        """Wait until the model is heard."""
+    async def _while(self, condition: Callable[[], bool], otherwise: str) -> None:
+        """Wait until `condition` holds."""
         responses = self._responses
-        while not responses.heard:
-            if not await self._wait(lambda: responses.heard or responses.busy):
-                self._wire.record.note("the caller was to interrupt the model, but heard nothing")
+        while not condition():
+            if not await self._wait(lambda: condition() or responses.busy):
+                self._wire.record.note(otherwise)
                 return
-            await self._wire.changes.until(lambda: responses.heard or not responses.busy)
+            await self._wire.changes.until(lambda: condition() or not responses.busy)
 
     async def _wait(self, condition: Callable[[], bool]) -> bool:
-        timings = self._wire.timings
-        return await self._wire.changes.until(condition, seconds=self._wire.clock.patience(timings.patience))
+        """Wait for the program with patience; and for the idle timeout of turn detection, which makes its own."""
+        clock, idle = self._wire.clock, self._idle_until()
+        patience = clock.patience(self._wire.timings.patience)
+        if idle is not None:
+            patience += clock.real(max(0.0, idle - clock.now()))
+        return await self._wire.changes.until(condition, seconds=patience)
 
     def _position_ms(self) -> int:
         return int((self._wire.clock.now() - self._began) * 1000)
@@ -134,6 +205,8 @@ class Caller:
         item_id = wire.ids("item")
         turns = self._session.turn_detection
         if turns is not None:
+            self._speaks = True
+            self._responses.playback.quiet_since = None
             wire.emit("input_audio_buffer.speech_started", audio_start_ms=self._position_ms(), item_id=item_id)
             if turns["interrupt_response"]:
                 self._responses.interrupt()
@@ -144,6 +217,7 @@ class Caller:
             self._responses.expected = True
             return
         await wire.clock.sleep(turns.get("silence_duration_ms", 200) / 1000)
+        self._speaks = False
         wire.emit("input_audio_buffer.speech_stopped", audio_end_ms=self._position_ms(), item_id=item_id)
         created = self._responses.created
         self._commit(step.text, item_id, transcribed=step.transcribed)
@@ -159,6 +233,14 @@ class Caller:
     def _commit(self, text: str, item_id: str, *, transcribed: bool) -> None:
         wire = self._wire
         seconds = len(text) / wire.timings.characters_per_second
+        self._add_turn(item_id, seconds)
+        wire.record.keep(wire.record.said, Said("caller", text))
+        self._turns += 1
+        if self._session.transcribes:
+            wire.spawn(self._transcribe(text, item_id, seconds, transcribed=transcribed))
+
+    def _add_turn(self, item_id: str, seconds: float) -> None:
+        wire = self._wire
         wire.emit("input_audio_buffer.committed", previous_item_id=self._conversation.last_id, item_id=item_id)
         item: Frame = {
             "id": item_id,
@@ -170,10 +252,6 @@ class Caller:
         tokens = int(seconds * AUDIO_TOKENS_IN)
         previous = self._conversation.add(item, audio=tokens)
         self._conversation.done(item, previous, audio=tokens)
-        wire.record.keep(wire.record.said, Said("caller", text))
-        self._turns += 1
-        if self._session.transcribes:
-            wire.spawn(self._transcribe(text, item_id, seconds, transcribed=transcribed))
 
     async def _transcribe(self, text: str, item_id: str, seconds: float, *, transcribed: bool) -> None:
         wire = self._wire
@@ -207,6 +285,6 @@ class Caller:
                 {
                     "type": "input_audio_buffer.dtmf_event_received",
                     "event": digit,
-                    "received_at": wire.clock.unix(),
+                    "received_at": int(wire.clock.unix()),
                 }
             )

@@ -45,6 +45,11 @@ class EmulatedConversation:
         """The id of the last item."""
         return next(reversed(self._items), None)
 
+    @property
+    def awaits_output(self) -> bool:
+        """Whether a function was called whose output has not come."""
+        return bool(self._open_calls)
+
     def add(self, item: Frame, *, text: int = 0, audio: int = 0, after: str | None = None) -> str | None:
         """Append `item`, tell `conversation.item.added`, and return the id of the item before it."""
         previous = after if after is not None else self.last_id
@@ -69,8 +74,8 @@ class EmulatedConversation:
         if item is not None:
             item["content"] = [{"type": "input_audio", "transcript": transcript}]
 
-    def create(self, event: Frame) -> None:
-        """Take `conversation.item.create`.
+    def create(self, event: Frame) -> Frame:
+        """Take `conversation.item.create`, and return the item.
 
         Raises:
             Refusal: The item is not one that a client may create.
@@ -95,8 +100,12 @@ class EmulatedConversation:
             new["status"] = "completed"
         elif kind == "function_call_output":
             text = self._check_output(item)
+        elif kind == "mcp_approval_response":
+            _require(item, "approval_request_id", str)
+            _require(item, "approve", bool)
         before = self.add(new, text=text, after=None if previous == "root" else previous)
         self.done(new, before, text=text)
+        return new
 
     def delete(self, event: Frame) -> None:
         """Take `conversation.item.delete`.
@@ -184,19 +193,21 @@ class EmulatedConversation:
         return item_id
 
     def _check_output(self, item: Frame) -> int:
-        for name in ("call_id", "output"):
-            if not isinstance(item.get(name), str):
-                raise Refusal(
-                    f"Missing required parameter: 'item.{name}'.",
-                    code="missing_required_parameter",
-                    param=f"item.{name}",
-                )
+        _require(item, "call_id", str)
+        _require(item, "output", str)
         # How the service takes an output for a call that nobody made is not known; the record tells it.
         if item["call_id"] in self._open_calls:
             self._open_calls.discard(item["call_id"])
         else:
             self._wire.record.note("a function_call_output came for a call that is not open")
         return text_tokens(item["output"])
+
+
+def _require(item: Frame, name: str, kind: type) -> None:
+    if not isinstance(item.get(name), kind):
+        raise Refusal(
+            f"Missing required parameter: 'item.{name}'.", code="missing_required_parameter", param=f"item.{name}"
+        )
 
 
 def _check_message(item: Frame) -> int:

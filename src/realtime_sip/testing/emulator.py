@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import logging
 import secrets
 from collections.abc import Coroutine, Iterable, Mapping
 from types import MappingProxyType, TracebackType
-from typing import Any, Literal, Self
-from urllib.parse import urlsplit
+from typing import Any, Literal, Self, TypedDict
 
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.testing.behaviour import Behaviour, Timings
 from realtime_sip.testing.call import CallState, EmulatedCall, EndedBy
 from realtime_sip.testing.clock import Clock
-from realtime_sip.testing.faults import Operation, ReplyFault, SocketFault
+from realtime_sip.testing.faults import LineFault, Operation, ReplyFault
 from realtime_sip.testing.frames import Frame, Ids
+from realtime_sip.testing.invite import CALLER, DIALED, LIVE, REALTIME, Invite
 from realtime_sip.testing.primary import ExpectedSocket
 from realtime_sip.testing.record import RecordedRequest
 from realtime_sip.testing.recording import Recording
@@ -25,18 +24,22 @@ from realtime_sip.testing.rest import CallsApi
 from realtime_sip.testing.ringing import RingingCall
 from realtime_sip.testing.scenario import Scenario, Step
 from realtime_sip.testing.server import LoopbackServer, Upgrade
-from realtime_sip.testing.webhook import WebhookSender
+from realtime_sip.testing.webhook import CallTarget, WebhookSender, check_targets
 from realtime_sip.testing.websocket import WebSocket
 
-__all__ = ["OpenAIEmulator"]
+__all__ = ["ClientOptions", "OpenAIEmulator"]
 
 _logger = logging.getLogger("realtime_sip.testing")
 
-# Numbers that are kept free for fiction (NANP 555-0100 to 555-0199).
-_CALLER = "+14155550100"
-_DIALED = "+14155550199"
 _MAX_CALLS = 10_000
-_MAX_ENDPOINTS = 20
+
+
+class ClientOptions(TypedDict):
+    """What a client of the emulator must be told."""
+
+    api_key: str
+    base_url: str
+    webhook_secret: str
 
 
 class OpenAIEmulator:
@@ -50,11 +53,12 @@ class OpenAIEmulator:
     Not known, and therefore guessed: all of `Timings` that its docstring does not say to be measured; the messages, and
     some codes, of refusals; the HTTP status of a refused second sideband; usage figures, which are consistent but
     counted by a rule of thumb; the order of events at an interruption; what plays when two responses follow each other
-    quickly. Not emulated: media, MCP, the idle timeout of turn detection, retrieval of audio, noise, the Live API,
-    translation, the management of webhook endpoints.
+    quickly; when the items of an MCP call are told to be done. Not emulated: media, retrieval of audio, noise, the Live
+    API beyond its webhook, translation, the management of webhook endpoints.
 
-    A program needs three values of it: `base_url`, `api_key`, `webhook_secret`. It serves clients of the same event
-    loop, of other threads and of other processes alike.
+    A program needs three values of it: `base_url`, `api_key`, `webhook_secret`; `AsyncRealtimeSip` takes them as
+    `**openai.client_options`. It serves clients of the same event loop, of other threads and of other processes alike.
+    On a `VirtualTimeLoop` it runs with its real timings, and takes no time.
 
     Args:
         api_key: What clients must send as bearer token.
@@ -63,6 +67,8 @@ class OpenAIEmulator:
         port: A port to listen on; a free one where it is 0.
         timings: Durations; see `Timings`.
         behaviour: Which way the service goes where that is unknown; see `Behaviour`.
+        starts_at: The Unix time at which the emulator's wall clock starts, for what stands on the wire (`expires_at`,
+            `created_at`, timestamps of webhooks); the wall's where it is left out. See `now`.
 
     Use it as an async context manager. When that ends, calls that are up end, and no task or socket is left.
 
@@ -84,6 +90,7 @@ class OpenAIEmulator:
         port: int = 0,
         timings: Timings | None = None,
         behaviour: Behaviour | None = None,
+        starts_at: float | None = None,
     ) -> None:
         if not api_key:
             raise ConfigurationError("api_key must not be empty")
@@ -91,7 +98,7 @@ class OpenAIEmulator:
         self.webhook_secret = webhook_secret or "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
         self._timings = timings or Timings()
         self._behaviour = behaviour or Behaviour()
-        self._clock = Clock(speed, least_patience=self._timings.least_patience)
+        self._clock = Clock(speed, least_patience=self._timings.least_patience, unix=starts_at)
         self._ids = Ids()
         self._calls: dict[str, EmulatedCall] = {}
         self._expected: list[ExpectedSocket] = []
@@ -117,6 +124,18 @@ class OpenAIEmulator:
         return f"http://127.0.0.1:{self._server.port}/v1"
 
     @property
+    def client_options(self) -> ClientOptions:
+        """What a client must be told, as keyword arguments of `RealtimeSip` and `AsyncRealtimeSip`."""
+        return {"api_key": self.api_key, "base_url": self.base_url, "webhook_secret": self.webhook_secret}
+
+    def now(self) -> float:
+        """Return the Unix time of the emulator's wall clock, as a `clock` for what must agree with it.
+
+        On a `VirtualTimeLoop`, and with `starts_at`, it moves as the loop's clock does.
+        """
+        return self._clock.unix()
+
+    @property
     def requests(self) -> list[RecordedRequest]:
         """All requests so far, in order of their answers."""
         return self._api.requests
@@ -128,6 +147,7 @@ class OpenAIEmulator:
 
     async def __aenter__(self) -> Self:
         """Start listening."""
+        self._clock.start()
         self._sender = WebhookSender(secret=self.webhook_secret, clock=self._clock, timings=self._timings)
         await self._server.start(self._port)
         return self
@@ -152,23 +172,26 @@ class OpenAIEmulator:
 
     async def ring(
         self,
-        target: str | Iterable[str],
+        target: str | CallTarget | Iterable[str | CallTarget],
         *,
         scenario: Iterable[Step] = (),
         recording: Recording | None = None,
-        caller: str = _CALLER,
-        dialed: str = _DIALED,
+        caller: str = CALLER,
+        dialed: str = DIALED,
         sip_headers: Iterable[tuple[str, str]] = (),
         media_security: Literal["rtp", "srtp"] | None = "srtp",
         behaviour: Behaviour | None = None,
-        faults: Iterable[SocketFault] = (),
+        faults: Iterable[LineFault] = (),
         late: float = 0.0,
         duplicates: int = 0,
+        live: bool = False,
     ) -> RingingCall:
         """Let a call come in: send its webhook, and serve what follows. Returns at once, while the phone rings.
 
         Args:
-            target: The URL of your webhook endpoint, or of several; each gets a `webhook-id` of its own.
+            target: The URL of your webhook endpoint, or a `CallHost` (any object with `async submit(incoming)`): then
+                the webhook is signed, verified and parsed here, as your server would, and the call is submitted. Or
+                several of them; each gets a `webhook-id` of its own.
             scenario: What the caller and the model do.
             recording: Play this recording of a sideband instead.
             caller: The caller's number, as it stands in From.
@@ -179,13 +202,14 @@ class OpenAIEmulator:
             faults: What goes wrong on its sidebands.
             late: Seconds of the emulator's clock by which the webhook is late; its `created_at` is as much ago.
             duplicates: How many more times each endpoint gets the same delivery, with the same `webhook-id`, at once.
+            live: Send `live.transport.incoming` for the same call too, as an own event with an own `webhook-id`.
 
         Raises:
             ConfigurationError: A value makes no sense, or the emulator is not running.
         """
         if self._sender is None:
             raise ConfigurationError("the emulator must be entered first: async with OpenAIEmulator() as openai")
-        urls = _urls(target)
+        targets = check_targets(target)
         if not 0 <= late <= 86_400 * 4 or not 0 <= duplicates <= 100:
             raise ConfigurationError("late must be 0 to 345600 seconds, duplicates 0 to 100")
         played = Scenario(scenario)
@@ -194,15 +218,14 @@ class OpenAIEmulator:
         if recording is not None and recording.primary:
             raise ConfigurationError("this is the recording of a primary socket: use expect_socket")
         call = self._new_call(played, recording=recording, behaviour=behaviour, faults=faults)
-        data: Frame = {
-            "call_id": call.call_id,
-            "sip_headers": [
-                {"name": name, "value": value} for name, value in self._invite(caller, dialed, sip_headers)
-            ],
-        }
-        if media_security is not None:
-            data["sip_media_security"] = media_security
-        self._spawn(self._deliver(call, urls, data, late=late, copies=1 + duplicates))
+        call.targets += [each for each in targets if isinstance(each, CallTarget)]
+        invite = Invite(caller=caller, dialed=dialed, given=sip_headers, media_security=media_security)
+        told = [(REALTIME, invite.realtime(call.call_id))]
+        if live:
+            session_id = call.call_id if call.behaviour.live_ids == "rtc" else self._ids("live_u0")
+            told.append((LIVE, invite.live(session_id)))
+        for kind, data in told:
+            self._spawn(self._deliver(call, targets, kind, data, late=late, copies=1 + duplicates))
         self._spawn(call.ring())
         return RingingCall(call)
 
@@ -211,7 +234,7 @@ class OpenAIEmulator:
         *,
         scenario: Iterable[Step] = (),
         recording: Recording | None = None,
-        faults: Iterable[SocketFault] = (),
+        faults: Iterable[LineFault] = (),
     ) -> ExpectedSocket:
         """Say what the next primary socket (`?model=`) plays: a scenario, or the recording of one.
 
@@ -251,7 +274,7 @@ class OpenAIEmulator:
         *,
         recording: Recording | None = None,
         behaviour: Behaviour | None = None,
-        faults: Iterable[SocketFault] = (),
+        faults: Iterable[LineFault] = (),
     ) -> EmulatedCall:
         if len(self._calls) >= _MAX_CALLS:
             oldest = next((i for i, call in self._calls.items() if call.state is CallState.ENDED), None)
@@ -259,7 +282,7 @@ class OpenAIEmulator:
                 raise ConfigurationError(f"an emulator has at most {_MAX_CALLS} calls at once")
             del self._calls[oldest]
         call_id = self._ids("rtc_u0")
-        self._calls[call_id] = call = EmulatedCall(
+        call = EmulatedCall(
             call_id,
             ids=self._ids,
             clock=self._clock,
@@ -269,6 +292,7 @@ class OpenAIEmulator:
             recording=recording,
             faults=faults,
         )
+        self._calls[call_id] = call
         return call
 
     def _connect(self, config: Frame, model: str | None) -> Upgrade:
@@ -291,38 +315,33 @@ class OpenAIEmulator:
 
         return Upgrade(serve)
 
-    async def _deliver(self, call: EmulatedCall, urls: list[str], data: Frame, *, late: float, copies: int) -> None:
+    async def _deliver(
+        self,
+        call: EmulatedCall,
+        targets: list[str | CallTarget],
+        kind: str,
+        data: Frame,
+        *,
+        late: float,
+        copies: int,
+    ) -> None:
         assert self._sender is not None
-        await self._clock.sleep(late)
+        if late:
+            await self._clock.sleep(late)
         event = {
             "object": "event",
             "id": self._ids("evt"),
-            "type": "realtime.call.incoming",
-            "created_at": self._clock.unix() - int(late),
+            "type": kind,
+            "created_at": int(self._clock.unix() - late),
             "data": data,
         }
-        body = json.dumps(event).encode()
         deliveries = []
-        for url in urls:
+        for target in targets:
             webhook_id = self._ids("wh")
             deliveries += [
-                self._sender.deliver(url, body, webhook_id=webhook_id, log=call.webhook_responses, changes=call.changes)
-                for _ in range(copies)
+                self._sender.deliver(target, event, webhook_id=webhook_id, log=call.deliveries) for _ in range(copies)
             ]
         await asyncio.gather(*deliveries)
-
-    def _invite(self, caller: str, dialed: str, given: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-        more = list(given)
-        replaced = {name.lower() for name, _ in more}
-        usual = [
-            ("From", f'"{caller}" <sip:{caller}@pstn.twilio.com:5060>;tag={secrets.token_hex(8)}'),
-            ("To", "<sip:proj_emulator@sip.api.openai.com;transport=tls>"),
-            ("Call-ID", f"{secrets.token_hex(16)}@127.0.0.1"),
-            ("Diversion", f"<sip:{dialed}@twilio.com>;reason=unconditional"),
-            ("X-Twilio-CallSid", f"CA{secrets.token_hex(16)}"),
-            ("X-Twilio-AccountSid", f"AC{'0' * 32}"),
-        ]
-        return [(name, value) for name, value in usual if name.lower() not in replaced] + more
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -333,13 +352,3 @@ class OpenAIEmulator:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             _logger.error("the emulator failed on a call", exc_info=task.exception())
-
-
-def _urls(target: str | Iterable[str]) -> list[str]:
-    urls = [target] if isinstance(target, str) else list(target)
-    if not 1 <= len(urls) <= _MAX_ENDPOINTS:
-        raise ConfigurationError(f"ring needs the URL of your webhook endpoint, or of up to {_MAX_ENDPOINTS}")
-    for url in urls:
-        if urlsplit(url).scheme not in ("http", "https"):
-            raise ConfigurationError("the target must be the http or https URL of your webhook endpoint")
-    return urls

@@ -1,18 +1,41 @@
-"""Faults of the emulated service: replies that fail, sockets that drop, frames that nobody should send."""
+"""Faults of the emulated service: replies that fail, sockets that drop or go silent, events that are not as usual."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from realtime_sip.errors import ConfigurationError
+from realtime_sip.testing.frames import CLIENT_EVENTS
 
-__all__ = ["FrameInjected", "Operation", "ReplyFault", "ReplyFaults", "SocketDropped", "SocketFault"]
+__all__ = [
+    "ErrorSent",
+    "EventAltered",
+    "EventFault",
+    "EventLost",
+    "EventRepeated",
+    "FrameInjected",
+    "LineFault",
+    "Operation",
+    "ReplyFault",
+    "ReplyFaults",
+    "ResponseRaced",
+    "SocketDropped",
+    "SocketSilent",
+    "TimedFault",
+    "check_close_code",
+    "check_faults",
+    "check_frame",
+]
 
 Operation = Literal["accept", "reject", "refer", "hangup", "create", "client_secrets", "attach"]
 """What can fail; "attach" is the upgrade to a sideband, the others are REST operations."""
 
+PHASES = ("attached", "generating", "playing", "tool", "mcp", "caller")
+
 _MAX_FRAME = 64 * 1024 * 1024
+_MAX_COUNT = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,40 +81,192 @@ class ReplyFaults:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SocketDropped:
-    """The sockets of the call are dropped when `after_frames` frames have been sent on it in all; the call goes on.
+class _Timed:
+    """When a fault of a call's sockets happens: after so many frames, or at a moment.
 
-    `code` is the close code; 1005 closes without a code, 1006 without a close frame.
+    Attributes:
+        after_frames: When so many frames have been sent to sockets of the call in all.
+        when: Or at this moment, which is a phase:
+
+            - "attached": a socket has been opened;
+            - "generating": the first delta of a response was sent;
+            - "playing": the caller begins to hear a response;
+            - "tool": a response that called a function is done, and its output has not come;
+            - "mcp": a call of an MCP server is in progress;
+            - "caller": the caller begins to speak;
+
+            or the type of an event: of one that was just sent, as "response.done"; or of one of the client's, as
+            "response.create", that was just read, before the service acts on it.
+        occurrence: Which of these moments: 1 is the first.
+        after: How many seconds (of the emulator's clock) later.
     """
 
-    after_frames: int
+    after_frames: int | None = None
+    when: str | None = None
+    occurrence: int = 1
+    after: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse moments that cannot be."""
+        if (self.after_frames is None) == (self.when is None):
+            raise ConfigurationError("a fault needs either after_frames or when")
+        if self.after_frames is not None and not 0 <= self.after_frames <= _MAX_COUNT:
+            raise ConfigurationError(f"after_frames must be 0 to {_MAX_COUNT}")
+        if self.when is not None and self.when not in PHASES and "." not in self.when and self.when != "error":
+            raise ConfigurationError(f"when must be the type of an event, or one of: {', '.join(PHASES)}")
+        _check_count(self.occurrence, "occurrence")
+        if not 0 <= self.after <= 86_400:
+            raise ConfigurationError("after must be 0 to 86400 seconds")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SocketDropped(_Timed):
+    """The sockets of the call are dropped, with the close code `code`; 1005 closes without one, 1006 without a frame.
+
+    The call goes on, and a new socket can be opened; unless `call_over`: then it ends with it, as if the caller had
+    hung up.
+
+    >>> SocketDropped(when="tool", code=1011)
+    SocketDropped(after_frames=None, when='tool', occurrence=1, after=0.0, code=1011, call_over=False)
+    """
+
     code: int = 1006
+    call_over: bool = False
 
     def __post_init__(self) -> None:
         """Refuse codes that cannot be."""
-        _check_count(self.after_frames)
+        _Timed.__post_init__(self)
         check_close_code(self.code)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FrameInjected:
-    """A frame is sent to all sockets of the call after `after_frames` frames; text as text, bytes as binary."""
+class SocketSilent(_Timed):
+    """The sockets of the call stay open, but no event gets through any more in either direction.
 
-    after_frames: int
+    Pings are answered, as by a proxy that has lost its other side; or not, with `pongs=False`, as if the network were
+    gone. The call goes on, and a new socket works.
+    """
+
+    pongs: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameInjected(_Timed):
+    """A frame that is none of the service's own is sent to all sockets of the call; text as text, bytes as binary."""
+
     data: str | bytes = field(repr=False)
 
     def __post_init__(self) -> None:
         """Refuse a frame without measure."""
-        _check_count(self.after_frames)
+        _Timed.__post_init__(self)
         check_frame(self.data)
 
 
-SocketFault = SocketDropped | FrameInjected
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorSent(_Timed):
+    """An `error` event is sent to which no event of the client led, or the one with the id `event_id`."""
+
+    code: str | None = None
+    message: str = "The server had an error while processing your request."
+    kind: str = "server_error"
+    event_id: str | None = None
 
 
-def _check_count(count: int) -> None:
-    if not 0 <= count <= 1_000_000:
-        raise ConfigurationError("after_frames must be 0 to 1000000")
+@dataclass(frozen=True, slots=True)
+class _Matching:
+    """Which events of a type a fault is about: `times` of them, beginning with the one numbered `occurrence`.
+
+    Events that no socket is there to hear count too.
+    """
+
+    type: str
+    occurrence: int = field(default=1, kw_only=True)
+    times: int = field(default=1, kw_only=True)
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that cannot be."""
+        _check_count(self.occurrence, "occurrence")
+        _check_count(self.times, "times")
+
+
+@dataclass(frozen=True, slots=True)
+class EventLost(_Matching):
+    """An event never arrives: one of the service's, or one of the client's, which the service then does not know.
+
+    >>> EventLost("response.done", occurrence=2)
+    EventLost(type='response.done', occurrence=2, times=1)
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class EventRepeated(_Matching):
+    """An event of the service arrives twice, the second time as it was."""
+
+    def __post_init__(self) -> None:
+        """Refuse an event of the client's."""
+        _Matching.__post_init__(self)
+        _check_own(self.type)
+
+
+@dataclass(frozen=True, slots=True)
+class EventAltered(_Matching):
+    """An event of the service arrives as `alter` makes it; the function gets a copy of it.
+
+    >>> fault = EventAltered("response.done", lambda event: {**event, "response": 7})
+    """
+
+    alter: Callable[[dict[str, Any]], dict[str, Any]] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        """Refuse an event of the client's."""
+        _Matching.__post_init__(self)
+        _check_own(self.type)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResponseRaced:
+    """The service creates a response of its own right before it reads a `response.create`, which it then refuses.
+
+    Its own response has been told when the refusal comes. `occurrence` is which of the client's events for a response
+    in the conversation it is. With `said`, the caller has said this just before, and turn detection is what was faster;
+    otherwise the service creates the response for no visible reason.
+    """
+
+    occurrence: int = 1
+    said: str | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that cannot be."""
+        _check_count(self.occurrence, "occurrence")
+
+
+TimedFault = SocketDropped | SocketSilent | FrameInjected | ErrorSent
+EventFault = EventLost | EventRepeated | EventAltered
+LineFault = TimedFault | EventFault | ResponseRaced
+"""What can go wrong on the sockets of a call."""
+
+
+def _check_count(count: int, what: str) -> None:
+    if not 1 <= count <= _MAX_COUNT:
+        raise ConfigurationError(f"{what} must be 1 to {_MAX_COUNT}")
+
+
+def _check_own(kind: str) -> None:
+    if kind in CLIENT_EVENTS:
+        raise ConfigurationError("only events of the service can be repeated or altered")
+
+
+def check_faults(faults: Iterable[LineFault]) -> tuple[LineFault, ...]:
+    """Return the faults.
+
+    Raises:
+        ConfigurationError: There is something else among them.
+    """
+    checked = tuple(faults)
+    for fault in checked:
+        if not isinstance(fault, LineFault):
+            raise ConfigurationError(f"a fault of a call's sockets is expected, not {type(fault).__name__}")
+    return checked
 
 
 def check_close_code(code: int) -> None:

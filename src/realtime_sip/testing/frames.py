@@ -8,10 +8,12 @@ from typing import Any
 
 from realtime_sip.testing.server import Reply
 
-__all__ = ["CLIENT_EVENTS", "Frame", "Ids", "Refusal", "error_event", "error_reply", "not_found", "pieces"]
+__all__ = ["BUSY", "CLIENT_EVENTS", "Frame", "Ids", "Refusal", "error_event", "error_reply", "not_found", "pieces"]
 
 Frame = dict[str, Any]
 
+BUSY = "conversation_already_has_active_response"
+"""The code with which a second response in the conversation is refused (recorded)."""
 CLIENT_EVENTS = (
     "session.update",
     "input_audio_buffer.append",

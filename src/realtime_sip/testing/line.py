@@ -10,8 +10,8 @@ from realtime_sip.testing.behaviour import Behaviour, Timings
 from realtime_sip.testing.caller import Caller
 from realtime_sip.testing.clock import Changes, Clock
 from realtime_sip.testing.conversation import EmulatedConversation
-from realtime_sip.testing.faults import SocketFault
-from realtime_sip.testing.frames import CLIENT_EVENTS, Frame, Ids, Refusal, error_event
+from realtime_sip.testing.faults import LineFault
+from realtime_sip.testing.frames import BUSY, CLIENT_EVENTS, Frame, Ids, Refusal, error_event
 from realtime_sip.testing.record import LineRecord
 from realtime_sip.testing.recording import Recording, Replay
 from realtime_sip.testing.responses import Responses
@@ -44,7 +44,7 @@ class Line:
         config: Frame,
         scenario: Scenario,
         recording: Recording | None,
-        faults: Iterable[SocketFault],
+        faults: Iterable[LineFault],
         primary: bool,
         on_end: LineEnd,
         model: str | None = None,
@@ -57,16 +57,17 @@ class Line:
             record=record,
             changes=changes,
             faults=faults,
+            on_call_over=self._over,
         )
         self.session = EmulatedSession(
-            config, session_id=ids("sess"), expires_at=clock.unix() + int(timings.session), model=model
+            config, session_id=ids("sess"), expires_at=int(clock.unix() + timings.session), model=model
         )
         self.replay = None if recording is None else Replay(recording)
         self._primary = primary
         self._on_end = on_end
         self._record = record
         self._ended = False
-        self._deaf = False
+        self._over_code: int | None = None
         self._conversation = EmulatedConversation(self.wire)
         self._responses = Responses(self.wire, self.session, self._conversation, scenario, primary=primary)
         self._caller = Caller(
@@ -82,8 +83,8 @@ class Line:
             "input_audio_buffer.append": lambda _event: None,
             "input_audio_buffer.commit": lambda _event: self._caller.commit(),
             "input_audio_buffer.clear": lambda _event: self._caller.clear(),
-            "output_audio_buffer.clear": lambda _event: self._responses.clear(),
-            "conversation.item.create": self._conversation.create,
+            "output_audio_buffer.clear": lambda _event: self._responses.playback.clear(interrupted=False),
+            "conversation.item.create": self._create_item,
             "conversation.item.delete": self._conversation.delete,
             "conversation.item.retrieve": self._conversation.retrieve,
             "conversation.item.truncate": self._truncate,
@@ -97,6 +98,9 @@ class Line:
         Without `caller` nobody is on the line, as when the caller gave up while it rang.
         """
         self.wire.spawn(self._expire())
+        if self.replay is None and self.session.kind == "realtime":
+            self._responses.mcp.list_tools()
+            self._caller.watch_idle()
         if caller:
             self.wire.spawn(self._play())
 
@@ -105,7 +109,9 @@ class Line:
         self._ended = True
         self.wire.stop()
         self.wire.close_code = None
-        if close:
+        if self._over_code is not None:
+            self.wire.drop(self._over_code)
+        elif close:
             self.wire.drop(code)
         self.wire.changes.notify()
 
@@ -142,6 +148,8 @@ class Line:
             self._record.note("the client sent a frame that is no JSON object")
             self._refuse(Refusal("The event is no JSON object.", code="invalid_event"), None)
             return
+        if not self.wire.heard(event.get("type")):
+            return
         self._record.keep(self._record.client_events, event)
         if self.replay is not None:
             for frame in self.replay.client_sent(event):
@@ -163,9 +171,21 @@ class Line:
                     code="invalid_value",
                     param="type",
                 )
+            if kind == "response.create":
+                self._race(event.get("response"))
             take(event)
         except Refusal as refusal:
-            self._refuse(refusal, event_id if isinstance(event_id, str) else None)
+            named = isinstance(event_id, str) and (refusal.code != BUSY or self.wire.behaviour.busy_names_event)
+            self._refuse(refusal, event_id if named else None)
+
+    def _race(self, response: object) -> None:
+        if isinstance(response, dict) and response.get("conversation") == "none":
+            return
+        race = self.wire.plan.race()
+        if race is not None and race.said is not None:
+            self._caller.say_at_once(race.said)
+        elif race is not None:
+            self._responses.create_for_turn()
 
     def _refuse(self, refusal: Refusal, event_id: str | None) -> None:
         self.wire.emit_frame(error_event(self.wire.ids, refusal, event_id=event_id))
@@ -175,6 +195,14 @@ class Line:
             raise Refusal("Missing required parameter: 'session'.", code="missing_required_parameter", param="session")
         self.session.update(event["session"])
         self.wire.emit("session.updated", session=self.session.shown())
+        if self.session.kind == "realtime":
+            self._responses.mcp.list_tools()
+            self._caller.watch_idle()
+
+    def _create_item(self, event: Frame) -> None:
+        item = self._conversation.create(event)
+        if item["type"] == "mcp_approval_response":
+            self._responses.mcp.answered(item)
 
     def _truncate(self, event: Frame) -> None:
         self._conversation.truncate(event, pace=self.wire.timings.characters_per_second)
@@ -213,6 +241,10 @@ class Line:
         )
         self._refuse(refusal, None)
         self._finish("expired")
+
+    def _over(self, code: int) -> None:
+        self._over_code = code
+        self._finish("caller")
 
     def _finish(self, by: str) -> None:
         if not self._ended:

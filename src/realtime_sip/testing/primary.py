@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.testing.behaviour import Behaviour, Timings
-from realtime_sip.testing.clock import Changes, Clock, ScenarioError
-from realtime_sip.testing.faults import SocketFault
+from realtime_sip.testing.clock import Changes, Clock, ScenarioError, deadline
+from realtime_sip.testing.faults import LineFault, check_faults
 from realtime_sip.testing.frames import Frame, Ids
 from realtime_sip.testing.line import Line
 from realtime_sip.testing.record import LineRecord, Said
@@ -29,7 +29,7 @@ class ExpectedSocket:
         *,
         scenario: Iterable[Step] = (),
         recording: Recording | None = None,
-        faults: Iterable[SocketFault] = (),
+        faults: Iterable[LineFault] = (),
     ) -> None:
         self._scenario = Scenario(scenario)
         first = self._scenario.next
@@ -40,7 +40,7 @@ class ExpectedSocket:
         if recording is not None and not recording.primary:
             raise ConfigurationError("this is the recording of a sideband: ring with it")
         self._recording = recording
-        self._faults = tuple(faults)
+        self._faults = check_faults(faults)
         self._record = LineRecord()
         self._changes = Changes()
         self._line: Line | None = None
@@ -71,17 +71,18 @@ class ExpectedSocket:
         """How the recording goes, once the socket is there."""
         return None if self._line is None else self._line.replay
 
-    async def closed(self, *, timeout: float = 10.0) -> None:  # noqa: ASYNC109 - a deadline with a message
-        """Wait, `timeout` real seconds at most, until the socket came and is closed again.
+    async def closed(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - a deadline with a message
+        """Wait until the socket came and is closed again; `timeout` is as in `RingingCall`.
 
         Raises:
             ScenarioError: It is not.
         """
-        if not await self._changes.until(lambda: self._closed, seconds=timeout):
+        seconds = deadline(timeout)
+        if not await self._changes.until(lambda: self._closed, seconds=seconds):
             came = "it is open" if self._line is not None else "it has not come"
             sent = ", ".join(str(event.get("type")) for event in self.client_events[-10:]) or "nothing"
             raise ScenarioError(
-                f"expected the socket to close within {timeout:g} s; {came}; the client sent: {sent}; "
+                f"expected the socket to close within {seconds:g} s; {came}; the client sent: {sent}; "
                 + ("; ".join(self.notes[-5:]) or "nothing strange was seen")
             )
 

@@ -38,9 +38,14 @@ class RecordedRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookResponse:
-    """How an endpoint answered one delivery; `status_code` is None where no answer came in time."""
+    """How an endpoint answered one delivery of an event of the type `type`.
 
-    url: str
+    `url` is None for an object in this process. `status_code` is None where no answer came in time; for an object it
+    is 200 where it returned, and 500 where it raised.
+    """
+
+    url: str | None
+    type: str
     webhook_id: str
     attempt: int
     status_code: int | None

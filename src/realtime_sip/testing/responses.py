@@ -1,4 +1,4 @@
-"""The model's side of an emulated line: responses as they are recorded, and their playback."""
+"""The model's side of an emulated line: responses as they are recorded."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from realtime_sip.testing.conversation import AUDIO_TOKENS_OUT, EmulatedConversation, text_tokens
-from realtime_sip.testing.frames import Frame, Refusal, pieces
+from realtime_sip.testing.frames import BUSY, Frame, Refusal, pieces
+from realtime_sip.testing.mcp import McpServers
+from realtime_sip.testing.parameters import check_parameters
+from realtime_sip.testing.playback import Playback
 from realtime_sip.testing.record import Said
-from realtime_sip.testing.scenario import ModelCalls, ModelSays, ModelStep, Scenario
+from realtime_sip.testing.scenario import ModelCalls, ModelCallsMcp, ModelFails, ModelSays, ModelStep, Scenario
 from realtime_sip.testing.session import EmulatedSession
 from realtime_sip.testing.wire import Wire
 
@@ -19,28 +22,15 @@ __all__ = ["PLACEHOLDER", "Responses"]
 PLACEHOLDER = "This response is not in the script."
 """What the model says where the scenario has nothing for it."""
 
-_PARAMETERS = frozenset(
-    {
-        "audio",
-        "conversation",
-        "input",
-        "instructions",
-        "max_output_tokens",
-        "metadata",
-        "output_modalities",
-        "parallel_tool_calls",
-        "prompt",
-        "reasoning",
-        "tool_choice",
-        "tools",
-    }
-)
 _SILENCE = base64.b64encode(bytes(960)).decode()
 _STARTS_AFTER = 3
 """The deltas that were recorded before the audio began to play."""
+_BROKEN_OFF = '{"'
+"""The arguments of a call that was broken off."""
 _MAX_OUT_OF_BAND = 32
 
 _Reason = Literal["turn_detected", "client_cancelled"]
+_Status = Literal["completed", "incomplete"]
 
 
 @dataclass(slots=True)
@@ -54,7 +44,6 @@ class _Response:
     metadata: Any
     output: list[Frame] = field(default_factory=list)
     started: list[_OpenItem] = field(default_factory=list)
-    playing: bool = False
     over: bool = False
     text_tokens: int = 0
     audio_seconds: float = 0.0
@@ -83,18 +72,17 @@ class _OpenItem:
     previous: str | None
     text: str = ""
 
+    @property
+    def unfinished(self) -> bool:
+        return self.item.get("status") == "in_progress"
 
-@dataclass(slots=True)
-class _Playback:
-    response: _Response
-    item_id: str
-    seconds: float
-    began: float = 0.0
-    task: asyncio.Task[None] | None = None
+    @property
+    def calls(self) -> bool:
+        return (self.item.get("type"), self.item.get("status")) == ("function_call", "completed")
 
 
 class Responses:
-    """Creates responses, one at a time in the conversation and any number outside of it, and plays their audio."""
+    """Creates responses, one at a time in the conversation and any number outside of it, and has their audio played."""
 
     def __init__(
         self,
@@ -112,23 +100,30 @@ class Responses:
         self._primary = primary
         self._active: _Response | None = None
         self._out_of_band: dict[str, _Response] = {}
-        self._playing: _Playback | None = None
-        self._to_play: list[_Playback] = []
         self._turn_waits = False
+        self._mcp_to_answer = False
+        self.playback = Playback(wire, truncated=conversation.truncated)
+        self.mcp = McpServers(wire, session, conversation, scenario, ended=self._mcp_ended)
         self.created = 0
         """How many responses were created in the conversation."""
         self.expected = False
-        """Whether the client is expected to create a response now."""
+        """Whether the client is expected to do something now, mostly to create a response."""
 
     @property
     def busy(self) -> bool:
-        """Whether a response is active in the conversation, or anything is playing."""
-        return self._active is not None or self.heard or self._turn_waits
+        """Whether the service is at work: a response is active in the conversation, plays, or calls an MCP server."""
+        return self._active is not None or self.heard or self._turn_waits or self.mcp.running
 
     @property
     def heard(self) -> bool:
         """Whether the caller hears the model now."""
-        return self._playing is not None
+        return self.playback.heard
+
+    @property
+    def awaits_tool(self) -> bool:
+        """Whether the model has called a tool that has not answered yet."""
+        calls = self._conversation.awaits_output or self.mcp.running or self.mcp.waiting
+        return calls and self._active is None
 
     def create(self, event: Frame) -> None:
         """Take the client's `response.create`.
@@ -137,8 +132,7 @@ class Responses:
             Refusal: It is not valid, or a response is active.
         """
         given = event.get("response")
-        parameters: Frame = {} if given is None else given
-        _check(parameters)
+        parameters = check_parameters({} if given is None else given)
         if self._session.kind != "realtime":
             raise Refusal("A transcription session has no responses.", code=None)
         if parameters.get("conversation") == "none":
@@ -146,13 +140,13 @@ class Responses:
                 raise Refusal("The emulator runs 32 responses out of band at once.", code=None)
             response = self._new(parameters, out_of_band=True)
             self._out_of_band[response.id] = response
-            response.task = self._wire.spawn(self._run(response))
+            self._begin(response)
             return
         if self._active is not None:
             raise Refusal(
                 f"Conversation already has an active response in progress: {self._active.id}. "
                 "Wait until the response is finished before creating a new one.",
-                code="conversation_already_has_active_response",
+                code=BUSY,
             )
         self._start(parameters)
 
@@ -177,16 +171,12 @@ class Responses:
             raise Refusal("Cancellation failed: no active response found.", code="response_cancel_not_active")
         self._cancel(active, "client_cancelled")
 
-    def clear(self) -> None:
-        """Take the client's `output_audio_buffer.clear`. Nothing is told where nothing plays."""
-        self._clear(interrupted=False)
-
     def interrupt(self) -> None:
         """Stop generating and playing because the caller speaks; the service truncates by itself."""
         self._turn_waits = False
         if self._active is not None:
             self._cancel(self._active, "turn_detected")
-        self._clear(interrupted=True)
+        self.playback.clear(interrupted=True)
 
     def _new(self, parameters: Frame, *, out_of_band: bool) -> _Response:
         steps = self._scenario.take_response(out_of_band=out_of_band)
@@ -209,21 +199,43 @@ class Responses:
         self._active = response = self._new(parameters, out_of_band=False)
         self.created += 1
         self.expected = False
+        self._mcp_to_answer = False
+        self._begin(response)
+
+    def _begin(self, response: _Response) -> None:
+        # Told at once: whoever reads the next event of the client's knows that this response is active.
+        self._wire.emit("response.created", response=response.shown("in_progress"))
         response.task = self._wire.spawn(self._run(response))
 
     async def _run(self, response: _Response) -> None:
-        wire = self._wire
-        wire.emit("response.created", response=response.shown("in_progress"))
-        await wire.clock.sleep(wire.timings.first_token)
-        for index, step in enumerate(response.steps):
-            if isinstance(step, ModelCalls):
-                await self._call_function(response, index, step)
-            else:
-                await self._say(response, index, step.text)
-        response.output = [opened.item for opened in response.started]
+        await self._wire.clock.sleep(self._wire.timings.first_token)
+        for step in response.steps:
+            match step:
+                case ModelSays():
+                    await self._say(response, step.text)
+                case ModelCalls():
+                    await self._call_function(response, step.name, step.as_json())
+                case ModelCallsMcp():
+                    await self._call_mcp(response, step)
+                case ModelFails():
+                    await self._fail(response, step)
+                    return
         self._end(response, "completed", None)
 
-    async def _say(self, response: _Response, index: int, text: str) -> None:
+    async def _fail(self, response: _Response, step: ModelFails) -> None:
+        if step.text:
+            await self._say(response, step.text, status="incomplete")
+        if step.calling is not None:
+            await self._call_function(response, step.calling, _BROKEN_OFF, status="incomplete")
+        details: Frame = {"type": step.status}
+        if step.status == "incomplete":
+            details["reason"] = step.reason
+        else:
+            message = "The server had an error while processing your request."
+            details["error"] = {"type": "server_error", "code": step.reason, "message": message}
+        self._end(response, step.status, details)
+
+    async def _say(self, response: _Response, text: str, *, status: _Status = "completed") -> None:
         wire = self._wire
         item: Frame = {
             "id": wire.ids("item"),
@@ -232,7 +244,7 @@ class Responses:
             "role": "assistant",
             "content": [],
         }
-        opened = self._open(response, index, item)
+        opened = self._open(response, item)
         where = self._where(response, opened)
         part = {"type": "text", "text": ""} if response.text_only else {"type": "audio", "transcript": ""}
         wire.emit("response.content_part.added", **where, content_index=0, part=part)
@@ -244,33 +256,71 @@ class Responses:
             if number == min(_STARTS_AFTER, len(tokens)) - 1 and not response.text_only:
                 self._sound(response, opened, text)
             await wire.clock.sleep(wire.timings.token)
-        self._close_message(response, opened, "completed")
+        self._close_message(response, opened, status)
 
-    async def _call_function(self, response: _Response, index: int, step: ModelCalls) -> None:
+    async def _call_function(
+        self, response: _Response, name: str, arguments: str, *, status: _Status = "completed"
+    ) -> None:
         wire = self._wire
-        if not any(tool.get("name") == step.name for tool in self._session.shown()["tools"]):
+        if not any(tool.get("name") == name for tool in self._session.shown()["tools"]):
             wire.record.note("the model calls a function that the session does not have")
         item: Frame = {
             "id": wire.ids("item"),
             "type": "function_call",
             "status": "in_progress",
-            "name": step.name,
+            "name": name,
             "call_id": wire.ids("call"),
             "arguments": "",
         }
-        opened = self._open(response, index, item)
+        opened = self._open(response, item)
         where = {**self._where(response, opened), "call_id": item["call_id"]}
-        for token in pieces(step.as_json()):
-            opened.text += token
-            wire.emit("response.function_call_arguments.delta", **where, delta=token, obfuscation=_padding(token))
-            await wire.clock.sleep(wire.timings.token)
-        wire.emit("response.function_call_arguments.done", **where, name=step.name, arguments=opened.text)
-        self._close_item(response, opened, {**item, "status": "completed", "arguments": opened.text})
+        await self._write(opened, arguments, "response.function_call_arguments.delta", where)
+        if status == "completed":
+            wire.emit("response.function_call_arguments.done", **where, name=name, arguments=opened.text)
+        self._close_item(response, opened, {**item, "status": status, "arguments": opened.text})
 
-    def _open(self, response: _Response, index: int, item: Frame) -> _OpenItem:
-        opened = _OpenItem(index, item, None)
+    async def _call_mcp(self, response: _Response, step: ModelCallsMcp) -> None:
+        item: Frame = {
+            "id": self._wire.ids("mcp"),
+            "type": "mcp_call",
+            "server_label": step.server_label,
+            "name": step.name,
+            "arguments": "",
+            "approval_request_id": None,
+            "output": None,
+            "error": None,
+        }
+        opened = self._open(response, item)
+        where = self._where(response, opened)
+        await self._write(opened, step.as_json(), "response.mcp_call_arguments.delta", where)
+        self._wire.emit("response.mcp_call_arguments.done", **where, arguments=opened.text)
+        opened.item = {**item, "arguments": opened.text}
+        self.mcp.call(
+            step,
+            opened.item,
+            opened.index,
+            ask=lambda request: self._ask(response, request),
+            done=lambda called: self._close_item(response, opened, called),
+        )
+
+    def _ask(self, response: _Response, request: Frame) -> None:
+        if self._wire.behaviour.approval_request == "output":
+            opened = self._open(response, request)
+            self._close_item(response, opened, request)
+        else:
+            self._conversation.done(request, self._conversation.add(request))
+
+    async def _write(self, opened: _OpenItem, arguments: str, kind: str, where: Frame) -> None:
+        for token in pieces(arguments):
+            opened.text += token
+            self._wire.emit(kind, **where, delta=token, obfuscation=_padding(token))
+            await self._wire.clock.sleep(self._wire.timings.token)
+
+    def _open(self, response: _Response, item: Frame) -> _OpenItem:
+        opened = _OpenItem(len(response.started), item, None)
         response.started.append(opened)
-        self._wire.emit("response.output_item.added", response_id=response.id, output_index=index, item=dict(item))
+        where = {"response_id": response.id, "output_index": opened.index}
+        self._wire.emit("response.output_item.added", **where, item=dict(item))
         if response.conversation_id is not None:
             opened.previous = self._conversation.add(item)
         return opened
@@ -300,12 +350,12 @@ class Responses:
         response.text_tokens += tokens
         if response.conversation_id is not None:
             self._conversation.done(item, opened.previous, text=tokens)
-        self._wire.emit(
-            "response.output_item.done", response_id=response.id, output_index=opened.index, item=dict(item)
-        )
+        where = {"response_id": response.id, "output_index": opened.index}
+        self._wire.emit("response.output_item.done", **where, item=dict(item))
 
     def _end(self, response: _Response, status: str, details: Frame | None) -> None:
         response.over = True
+        response.output = [opened.item for opened in response.started]
         usage = self._conversation.usage(
             instructions=self._session.instructions,
             output_text=response.text_tokens,
@@ -314,8 +364,7 @@ class Responses:
         self._out_of_band.pop(response.id, None)
         if self._active is response:
             self._active = None
-            calls = any(opened.item["type"] == "function_call" for opened in response.started)
-            self.expected = calls and status == "completed"
+            self.expected = any(opened.calls for opened in response.started) or self.mcp.waiting
         self._wire.emit("response.done", response=response.shown(status, details=details, usage=usage))
         if not self._primary:
             limits = {"name": "tokens", "limit": 15_000_000, "remaining": 14_990_000, "reset_seconds": 0.04}
@@ -323,18 +372,30 @@ class Responses:
         if self._turn_waits and self._active is None:
             self._turn_waits = False
             self._start({})
+        self._answer_mcp()
         self._wire.changes.notify()
+
+    def _mcp_ended(self) -> None:
+        self._mcp_to_answer = True
+        self._answer_mcp()
+        self._wire.changes.notify()
+
+    def _answer_mcp(self) -> None:
+        if not self._mcp_to_answer or self._active is not None or self.mcp.running or self.mcp.waiting:
+            return
+        if self._wire.behaviour.mcp_follow_up == "service":
+            self._start({})
+        else:
+            self.expected = True
 
     def _cancel(self, response: _Response, reason: _Reason) -> None:
         if response.task is not None:
             response.task.cancel()
         for opened in response.started:
-            if opened.item["status"] == "in_progress":
-                if opened.item["type"] == "message":
-                    self._close_message(response, opened, "incomplete")
-                else:
-                    self._close_item(response, opened, {**opened.item, "status": "incomplete"})
-        response.output = [opened.item for opened in response.started]
+            if opened.unfinished and opened.item["type"] == "message":
+                self._close_message(response, opened, "incomplete")
+            elif opened.unfinished:
+                self._close_item(response, opened, {**opened.item, "status": "incomplete"})
         self._end(response, "cancelled", {"type": "cancelled", "reason": reason})
 
     def _sound(self, response: _Response, opened: _OpenItem, text: str) -> None:
@@ -344,81 +405,14 @@ class Responses:
                 where = self._where(response, opened)
                 self._wire.emit("response.output_audio.delta", **where, content_index=0, delta=_SILENCE)
             return
-        seconds = len(text) / self._wire.timings.characters_per_second
-        if response.playing:  # One more item of a response that is being played already.
-            for playback in (self._playing, *self._to_play):
-                if playback is not None and playback.response is response:
-                    playback.seconds += seconds
-            return
-        response.playing = True
-        self._to_play.append(_Playback(response, opened.item["id"], seconds))
-        self._play_next()
-
-    def _play_next(self) -> None:
-        if self._playing is not None or not self._to_play:
-            self._wire.changes.notify()
-            return
-        self._playing = playback = self._to_play.pop(0)
-        playback.began = self._wire.clock.now()
-        self._wire.emit("output_audio_buffer.started", response_id=playback.response.id)
-        playback.task = self._wire.spawn(self._play(playback))
-
-    async def _play(self, playback: _Playback) -> None:
-        clock = self._wire.clock
-        while (left := playback.began + playback.seconds - clock.now()) > 0:
-            await clock.sleep(left)
-        # Generation is faster than speech, so the end of the sound follows response.done, as recorded.
-        await self._wire.changes.until(lambda: playback.response.over)
-        self._playing = None
-        self._wire.emit("output_audio_buffer.stopped", response_id=playback.response.id)
-        self._play_next()
-
-    def _clear(self, *, interrupted: bool) -> None:
-        self._to_play.clear()
-        playback, self._playing = self._playing, None
-        if playback is None:
-            return
-        if playback.task is not None:
-            playback.task.cancel()
-        self._wire.emit("output_audio_buffer.cleared", response_id=playback.response.id)
-        if interrupted and self._wire.behaviour.truncation_reported and playback.response.conversation_id is not None:
-            heard = min(self._wire.clock.now() - playback.began, playback.seconds)
-            self._conversation.truncated(playback.item_id, int(heard * 1000))
-        self._wire.changes.notify()
+        self.playback.add(
+            response.id,
+            opened.item["id"],
+            len(text) / self._wire.timings.characters_per_second,
+            in_conversation=response.conversation_id is not None,
+            made=lambda: response.over,
+        )
 
 
 def _padding(token: str) -> str:
     return "x" * (16 - len(token) % 16)
-
-
-def _check(parameters: object) -> None:
-    if not isinstance(parameters, dict):
-        raise Refusal("The response must be an object.", code="invalid_type", param="response")
-    for name in parameters:
-        if name not in _PARAMETERS:
-            # The words of the beta API among them: modalities, voice, output_audio_format, temperature.
-            param = f"response.{str(name)[:80]}"
-            raise Refusal(f"Unknown parameter: '{param}'.", code="unknown_parameter", param=param)
-    if parameters.get("conversation", "auto") not in ("auto", "none"):
-        raise Refusal(
-            "Invalid value. Supported values are: 'auto' and 'none'.",
-            code="invalid_value",
-            param="response.conversation",
-        )
-    if parameters.get("output_modalities", ["audio"]) not in (["audio"], ["text"]):
-        raise Refusal(
-            "Invalid value. Supported values are: ['text'] and ['audio'].",
-            code="invalid_value",
-            param="response.output_modalities",
-        )
-    metadata = parameters.get("metadata")
-    if metadata is not None and (
-        not isinstance(metadata, dict)
-        or len(metadata) > 16
-        or any(len(k) > 64 or not isinstance(v, str) or len(v) > 512 for k, v in metadata.items())
-    ):
-        raise Refusal(
-            "Invalid 'response.metadata': at most 16 pairs, keys of 64 and values of 512 characters.",
-            code="invalid_value",
-            param="response.metadata",
-        )

@@ -137,6 +137,9 @@ class CallsApi:
             if call.behaviour.bad_accept == "refused":
                 raise
             call.believe()
+            return Reply()
+        if call.behaviour.accept == "lies":
+            call.believe()
         else:
             call.accept(session)
         return Reply()
@@ -208,7 +211,7 @@ class CallsApi:
         config = check_session(wanted, place="session.", kinds=("realtime", "transcription"))
         if len(self._ephemeral) >= _MAX_SECRETS:
             self._ephemeral.pop(next(iter(self._ephemeral)))
-        value, expires_at = self._ids("ek"), self._clock.unix() + seconds
+        value, expires_at = self._ids("ek"), int(self._clock.unix()) + seconds
         self._ephemeral[value] = (expires_at, config)
         session = EmulatedSession(config, session_id=self._ids("sess"), expires_at=expires_at)
         return Reply.of_json({"value": value, "expires_at": expires_at, "session": session.shown()})
@@ -283,6 +286,8 @@ def _hang_up(call: EmulatedCall | None, request: Request, body: Any) -> Reply:
 def _failed(fault: ReplyFault) -> Answer:
     if fault.how != "status":
         return Silence(reset=fault.how == "reset")
+    if fault.status == 404:
+        return not_found()
     headers: tuple[tuple[str, str], ...] = ()
     if fault.retry_after is not None:
         headers = (("retry-after", f"{fault.retry_after:g}"),)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 from realtime_sip.testing.call import CallEnd, CallState, EmulatedCall, EndedBy
-from realtime_sip.testing.clock import ScenarioError
+from realtime_sip.testing.clock import ScenarioError, deadline
 from realtime_sip.testing.faults import check_close_code, check_frame
 from realtime_sip.testing.frames import Frame
+from realtime_sip.testing.invite import REALTIME
 from realtime_sip.testing.record import RecordedRequest, Said, WebhookResponse
 from realtime_sip.testing.recording import Replay
 
@@ -17,7 +21,8 @@ __all__ = ["RingingCall"]
 class RingingCall:
     """A call that `OpenAIEmulator.ring` made: what was seen of it, waiting for it, and acting on it.
 
-    The lists grow while the call lasts. `timeout` is in real seconds everywhere: it is a test's patience.
+    The lists grow while the call lasts. `timeout` is a test's patience everywhere: 10 seconds where it is left out; on
+    a `VirtualTimeLoop` 2 hours of its clock, in which every call has ended.
     """
 
     def __init__(self, call: EmulatedCall) -> None:
@@ -45,7 +50,12 @@ class RingingCall:
     @property
     def webhook_responses(self) -> list[WebhookResponse]:
         """How the endpoints answered, each attempt."""
-        return self._call.webhook_responses
+        return self._call.deliveries.responses
+
+    @property
+    def submissions(self) -> list[object]:
+        """What `submit` returned each time, where `ring` was given an object with one; or the exception it raised."""
+        return self._call.deliveries.submissions
 
     @property
     def accepted_session(self) -> Frame | None:
@@ -87,7 +97,7 @@ class RingingCall:
         """How the recording goes, where the call plays one and was accepted."""
         return None if self._call.line is None else self._call.line.replay
 
-    async def until_accepted(self, *, timeout: float = 10.0) -> None:  # noqa: ASYNC109 - a deadline with a message
+    async def until_accepted(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - a deadline with a message
         """Wait until the call was accepted.
 
         Raises:
@@ -95,7 +105,7 @@ class RingingCall:
         """
         await self._until("the call to be accepted", lambda: self.accepted_session is not None, timeout)
 
-    async def until_attached(self, *, count: int = 1, timeout: float = 10.0) -> None:  # noqa: ASYNC109
+    async def until_attached(self, *, count: int = 1, timeout: float | None = None) -> None:  # noqa: ASYNC109
         """Wait until `count` sidebands have been opened in all.
 
         Raises:
@@ -103,20 +113,22 @@ class RingingCall:
         """
         await self._until(f"{count} sideband(s) to be opened", lambda: self.sidebands >= count, timeout)
 
-    async def until_delivered(self, *, count: int = 1, timeout: float = 10.0) -> None:  # noqa: ASYNC109
-        """Wait until `count` deliveries of the webhook have been answered 2xx. A call may have ended before that.
+    async def until_delivered(self, *, count: int = 1, timeout: float | None = None) -> None:  # noqa: ASYNC109
+        """Wait until `count` deliveries of `realtime.call.incoming` have been answered 2xx.
+
+        The call may have ended before that.
 
         Raises:
             ScenarioError: They were not.
         """
         await self._until(
             f"{count} 2xx to the webhook",
-            lambda: sum(answer.taken for answer in self.webhook_responses) >= count,
+            lambda: sum(answer.taken and answer.type == REALTIME for answer in self.webhook_responses) >= count,
             timeout,
             also_after_end=True,
         )
 
-    async def until_requested(self, operation: str, *, count: int = 1, timeout: float = 10.0) -> RecordedRequest:  # noqa: ASYNC109
+    async def until_requested(self, operation: str, *, count: int = 1, timeout: float | None = None) -> RecordedRequest:  # noqa: ASYNC109
         """Wait until `count` requests for `operation` were answered, and return the last one of them.
 
         The call may have ended with it or before it.
@@ -137,7 +149,7 @@ class RingingCall:
         *,
         matching: Callable[[Frame], bool] | None = None,
         count: int = 1,
-        timeout: float = 10.0,  # noqa: ASYNC109
+        timeout: float | None = None,  # noqa: ASYNC109
     ) -> Frame:
         """Wait until the client has sent `count` events of the type `kind`, and return the last one of them.
 
@@ -150,15 +162,23 @@ class RingingCall:
         )
         return record.client_sent(kind, matching=matching)[count - 1]
 
-    async def ended(self, *, timeout: float = 10.0) -> CallEnd:  # noqa: ASYNC109
+    async def ended(self, *, timeout: float | None = None) -> CallEnd:  # noqa: ASYNC109
         """Wait until the call is over, and return how it ended.
 
+        Where `ring` was given an object with `async ended(call_id)`, as `CallHost` is, wait for what that returns too:
+        it is in `seen`, and its `reason`, `certainty` and `evidence` are those of the result. An object that raises
+        LookupError does not know the call; then, and where it has no such method, they are None.
+
         Raises:
-            ScenarioError: It is still up.
+            ScenarioError: It is still up, or the program has not noticed its end.
         """
+        loop = asyncio.get_running_loop()
+        end_at = loop.time() + deadline(timeout)
         await self._until("the call to end", lambda: self._call.end is not None, timeout)
         assert self._call.end is not None
-        return self._call.end
+        says = [target.ended for target in self._call.targets if hasattr(target, "ended")]
+        seen = await self._first([asyncio.ensure_future(said(self.call_id)) for said in says], end_at - loop.time())
+        return replace(self._call.end, seen=seen)
 
     def hang_up(self) -> None:
         """The caller hangs up now, whatever the scenario says."""
@@ -176,6 +196,14 @@ class RingingCall:
         if self._call.line is not None:
             self._call.line.wire.drop(code)
 
+    def silence(self, *, pongs: bool = True) -> None:
+        """Let no event through on the sidebands that are open, in either direction; they stay open.
+
+        Pings are answered, unless `pongs` is False. The call goes on.
+        """
+        if self._call.line is not None:
+            self._call.line.wire.silence(pongs=pongs)
+
     def inject(self, data: str | bytes) -> None:
         """Send a frame to the sidebands that is none of the service's own: text, or bytes as a binary frame.
 
@@ -186,9 +214,34 @@ class RingingCall:
         if self._call.line is not None:
             self._call.line.wire.inject(data)
 
+    async def _first(self, tasks: list[asyncio.Future[Any]], seconds: float) -> Any:
+        """Return what the first task returns that knows the call, or None."""
+        left, seen = set(tasks), None
+        loop = asyncio.get_running_loop()
+        end_at = loop.time() + seconds
+        try:
+            while left and seen is None:
+                done, left = await asyncio.wait(
+                    left, timeout=max(0.0, end_at - loop.time()), return_when=asyncio.FIRST_COMPLETED
+                )
+                if not done:
+                    raise ScenarioError(
+                        f"expected the program to notice the end of the call in time; it is: {self._call.describe()}"
+                    )
+                for task in done:
+                    if not task.cancelled() and not isinstance(task.exception(), LookupError):
+                        seen = task.result()
+        finally:
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        return seen
+
     async def _until(
-        self, expected: str, condition: Callable[[], bool], seconds: float, *, also_after_end: bool = False
+        self, expected: str, condition: Callable[[], bool], patience: float | None, *, also_after_end: bool = False
     ) -> None:
+        seconds = deadline(patience)
+
         def settled() -> bool:
             return condition() or (self._call.end is not None and not also_after_end)
 

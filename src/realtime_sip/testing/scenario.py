@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 from realtime_sip.errors import ConfigurationError
 
@@ -13,12 +14,19 @@ __all__ = [
     "CallerPresses",
     "CallerSays",
     "CallerStep",
+    "During",
     "ModelCalls",
+    "ModelCallsMcp",
+    "ModelFails",
     "ModelSays",
     "ModelStep",
     "Scenario",
     "Step",
 ]
+
+During = Literal["speech", "tool"]
+"""What a caller's step does not wait for the end of: the model is heard; or the output of a function is awaited, or a
+call of an MCP server or its approval."""
 
 _DIGITS = frozenset("0123456789*#ABCD")
 _MAX_STEPS = 1000
@@ -30,20 +38,22 @@ class CallerSays:
     """The caller says `text`.
 
     The step begins when the line is quiet: no response is active or expected, and nothing is playing. With
-    `interrupting` it begins while the model is heard. `after` is how many seconds (of the emulator's clock) later.
-    With `transcribed=False` the transcription of these words fails, as
+    `during="speech"` it begins while the model is heard, which `interrupting=True` says too; with `during="tool"` while
+    the model waits for a function. `after` is how many seconds (of the emulator's clock) later. With
+    `transcribed=False` the transcription of these words fails, as
     `conversation.item.input_audio_transcription.failed` tells.
     """
 
     text: str = field(repr=False)
     interrupting: bool = field(default=False, kw_only=True)
+    during: During | None = field(default=None, kw_only=True)
     after: float = field(default=0.0, kw_only=True)
     transcribed: bool = field(default=True, kw_only=True)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be said."""
         _check_text(self.text, "text")
-        _check_after(self.after)
+        _check_begin(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +62,14 @@ class CallerPresses:
 
     digits: str = field(repr=False)
     interrupting: bool = field(default=False, kw_only=True)
+    during: During | None = field(default=None, kw_only=True)
     after: float = field(default=0.0, kw_only=True)
 
     def __post_init__(self) -> None:
         """Refuse what no telephone has."""
         if not self.digits or len(self.digits) > 100 or not _DIGITS.issuperset(self.digits):
             raise ConfigurationError("digits must be 1 to 100 of 0-9, *, #, A-D")
-        _check_after(self.after)
+        _check_begin(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +83,14 @@ class CallerHangsUp:
     """
 
     interrupting: bool = field(default=False, kw_only=True)
+    during: During | None = field(default=None, kw_only=True)
     after: float = field(default=0.0, kw_only=True)
     while_ringing: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
-        _check_after(self.after)
-        if self.while_ringing and self.interrupting:
+        _check_begin(self)
+        if self.while_ringing and (self.interrupting or self.during):
             raise ConfigurationError("nobody can be interrupted while the phone rings")
 
 
@@ -121,17 +133,89 @@ class ModelCalls:
 
     def as_json(self) -> str:
         """Return the arguments as the model writes them."""
-        if isinstance(self.arguments, str):
-            return self.arguments
-        try:
-            return json.dumps(dict(self.arguments))
-        except (TypeError, ValueError):
-            raise ConfigurationError("arguments must be a mapping that JSON can hold, or a string") from None
+        return _written(self.arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCallsMcp:
+    """The model's next response has the service call the tool `name` of the MCP server `server_label`.
+
+    The server takes `seconds` of the emulator's clock (`Timings.mcp_call` where it is left out), and answers with
+    `output`; or fails, with `error` as the message. The service asks for approval as the session's tool says, or as
+    `approval` does; where the client denies it, nothing more is told of the call. Several calls in one response run at
+    once. `same_response` is as in `ModelSays`.
+    """
+
+    server_label: str
+    name: str
+    arguments: Mapping[str, object] | str = field(default_factory=dict[str, object], repr=False)
+    output: str = field(default="", kw_only=True, repr=False)
+    error: str | None = field(default=None, kw_only=True, repr=False)
+    seconds: float | None = field(default=None, kw_only=True)
+    approval: bool | None = field(default=None, kw_only=True)
+    same_response: bool = field(default=False, kw_only=True)
+
+    def __post_init__(self) -> None:
+        """Refuse a call without a name, or with arguments that JSON cannot hold."""
+        _check_text(self.server_label, "server_label")
+        _check_text(self.name, "name")
+        if max(len(self.as_json()), len(self.output)) > _MAX_TEXT:
+            raise ConfigurationError(f"arguments and output must be at most {_MAX_TEXT} characters")
+        if self.seconds is not None and not 0 <= self.seconds <= 86_400:
+            raise ConfigurationError("seconds must be 0 to 86400")
+
+    @property
+    def out_of_band(self) -> bool:
+        """Always False: how MCP calls outside of the conversation go is not known."""
+        return False
+
+    def as_json(self) -> str:
+        """Return the arguments as the model writes them."""
+        return _written(self.arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFails:
+    """The model's next response ends for `reason` instead of being completed.
+
+    "content_filter" and "max_output_tokens" make it `incomplete`; anything else is the code of an error with which it
+    has `failed`, as "rate_limit_exceeded" or "server_error". Before that it says `text`, if there is any; or, with
+    `calling`, it breaks off in the middle of the arguments for the function of that name. `same_response` and
+    `out_of_band` are as in `ModelSays`; nothing can follow in the same response.
+    """
+
+    reason: str
+    text: str = field(default="", kw_only=True, repr=False)
+    calling: str | None = field(default=None, kw_only=True)
+    same_response: bool = field(default=False, kw_only=True)
+    out_of_band: bool = field(default=False, kw_only=True)
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be said."""
+        _check_text(self.reason, "reason")
+        if len(self.text) > _MAX_TEXT:
+            raise ConfigurationError(f"text must have at most {_MAX_TEXT} characters")
+        if self.text and self.calling:
+            raise ConfigurationError("a response breaks off in its text or in a call, not in both")
+
+    @property
+    def status(self) -> Literal["failed", "incomplete"]:
+        """The status of the response."""
+        return "incomplete" if self.reason in ("content_filter", "max_output_tokens") else "failed"
 
 
 CallerStep = CallerSays | CallerPresses | CallerHangsUp
-ModelStep = ModelSays | ModelCalls
+ModelStep = ModelSays | ModelCalls | ModelCallsMcp | ModelFails
 Step = CallerStep | ModelStep
+
+
+def _written(arguments: Mapping[str, object] | str) -> str:
+    if isinstance(arguments, str):
+        return arguments
+    try:
+        return json.dumps(dict(arguments))
+    except (TypeError, ValueError):
+        raise ConfigurationError("arguments must be a mapping that JSON can hold, or a string") from None
 
 
 def _check_text(text: str, what: str) -> None:
@@ -139,9 +223,13 @@ def _check_text(text: str, what: str) -> None:
         raise ConfigurationError(f"{what} must have 1 to {_MAX_TEXT} characters")
 
 
-def _check_after(after: float) -> None:
-    if not 0 <= after <= 86_400:
+def _check_begin(step: CallerStep) -> None:
+    if not 0 <= step.after <= 86_400:
         raise ConfigurationError("after must be 0 to 86400 seconds")
+    if step.during is not None and step.during not in get_args(During):
+        raise ConfigurationError(f"during must be one of: {', '.join(get_args(During))}")
+    if step.interrupting and step.during == "tool":
+        raise ConfigurationError("interrupting means during speech, which is not during a tool")
 
 
 class Scenario:
@@ -157,9 +245,9 @@ class Scenario:
             if (
                 isinstance(step, ModelStep)
                 and step.same_response
-                and not (target and isinstance(target[-1], ModelStep))
+                and not (target and isinstance(target[-1], ModelStep) and not isinstance(target[-1], ModelFails))
             ):
-                raise ConfigurationError("same_response needs a step of the model before it")
+                raise ConfigurationError("same_response needs a step of the model before it, which does not fail")
             if isinstance(step, CallerHangsUp) and step.while_ringing and self._steps:
                 raise ConfigurationError("a caller who hangs up while it rings does nothing before")
             target.append(step)  # type: ignore[arg-type]
@@ -168,6 +256,11 @@ class Scenario:
         self.total = len(self._steps)
         self.position = 0
         """How many steps have begun."""
+
+    def mcp_tools(self, server_label: str) -> list[str]:
+        """Return the names of the tools that the model calls on this MCP server."""
+        steps = [step for step in self._steps if isinstance(step, ModelCallsMcp) and step.server_label == server_label]
+        return list(dict.fromkeys(step.name for step in steps))
 
     @property
     def next(self) -> Step | None:

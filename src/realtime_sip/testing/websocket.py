@@ -58,6 +58,8 @@ class WebSocket:
         self._writer = writer
         self._protocol = protocol
         self._abort_timer: asyncio.TimerHandle | None = None
+        self._silent = False
+        self._deaf = False
         self.sent = 0
         """How many messages were sent."""
         self.close_code: int | None = None
@@ -76,7 +78,7 @@ class WebSocket:
 
     def send(self, data: str | bytes) -> bool:
         """Send one message; return False where the socket is not open any more."""
-        if not self.open:
+        if not self.open or self._silent:
             return False
         try:
             if isinstance(data, str):
@@ -91,20 +93,29 @@ class WebSocket:
             self.close(1006)
         return True
 
-    def close(self, code: int, reason: str = "") -> None:
-        """Close with `code`: 1005 without a code, 1006 without a close frame. The second time does nothing."""
-        if not self.open:
-            return
+    def close(self, code: int, reason: str = "") -> bool:
+        """Close with `code`: 1005 without a code, 1006 without a close frame. Return whether that closed it.
+
+        The second time does nothing. One that has gone silent stays open: a close would not get through either.
+        """
+        if not self.open or self._silent:
+            return False
         self.close_code = code
         if code == 1006:
             self._writer.transport.abort()
-            return
+            return True
         if code == 1005:
             self._protocol.send_close()
         else:
             self._protocol.send_close(code, reason)
         self._flush()
         self._abort_later()
+        return True
+
+    def silence(self, *, pongs: bool) -> None:
+        """Let no message through any more, in either direction; without `pongs` no control frame either."""
+        self._silent = True
+        self._deaf = not pongs
 
     async def messages(self) -> AsyncIterator[str | bytes]:
         """Yield the client's messages until the connection is over."""
@@ -117,7 +128,7 @@ class WebSocket:
                 if frame.opcode is not Opcode.CONT:
                     parts, binary = [], frame.opcode is Opcode.BINARY
                 parts.append(bytes(frame.data))
-                if frame.fin:
+                if frame.fin and not self._silent:
                     message = b"".join(parts)
                     parts = []
                     yield message if binary else message.decode(errors="replace")
@@ -132,7 +143,8 @@ class WebSocket:
                 self._protocol.receive_eof()
                 self._flush()
                 return
-            self._protocol.receive_data(data)
+            if not self._deaf:
+                self._protocol.receive_data(data)
 
     def release(self) -> None:
         """Let go of timers; the connection itself is closed by the server."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from realtime_sip.testing.behaviour import Behaviour, Timings
 from realtime_sip.testing.clock import Changes, Clock
-from realtime_sip.testing.faults import SocketDropped, SocketFault
+from realtime_sip.testing.fault_plan import FaultPlan
+from realtime_sip.testing.faults import ErrorSent, FrameInjected, LineFault, SocketDropped, SocketSilent, TimedFault
 from realtime_sip.testing.frames import Frame, Ids
 from realtime_sip.testing.record import LineRecord
 from realtime_sip.testing.websocket import WebSocket
@@ -32,7 +33,8 @@ class Wire:
         behaviour: Behaviour,
         record: LineRecord,
         changes: Changes,
-        faults: Iterable[SocketFault] = (),
+        faults: Iterable[LineFault] = (),
+        on_call_over: Callable[[int], None],
     ) -> None:
         self.ids = ids
         self.clock = clock
@@ -43,8 +45,8 @@ class Wire:
         self.sockets: list[WebSocket] = []
         self.close_code: int | None = None
         """The code with which the last socket was closed from this side."""
-        self._faults = sorted(faults, key=lambda fault: fault.after_frames)
-        self._sent = 0
+        self.plan = FaultPlan(faults)
+        self._on_call_over = on_call_over
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopped = False
 
@@ -56,19 +58,21 @@ class Wire:
         """Send `frame` as it is to all sockets; without any it is lost."""
         if self._stopped:
             return
-        self.record.keep(self.record.server_events, frame)
-        text = json.dumps(frame)
-        delivered = [socket.send(text) for socket in list(self.sockets)]
-        if any(delivered):
-            self._sent += 1
-            self._play_faults()
+        frames = self.plan.outgoing(frame)
+        for kept in frames[:1] or [frame]:
+            self.record.keep(self.record.server_events, kept)
+        for each in frames:
+            text = json.dumps(each)
+            delivered = [socket.send(text) for socket in list(self.sockets)]
+            if any(delivered):
+                self._play(self.plan.sent(each))
         self.changes.notify()
 
     def attach(self, socket: WebSocket) -> None:
         """Send to `socket` too from now on; nothing of before is repeated."""
         self.sockets.append(socket)
         self.record.sockets += 1
-        self._play_faults()
+        self._play(self.plan.happened("attached"))
         self.changes.notify()
 
     def detach(self, socket: WebSocket) -> None:
@@ -82,12 +86,23 @@ class Wire:
         for socket in list(self.sockets):
             socket.send(data)
 
+    def heard(self, kind: object) -> bool:
+        """Note that the client sent an event of the type `kind`; return whether it arrives."""
+        if self.plan.loses(kind):
+            return False
+        self._play(self.plan.happened(str(kind)))
+        return True
+
     def drop(self, code: int, reason: str = "") -> None:
         """Close all sockets with `code` (1005 and 1006 as in `WebSocket.close`)."""
-        if self.sockets:
-            self.close_code = code
         for socket in list(self.sockets):
-            socket.close(code, reason)
+            if socket.close(code, reason):
+                self.close_code = code
+
+    def silence(self, *, pongs: bool) -> None:
+        """Let nothing through any more on the sockets that are open now."""
+        for socket in self.sockets:
+            socket.silence(pongs=pongs)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run `work` until it ends or the line does; a mistake in it is logged and noted."""
@@ -118,10 +133,27 @@ class Wire:
             self.record.note(f"the emulator itself failed: {type(error).__name__}")
             self.changes.notify()
 
-    def _play_faults(self) -> None:
-        while self._faults and self.sockets and self._faults[0].after_frames <= self._sent:
-            fault = self._faults.pop(0)
-            if isinstance(fault, SocketDropped):
-                self.drop(fault.code)
+    def _play(self, faults: list[TimedFault]) -> None:
+        for fault in faults:
+            if fault.after:
+                self.spawn(self._play_later(fault))
             else:
+                self._play_now(fault)
+
+    async def _play_later(self, fault: TimedFault) -> None:
+        await self.clock.sleep(fault.after)
+        self._play_now(fault)
+
+    def _play_now(self, fault: TimedFault) -> None:
+        match fault:
+            case SocketDropped(code=code, call_over=True):
+                self._on_call_over(code)
+            case SocketDropped():
+                self.drop(fault.code)
+            case SocketSilent():
+                self.silence(pongs=fault.pongs)
+            case FrameInjected():
                 self.inject(fault.data)
+            case ErrorSent():
+                error = {"type": fault.kind, "code": fault.code, "message": fault.message, "param": None}
+                self.emit("error", error={**error, "event_id": fault.event_id})

@@ -1,0 +1,44 @@
+"""The smallest server that answers calls: the model greets, and talks until somebody hangs up.
+
+pip install 'realtime-sip[fastapi]' uvicorn
+export OPENAI_API_KEY=… OPENAI_WEBHOOK_SECRET=…
+uvicorn --factory examples.greet_and_answer:from_environment
+"""
+
+from __future__ import annotations
+
+from fastapi import FastAPI, Request, Response
+
+from realtime_sip import AsyncRealtimeSip, CallHost, IncomingCall, RealtimeSession
+from realtime_sip.errors import WebhookError
+
+SESSION = RealtimeSession(model="gpt-realtime-2.1", instructions="You are a friendly assistant on the phone. Be brief.")
+
+
+def create_app(client: AsyncRealtimeSip) -> FastAPI:
+    """Return the server: one webhook, one handler."""
+
+    async def on_call(incoming: IncomingCall) -> None:
+        async with client.calls.answer(incoming, SESSION) as call:
+            await call.respond("Greet the caller and ask how you can help.")
+            await call.wait_ended()  # leaving the block hangs up, so it waits here
+
+    host = CallHost(on_call, client=client)
+    app = FastAPI(lifespan=host.lifespan)
+
+    @app.post("/openai/webhook")
+    async def webhook(request: Request) -> Response:
+        try:
+            event = client.webhooks.unwrap(await request.body(), request.headers)
+        except WebhookError:
+            return Response(status_code=400)
+        if isinstance(event, IncomingCall):
+            await host.submit(event)
+        return Response(status_code=200)
+
+    return app
+
+
+def from_environment() -> FastAPI:
+    """Return the server with keys from the environment, for uvicorn's --factory."""
+    return create_app(AsyncRealtimeSip())

@@ -1,0 +1,39 @@
+"""Who decides about a call that rings: carried beside the program's own code, so that every way of deciding is seen."""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import ContextVar
+
+__all__ = ["Decision", "decided", "deciding"]
+
+
+class Decision:
+    """Whether a call was accepted or rejected yet, by whatever the handler did.
+
+    Attributes:
+        call_id: The call that it is about.
+        adopted: The call was accepted by a program that died, so that it is attached without accepting it again.
+    """
+
+    def __init__(self, call_id: str, *, adopted: bool = False) -> None:
+        self.call_id = call_id
+        self.adopted = adopted
+        self.made = asyncio.Event()
+        self.rejected = False
+        self.call: object | None = None
+        """The call, once it is being answered."""
+        if adopted:
+            self.made.set()
+
+
+deciding: ContextVar[Decision | None] = ContextVar("realtime_sip.deciding", default=None)
+"""The decision that the running handler is to make; None outside of a host."""
+
+
+def decided(call_id: str, *, rejected: bool = False) -> None:
+    """Note that this call was accepted or rejected."""
+    decision = deciding.get()
+    if decision is not None and decision.call_id == call_id:
+        decision.rejected = rejected
+        decision.made.set()

@@ -1,0 +1,110 @@
+"""A store of claims in the memory of one process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from realtime_sip.dedupe import REMEMBER, Claim, Claimed, Outcome, Phase, advanced, decide, finished, held, renewed
+from realtime_sip.errors import ConfigurationError
+
+__all__ = ["MemoryStore"]
+
+
+class MemoryStore:
+    """Keeps claims in memory, for a program of one process, and for tests.
+
+    It survives no crash: a call that is announced again after a restart is new, and accepting it says
+    `decision_already_made`. It does not span processes: two workers would each take a repeat for new. It is used on one
+    event loop.
+
+    It starts no task, and remembers at most `max_calls` calls. Beyond that it forgets the call that was done first,
+    then one whose owner has died; a call that is being served is never forgotten.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic, max_calls: int = 100_000) -> None:
+        """Create an empty store.
+
+        Args:
+            clock: Returns the time in seconds. It must not go backwards.
+            max_calls: Calls to remember at most, those that are done among them.
+
+        Raises:
+            ConfigurationError: `max_calls` is not positive.
+        """
+        if max_calls < 1:
+            raise ConfigurationError("max_calls must be positive")
+        self._clock = clock
+        self._max_calls = max_calls
+        self._open: dict[str, Claim] = {}
+        # In the order in which they were done, which is nearly the order in which they are to be forgotten.
+        self._done: dict[str, Claim] = {}
+
+    async def claim(self, call_id: str, *, owner: str, lease: float) -> Claimed:
+        """Claim a call for `lease` seconds, if it is to be had.
+
+        Raises:
+            ConfigurationError: The lease is not positive, or `max_calls` calls are being served.
+        """
+        now = self._clock()
+        claimed = decide(self._get(call_id), call_id=call_id, owner=owner, now=now, lease=lease)
+        if claimed.outcome is not Outcome.REPEAT:
+            self._done.pop(call_id, None)
+            if claimed.outcome is Outcome.NEW:
+                self._make_room(now)
+            self._open[call_id] = claimed.claim
+        return claimed
+
+    async def renew(self, call_id: str, *, owner: str, lease: float) -> bool:
+        """Have the lease end `lease` seconds from now. False where the call is not, or no longer, the owner's."""
+        return self._put(renewed(self._get(call_id), owner=owner, now=self._clock(), lease=lease))
+
+    async def advance(self, call_id: str, *, owner: str, phase: Phase) -> bool:
+        """Note that the call is accepted. False where the call is not, or no longer, the owner's."""
+        return self._put(advanced(self._get(call_id), owner=owner, phase=phase))
+
+    async def finish(self, call_id: str, *, owner: str, remember: float = REMEMBER) -> bool:
+        """Note that the call is done, and remember it for `remember` seconds. False where it is not the owner's."""
+        claim = finished(self._get(call_id), owner=owner, now=self._clock(), remember=remember)
+        if claim is None:
+            return False
+        self._open.pop(call_id, None)
+        self._done.pop(call_id, None)
+        self._done[call_id] = claim
+        return True
+
+    async def release(self, call_id: str, *, owner: str) -> bool:
+        """Give the claim up with nothing decided. False where the call is not, or no longer, the owner's."""
+        if not held(self._get(call_id), owner=owner):
+            return False
+        del self._open[call_id]
+        return True
+
+    def __len__(self) -> int:
+        """Return how many calls are remembered."""
+        return len(self._open) + len(self._done)
+
+    def _get(self, call_id: str) -> Claim | None:
+        return self._open.get(call_id) or self._done.get(call_id)
+
+    def _put(self, claim: Claim | None) -> bool:
+        if claim is None:
+            return False
+        self._open[claim.call_id] = claim
+        return True
+
+    def _make_room(self, now: float) -> None:
+        while self._done and next(iter(self._done.values())).expires_at <= now:
+            self._forget_first_done()
+        if len(self) < self._max_calls:
+            return
+        if self._done:
+            self._forget_first_done()
+            return
+        dead = next((claim.call_id for claim in self._open.values() if claim.expires_at <= now), None)
+        if dead is None:
+            raise ConfigurationError(f"{self._max_calls} calls are being served, which is all that max_calls allows")
+        del self._open[dead]
+
+    def _forget_first_done(self) -> None:
+        del self._done[next(iter(self._done))]

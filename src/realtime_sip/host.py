@@ -1,0 +1,245 @@
+"""Runs calls beside a web server: each once, each supervised, none forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from enum import Enum
+from typing import Any
+
+from realtime_sip.call import Call
+from realtime_sip.client import AsyncRealtimeSip
+from realtime_sip.decision import Decision, deciding
+from realtime_sip.dedupe import DedupeStore, Outcome
+from realtime_sip.dedupe.memory import MemoryStore
+from realtime_sip.errors import ConfigurationError, RealtimeSipError
+from realtime_sip.lifecycle import CallEnded, CallLimits, Lifecycle
+from realtime_sip.webhooks import IncomingCall
+
+__all__ = ["CallHost", "OnCall", "Submission"]
+
+_log = logging.getLogger("realtime_sip.host")
+
+OnCall = Callable[[IncomingCall], Awaitable[None]]
+"""A handler of calls: it answers one with `client.calls.answer`, or rejects it with `client.calls.reject`."""
+
+LEASE = 30.0
+"""Seconds after which a call whose host shows no life is adopted by another."""
+DECIDE = 10.0
+"""Seconds that a webhook waits for its call to be decided. Nobody lets a phone ring for much longer."""
+UNAVAILABLE = 503
+"""The SIP status of a call that cannot be taken: trunks try their next route after a 5xx, never after 486 or 6xx."""
+GOODBYE = "You have to end this call now. Apologise and say goodbye in one short sentence."
+GOODBYE_TIME = 12.0
+"""Seconds before the end of a drain at which calls that are still up hear a goodbye."""
+_REMEMBERED = 1000
+
+
+class Submission(Enum):
+    """What became of a webhook. Each of them is answered with 200: the call is taken care of, as far as it can be."""
+
+    STARTED = "started"
+    """The handler has decided about the call, and goes on with it."""
+    REPEAT = "repeat"
+    """It was submitted before, here or elsewhere."""
+    BUSY = "busy"
+    """As many calls are up as may be; this one was rejected."""
+    DRAINING = "draining"
+    """No new calls are taken; this one was rejected."""
+    STALE = "stale"
+    """It is too late to answer, or a test delivery that nobody can answer."""
+
+
+class CallHost:
+    """Runs `on_call` for each call, as a task of the running event loop, and sees to it that every call is decided.
+
+    A handler that returns or raises without having accepted or rejected its call gets it rejected. An exception is
+    logged once, with the call's id. Deliveries of one call are told apart from new calls by `dedupe`.
+
+    Args:
+        on_call: The handler.
+        client: What calls are rejected with; mostly the one that the handler uses.
+        dedupe: Where claims are kept. A `MemoryStore` serves one process and survives no crash.
+        max_calls: How many calls may be up at a time; more are rejected with 503.
+    """
+
+    def __init__(
+        self,
+        on_call: OnCall,
+        *,
+        client: AsyncRealtimeSip,
+        dedupe: DedupeStore | None = None,
+        max_calls: int = 200,
+    ) -> None:
+        """Make a host. Nothing is started.
+
+        Raises:
+            ConfigurationError: `max_calls` is not positive.
+        """
+        if max_calls < 1:
+            raise ConfigurationError("max_calls must be 1 or more")
+        self._on_call = on_call
+        self._client = client
+        self._dedupe: DedupeStore = MemoryStore() if dedupe is None else dedupe
+        self._max_calls = max_calls
+        self._owner = secrets.token_hex(8)  # anew at each start, so that nobody takes a dead host for this one
+        self._calls: dict[str, asyncio.Task[None]] = {}
+        self._decisions: dict[str, Decision] = {}
+        self._ends: OrderedDict[str, asyncio.Future[CallEnded]] = OrderedDict()
+        self._draining = False
+
+    @property
+    def live(self) -> int:
+        """How many calls are up, or being decided."""
+        return len(self._calls)
+
+    async def submit(self, incoming: IncomingCall) -> Submission:
+        """Take a call. Returns once it is decided, so that the webhook can be answered.
+
+        Raises what the dedupe store raises: then nothing was taken, and 500 brings the webhook back.
+        """
+        if incoming.is_test or incoming.is_stale(self._client.calls.transport.unix()):
+            _log.info("call %s: %s", incoming.call_id, "a test delivery" if incoming.is_test else "stale")
+            return Submission.STALE
+        call_id = incoming.call_id
+        claimed = await self._dedupe.claim(call_id, owner=self._owner, lease=LEASE)
+        if claimed.outcome is Outcome.REPEAT or call_id in self._calls:
+            return Submission.REPEAT
+        # An adopted call is up with nobody on our side: it is taken however full it is.
+        adopted = claimed.outcome is Outcome.ADOPTED and claimed.claim.phase == "accepted"
+        if not adopted and (self._draining or len(self._calls) >= self._max_calls):
+            await self._reject(call_id)
+            self._over(call_id, _end_without_call(self._client, rejected=True))
+            await self._dedupe.finish(call_id, owner=self._owner)
+            return Submission.DRAINING if self._draining else Submission.BUSY
+        decision = Decision(call_id, adopted=adopted)
+        self._remember(call_id)
+        self._decisions[call_id] = decision
+        self._calls[call_id] = asyncio.create_task(self._serve(incoming, decision), name=f"call {call_id}")
+        await self._decided(decision, self._calls[call_id])
+        return Submission.STARTED
+
+    async def _decided(self, decision: Decision, task: asyncio.Task[None]) -> None:
+        waiting = asyncio.ensure_future(decision.made.wait())
+        try:
+            await asyncio.wait({waiting, task}, timeout=DECIDE, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+
+    async def _serve(self, incoming: IncomingCall, decision: Decision) -> None:
+        call_id = incoming.call_id
+        renewing = asyncio.create_task(self._renew(decision))
+        deciding.set(decision)
+        try:
+            await self._on_call(incoming)
+        except RealtimeSipError as error:
+            _log.error("call %s: the handler failed: %s: %s", call_id, type(error).__name__, error)
+        except Exception as error:  # noqa: BLE001 - one broken call must not end the others
+            # What the handler raises is the program's own, so it is logged whole.
+            _log.error("call %s: the handler failed: %s", call_id, type(error).__name__, exc_info=error)
+        finally:
+            renewing.cancel()
+            if not decision.made.is_set():
+                _log.warning("call %s: the handler did not decide; rejecting it", call_id)
+                await asyncio.shield(self._reject(call_id))
+            call = decision.call
+            ended = call.ended if isinstance(call, Call) else None
+            rejected = decision.rejected or not decision.made.is_set()
+            await asyncio.shield(self._dedupe.finish(call_id, owner=self._owner))
+            self._calls.pop(call_id, None)
+            self._decisions.pop(call_id, None)
+            self._over(call_id, ended or _end_without_call(self._client, rejected=rejected))
+
+    async def _renew(self, decision: Decision) -> None:
+        """Keep the claim alive, and note in it that the call was accepted: then it can be adopted."""
+        accepted = asyncio.ensure_future(decision.made.wait())
+        try:
+            await asyncio.wait({accepted}, timeout=DECIDE)
+            if accepted.done():
+                await self._dedupe.advance(decision.call_id, owner=self._owner, phase="accepted")
+            renewed = True
+            while renewed:
+                await asyncio.sleep(LEASE / 3)
+                renewed = await self._dedupe.renew(decision.call_id, owner=self._owner, lease=LEASE)
+            _log.warning("call %s: the claim was lost to another host; letting go", decision.call_id)
+            if isinstance(decision.call, Call):
+                await decision.call.detach()
+        finally:
+            accepted.cancel()
+
+    async def _reject(self, call_id: str) -> None:
+        try:
+            await self._client.calls.reject(call_id, status_code=UNAVAILABLE)
+        except RealtimeSipError as error:
+            _log.warning("call %s: it could not be rejected: %s", call_id, type(error).__name__)
+
+    async def ended(self, call_id: str) -> CallEnded:
+        """Wait for the end of a call that was submitted here, and return it. The last thousand are remembered.
+
+        Raises:
+            ConfigurationError: No such call is known.
+        """
+        if call_id not in self._ends:
+            raise ConfigurationError("no such call was submitted to this host")
+        return await asyncio.shield(self._ends[call_id])
+
+    def _remember(self, call_id: str) -> None:
+        self._ends[call_id] = asyncio.get_running_loop().create_future()
+        for old in [i for i, end in self._ends.items() if end.done()][: max(len(self._ends) - _REMEMBERED, 0)]:
+            del self._ends[old]
+
+    def _over(self, call_id: str, ended: CallEnded) -> None:
+        if call_id not in self._ends:
+            self._remember(call_id)
+        if not self._ends[call_id].done():
+            self._ends[call_id].set_result(ended)
+
+    async def drain(self, timeout: float = 60.0) -> None:  # noqa: ASYNC109 - what happens before it is over
+        """Take no new calls, let those that are up finish, and end what is left within `timeout` seconds.
+
+        Calls that are still up twelve seconds before hear a goodbye first. Calling it again changes nothing.
+        """
+        self._draining = True
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout
+        await self._wait(max(timeout - GOODBYE_TIME, 0.0))
+        calls = [decision.call for decision in self._decisions.values() if isinstance(decision.call, Call)]
+        goodbyes = [asyncio.ensure_future(self._say_goodbye(call)) for call in calls]
+        await self._wait(max(end - loop.time(), 0.0))
+        for task in [*goodbyes, *self._calls.values()]:
+            task.cancel()
+        await asyncio.gather(*goodbyes, *self._calls.values(), return_exceptions=True)
+
+    async def _wait(self, seconds: float) -> None:
+        if self._calls:
+            await asyncio.wait(set(self._calls.values()), timeout=seconds)
+
+    async def _say_goodbye(self, call: Call) -> None:
+        try:
+            await call.hangup(goodbye=GOODBYE)
+        except RealtimeSipError as error:
+            _log.warning("call %s: no goodbye: %s", call.call_id, type(error).__name__)
+
+    @asynccontextmanager
+    async def lifespan(self, _app: Any) -> AsyncIterator[None]:
+        """Drain when the application stops: `FastAPI(lifespan=host.lifespan)`, or Starlette's."""
+        try:
+            yield
+        finally:
+            await self.drain()
+
+
+def _end_without_call(client: AsyncRealtimeSip, *, rejected: bool) -> CallEnded:
+    """Return the end of a call that no `answer` block kept: it was rejected, or the handler keeps it by itself."""
+    now = asyncio.get_running_loop().time()
+    lifecycle = Lifecycle(CallLimits(), now=now, unix=client.calls.transport.unix())
+    if rejected:
+        lifecycle.rejected(now)
+    else:
+        lifecycle.detached(now)
+    assert lifecycle.ended is not None
+    return lifecycle.ended

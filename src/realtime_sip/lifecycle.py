@@ -1,0 +1,533 @@
+"""The life of a call, from the webhook to a known end, decided without I/O.
+
+`Lifecycle` is told what happened and when, and returns what to do now. A call is accepted, then attached; a socket that
+closes is attached again, because only that tells whether the call is over; every call ends with a reason, with what
+speaks for it, and with how certain that is. Limits see to it that it ends.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal
+
+from realtime_sip.errors import (
+    CallGoneError,
+    ConfigurationError,
+    DecisionAlreadyMadeError,
+    NetworkError,
+    RateLimitedError,
+    RealtimeSipError,
+    ServerError,
+)
+from realtime_sip.protocol import Close, CloseKind
+
+__all__ = [
+    "Act",
+    "Attach",
+    "CallEnded",
+    "CallLimits",
+    "DropSocket",
+    "EndReason",
+    "Finish",
+    "Gap",
+    "HangUp",
+    "Lifecycle",
+    "LimitKind",
+    "LimitNear",
+    "Probe",
+    "SayGoodbye",
+]
+
+SILENT_SOCKET = 30.0
+"""Seconds without any frame after which the service is asked for a sign of life."""
+PROOF_OF_LIFE = 5.0
+"""Seconds for that sign."""
+_MOST_ATTACHES = 5
+_ATTACHES_COUNT_FOR = 60.0
+_MOST_FAILED_ATTACHES = 3
+_LONGEST_SESSION = 86_400.0
+"""Seconds; an `expires_at` beyond is none. The wall is at 60 minutes (API guide, November 2026)."""
+_HANGUP_PAUSE = 5.0
+_MOST_HANGUPS = 12
+
+
+class EndReason(Enum):
+    """Why a call ended."""
+
+    CALLER = "caller"
+    """The caller hung up, or gave up while it rang."""
+    AGENT = "agent"
+    """The program hung up: `hangup()`, the `end_call` tool, or the end of the `answer` block."""
+    REJECTED = "rejected"
+    """The program rejected it."""
+    EXPIRED = "expired"
+    """The session had reached its longest duration (60 minutes, API guide, November 2026)."""
+    LIMIT = "limit"
+    """One of the call's own limits; `CallEnded.limit` says which."""
+    STALE = "stale"
+    """The webhook came too late to answer anything."""
+    DECIDED_ELSEWHERE = "decided elsewhere"
+    """Another program had accepted or rejected it."""
+    NOT_CONNECTED = "not connected"
+    """It was accepted, but there was no call to attach to: the accept was not what it said, or the caller gave up."""
+    CONNECTION_LOST = "connection lost"
+    """The service could not be reached any more. The call was hung up as far as that was possible."""
+    HANDLER_FAILED = "handler failed"
+    """The program broke: an exception ended its block."""
+    DETACHED = "detached"
+    """The program let go of it with `detach()`; the call itself goes on."""
+
+
+class LimitKind(Enum):
+    """What a call can have too much of."""
+
+    DURATION = "duration"
+    SILENCE = "silence"
+    FIRST_SOUND = "first sound"
+    EXPIRY = "expiry"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallLimits:
+    """When a call is ended by itself. None turns a limit off; all are on by default.
+
+    Attributes:
+        max_duration: Seconds from attaching. The service's own wall is at 60 minutes.
+        silence: Seconds in which nobody speaks or presses a key, nothing plays, and no tool or response is under way.
+        first_sound: Seconds from attaching without any sound from either side. Where the sideband was lost, this and
+            `silence` begin anew, for nobody knows what was said meanwhile.
+        warning: Seconds before a limit (and the service's wall) at which `LimitNear` is told.
+        goodbye: What the model is told to do when a limit is reached; None hangs up without a word.
+        goodbye_time: Seconds that the goodbye may take.
+    """
+
+    max_duration: float | None = 55 * 60.0
+    silence: float | None = 60.0
+    first_sound: float | None = 20.0
+    warning: float = 15.0
+    goodbye: str | None = "The call ends now. Say goodbye in one short sentence."
+    goodbye_time: float = 15.0
+
+    def __post_init__(self) -> None:
+        """Refuse what is no duration.
+
+        Raises:
+            ConfigurationError: A value is not a positive number of seconds.
+        """
+        for name in ("max_duration", "silence", "first_sound", "warning", "goodbye_time"):
+            value = getattr(self, name)
+            optional = name in ("max_duration", "silence", "first_sound")
+            if not (value is None and optional) and not (isinstance(value, (int, float)) and 0 < value < 1e7):
+                raise ConfigurationError(f"{name} must be a positive number of seconds{' or None' if optional else ''}")
+
+
+@dataclass(frozen=True, slots=True)
+class LimitNear:
+    """A limit will be reached in `seconds`, unless something changes. Told once for each approach."""
+
+    limit: LimitKind
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A time in which the sideband was down. What the service said meanwhile is lost. Unix seconds."""
+
+    start: float
+    end: float
+    close: Close
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallEnded:
+    """How a call ended.
+
+    Attributes:
+        reason: Why.
+        certainty: "reported" where the service said so, "inferred" where it is what remains.
+        evidence: What speaks for it, in a sentence that is safe to log.
+        limit: Which limit, where that was the reason.
+        started_at: Unix seconds at which answering began.
+        attached_at: Unix seconds at which the sideband was attached first, or None.
+        ended_at: Unix seconds at which the end was known.
+        close: How the sideband closed last, or None where there was none.
+    """
+
+    reason: EndReason
+    certainty: Literal["reported", "inferred"]
+    evidence: str
+    limit: LimitKind | None = None
+    started_at: float
+    attached_at: float | None
+    ended_at: float
+    close: Close | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attach:
+    """Open the sideband. `again` if it was open before: then 404 means that the call is over."""
+
+    again: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HangUp:
+    """Hang up, and report with `hung_up` or `hangup_failed`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Ask the service for a sign of life."""
+
+
+@dataclass(frozen=True, slots=True)
+class DropSocket:
+    """Close the socket, which is dead, and report with `closed`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SayGoodbye:
+    """Let the model say this, and report with `goodbye_said` when it was heard."""
+
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """It is over."""
+
+    ended: CallEnded
+
+
+Act = Attach | HangUp | Probe | DropSocket | SayGoodbye | LimitNear | Finish
+
+
+class _Phase(Enum):
+    DECIDING = "deciding"
+    ATTACHING = "attaching"
+    LIVE = "live"
+    OVER = "over"
+
+
+@dataclass(slots=True)
+class _Ending:
+    """An end that was decided, and not carried out yet."""
+
+    reason: EndReason
+    evidence: str
+    limit: LimitKind | None = None
+    tries: int = 0
+    next_try: float | None = None
+
+
+class Lifecycle:
+    """The life of one call. `now` is a clock that only goes forward; `unix` is the wall clock at the same moment."""
+
+    def __init__(self, limits: CallLimits, *, now: float, unix: float, owned: bool = False) -> None:
+        self._limits = limits
+        self._unix_ahead = unix - now
+        self._owned = owned
+        self._phase = _Phase.DECIDING
+        self._unclear = False
+        self._started_at = unix
+        self._attached_at: float | None = None
+        self._attaches: list[float] = []
+        self._close: Close | None = None
+        self._lost_at: float | None = None
+        self._ending: _Ending | None = None
+        self._goodbye: tuple[LimitKind, float] | None = None  # which limit it is for, and how long it may take
+        self._failed_attaches = 0
+        self._frame_at = 0.0
+        self._proof_until: float | None = None
+        self._proven = False  # that the service speaks over the socket that is open
+        self._busy = False
+        self._sounded = False
+        self._wall: float | None = None
+        self._reached_at: dict[LimitKind, float] = {}  # as things are now
+        self._told: set[LimitKind] = set()
+        self.ended: CallEnded | None = None
+
+    # --- answering ----------------------------------------------------------------------------------------------------
+
+    def stale(self, now: float) -> list[Act]:
+        """Note that the webhook is too old for the call to be there."""
+        return self._finish(EndReason.STALE, "inferred", "the webhook was older than any phone rings", now)
+
+    def accepted(self) -> list[Act]:
+        """Note that the accept was answered with success, which proves nothing."""
+        if self._phase is _Phase.OVER or self._ending is not None:
+            return []
+        self._phase = _Phase.ATTACHING
+        return [Attach(again=False)]
+
+    def accept_failed(self, error: RealtimeSipError, now: float) -> list[Act] | None:
+        """Say what a failed accept means; None where nothing but raising it is left.
+
+        An unclear one is settled by attaching. So is a call that was decided already, if it is claimed by us.
+        """
+        if self._phase is _Phase.OVER or self._ending is not None:
+            return []
+        match error:
+            case CallGoneError():
+                evidence = "there was no such call to accept within the deadline"
+                return self._finish(EndReason.CALLER, "inferred", evidence, now)
+            case DecisionAlreadyMadeError() if not self._owned:
+                evidence = "the call had been accepted or rejected before"
+                return self._finish(EndReason.DECIDED_ELSEWHERE, "reported", evidence, now)
+            case DecisionAlreadyMadeError() | ServerError() | NetworkError(sent=True):
+                self._unclear = True
+                return self.accepted()
+        return None
+
+    # --- the sideband -------------------------------------------------------------------------------------------------
+
+    def attached(self, now: float) -> list[Act]:
+        """Note that the sideband is open."""
+        if self._phase is _Phase.OVER:
+            return []
+        self._phase = _Phase.LIVE
+        if self._attached_at is None:
+            self._attached_at = now + self._unix_ahead
+            if self._limits.max_duration is not None:
+                self._reached_at[LimitKind.DURATION] = now + self._limits.max_duration
+        self._listen_anew(now)
+        self._attaches = [at for at in self._attaches if at > now - _ATTACHES_COUNT_FOR] + [now]
+        self._lost_at = None
+        self._frame_at = now
+        self._proof_until = now + PROOF_OF_LIFE
+        self._proven = False
+        return [Probe()]
+
+    def attach_failed(self, error: RealtimeSipError, now: float) -> list[Act]:
+        """Say what it means that the sideband cannot be opened."""
+        if self._phase is _Phase.OVER:
+            return []
+        if self._ending is not None:
+            # What was decided is being carried out; that the call is gone is all that matters any more.
+            return self._finish_ending("inferred", now) if isinstance(error, CallGoneError) else []
+        if isinstance(error, CallGoneError):
+            if self._attached_at is not None:
+                evidence = f"the socket closed ({self._close}), and the call was gone when attaching again"
+                if self._wall is not None and self._lost_at is not None and self._lost_at >= self._wall:
+                    return self._finish(EndReason.EXPIRED, "inferred", f"{evidence}, past the session's wall", now)
+                return self._finish(EndReason.CALLER, "inferred", evidence, now)
+            evidence = "the accept was unclear" if self._unclear else "the accept was answered with success"
+            evidence += ", but there was no call to attach to within the deadline"
+            return self._finish(EndReason.NOT_CONNECTED, "inferred", evidence, now)
+        self._failed_attaches += 1
+        passing = isinstance(error, (NetworkError, ServerError, RateLimitedError))
+        if passing and self._failed_attaches < _MOST_FAILED_ATTACHES:
+            return [Attach(again=self._attached_at is not None)]
+        return self.end(EndReason.CONNECTION_LOST, f"the sideband could not be opened ({type(error).__name__})")
+
+    def frame(self, now: float) -> None:
+        """Note that the service said something."""
+        self._frame_at = now
+        self._proof_until = None
+        self._proven = True
+        self._failed_attaches = 0
+
+    def expires_at(self, unix: float) -> None:
+        """Note when the session's wall is, as `session.updated` says. What cannot be true is ignored."""
+        if not self._started_at < unix < self._started_at + _LONGEST_SESSION:
+            return
+        wall = unix - self._unix_ahead
+        if wall != self._wall:
+            self._wall = wall
+            self._reached_at[LimitKind.EXPIRY] = wall - self._limits.goodbye_time - PROOF_OF_LIFE
+            self._told.discard(LimitKind.EXPIRY)
+
+    def closed(self, close: Close, now: float) -> list[Act]:
+        """Note that the socket closed. That is not the end: attaching again decides."""
+        if self._phase is not _Phase.LIVE:
+            return []
+        self._close, self._lost_at = close, now
+        self._phase = _Phase.ATTACHING
+        # Nobody knows what is said from now on, until the sideband is back.
+        self._reached_at.pop(LimitKind.SILENCE, None)
+        self._reached_at.pop(LimitKind.FIRST_SOUND, None)
+        if close.kind is CloseKind.EXPIRED:
+            evidence = "the service said that the session expired"
+            if self._ending is None:
+                return self._finish(EndReason.EXPIRED, "reported", evidence, now)
+            self._ending.evidence += f"; {evidence} before that was done"
+            return self._finish_ending("reported", now)
+        if self._ending is not None:
+            return []  # what was decided is being carried out
+        recent = [at for at in self._attaches if at > now - _ATTACHES_COUNT_FOR]
+        if len(recent) >= _MOST_ATTACHES:
+            return self.end(EndReason.CONNECTION_LOST, f"the socket closed {len(recent)} times within a minute")
+        if self._failed_attaches >= _MOST_FAILED_ATTACHES:
+            return self.end(EndReason.CONNECTION_LOST, "the sideband opened, but the service said nothing over it")
+        return [Attach(again=True)]
+
+    def gap(self, now: float) -> Gap | None:
+        """Return the hole that ends now, where the sideband was lost."""
+        if self._lost_at is None or self._close is None:
+            return None
+        return Gap(self._lost_at + self._unix_ahead, now + self._unix_ahead, self._close)
+
+    # --- ending -------------------------------------------------------------------------------------------------------
+
+    @property
+    def live(self) -> bool:
+        """Whether the call may still be up."""
+        return self._phase is not _Phase.OVER
+
+    @property
+    def ending(self) -> bool:
+        """Whether the end was decided."""
+        return self._ending is not None
+
+    def end(self, reason: EndReason, evidence: str, *, limit: LimitKind | None = None) -> list[Act]:
+        """Decide that the call ends now. A second decision changes nothing."""
+        if self._phase is _Phase.OVER or self._ending is not None:
+            return []
+        self._ending = _Ending(reason, evidence, limit)
+        return self._end_now()
+
+    def detached(self, now: float) -> list[Act]:
+        """Let go of the call, which goes on. Where its end was decided, that is carried out all the same."""
+        if self._ending is not None:
+            return []
+        return self._finish(EndReason.DETACHED, "reported", "the program let go of the call", now)
+
+    def rejected(self, now: float) -> list[Act]:
+        """Note that the call was rejected."""
+        return self._finish(EndReason.REJECTED, "reported", "the program rejected the call", now)
+
+    def hung_up(self, now: float) -> list[Act]:
+        """Note that the service has hung up."""
+        return self._finish_ending("reported", now)
+
+    def hangup_failed(self, error: RealtimeSipError, now: float) -> list[Act]:
+        """Say what a failed hangup means: the call was over, or it is tried again."""
+        if self._phase is _Phase.OVER or self._ending is None:
+            return []
+        if isinstance(error, CallGoneError):
+            self._ending.evidence += "; it was over when it was to be hung up"
+            return self._finish_ending("inferred", now)
+        if self._ending.tries >= _MOST_HANGUPS:
+            self._ending.evidence += f"; it could not be hung up ({type(error).__name__}), and may be up"
+            return self._finish_ending("inferred", now)
+        self._ending.next_try = now + _HANGUP_PAUSE
+        return []
+
+    def goodbye_said(self) -> list[Act]:
+        """Note that the goodbye was heard."""
+        return [] if self._goodbye is None else self._limit_over(self._goodbye[0])
+
+    def _end_now(self) -> list[Act]:
+        assert self._ending is not None
+        self._ending.tries += 1
+        self._ending.next_try = None
+        return [HangUp()]
+
+    def _finish_ending(self, certainty: Literal["reported", "inferred"], now: float) -> list[Act]:
+        if self._ending is None:
+            return []
+        return self._finish(self._ending.reason, certainty, self._ending.evidence, now, self._ending.limit)
+
+    def _finish(
+        self,
+        reason: EndReason,
+        certainty: Literal["reported", "inferred"],
+        evidence: str,
+        now: float,
+        limit: LimitKind | None = None,
+    ) -> list[Act]:
+        if self._phase is _Phase.OVER:
+            return []
+        self._phase = _Phase.OVER
+        self.ended = CallEnded(
+            reason=reason,
+            certainty=certainty,
+            evidence=evidence,
+            limit=limit,
+            started_at=self._started_at,
+            attached_at=self._attached_at,
+            ended_at=now + self._unix_ahead,
+            close=self._close,
+        )
+        return [Finish(self.ended)]
+
+    # --- limits -------------------------------------------------------------------------------------------------------
+
+    def sound(self) -> None:
+        """Note that somebody was heard: the first sound has come."""
+        self._sounded = True
+        self._reached_at.pop(LimitKind.FIRST_SOUND, None)
+
+    def activity(self, now: float, *, busy: bool) -> None:
+        """Note that something has happened; while `busy`, silence does not count."""
+        self._busy = busy
+        self._told.discard(LimitKind.SILENCE)
+        self._reached_at.pop(LimitKind.SILENCE, None)
+        if not busy and self._phase is _Phase.LIVE and self._limits.silence is not None:
+            self._reached_at[LimitKind.SILENCE] = now + self._limits.silence
+
+    def _listen_anew(self, now: float) -> None:
+        self.activity(now, busy=self._busy)
+        if self._limits.first_sound is not None and not self._sounded:
+            self._told.discard(LimitKind.FIRST_SOUND)
+            self._reached_at[LimitKind.FIRST_SOUND] = now + self._limits.first_sound
+
+    def _reached(self, limit: LimitKind, now: float) -> list[Act]:
+        words = self._limits.goodbye
+        self._reached_at.clear()
+        if words is None or limit is LimitKind.FIRST_SOUND or self._phase is not _Phase.LIVE:
+            return self._limit_over(limit)
+        self._goodbye = (limit, now + self._limits.goodbye_time)
+        return [SayGoodbye(words)]
+
+    def _limit_over(self, limit: LimitKind) -> list[Act]:
+        self._goodbye = None
+        return self.end(EndReason.LIMIT, f"the limit of {limit.value} was reached", limit=limit)
+
+    @property
+    def deadline(self) -> float | None:
+        """When `tick` must be called at the latest, unless something happens before; None for never."""
+        if self._phase is _Phase.OVER:
+            return None
+        times = []
+        if self._ending is not None:
+            if self._ending.next_try is not None:
+                times.append(self._ending.next_try)
+        elif self._goodbye is not None:
+            times.append(self._goodbye[1])
+        else:
+            for limit, at in self._reached_at.items():
+                times.append(at if limit in self._told else max(at - self._limits.warning, 0.0))
+        if self._phase is _Phase.LIVE:
+            times.append(self._proof_until if self._proof_until is not None else self._frame_at + SILENT_SOCKET)
+        return min(times, default=None)
+
+    def tick(self, now: float) -> list[Act]:
+        """Do what is due: a limit, its warning, a probe, another try at hanging up."""
+        if self._phase is _Phase.OVER:
+            return []
+        acts: list[Act] = []
+        if self._phase is _Phase.LIVE:
+            if self._proof_until is not None and self._proof_until <= now:
+                self._proof_until = None
+                self._frame_at = now
+                self._failed_attaches += not self._proven
+                return [DropSocket()]
+            if self._proof_until is None and self._frame_at + SILENT_SOCKET <= now:
+                self._proof_until = now + PROOF_OF_LIFE
+                acts.append(Probe())
+        if self._ending is not None:
+            if self._ending.next_try is not None and self._ending.next_try <= now:
+                acts += self._end_now()
+            return acts
+        if self._goodbye is not None:
+            limit, until = self._goodbye
+            return [*acts, *(self._limit_over(limit) if until <= now else [])]
+        for limit, at in sorted(self._reached_at.items(), key=lambda entry: entry[1]):
+            if at <= now:
+                return [*acts, *self._reached(limit, now)]
+            if limit not in self._told and at - self._limits.warning <= now:
+                self._told.add(limit)
+                acts.append(LimitNear(limit, at - now))
+        return acts

@@ -1,0 +1,155 @@
+"""Runs the tools of one call beside its events: arguments checked, time bounded, mistakes told to the model."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import logging
+import traceback
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from realtime_sip.errors import ToolArgumentsError
+from realtime_sip.tools import NOT_SERIALIZABLE, Tool, Tools, error_output, render_output
+from realtime_sip.turns import RunTool
+
+__all__ = ["CheckTool", "NoResponse", "ToolRunner"]
+
+_log = logging.getLogger("realtime_sip.tools")
+
+CheckTool = Callable[[str, dict[str, Any]], str | Awaitable[str | None] | None]
+"""Told a tool's name and its checked arguments before it runs; returns why it may not run, or None."""
+
+_UNKNOWN_TOOL = "There is no such tool."
+_BROKEN = "The tool failed. Tell the caller that it did not work, and offer something else."
+_TOO_LONG = "The tool took too long. Tell the caller that it did not work, and offer to try again."
+_CONFIRM = (
+    "Not done yet: the caller has to agree first. Tell them exactly what you are about to do and ask for a clear yes. "
+    "Call this again with the same arguments only after they have said it."
+)
+_MOST_UNCONFIRMED = 100
+
+
+@dataclass(frozen=True, slots=True)
+class NoResponse:
+    """What a tool returns so that its output is sent without asking the model to say something about it."""
+
+    output: object = None
+
+
+class ToolRunner:
+    """The tools of one call.
+
+    Args:
+        tools: The registry.
+        call: What the parameter `call` of a tool gets.
+        check: Asked before each run.
+    """
+
+    def __init__(self, tools: Tools, *, call: object, check: CheckTool | None) -> None:
+        self._tools = tools
+        self._call = call
+        self._check = check
+        self._turns_of_caller = 0
+        self._unconfirmed: dict[tuple[str, str], int] = {}
+
+    def has(self, name: str) -> bool:
+        """Whether the registry has this tool."""
+        return name in self._tools
+
+    def caller_spoke(self) -> None:
+        """Note that the caller had a turn, in which they can have agreed to something."""
+        self._turns_of_caller += 1
+
+    async def run(self, asked: RunTool) -> tuple[str, bool]:
+        """Run a tool; return its output for the model, and whether a response to it is wanted.
+
+        It raises nothing but CancelledError: whatever goes wrong goes back to the model, without internals.
+        """
+        tool = self._tools.get(asked.name)
+        if tool is None:
+            return error_output(_UNKNOWN_TOOL), True
+        try:
+            arguments = tool.arguments(asked.arguments)
+        except ToolArgumentsError as error:
+            _log.warning("tool %s: %s", tool.name, error.reason)
+            return error_output(error.for_model), True
+        except Exception as error:  # noqa: BLE001 - a validator of the tool's own
+            _log.error("tool %s: its arguments could not be read: %s", tool.name, _where(error))
+            return error_output(_BROKEN), True
+        deadline = asyncio.timeout(tool.timeout)
+        try:
+            async with deadline:
+                refusal = await self._refusal(tool, asked, arguments)
+                if refusal is not None:
+                    return error_output(refusal), True
+                result = await self._call_function(tool, arguments)
+        except (Exception, SystemExit, asyncio.CancelledError) as error:
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                raise  # it is we who are cancelled, not something that the tool has waited for
+            if deadline.expired():
+                _log.warning("tool %s: not done within %.1f s", tool.name, tool.timeout)
+            else:
+                _log.error("tool %s failed: %s", tool.name, _where(error))
+                _log.debug("tool %s failed", tool.name, exc_info=error)
+            late = deadline.expired() or isinstance(error, TimeoutError)
+            return error_output(_TOO_LONG if late else _BROKEN), True
+        respond = not isinstance(result, NoResponse)
+        output = render_output(result.output if isinstance(result, NoResponse) else result)
+        if output == NOT_SERIALIZABLE:
+            _log.error("tool %s returned what cannot be shown: %s", tool.name, type(result).__name__)
+        return output, respond
+
+    async def _refusal(self, tool: Tool, asked: RunTool, arguments: dict[str, Any]) -> str | None:
+        if self._check is not None:
+            refusal = self._check(tool.name, arguments)
+            if inspect.isawaitable(refusal):
+                refusal = await refusal
+            if refusal is not None:
+                _log.warning("tool %s was refused by the check", tool.name)
+                return refusal
+        if tool.confirm and not self._confirmed(asked):
+            return _CONFIRM
+        return None
+
+    def _confirmed(self, asked: RunTool) -> bool:
+        """Return whether the same call was made before, and the caller has had a turn since then."""
+        try:
+            key = (asked.name, json.dumps(json.loads(asked.arguments.strip() or "{}"), sort_keys=True))
+        except ValueError:
+            return False
+        asked_in_turn = self._unconfirmed.pop(key, None)
+        if asked_in_turn is not None and asked_in_turn < self._turns_of_caller:
+            return True
+        self._unconfirmed[key] = self._turns_of_caller
+        if len(self._unconfirmed) > _MOST_UNCONFIRMED:
+            del self._unconfirmed[next(iter(self._unconfirmed))]
+        return False
+
+    async def _call_function(self, tool: Tool, arguments: dict[str, Any]) -> object:
+        if tool.takes_call:
+            arguments = {**arguments, "call": self._call}
+        if tool.is_async:
+            result = tool.function(**arguments)
+        else:
+            # The thread cannot be stopped: what it does after the timeout is the function's own affair.
+            result = await asyncio.to_thread(_run_in_thread, tool.function, arguments)
+        return await result if inspect.isawaitable(result) else result
+
+
+def _run_in_thread(function: Callable[..., object], arguments: dict[str, Any]) -> object:
+    try:
+        return function(**arguments)
+    except StopIteration as error:
+        # No future takes it, so that nobody would learn that the function has ended.
+        raise RuntimeError("the tool raised StopIteration").with_traceback(error.__traceback__) from None
+
+
+def _where(error: BaseException) -> str:
+    """Return what failed and where, without the message: that can hold anything."""
+    frames = traceback.extract_tb(error.__traceback__)
+    last = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{last}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 
@@ -304,7 +304,7 @@ class AsyncCalls:
         check_tool: CheckTool | None = None,
         check_speech: CheckSpeech | None = None,
         greet_undisturbed: bool = False,
-    ) -> AbstractAsyncContextManager[Call]:
+    ) -> AbstractAsyncContextManager[Call, bool]:
         """Answer a call, and keep it until the block is left: accept, attach, turns, tools, limits, and a known end.
 
         Entering validates the session, accepts, and attaches within the client's deadline. A webhook that is stale, a
@@ -331,7 +331,7 @@ class AsyncCalls:
         """
         from realtime_sip.call import answer  # the one import upwards: the face offers what is built on it
 
-        return answer(
+        answering = answer(
             self,
             incoming,
             session,
@@ -342,3 +342,5 @@ class AsyncCalls:
             check_speech=check_speech,
             greet_undisturbed=greet_undisturbed,
         )
+        # It may swallow what leaves the block, so that type checkers take the code behind it for reachable.
+        return cast("AbstractAsyncContextManager[Call, bool]", answering)

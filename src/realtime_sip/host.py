@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from enum import Enum
-from typing import Any
+from typing import Any, Literal
 
 from realtime_sip.call import Call
 from realtime_sip.client import AsyncRealtimeSip
@@ -104,20 +104,21 @@ class CallHost:
         """
         if incoming.is_test or incoming.is_stale(self._client.calls.transport.unix()):
             _log.info("call %s: %s", incoming.call_id, "a test delivery" if incoming.is_test else "stale")
+            self._over(incoming.call_id, self._end_without_call("stale"))
             return Submission.STALE
         call_id = incoming.call_id
         claimed = await self._dedupe.claim(call_id, owner=self._owner, lease=LEASE)
         if claimed.outcome is Outcome.REPEAT or call_id in self._calls:
             return Submission.REPEAT
         # An adopted call is up with nobody on our side: it is taken however full it is.
+        self._remember(call_id)
         adopted = claimed.outcome is Outcome.ADOPTED and claimed.claim.phase == "accepted"
         if not adopted and (self._draining or len(self._calls) >= self._max_calls):
             await self._reject(call_id)
-            self._over(call_id, _end_without_call(self._client, rejected=True))
+            self._over(call_id, self._end_without_call("rejected"))
             await self._dedupe.finish(call_id, owner=self._owner)
             return Submission.DRAINING if self._draining else Submission.BUSY
         decision = Decision(call_id, adopted=adopted)
-        self._remember(call_id)
         self._decisions[call_id] = decision
         self._calls[call_id] = asyncio.create_task(self._serve(incoming, decision), name=f"call {call_id}")
         await self._decided(decision, self._calls[call_id])
@@ -148,11 +149,13 @@ class CallHost:
                 await asyncio.shield(self._reject(call_id))
             call = decision.call
             ended = call.ended if isinstance(call, Call) else None
-            rejected = decision.rejected or not decision.made.is_set()
+            how: Literal["rejected", "detached"] = (
+                "rejected" if decision.rejected or not decision.made.is_set() else "detached"
+            )
             await asyncio.shield(self._dedupe.finish(call_id, owner=self._owner))
             self._calls.pop(call_id, None)
             self._decisions.pop(call_id, None)
-            self._over(call_id, ended or _end_without_call(self._client, rejected=rejected))
+            self._over(call_id, ended or self._end_without_call(how))
 
     async def _renew(self, decision: Decision) -> None:
         """Keep the claim alive, and note in it that the call was accepted: then it can be adopted."""
@@ -198,6 +201,14 @@ class CallHost:
         if not self._ends[call_id].done():
             self._ends[call_id].set_result(ended)
 
+    def _end_without_call(self, how: Literal["stale", "rejected", "detached"]) -> CallEnded:
+        """Return the end of a call that no `answer` block kept; `detached` is one that the handler keeps by itself."""
+        now = asyncio.get_running_loop().time()
+        lifecycle = Lifecycle(CallLimits(), now=now, unix=self._client.calls.transport.unix())
+        {"stale": lifecycle.stale, "rejected": lifecycle.rejected, "detached": lifecycle.detached}[how](now)
+        assert lifecycle.ended is not None
+        return lifecycle.ended
+
     async def drain(self, timeout: float = 60.0) -> None:  # noqa: ASYNC109 - what happens before it is over
         """Take no new calls, let those that are up finish, and end what is left within `timeout` seconds.
 
@@ -231,15 +242,3 @@ class CallHost:
             yield
         finally:
             await self.drain()
-
-
-def _end_without_call(client: AsyncRealtimeSip, *, rejected: bool) -> CallEnded:
-    """Return the end of a call that no `answer` block kept: it was rejected, or the handler keeps it by itself."""
-    now = asyncio.get_running_loop().time()
-    lifecycle = Lifecycle(CallLimits(), now=now, unix=client.calls.transport.unix())
-    if rejected:
-        lifecycle.rejected(now)
-    else:
-        lifecycle.detached(now)
-    assert lifecycle.ended is not None
-    return lifecycle.ended

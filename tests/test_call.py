@@ -200,6 +200,17 @@ async def test_a_greeting_can_be_kept_from_being_cut_off() -> None:
 
 
 @virtual
+async def test_turn_detection_that_the_session_turns_off_stays_off_after_the_greeting() -> None:
+    session = {**SESSION, "audio": {"input": {"turn_detection": None}}}
+    async with phone() as line:
+        _, ringing = await line.played(
+            HELLO, CallerHangsUp(after=20.0), talk=greet, session=session, greet_undisturbed=True
+        )
+    assert ringing.session is not None
+    assert ringing.session["audio"]["input"]["turn_detection"] is None
+
+
+@virtual
 async def test_law_say_it_then_act__hanging_up_waits_for_speech() -> None:
     async def talk(call: Call) -> None:
         await call.respond("Say goodbye.")

@@ -20,7 +20,7 @@ LAYERS = [
     ["hosts", "_address", "sip", "beta", "items", "session", "_signature", "tools", "response", "events"],
     ["_http", "settings", "protocol", "playback", "turns", "lifecycle", "decision", "_webhook_events", "webhooks"],
     ["transport", "sideband", "calls", "client_secrets", "client", "dedupe"],
-    ["event_queue", "guardrail", "tool_runner", "call", "host"],
+    ["event_queue", "outbox", "guardrail", "tool_runner", "call", "host"],
     ["testing", "cli"],
 ]
 # A face offers what is built on it: `client.calls.answer` makes a Call. The import is made when it is called.

@@ -36,6 +36,7 @@ from realtime_sip.lifecycle import (
     Probe,
     SayGoodbye,
 )
+from realtime_sip.outbox import Outbox
 from realtime_sip.playback import Heard
 from realtime_sip.response import ResponseConfig
 from realtime_sip.session import AudioConfig, AudioInput, RealtimeSession, ServerVad
@@ -147,7 +148,7 @@ class Call:
         self._tools = ToolRunner(tools, call=self, check=check_tool)
         self._guardrail = Guardrail(check_speech) if check_speech is not None else None
         self._queue: EventQueue[CallEvent] = EventQueue()
-        self._outbox: asyncio.Queue[tuple[events.ClientEvent, asyncio.Future[None] | None]] = asyncio.Queue()
+        self._outbox = Outbox()
         self._speeches: dict[str, Speech] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._sideband: AsyncSideband | None = None
@@ -249,9 +250,7 @@ class Call:
         if isinstance(checked_event, events.ResponseCreate):
             self._say(checked_event.response or ResponseConfig())
             return
-        sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._outbox.put_nowait((checked_event, sent))
-        await sent
+        await self._outbox.sent(checked_event)
 
     async def tool_output(self, call_id: str, output: str, *, respond: bool = True) -> None:
         """Answer a function call that no registered tool has; with `respond`, the model then says something about it.
@@ -373,7 +372,7 @@ class Call:
 
     async def _pump(self, sideband: AsyncSideband) -> None:
         """Read until the socket closes, and send what there is to send meanwhile."""
-        sender = asyncio.create_task(self._send_all(sideband))
+        sender = asyncio.create_task(self._outbox.deliver(sideband))
         try:
             async for event in sideband:
                 self._receive(event)
@@ -384,35 +383,7 @@ class Call:
         finally:
             sender.cancel()
             await asyncio.gather(sender, return_exceptions=True)
-            self._forget_unsent()
-
-    async def _send_all(self, sideband: AsyncSideband) -> None:
-        while True:
-            event, sent = await self._outbox.get()
-            try:
-                await sideband.send(event)
-            except RealtimeSipError as error:
-                if sent is not None and not sent.done():
-                    sent.set_exception(error)
-                if isinstance(error, InvalidRequestError):
-                    continue
-                await sideband.close()
-                return
-            except asyncio.CancelledError:
-                if sent is not None and not sent.done():
-                    sent.set_exception(SocketClosedError(protocol.Close(protocol.CloseKind.DROPPED, 1006)))
-                raise
-            if sent is not None and not sent.done():
-                sent.set_result(None)
-
-    def _forget_unsent(self) -> None:
-        """Drop what the turns wanted to send: they say it again. What the program sends itself waits."""
-        waiting = []
-        while not self._outbox.empty():
-            waiting.append(self._outbox.get_nowait())
-        for event, sent in waiting:
-            if sent is not None:
-                self._outbox.put_nowait((event, sent))
+            self._outbox.drop()
 
     # --- what happens -------------------------------------------------------------------------------------------------
 
@@ -449,7 +420,7 @@ class Call:
         for effect in effects:
             match effect:
                 case Send(event):
-                    self._outbox.put_nowait((event, None))
+                    self._outbox.put(event)
                 case RunTool():
                     self._run_tool(effect)
                 case AskApproval():
@@ -462,7 +433,7 @@ class Call:
                 case HangUp():
                     self._spawn(self._hang_up())
                 case Probe():
-                    self._outbox.put_nowait((events.SessionUpdate(session=RealtimeSession()), None))
+                    self._outbox.put(events.SessionUpdate(session=RealtimeSession()))
                 case DropSocket():
                     if self._sideband is not None:
                         self._spawn(self._sideband.close())
@@ -554,8 +525,9 @@ class Call:
         """Turn detection on, after the first speech that the program asks for."""
         await self._until(lambda: self._turns.speaking, _UNHEARD_GREETING)
         await self._until(lambda: not self._turns.speaking, AFTER_SPEECH)
-        own = self.session.audio.input if self.session.audio is not None else None
-        detection = own.turn_detection if own is not None and own.turn_detection is not None else ServerVad()
+        own = (self.session.audio or AudioConfig()).input or AudioInput()
+        # What was left out is the service's default; None is off, and stays so.
+        detection = own.turn_detection if "turn_detection" in own.model_fields_set else ServerVad()
         if self.ended is None:
             await self.update(RealtimeSession(audio=AudioConfig(input=AudioInput(turn_detection=detection))))
 
@@ -574,10 +546,7 @@ class Call:
         self._ended.set_result(ended)
         for speech in self._speeches.values():
             speech.end(ended)
-        while not self._outbox.empty():
-            _, sent = self._outbox.get_nowait()
-            if sent is not None and not sent.done():
-                sent.set_exception(CallEndedError(ended))
+        self._outbox.fail(CallEndedError(ended))
         self._queue.close()
         current = asyncio.current_task()
         for task in self._tasks:

@@ -19,7 +19,6 @@ from realtime_sip.errors import WebhookError
 log = logging.getLogger("phone")
 
 ORDERS = {"1042": "It left our warehouse yesterday and arrives tomorrow before noon."}
-GREETING = "Greet the caller and ask how you can help."
 SESSION = RealtimeSession(
     model="gpt-realtime-2.1",
     instructions="You answer the phone of a shop. Be brief and friendly. Look orders up with order_status. "
@@ -27,7 +26,7 @@ SESSION = RealtimeSession(
 )
 
 tools = Tools()
-tools.function(end_call)
+tools.function(end_call, timeout=60)  # it lasts as long as the goodbye that it lets finish
 
 
 @tools.function(timeout=5)
@@ -40,19 +39,24 @@ async def order_status(order_id: str) -> str:
     return ORDERS.get(order_id, "There is no such order.")
 
 
-def create_app(client: AsyncRealtimeSip) -> FastAPI:
-    """Return the server: one webhook, and a handler that is run for each call."""
+def create_host(client: AsyncRealtimeSip) -> CallHost:
+    """Return what answers the calls, each with a run of `on_call`."""
 
     async def on_call(incoming: IncomingCall) -> None:
         async with client.calls.answer(incoming, SESSION, tools=tools) as call:
-            greeting = await call.respond(GREETING)
+            greeting = await call.respond("Greet the caller and ask how you can help.")
             log.info("call accepted, sideband attached")
             log.info("greeting heard: %s", (await greeting.heard()).value)
-            await call.wait_ended()  # tools and limits run by themselves
+            await call.wait_ended()  # tools and limits run by themselves; leaving the block would hang up
         ended = await call.wait_ended()
         log.info("call ended: %s (%s), socket: %s", ended.reason.value, ended.certainty, ended.close)
 
-    host = CallHost(on_call, client=client)
+    return CallHost(on_call, client=client)
+
+
+def create_app(client: AsyncRealtimeSip) -> FastAPI:
+    """Return the server, which has one webhook."""
+    host = create_host(client)
     app = FastAPI(lifespan=host.lifespan)
 
     @app.post("/openai/webhook")

@@ -5,10 +5,10 @@
     flask --app examples.flask_guide:from_environment run --port 8000
 
 The guide starts one daemon thread with an event loop of its own for each call. Such a thread dies with the process in
-the middle of a sentence, and the caller stays on the line with a model that nobody steers; what it raises, nobody sees;
-a webhook that is delivered twice starts two of them; and a failed accept goes unnoticed, because its answer is not
-looked at. Here one event loop runs all calls under a `CallHost`, which answers each call once, knows how each ended, and
-lets them finish when the process stops.
+the middle of a sentence, and the caller stays on the line with a model that nobody steers. What it raises, nobody sees.
+A webhook that is delivered twice starts two of them, and a failed accept starts one too, because its answer is not
+looked at. Here one event loop runs all calls under a `CallHost`, which answers each call once, knows how each ended,
+and lets them finish when the process stops.
 
 The thread starts with the first webhook and not with the program, because a thread does not survive the fork by which
 gunicorn and uWSGI make their workers. uWSGI needs `enable-threads`.

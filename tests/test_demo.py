@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-from realtime_sip import AsyncRealtimeSip, items
+from realtime_sip import AsyncRealtimeSip, CallHost, IncomingCall, Tools
 from realtime_sip.cli import main
-from realtime_sip.cli.demo import GREETING, _example, run_demo
+from realtime_sip.cli.demo import ANSWER, GOODBYE, GREETING, _example, run_demo
 
-FAST = "60"
+FAST = "20"
+Handler = Callable[[AsyncRealtimeSip, IncomingCall], Awaitable[None]]
 
 
 def example(**changes: Any) -> ModuleType:
@@ -30,20 +32,21 @@ def test_the_demo_shows_a_call_from_the_webhook_to_the_close(capsys: pytest.Capt
     shown = capsys.readouterr().out
     steps = [
         "webhook verified",
-        "call accepted",
-        "sideband attached",
-        "session is live",
+        "call accepted, sideband attached",
         GREETING,
         "Where is my order",
         'calls order_status({"order_id": "1042"})',
-        "tool order_status has answered",
-        "tomorrow before noon",
+        "sends the tool's result: It left our warehouse",
+        ANSWER,
+        GOODBYE,
         "the call has ended: caller",
-        "socket closed: normal (1000)",
+        "call ended: caller (inferred), socket: normal (1000)",
+        "The call went as it should.",
     ]
     places = [shown.find(step) for step in steps]
     assert -1 not in places
     assert places == sorted(places)
+    assert "greeting heard: entirely" in shown
 
 
 @pytest.mark.parametrize(
@@ -72,31 +75,62 @@ def test_a_recording_that_cannot_be_read_is_said(tmp_path: Path, capsys: pytest.
     assert "none.jsonl" in capsys.readouterr().err
 
 
-async def silent(_sideband: Any, _tools: Any, _opening: Any) -> None:
-    """Attach, and do nothing."""
+@pytest.mark.parametrize("speed", ["0", "31", "nan", "fast"])
+def test_a_speed_at_which_the_servers_own_clocks_are_too_slow_is_refused(
+    speed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit_info:
+        main(["demo", "--speed", speed])
+    assert exit_info.value.code == 2
+    assert "--speed" in capsys.readouterr().err
 
 
-async def failing(_sideband: Any, _tools: Any, _opening: Any) -> None:
-    raise ValueError("a bug")
+def handled_by(handler: Handler) -> ModuleType:
+    """Return the example with another handler of calls."""
+
+    def host(_on_call: Any, *, client: AsyncRealtimeSip) -> CallHost:
+        return CallHost(lambda incoming: handler(client, incoming), client=client)
+
+    return example(CallHost=host)
 
 
-def without_tool(_tools: Any, _call: Any) -> str:
-    return "I do not know."
+async def silent(client: AsyncRealtimeSip, incoming: IncomingCall) -> None:
+    """Answer, and say nothing."""
+    async with client.calls.answer(incoming, {"model": "gpt-realtime-2.1"}) as call:
+        await call.wait_ended()
+
+
+async def leaving(client: AsyncRealtimeSip, incoming: IncomingCall) -> None:
+    """Greet, and hang up."""
+    async with client.calls.answer(incoming, {"model": "gpt-realtime-2.1"}) as call:
+        await call.respond("Greet the caller.")
+
+
+async def failing(client: AsyncRealtimeSip, incoming: IncomingCall) -> None:
+    async with client.calls.answer(incoming, {"model": "gpt-realtime-2.1"}):
+        raise ValueError("a bug")
+
+
+async def undecided(_client: AsyncRealtimeSip, _incoming: IncomingCall) -> None:
+    """Neither answer nor reject."""
 
 
 @pytest.mark.parametrize(
-    "changes",
+    "server",
     [
-        {"talk": silent},
-        {"talk": failing},
-        {"run_tool": without_tool},
+        handled_by(silent),
+        handled_by(leaving),
+        handled_by(failing),
+        handled_by(undecided),
+        example(tools=Tools()),
+        example(ORDERS={}),
     ],
-    ids=["silent", "failing", "without tool"],
+    ids=["silent", "leaving", "failing", "undecided", "without tools", "without orders"],
 )
 async def test_a_server_that_does_not_do_its_work_fails_the_demo(
-    changes: dict[str, Any], capsys: pytest.CaptureFixture[str]
+    server: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert await run_demo(speed=60, server=example(**changes)) is False
+    assert await run_demo(speed=30, server=server) is False
     assert "NOT" in capsys.readouterr().out
 
 
@@ -118,12 +152,5 @@ async def test_a_server_that_takes_every_webhook_for_granted_fails_the_demo(
         client.webhooks = Trusting(client.webhooks)  # type: ignore[assignment]
         return create(client)
 
-    assert await run_demo(speed=60, server=example(create_app=trusting)) is False
+    assert await run_demo(speed=30, server=example(create_app=trusting)) is False
     assert "✗ a forged webhook is refused with 400" in capsys.readouterr().out
-
-
-def test_the_example_answers_the_tool_whatever_the_model_asks() -> None:
-    module = _example()
-    for arguments in ("", "[]", '{"order_id": 7}', '{"other": 1}', '{"order_id": "1042"}'):
-        wire = {"type": "function_call", "name": "order_status", "arguments": arguments, "call_id": "call_1"}
-        assert isinstance(module.run_tool(module.TOOLS, items.FunctionCallItem.model_validate(wire)), str)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -9,11 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from realtime_sip import EndReason
+
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
 PROGRAMS = [block for block in BLOCKS if block.startswith("import ")]
-EXCERPTS = [block for block in BLOCKS if block not in PROGRAMS]
+TESTS = [block for block in BLOCKS if "def test_" in block]
+EXCERPTS = [block for block in BLOCKS if block not in PROGRAMS and block not in TESTS]
+EXAMPLES = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "examples").glob("*.py")}
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: f"{len(program)} characters")
@@ -26,10 +31,39 @@ def test_the_programs_of_the_readme_run_and_print_what_they_say(program: str) ->
     assert done.stdout.splitlines() == expected
 
 
+def test_the_test_of_the_readme_runs_beside_the_example_and_is_ten_lines(tmp_path: Path) -> None:
+    (test,) = TESTS
+    assert len(test[test.index("async def") :].splitlines()) <= 10
+    (tmp_path / "test_shop.py").write_text("from __future__ import annotations\n\n" + test, encoding="utf-8")
+    settings = "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\nfilterwarnings = error\n"
+    (tmp_path / "pytest.ini").write_text(settings, encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "examples"), *sys.path])}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout
+
+
 @pytest.mark.parametrize("excerpt", EXCERPTS, ids=lambda excerpt: excerpt.strip().splitlines()[0][:40])
-def test_what_the_readme_shows_of_the_example_server_is_its_text(excerpt: str) -> None:
-    """The server itself is run by test_demo.py."""
-    assert excerpt in (ROOT / "examples" / "fastapi_server.py").read_text(encoding="utf-8")
+def test_what_the_readme_shows_of_an_example_is_its_text(excerpt: str) -> None:
+    """The examples themselves are run by test_examples.py."""
+    assert [name for name, text in EXAMPLES.items() if excerpt in text]
+
+
+def test_every_example_is_named_in_the_readme() -> None:
+    assert {name for name in EXAMPLES if f"(examples/{name})" in README} == set(EXAMPLES)
+
+
+def test_the_ends_that_the_readme_lists_are_all_there_are() -> None:
+    listed = re.findall(r"^\| `([A-Z_]+)` +\|", README, flags=re.MULTILINE)
+    assert sorted(listed) == sorted(reason.name for reason in EndReason)
 
 
 def test_the_readme_begins_with_the_two_commands() -> None:

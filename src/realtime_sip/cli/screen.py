@@ -71,7 +71,10 @@ class Screen:
         at = [0, 0, 0]
 
         def look() -> None:
-            heard: tuple[Sequence[Said | dict[str, Any]], ...] = (line.said, line.client_events, line.server_events)
+            # Of what happened since the last look: on a call we answer the service, on a primary socket it answers us.
+            on_call = isinstance(line, RingingCall)
+            events = (line.server_events, line.client_events) if on_call else (line.client_events, line.server_events)
+            heard: tuple[Sequence[Said | dict[str, Any]], ...] = (line.said, *events)
             for row, rows in enumerate(heard):
                 new = rows[at[row] :]
                 at[row] += len(new)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -102,6 +103,23 @@ async def test_a_submission_that_takes_too_long_goes_on_and_the_webhook_is_repea
 
 
 @virtual
+async def test_a_program_may_block_in_a_thread() -> None:
+    class Blocking:
+        def submit(self, incoming: IncomingCall) -> str:
+            return threading.current_thread().name
+
+        def ended(self, call_id: str) -> None:
+            raise AssertionError("it would block the event loop")
+
+    async with OpenAIEmulator() as openai:
+        ringing = await openai.ring(Blocking())
+        await ringing.until_delivered()
+        ringing.hang_up()
+        assert (await ringing.ended()).seen is None
+    assert ringing.submissions != [threading.current_thread().name]
+
+
+@virtual
 async def test_several_programs_get_ids_of_their_own_and_duplicates_the_same() -> None:
     here, there = Program(), Program()
     async with OpenAIEmulator() as openai:
@@ -172,8 +190,7 @@ async def test_one_call_may_raise_a_webhook_of_the_live_api_too(
     program = Program()
     ringing = await openai.ring([endpoint.url, program], live=True, behaviour=Behaviour(live_ids=ids))
     await ringing.until_delivered(count=2)
-    while len(ringing.webhook_responses) < 4:
-        await asyncio.sleep(0)
+    await ringing.until_delivered(count=2, type="live.transport.incoming")
     webhooks = OpenAIWebhooks(openai.webhook_secret)
     events = {type(event): event for event in (webhooks.unwrap(d.body, d.headers) for d in endpoint.deliveries)}
     assert set(events) == {IncomingCall, LiveTransportIncoming}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -59,12 +60,13 @@ class Agent(Peer):
         self.answered = answered
 
     async def serve(self) -> None:
-        try:
+        with contextlib.suppress(ConnectionClosed):
             await self.send("session.update", session={"type": "realtime"})
+        with contextlib.suppress(ConnectionClosed):
             while True:
-                await self.act(await self.receive())
-        except ConnectionClosed:
-            await self.closed()
+                frame = await self.receive()
+                with contextlib.suppress(ConnectionClosed):
+                    await self.act(frame)
 
     async def act(self, frame: Frame) -> None:
         if frame["type"] == "response.mcp_call.completed":
@@ -181,6 +183,29 @@ async def test_a_socket_goes_silent_and_another_one_works(pongs: bool) -> None:
             ringing.silence(pongs=pongs)
             ringing.hang_up()
             assert (await ringing.ended()).close_code is None
+
+
+@virtual
+async def test_nothing_stays_of_a_call_that_is_in_the_middle_of_everything() -> None:
+    before = asyncio.all_tasks()
+    turns = {"type": "server_vad", "idle_timeout_ms": 5000}
+    session = {**SESSION, "tools": TOOLS, "audio": {"input": {"turn_detection": turns}}}
+    async with OpenAIEmulator() as openai:
+        faults = [SocketSilent(when="mcp", after=1, pongs=False), SocketDropped(when="mcp", after=100)]
+        scenario = [
+            ModelCallsMcp("orders", "find", seconds=1000),
+            ModelCallsMcp("orders", "find", approval=True, same_response=True),
+            CallerSays("Hello?", during="tool"),
+        ]
+        ringing = await accepted(openai, Program(), session, scenario=scenario, faults=faults)
+        async with sideband(openai, ringing, close_timeout=1) as connection:
+            await Peer(connection).send("response.create")
+            with pytest.raises(ConnectionClosed):
+                await Peer(connection).until("response.mcp_call.completed")
+        attached = await sideband(openai, ringing, ping_interval=None)
+    await attached.wait_closed()
+    assert (await ringing.ended()).by is EndedBy.EMULATOR
+    assert asyncio.all_tasks() == before
 
 
 @virtual

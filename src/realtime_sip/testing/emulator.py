@@ -189,7 +189,7 @@ class OpenAIEmulator:
         """Let a call come in: send its webhook, and serve what follows. Returns at once, while the phone rings.
 
         Args:
-            target: The URL of your webhook endpoint, or a `CallHost` (any object with `async submit(incoming)`): then
+            target: The URL of your webhook endpoint, or a `CallHost` (any object with `submit(incoming)`): then
                 the webhook is signed, verified and parsed here, as your server would, and the call is submitted. Or
                 several of them; each gets a `webhook-id` of its own.
             scenario: What the caller and the model do.

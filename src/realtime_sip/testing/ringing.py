@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -113,8 +114,14 @@ class RingingCall:
         """
         await self._until(f"{count} sideband(s) to be opened", lambda: self.sidebands >= count, timeout)
 
-    async def until_delivered(self, *, count: int = 1, timeout: float | None = None) -> None:  # noqa: ASYNC109
-        """Wait until `count` deliveries of `realtime.call.incoming` have been answered 2xx.
+    async def until_delivered(
+        self,
+        *,
+        count: int = 1,
+        type: str = REALTIME,  # noqa: A002 - the event's own name for it
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> None:
+        """Wait until `count` deliveries of the webhook of this type have been answered 2xx.
 
         The call may have ended before that.
 
@@ -123,7 +130,7 @@ class RingingCall:
         """
         await self._until(
             f"{count} 2xx to the webhook",
-            lambda: sum(answer.taken and answer.type == REALTIME for answer in self.webhook_responses) >= count,
+            lambda: sum(answer.taken and answer.type == type for answer in self.webhook_responses) >= count,
             timeout,
             also_after_end=True,
         )
@@ -176,8 +183,11 @@ class RingingCall:
         end_at = loop.time() + deadline(timeout)
         await self._until("the call to end", lambda: self._call.end is not None, timeout)
         assert self._call.end is not None
-        says = [target.ended for target in self._call.targets if hasattr(target, "ended")]
-        seen = await self._first([asyncio.ensure_future(said(self.call_id)) for said in says], end_at - loop.time())
+        says = [getattr(target, "ended", None) for target in self._call.targets]
+        seen = await self._first(
+            [asyncio.ensure_future(said(self.call_id)) for said in says if inspect.iscoroutinefunction(said)],
+            end_at - loop.time(),
+        )
         return replace(self._call.end, seen=seen)
 
     def hang_up(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 from collections.abc import Iterable
 from typing import Protocol, runtime_checkable
@@ -29,8 +30,11 @@ _MAX_ENDPOINTS = 20
 class CallTarget(Protocol):
     """Something in this process that takes calls, as `CallHost` does."""
 
-    async def submit(self, incoming: IncomingCall, /) -> object:
-        """Take a call; raise where it could not be taken, so that it is delivered again."""
+    def submit(self, incoming: IncomingCall, /) -> object:
+        """Take a call; raise where it could not be taken, so that it is delivered again.
+
+        Async, or blocking: then it is called in a thread.
+        """
         ...
 
 
@@ -115,7 +119,7 @@ class WebhookSender:
         event = self._webhooks.unwrap(body, headers)
         if not isinstance(event, IncomingCall):
             return 200
-        task = asyncio.ensure_future(target.submit(event))
+        task = asyncio.get_running_loop().create_task(_submitted_to(target, event))
         self._submitting.add(task)
         task.add_done_callback(lambda done: self._submitted(done, log))
         done, _ = await asyncio.wait((task,), timeout=self._patience)
@@ -132,6 +136,12 @@ class WebhookSender:
         log.changes.notify()
 
 
+async def _submitted_to(target: CallTarget, event: IncomingCall) -> object:
+    if inspect.iscoroutinefunction(target.submit):
+        return await target.submit(event)
+    return await asyncio.to_thread(target.submit, event)
+
+
 def check_targets(target: str | CallTarget | Iterable[str | CallTarget]) -> list[str | CallTarget]:
     """Return the URLs and call targets that are meant.
 
@@ -146,6 +156,6 @@ def check_targets(target: str | CallTarget | Iterable[str | CallTarget]) -> list
             continue
         if not isinstance(each, str) or urlsplit(each).scheme not in ("http", "https"):
             raise ConfigurationError(
-                "the target must be the http or https URL of your webhook endpoint, or an object with an async submit"
+                "the target must be the http or https URL of your webhook endpoint, or an object with submit"
             )
     return targets

@@ -28,6 +28,7 @@ from realtime_sip.errors import (
     DeadlineError,
     InvalidRequestError,
     NetworkError,
+    ServiceError,
     SocketClosedError,
     UsageError,
 )
@@ -61,6 +62,8 @@ class Service:
             status, body = self.refusals.pop(0)
             response = connection.respond(http.HTTPStatus(status), "")
             response.headers["x-request-id"] = "req_7"
+            if 300 <= status < 400:
+                response.headers["Location"] = body.decode()
             response.body = body
             del response.headers["Content-Length"]
             response.headers["Content-Length"] = str(len(body))
@@ -309,6 +312,17 @@ def test_a_key_that_is_refused_is_said_at_once(kind: str, service: Service) -> N
     with pytest.raises(AuthenticationError):
         listen(kind, service)
     assert len(service.paths) == 1
+
+
+@faces
+def test_law_secrets_do_not_follow_a_redirect(kind: str, service: Service) -> None:
+    with Service().running() as elsewhere:
+        for location in (f"{elsewhere.base_url}/realtime", "/v1/realtime", "http://[", ""):
+            service.refusals = [(307, location.encode())]
+            with pytest.raises(ServiceError, match="307"):
+                listen(kind, service)
+    assert elsewhere.paths == []
+    assert len(service.paths) == 4
 
 
 @faces

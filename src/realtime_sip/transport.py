@@ -13,6 +13,7 @@ import httpx
 from websockets.asyncio.client import ClientConnection as AsyncConnection
 from websockets.asyncio.client import connect as connect_async
 from websockets.exceptions import InvalidStatus, InvalidURI, WebSocketException
+from websockets.http11 import Response
 from websockets.sync.client import ClientConnection as Connection
 from websockets.sync.client import connect as connect_sync
 
@@ -36,6 +37,33 @@ CLOSE_TIMEOUT = 2.0
 # At DEBUG websockets logs every frame and header. It does so only if somebody lowers this logger's own level.
 _socket_log = logging.getLogger("realtime_sip.websocket")
 _socket_log.setLevel(logging.INFO)
+
+# websockets follows redirects: until 16 with the key, since then with all headers but `Authorization`, and so with the
+# key of Azure. Without a Location there is nothing to follow, and the refusal stays what it is.
+
+
+def _without_location(refusal: Response) -> None:
+    if "Location" in refusal.headers:
+        del refusal.headers["Location"]
+
+
+class _Connection(Connection):
+    def handshake(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            super().handshake(*args, **kwargs)
+        except InvalidStatus as error:
+            _without_location(error.response)
+            raise
+
+
+class _AsyncConnection(AsyncConnection):
+    async def handshake(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            await super().handshake(*args, **kwargs)
+        except InvalidStatus as error:
+            _without_location(error.response)
+            raise
+
 
 _Outcome = Reply | Failure
 _Steps = Generator[Request | Pause, _Outcome | None, T]
@@ -129,7 +157,8 @@ class Transport:
         def send(request: Request) -> _Outcome:
             url = self.settings.hosts.socket + request.path
             try:
-                opened.append(connect_sync(url, **_socket_options(self.settings, request)))
+                options = _socket_options(self.settings, request)
+                opened.append(connect_sync(url, create_connection=_Connection, **options))
             except (OSError, WebSocketException) as error:
                 return _opening_failed(error)
             return Reply(101, {})
@@ -206,7 +235,8 @@ class AsyncTransport:
         async def send(request: Request) -> _Outcome:
             url = self.settings.hosts.socket + request.path
             try:
-                opened.append(await connect_async(url, **_socket_options(self.settings, request)))
+                options = _socket_options(self.settings, request)
+                opened.append(await connect_async(url, create_connection=_AsyncConnection, **options))
             except (OSError, WebSocketException) as error:
                 return _opening_failed(error)
             return Reply(101, {})

@@ -10,7 +10,7 @@ import queue
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, get_args
 
 import pytest
@@ -18,7 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.http11 import Request, Response
 from websockets.sync.server import Server, ServerConnection, serve
+from websockets.utils import accept_key
 
+import realtime_sip.sideband
 from realtime_sip import AsyncRealtimeSip, CloseKind, RealtimeSip, events
 from realtime_sip.errors import (
     AuthenticationError,
@@ -437,6 +439,108 @@ def test_waiting_for_an_event_has_a_deadline(kind: str, service: Service) -> Non
 
     with pytest.raises(DeadlineError):
         sync() if kind == "sync" else asyncio.run(asynchronous())
+
+
+@contextmanager
+def deaf_service() -> Iterator[Service]:
+    """A service that opens WebSockets and then reads nothing more; its buffers are full at once."""
+    deaf = Service()
+    gone = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.port = server.getsockname()[1]
+
+        def serve_one() -> None:
+            connection, _ = server.accept()
+            with connection:
+                request = connection.recv(65536)
+                key = next(line for line in request.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key"))
+                accept = accept_key(key.partition(b": ")[2].decode())
+                connection.sendall(
+                    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                    b"Sec-WebSocket-Accept: " + accept.encode() + b"\r\n\r\n"
+                )
+                gone.wait()
+
+        thread = threading.Thread(target=serve_one)
+        thread.start()
+        try:
+            yield deaf
+        finally:
+            gone.set()
+            thread.join(5)
+
+
+@faces
+@pytest.mark.timeout(30)
+def test_law_nothing_hangs__a_service_that_does_not_read_is_dropped_in_time(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(realtime_sip.sideband, "SEND_TIMEOUT", 0.2)
+    monkeypatch.setattr(realtime_sip.sideband, "_CLOSE_AT_MOST", 0.2)
+    item = UserMessage.text("x" * 12_000_000)
+
+    async def asynchronous(options: dict[str, Any]) -> Any:
+        async with AsyncRealtimeSip(**options) as client, client.calls.connect("rtc_1") as sideband:
+            with pytest.raises(DeadlineError):
+                await sideband.conversation_item_create(item)
+            with pytest.raises(SocketClosedError):
+                await sideband.recv()
+        return sideband.closed
+
+    def sync(options: dict[str, Any]) -> Any:
+        with RealtimeSip(**options) as client, client.calls.connect("rtc_1") as sideband:
+            with pytest.raises(DeadlineError):
+                sideband.conversation_item_create(item)
+            with pytest.raises(SocketClosedError):
+                sideband.recv()
+        return sideband.closed
+
+    with deaf_service() as deaf:
+        options: dict[str, Any] = {"api_key": "sk-test", "base_url": deaf.base_url, "ping_interval": None}
+        closed = sync(options) if kind == "sync" else asyncio.run(asynchronous(options))
+    assert (closed.kind, closed.code) == (CloseKind.DROPPED, 1006)
+
+
+@faces
+@pytest.mark.timeout(30)
+def test_law_nothing_hangs__closing_does_not_wait_for_what_the_service_does_not_read(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(realtime_sip.sideband, "_CLOSE_AT_MOST", 0.2)
+    item = UserMessage.text("x" * 12_000_000)
+
+    async def asynchronous(options: dict[str, Any]) -> Any:
+        async with AsyncRealtimeSip(**options) as client, client.calls.connect("rtc_1") as sideband:
+            sending = asyncio.ensure_future(sideband.conversation_item_create(item))
+            done, _ = await asyncio.wait([sending], timeout=0.1)
+            assert not done
+        with suppress(SocketClosedError):
+            await sending
+        return sideband.closed
+
+    def sync(options: dict[str, Any]) -> Any:
+        errors: list[BaseException] = []
+
+        def send() -> None:
+            try:
+                sideband.conversation_item_create(item)
+            except SocketClosedError as error:
+                errors.append(error)
+
+        with RealtimeSip(**options) as client, client.calls.connect("rtc_1") as sideband:
+            thread = threading.Thread(target=send)
+            thread.start()
+            thread.join(0.1)
+            assert thread.is_alive()
+        thread.join()
+        assert len(errors) == 1
+        return sideband.closed
+
+    with deaf_service() as deaf:
+        options: dict[str, Any] = {"api_key": "sk-test", "base_url": deaf.base_url, "ping_interval": None}
+        closed = sync(options) if kind == "sync" else asyncio.run(asynchronous(options))
+    assert (closed.kind, closed.code) == (CloseKind.OURS, 1006)
 
 
 async def test_two_readers_are_told_apart_from_a_broken_socket(service: Service) -> None:

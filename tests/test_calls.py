@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from email.parser import BytesParser
 from typing import Any, Literal
 
@@ -280,6 +285,82 @@ def test_no_answer_in_time_is_a_deadline_error(face: Face) -> None:
     face.answer = slow
     with pytest.raises(DeadlineError):
         face.call("calls.accept", "rtc_1", {})
+
+
+@contextmanager
+def dribbling_service(reply: bytes) -> Iterator[str]:
+    """A service that begins its answer with `reply` and then sends one byte at a time, for ever."""
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection, suppress(OSError):
+                connection.recv(65536)
+                connection.sendall(reply)
+                while not over.wait(0.05):
+                    connection.sendall(b"x")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.getsockname()[1]}/v1"
+        finally:
+            over.set()
+            thread.join(5)
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize("reply", [b"HTTP/1.1 200 OK\r\nX-Slow: ", b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n"])
+@pytest.mark.timeout(20)
+def test_law_nothing_hangs__a_reply_that_dribbles_is_given_up_in_time(kind: str, reply: bytes) -> None:
+    with dribbling_service(reply) as url:
+        if kind == "sync":
+            with RealtimeSip("sk-test", base_url=url, deadline=0.3) as client, pytest.raises(DeadlineError):
+                client.calls.refer("rtc_1", target_uri="tel:+14155550123")
+        else:
+
+            async def refer() -> None:
+                async with AsyncRealtimeSip("sk-test", base_url=url, deadline=0.3) as client:
+                    await client.calls.refer("rtc_1", target_uri="tel:+14155550123")
+
+            with pytest.raises(DeadlineError):
+                asyncio.run(refer())
+
+
+@pytest.mark.timeout(20)
+def test_law_nothing_hangs__a_resolver_that_does_not_answer_is_given_up_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked, over = threading.Event(), threading.Event()
+
+    def silent(*_args: Any, **_kwargs: Any) -> Any:
+        asked.set()
+        over.wait()
+        raise socket.gaierror("too late")
+
+    monkeypatch.setattr(socket, "getaddrinfo", silent)
+    try:
+        with RealtimeSip("sk-test", base_url="http://service.example/v1", deadline=0.2) as client:
+            with pytest.raises(DeadlineError):
+                client.calls.hangup("rtc_1")
+            with pytest.raises(DeadlineError), client.calls.connect("rtc_1"):
+                pass
+        assert asked.is_set()
+    finally:
+        over.set()
+
+
+def test_a_call_can_be_hung_up_while_the_interpreter_exits() -> None:
+    code = """if True:
+        import atexit, httpx
+        from realtime_sip import RealtimeSip
+        http_client = httpx.Client(transport=httpx.MockTransport(lambda request: httpx.Response(200)))
+        client = RealtimeSip("sk-test", http_client=http_client)
+        atexit.register(lambda: print("hung up", client.calls.hangup("rtc_1")))
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "hung up None\n"
 
 
 def test_rate_limits_tell_when_to_come_back(face: Face) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable, Generator
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import httpx
@@ -33,6 +36,10 @@ MAX_FRAME_BYTES = 32 * 1024 * 1024
 MAX_FRAMES_WAITING = 4096
 """Frames that wait for a slow reader before the socket is read no further; then pings go unanswered too."""
 CLOSE_TIMEOUT = 2.0
+
+# The HTTP library bounds each phase of a request. What bounds their sum comes a little later, so that its finer verdict
+# comes first.
+_GRACE = 0.1
 
 # At DEBUG websockets logs every frame and header. It does so only if somebody lowers this logger's own level.
 _socket_log = logging.getLogger("realtime_sip.websocket")
@@ -133,6 +140,40 @@ def _built(http_client: Any, settings: Settings, request: Request) -> Any:
     )
 
 
+def _nothing_to_do(_result: object) -> None:
+    pass
+
+
+def _within(seconds: float, act: Callable[[], T], *, late: Callable[[T], object] = _nothing_to_do) -> T:
+    """Return what `act` returns, or raise TimeoutError after `seconds`.
+
+    Then `act` goes on in a thread that nobody waits for, and what it returns goes to `late`. Nothing else bounds a
+    blocking request: the timeout of a socket begins anew with each byte of a reply, and a resolver has none.
+    """
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(act())
+        except BaseException as error:  # noqa: BLE001 - raised again by whoever waits
+            future.set_exception(error)
+
+    def take(done: Future[T]) -> None:
+        if done.exception() is None:
+            late(done.result())
+
+    try:
+        threading.Thread(target=contextvars.copy_context().run, args=(run,), daemon=True).start()
+    except RuntimeError:
+        # While the interpreter exits no thread starts any more, and a call may be hung up all the same.
+        return act()
+    try:
+        return future.result(seconds)
+    except TimeoutError:
+        future.add_done_callback(take)
+        raise
+
+
 class Transport:
     """Carries operations out, blocking the calling thread. It can be used from several threads."""
 
@@ -156,9 +197,15 @@ class Transport:
 
         def send(request: Request) -> _Outcome:
             url = self.settings.hosts.socket + request.path
+            options = _socket_options(self.settings, request)
             try:
-                options = _socket_options(self.settings, request)
-                opened.append(connect_sync(url, create_connection=_Connection, **options))
+                opened.append(
+                    _within(
+                        request.timeout + _GRACE,
+                        lambda: connect_sync(url, create_connection=_Connection, **options),
+                        late=Connection.close,
+                    )
+                )
             except (OSError, WebSocketException) as error:
                 return _opening_failed(error)
             return Reply(101, {})
@@ -187,6 +234,12 @@ class Transport:
                 outcome = None
 
     def _send(self, request: Request) -> _Outcome:
+        try:
+            return _within(request.timeout + _GRACE, lambda: self._exchange(request))
+        except TimeoutError:
+            return Failure("the reply did not end", sent=True, timed_out=True)
+
+    def _exchange(self, request: Request) -> _Outcome:
         end = time.monotonic() + request.timeout
         body = bytearray()
         if self._client.is_closed:
@@ -270,8 +323,7 @@ class AsyncTransport:
         if self._client.is_closed:
             raise ConfigurationError("the client has been closed")
         try:
-            # httpx bounds each phase; this bounds their sum, a little later, so that its finer verdict comes first.
-            async with asyncio.timeout(request.timeout + 0.1):
+            async with asyncio.timeout(request.timeout + _GRACE):
                 built = _built(self._client, self.settings, request)
                 response = await self._client.send(built, stream=True, follow_redirects=False)
                 try:

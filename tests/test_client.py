@@ -114,12 +114,52 @@ def test_no_webhook_secret_is_said_when_it_is_needed() -> None:
         {"base_url": "ftp://api.openai.com"},
         {"base_url": "https://user:pass@api.openai.com/v1"},
         {"base_url": "https://api.openai.com/v1?x=1"},
+        {"base_url": "http://[::1"},
+        {"base_url": "http://host:99999/v1"},
+        {"base_url": "http://host:port/v1"},
+        {"base_url": "http://a..b/v1"},
+        {"base_url": "http://1.2.3.999/v1"},
+        {"base_url": "http://two words/v1"},
+        {"base_url": f"http://{'a' * 70}/v1"},
+        {"base_url": "http://host/v1\r\nX: y"},
+        {"base_url": "http://hôst/v1"},
+        {"base_url": 7},
     ],
 )
 def test_options_that_make_no_sense_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError) as caught:
         RealtimeSip(**{"api_key": "sk-test", **options})
     assert "pass" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:8000",
+        "http://[::1]:8000/v1",
+        "http://mock_openai:8000/v1",
+        "https://api.openai.com./v1/",
+        "http://localhost",
+    ],
+)
+def test_a_base_url_may_be_that_of_a_stand_in(url: str) -> None:
+    with RealtimeSip("sk-test", base_url=url) as client:
+        assert client.settings.hosts.api == url.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"sip": "sip.example.com\r\nX: y"},
+        {"sip": "user@sip.example.com"},
+        {"sip": ""},
+        {"key_header": "api-key\r\nX"},
+        {"key_header": ""},
+    ],
+)
+def test_law_control_characters_never_reach_a_header_or_a_uri__from_hosts(parts: dict[str, str]) -> None:
+    with pytest.raises(ConfigurationError):
+        Hosts(**{"api": "https://api.example.com/v1", "sip": "sip.example.com", **parts})
 
 
 def test_with_options_is_a_changed_copy(client: RealtimeSip) -> None:

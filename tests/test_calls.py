@@ -27,6 +27,7 @@ from realtime_sip.errors import (
     NetworkError,
     RateLimitedError,
     UnexpectedReplyError,
+    UsageError,
 )
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -133,7 +134,7 @@ def test_refer_sends_the_target(face: Face, target: Any) -> None:
     assert face.sent_json == {"target_uri": "tel:+14155550123"}
 
 
-@pytest.mark.parametrize("target", ["", "+14155550123", "https://example.com", "tel:+1415555\r\n0123"])
+@pytest.mark.parametrize("target", [None, "", "+14155550123", "https://example.com", "tel:+1415555\r\n0123"])
 def test_refer_refuses_what_is_no_target(face: Face, target: str) -> None:
     with pytest.raises(InvalidRequestError):
         face.call("calls.refer", "rtc_1", target_uri=target)
@@ -211,7 +212,7 @@ def test_create_says_when_the_reply_does_not_name_the_call(face: Face, headers: 
 
 
 def test_create_refuses_what_is_no_offer(face: Face) -> None:
-    for sdp in ("", "hello", "v=" + "a" * 70_000):
+    for sdp in ("", "hello", "v=" + "a" * 70_000, "v=\ud800"):
         with pytest.raises(InvalidRequestError, match="SDP"):
             face.call("calls.create", sdp=sdp)
 
@@ -254,6 +255,15 @@ def test_extra_fields_that_json_cannot_hold_are_refused_at_the_door(face: Face) 
             face.call("calls.accept", "rtc_1", {"extra_fields": {"new": value}})
     face.call("calls.accept", "rtc_1", {"extra_fields": {"new": [1]}})
     assert face.sent_json == {"type": "realtime", "new": [1]}
+
+
+def test_a_session_for_a_key_that_json_cannot_hold_is_refused_at_the_door(face: Face) -> None:
+    parameters: dict[str, Any] = {}
+    parameters["again"] = parameters
+    session = {"tools": [{"type": "function", "name": "loop", "parameters": parameters}]}
+    with pytest.raises(InvalidRequestError):
+        face.call("client_secrets.create", session=session)
+    assert face.requests == []
 
 
 def test_errors_are_mapped_by_the_client_that_was_passed(face: Face) -> None:
@@ -308,6 +318,21 @@ def dribbling_service(reply: bytes) -> Iterator[str]:
         finally:
             over.set()
             thread.join(5)
+
+
+def test_law_one_tree__a_client_that_has_been_closed_says_so() -> None:
+    client = RealtimeSip("sk-test")
+    client.close()
+    with pytest.raises(UsageError, match="closed"):
+        client.calls.hangup("rtc_1")
+
+    async def hang_up() -> None:
+        client = AsyncRealtimeSip("sk-test")
+        await client.close()
+        await client.calls.hangup("rtc_1")
+
+    with pytest.raises(UsageError, match="closed"):
+        asyncio.run(hang_up())
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])

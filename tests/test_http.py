@@ -146,6 +146,7 @@ def test_retry_after_beyond_the_deadline_fails_at_once_and_tells_when() -> None:
         ("Sun, 22 Nov 2026 10:00:07 GMT", "", None),
         ("soon", "", None),
         ("nan", "", None),
+        ("Sun, 22 Nov 2026 10:00:07 +99999999999999999999", "Sun, 22 Nov 2026 10:00:00 GMT", None),
         ("", "", None),
     ],
 )
@@ -207,6 +208,27 @@ def test_each_attempt_gets_what_is_left_of_the_deadline() -> None:
     assert timeouts[0] == 5.0
     assert timeouts == sorted(timeouts, reverse=True)
     assert all(timeout > 0 for timeout in timeouts)
+
+
+def test_law_every_exchange_ends_within_its_deadline__also_a_long_one() -> None:
+    played = Played(operation(Repeat.ANY, early_404=True), [GONE], deadline=3600.0)
+    assert isinstance(played.error, CallGoneError)
+    assert sum(played.pauses) <= 3600.0
+
+
+def test_what_the_service_says_is_one_line() -> None:
+    error = Played(UNSENT, [refused(400, message="no\r\nCRITICAL forged\x1b[31m")]).error
+    assert str(error).isprintable()
+
+
+def test_law_secrets_and_bodies_are_not_in_repr() -> None:
+    body = b'{"target_uri": "tel:+14155550100"}'
+    for value in (
+        Operation("refer", "/refer", nothing, content=body),
+        Request("POST", "/refer", body, {}, 1.0),
+        Reply(200, {}, body),
+    ):
+        assert "0100" not in repr(value)
 
 
 def test_law_secrets_are_not_on_exceptions_nor_logged(caplog: pytest.LogCaptureFixture) -> None:

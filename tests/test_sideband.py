@@ -582,8 +582,11 @@ def test_law_beta_shapes_are_refused_before_they_are_sent() -> None:
         protocol.encode({"type": "transcription_session.update", "session": {}})
 
 
-@pytest.mark.parametrize("event", [{}, {"type": "response.made_up"}, {"type": 7}, {"type": "response.create", "x": 1}])
-def test_what_is_no_client_event_is_refused(event: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "event",
+    [{}, {"type": "response.made_up"}, {"type": 7}, {"type": "response.create", "x": 1}, None, "response.create", []],
+)
+def test_what_is_no_client_event_is_refused(event: Any) -> None:
     with pytest.raises(InvalidRequestError):
         Protocol().encode(event)
 
@@ -613,11 +616,36 @@ def test_ids_given_are_kept_and_what_is_remembered_is_bounded() -> None:
     assert protocol.cause(error) is None
 
 
+def test_law_bounded__appended_audio_is_not_remembered_and_pushes_nothing_out() -> None:
+    protocol = Protocol()
+    _, event_id = protocol.encode({"type": "session.update", "session": {"type": "realtime"}})
+    audio_ids = [protocol.encode({"type": "input_audio_buffer.append", "audio": "AAAA"})[1] for _ in range(300)]
+
+    def cause(named: str) -> events.ClientEvent | None:
+        raw = {"type": "error", "event_id": "event_9", "error": {"type": "x", "message": "m", "event_id": named}}
+        error = protocol.receive(json.dumps(raw))
+        assert isinstance(error, events.Error)
+        return protocol.cause(error)
+
+    assert isinstance(cause(event_id), events.SessionUpdate)
+    assert cause(audio_ids[-1]) is None
+
+
+@faces
+def test_a_model_that_no_url_can_hold_is_refused(kind: str, service: Service) -> None:
+    for model in ("\ud800", "a\r\nb"):
+        with pytest.raises(InvalidRequestError):
+            listen(kind, service, model=model)
+    with pytest.raises(ConfigurationError):
+        listen(kind, service, model="")
+
+
 @given(st.one_of(st.none(), st.integers(0, 5000)), st.one_of(st.none(), st.text(max_size=200)))
 def test_any_close_is_classified_and_printable(code: int | None, reason: str | None) -> None:
     close = Protocol().closed(code, reason)
     assert isinstance(close.kind, CloseKind)
     assert len(str(close)) < 400
+    assert str(close).isprintable()
 
 
 @given(st.one_of(st.text(max_size=300), st.binary(max_size=300)))

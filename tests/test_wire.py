@@ -201,3 +201,5 @@ def test_repr_shows_ids_and_sizes_and_nobodys_words() -> None:
         assert "secret" not in shown
         assert "pass" not in shown
     assert repr(unknown) == "Unknown(type='spoken', transcript=<25 chars>, id=<25 chars>)"
+    numbers = Unknown.model_validate({"phone": 14155550100, "id": "+14155550100", "code": "4155550100", "index": 7})
+    assert repr(numbers) == "Unknown(phone=<int>, id=<12 chars>, code=<10 chars>, index=7)"

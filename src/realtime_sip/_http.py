@@ -93,7 +93,7 @@ class Request:
 
     method: str
     path: str
-    content: bytes
+    content: bytes = field(repr=False)
     headers: Mapping[str, str]
     timeout: float
 
@@ -111,7 +111,7 @@ class Reply:
 
     status: int
     headers: Mapping[str, str]
-    body: bytes = b""
+    body: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ class Operation(Generic[T]):
     repeat: Repeat = Repeat.REFUSED
     early_404: bool = False
     method: str = "POST"
-    content: bytes = b""
+    content: bytes = field(default=b"", repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -192,7 +192,7 @@ def _is_success(reply: Reply) -> bool:
 
 def _pause(operation: Operation[T], error: RealtimeSipError, attempt: int) -> float | None:
     """Return how long to wait before repeating, or None where repeating is not safe or would not help."""
-    backoff = min(_FIRST_PAUSE * 2.0 ** (attempt - 1), _LONGEST_PAUSE)
+    backoff = min(_FIRST_PAUSE * 2.0 ** min(attempt - 1, 10), _LONGEST_PAUSE)
     # Spread, so that calls refused together do not come back together.
     spread = backoff * random.uniform(0.75, 1.25)  # noqa: S311 - nothing secret depends on it
     if isinstance(error, NetworkError):
@@ -271,7 +271,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         when = email.utils.parsedate_to_datetime(value)
         now = email.utils.parsedate_to_datetime(headers.get("date", ""))
         return min(max((when - now).total_seconds(), 0.0), _LONGEST_RETRY_AFTER)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
 
 
@@ -294,16 +294,21 @@ def checked_call_id(call_id: str) -> str:
 
 
 def json_body(value: Outbound | dict[str, Any], *, what: str) -> bytes:
-    """Return `value` as JSON.
+    """Return `value`, which may hold models, as JSON.
 
     Raises:
-        InvalidRequestError: `extra_fields` holds what JSON cannot.
+        InvalidRequestError: It holds what JSON cannot.
     """
     try:
-        data = value.to_wire() if isinstance(value, Outbound) else value
-        return json.dumps(data, allow_nan=False, separators=(",", ":")).encode()
+        return json.dumps(value, default=_to_wire, allow_nan=False, separators=(",", ":")).encode()
     except (ValueError, TypeError, RecursionError):
         raise InvalidRequestError(what, (("", "holds a value that JSON cannot"),)) from None
+
+
+def _to_wire(value: object) -> dict[str, Any]:
+    if isinstance(value, Outbound):
+        return value.to_wire()
+    raise TypeError
 
 
 def reply_object(reply: Reply, *, what: str) -> dict[str, Any]:

@@ -113,8 +113,12 @@ def open_primary(*, model: str | None, intent: str | None) -> Operation[None]:
 
     Raises:
         ConfigurationError: Neither model nor intent is given.
+        InvalidRequestError: One of them is not printable.
     """
-    query = {name: value for name, value in (("model", model), ("intent", intent)) if value is not None}
+    query = {name: value for name, value in (("model", model), ("intent", intent)) if value}
+    for name, value in query.items():
+        if not value.isprintable():
+            raise InvalidRequestError(name, (("", "must be printable characters"),))
     if not query:
         raise ConfigurationError("connect() needs a model, or an intent such as 'transcription'")
     return _open("connect", query, early_404=False)
@@ -148,7 +152,8 @@ class Protocol:
         frame = json_body(event, what=event.type)
         if len(frame) > MAX_APPEND_BYTES:
             raise InvalidRequestError(event.type, (("", f"is larger than {MAX_APPEND_BYTES} bytes"),))
-        self._sent[event.event_id] = event
+        if not isinstance(event, events.InputAudioBufferAppend):
+            self._sent[event.event_id] = event
         if len(self._sent) > _REMEMBERED:
             self._sent.popitem(last=False)
         return frame.decode(), event.event_id
@@ -168,7 +173,10 @@ class Protocol:
         return event
 
     def cause(self, error: events.Error) -> events.ClientEvent | None:
-        """Return the client event that caused `error`, where the service named it and it was among the last sent."""
+        """Return the client event that caused `error`, where the service named it and it was among the last sent.
+
+        Appended audio is not remembered: a second of it would push out all else, and it may be 15 MiB at a time.
+        """
         return self._sent.get(error.error.event_id) if error.error.event_id else None
 
     def closing(self) -> None:
@@ -177,7 +185,8 @@ class Protocol:
 
     def closed(self, code: int | None, reason: str | None) -> Close:
         """Return what the close means. `code` is None where no close frame came."""
-        code = 1006 if code is None else code
+        # websockets has an enumeration for it.
+        code = 1006 if code is None else int(code)
         if self._closing:
             kind = CloseKind.OURS
         elif self._expired:

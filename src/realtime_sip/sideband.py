@@ -57,7 +57,10 @@ class SidebandEvents(Generic[R]):
         return self._closed
 
     def cause(self, error: events.Error) -> events.ClientEvent | None:
-        """Return the event that an error answers, where the service named it and it was among the last 256 sent."""
+        """Return the event that an error answers, where the service named it and it was among the last 256 sent.
+
+        Appended audio is not counted among them and not returned.
+        """
         return self._protocol.cause(error)
 
     def _note_close(self, code: int | None, reason: str | None) -> Close:

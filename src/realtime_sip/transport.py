@@ -21,7 +21,7 @@ from websockets.sync.client import ClientConnection as Connection
 from websockets.sync.client import connect as connect_sync
 
 from realtime_sip._http import MAX_REPLY_BYTES, Failure, Operation, Pause, Reply, Request, exchange
-from realtime_sip.errors import ConfigurationError
+from realtime_sip.errors import ConfigurationError, UsageError
 from realtime_sip.settings import USER_AGENT, Settings
 
 if TYPE_CHECKING:
@@ -130,6 +130,8 @@ def _library_of(http_client: object, kind: Literal["Client", "AsyncClient"]) -> 
 
 def _built(http_client: Any, settings: Settings, request: Request) -> Any:
     """Return the HTTP library's own form of the request."""
+    if http_client.is_closed:
+        raise UsageError("the client has been closed")
     return http_client.build_request(
         request.method,
         settings.hosts.api + request.path,

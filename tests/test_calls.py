@@ -21,11 +21,13 @@ from realtime_sip import AsyncRealtimeSip, Hosts, RealtimeSession, RealtimeSip, 
 from realtime_sip.errors import (
     AuthenticationError,
     BetaShapeError,
+    CallGoneError,
     ConfigurationError,
     DeadlineError,
     InvalidRequestError,
     NetworkError,
     RateLimitedError,
+    RealtimeSipError,
     UnexpectedReplyError,
     UsageError,
 )
@@ -386,6 +388,74 @@ def test_a_call_can_be_hung_up_while_the_interpreter_exits() -> None:
     """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "hung up None\n"
+
+
+GONE = b'{"error": {"type": "x", "code": "call_id_not_found", "message": "No session found", "param": null}}'
+OPERATIONS: dict[str, tuple[str, tuple[Any, ...], dict[str, Any]]] = {
+    "accept": ("calls.accept", ("rtc_1", {}), {}),
+    "reject": ("calls.reject", ("rtc_1",), {}),
+    "reject with a status": ("calls.reject", ("rtc_1",), {"status_code": 486}),
+    "hangup": ("calls.hangup", ("rtc_1",), {}),
+    "refer": ("calls.refer", ("rtc_1",), {"target_uri": "tel:+14155550123"}),
+    "create": ("calls.create", (), {"sdp": "v=0"}),
+    "client secret": ("client_secrets.create", (), {}),
+}
+
+
+def failing_once(failure: Callable[[], Answer]) -> Callable[[], Answer]:
+    failures = [failure]
+    return lambda: failures.pop()() if failures else (200, {}, b"")
+
+
+@pytest.mark.parametrize("operation", ["accept", "reject", "reject with a status", "hangup"])
+def test_law_an_early_404_is_retried_within_the_ringing_deadline(face: Face, operation: str) -> None:
+    path, args, kwargs = OPERATIONS[operation]
+    answers: Iterator[Answer] = iter([(404, {}, GONE), (404, {}, GONE), (200, {}, b"")])
+    face.answer = lambda: next(answers)
+    face.call(path, *args, **kwargs)
+    assert len(face.requests) == 3
+    face.answer = lambda: (404, {}, GONE)
+    with pytest.raises(CallGoneError):
+        face.call(path, *args, **kwargs)
+    assert len(face.requests) > 4
+
+
+@pytest.mark.parametrize(
+    ("operation", "repeated_after"),
+    [
+        ("accept", {"429"}),
+        ("reject", {"429"}),
+        ("reject with a status", {"429"}),
+        ("hangup", {"429", "500", "no answer", "404"}),
+        ("refer", set()),
+        ("create", {"429"}),
+        ("client secret", {"429", "500", "no answer"}),
+    ],
+)
+def test_law_retry_only_what_is_safe(face: Face, operation: str, repeated_after: set[str]) -> None:
+    path, args, kwargs = OPERATIONS[operation]
+
+    def no_answer() -> Answer:
+        raise face.library.ReadTimeout("slow")
+
+    failures: dict[str, Callable[[], Answer]] = {
+        "429": lambda: (429, {}, b""),
+        "500": lambda: (500, {}, b""),
+        "no answer": no_answer,
+    }
+    if operation in ("refer", "hangup"):
+        failures["404"] = lambda: (404, {}, GONE)
+    for name, failure in failures.items():
+        face.requests.clear()
+        face.answer = failing_once(failure)
+        with suppress(RealtimeSipError):
+            face.call(path, *args, **kwargs)
+        assert len(face.requests) == (2 if name in repeated_after else 1), name
+
+
+def test_law_deadlines_fit_a_ringing_phone(face: Face) -> None:
+    face.call("calls.hangup", "rtc_1", options={"deadline": RealtimeSip("sk-test").settings.deadline})
+    assert 1 <= max(face.sent.extensions["timeout"].values()) <= 10
 
 
 def test_rate_limits_tell_when_to_come_back(face: Face) -> None:

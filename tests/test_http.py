@@ -196,6 +196,23 @@ def test_code_param_and_request_id_are_kept() -> None:
     assert "req_1" in str(error)
 
 
+@pytest.mark.parametrize(
+    "request_id", ["req_f5fbc8f123456c7defa54f987654fed0", "01234567-89ab-4cde-8012-345678901234", "req_1415-555-0100"]
+)
+def test_a_request_id_is_kept_whole_for_the_vendors_support(request_id: str) -> None:
+    error = Played(UNSENT, [refused(500, **{"x-request-id": request_id})]).error
+    assert isinstance(error, ServiceError)
+    assert error.request_id == request_id
+    assert request_id in str(error)
+
+
+def test_a_request_id_that_is_none_is_redacted() -> None:
+    for request_id in ("+1 415 555 0100", "sk-proj-abcdefghijk", "req_1\r\nX"):
+        error = Played(UNSENT, [refused(500, **{"x-request-id": request_id})]).error
+        assert isinstance(error, ServiceError)
+        assert error.request_id in (None, "[number]", "[secret]")
+
+
 def test_a_timeout_is_a_deadline_error_and_a_timeout_error() -> None:
     error = Played(UNSENT, [Failure("ReadTimeout", sent=True, timed_out=True)]).error
     assert isinstance(error, DeadlineError)

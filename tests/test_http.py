@@ -103,7 +103,7 @@ def test_law_retry_only_what_is_safe__hanging_up_is_always_repeated(answer: Repl
     assert Played(ANY, [answer, answer, OK]).error is None
 
 
-def test_an_early_404_is_repeated_within_the_ringing_deadline_and_then_said() -> None:
+def test_law_an_early_404_is_repeated_within_one_ringing_deadline_and_then_said() -> None:
     act = operation(Repeat.REFUSED, early_404=True)
     assert Played(act, [GONE, GONE, GONE, OK]).error is None
     played = Played(act, [GONE])
@@ -111,7 +111,7 @@ def test_an_early_404_is_repeated_within_the_ringing_deadline_and_then_said() ->
     assert 4.0 < sum(played.pauses) <= 5.0
 
 
-def test_after_a_successful_attach_404_means_ended_and_is_not_repeated() -> None:
+def test_law_after_one_successful_attach_404_means_ended_and_is_not_repeated() -> None:
     played = Played(REFUSED, [GONE])
     assert len(played.requests) == 1
     assert isinstance(played.error, CallGoneError)

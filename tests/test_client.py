@@ -172,6 +172,11 @@ def test_with_options_is_a_changed_copy(client: RealtimeSip) -> None:
     )
 
 
+def test_with_options_does_not_take_the_key_away(client: RealtimeSip) -> None:
+    with pytest.raises(ConfigurationError, match="api_key"):
+        client.with_options(api_key=None)  # type: ignore[arg-type]
+
+
 def test_with_options_refuses_what_is_unknown(client: RealtimeSip) -> None:
     with pytest.raises(ConfigurationError, match="unknown option timeout"):
         client.with_options(timeout=3)  # type: ignore[call-arg]

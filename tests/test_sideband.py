@@ -591,9 +591,15 @@ def test_what_is_no_client_event_is_refused(event: Any) -> None:
         Protocol().encode(event)
 
 
-def test_an_event_larger_than_the_service_takes_is_refused() -> None:
+def test_law_bounded__an_event_larger_than_the_service_takes_is_refused() -> None:
+    # 15 MiB of audio are 20 MiB of base64.
+    Protocol().encode({"type": "input_audio_buffer.append", "audio": "A" * (20 * 1024 * 1024)})
+    with pytest.raises(InvalidRequestError, match="at most"):
+        Protocol().encode({"type": "input_audio_buffer.append", "audio": "A" * (20 * 1024 * 1024 + 1)})
     with pytest.raises(InvalidRequestError, match="larger"):
-        Protocol().encode({"type": "input_audio_buffer.append", "audio": "A" * (15 * 1024 * 1024 + 1)})
+        Protocol().encode(
+            {"type": "session.update", "session": {"type": "realtime", "instructions": "A" * (21 * 1024 * 1024)}}
+        )
 
 
 def test_an_error_is_correlated_to_the_event_that_caused_it() -> None:

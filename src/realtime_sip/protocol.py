@@ -26,8 +26,8 @@ _log = logging.getLogger("realtime_sip.protocol")
 MAX_EVENT_BYTES = 4 * 1024 * 1024
 """A larger frame is skipped; the largest that the service is known to send, a whole response, is far below."""
 
-MAX_APPEND_BYTES = 15 * 1024 * 1024
-"""What `input_audio_buffer.append` may carry (API reference, November 2026), and so the most that is sent at once."""
+MAX_SENT_BYTES = events.MAX_APPENDED_AUDIO * 4 // 3 + 64 * 1024
+"""What is sent at once: as much audio as one `input_audio_buffer.append` may hold, in base64, and what is around it."""
 
 _REMEMBERED = 256
 _MAX_CLOSE_REASON = 123
@@ -150,8 +150,8 @@ class Protocol:
             event = event.model_copy(update={"event_id": f"event_{secrets.token_hex(8)}"})
         assert event.event_id is not None
         frame = json_body(event, what=event.type)
-        if len(frame) > MAX_APPEND_BYTES:
-            raise InvalidRequestError(event.type, (("", f"is larger than {MAX_APPEND_BYTES} bytes"),))
+        if len(frame) > MAX_SENT_BYTES:
+            raise InvalidRequestError(event.type, (("", f"is larger than {MAX_SENT_BYTES} bytes"),))
         if not isinstance(event, events.InputAudioBufferAppend):
             self._sent[event.event_id] = event
         if len(self._sent) > _REMEMBERED:

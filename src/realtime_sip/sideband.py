@@ -115,7 +115,7 @@ class SidebandEvents(Generic[R]):
         return self._send({"type": "conversation.item.truncate", **event})
 
     def input_audio_buffer_append(self, audio: str) -> R:
-        """Add base64 audio to the input, at most 15 MiB. Not answered. On SIP the caller is the input."""
+        """Add base64 to the input, of at most 15 MiB of audio. Not answered. On SIP the caller is the input."""
         return self._send({"type": "input_audio_buffer.append", "audio": audio})
 
     def input_audio_buffer_commit(self) -> R:

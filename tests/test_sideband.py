@@ -156,6 +156,14 @@ def test_the_sideband_is_opened_by_call_id_with_the_key_and_without_compression(
 
 
 @faces
+def test_law_the_beta_header_is_never_sent(kind: str, service: Service) -> None:
+    listen(kind, service)
+    listen(kind, service, model="gpt-realtime-2.1")
+    assert len(service.headers) == 2
+    assert not [name for headers in service.headers for name in headers if "beta" in name]
+
+
+@faces
 def test_the_primary_socket_is_opened_by_model_or_by_intent(kind: str, service: Service) -> None:
     listen(kind, service, model="gpt-realtime-2.1")
     listen(kind, service, intent="transcription")

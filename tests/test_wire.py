@@ -9,6 +9,7 @@ import pytest
 from pydantic import Field, ValidationError
 
 from realtime_sip import events, items, session
+from realtime_sip._http import json_body
 from realtime_sip._wire import Inbound, Open, Outbound, Unknown, checked, invalid_request, refusing_beta_types
 from realtime_sip.errors import BetaShapeError, InvalidRequestError
 
@@ -110,6 +111,14 @@ def test_strict_out_extra_fields_cannot_replace_a_known_field() -> None:
         Vehicle(extra_fields={"name": "x"})
 
 
+@pytest.mark.parametrize("ratio", [float("nan"), float("inf"), float("-inf")])
+def test_strict_out_a_number_that_json_does_not_have_is_refused(ratio: float) -> None:
+    with pytest.raises(ValidationError):
+        session.NoiseReduction(strength=ratio)
+    with pytest.raises(InvalidRequestError, match="JSON"):
+        json_body(session.NoiseReduction(extra_fields={"ratio": ratio}), what="session")
+
+
 def test_strict_out_what_is_sent_cannot_be_changed() -> None:
     vehicle = Vehicle(name="x")
     with pytest.raises(ValidationError):
@@ -173,6 +182,13 @@ def test_lenient_in_unknown_fields_and_values_are_kept() -> None:
 def test_lenient_in_scalars_are_not_converted(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Report.model_validate({"type": "report", **wrong})
+
+
+def test_absent_is_not_null_in_what_is_received_either() -> None:
+    report = Report.model_validate_json('{"type": "report", "text": null, "pages": null}')
+    assert report.to_wire() == {"type": "report", "text": None, "pages": None}
+    assert report.model_fields_set == {"type", "text", "pages"}
+    assert Report.model_validate_json('{"type": "report"}').to_wire() == {"type": "report"}
 
 
 def test_lenient_in_an_integer_is_a_number_too() -> None:

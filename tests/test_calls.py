@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from email.parser import BytesParser
 from typing import Any, Literal
@@ -480,6 +480,35 @@ def test_an_endless_reply_is_cut_off(face: Face) -> None:
     with pytest.raises(AuthenticationError) as caught:
         face.call("calls.hangup", "rtc_1")
     assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_law_bounded__no_more_than_a_megabyte_of_a_reply_is_read(kind: str) -> None:
+    read: list[int] = []
+
+    def chunks() -> Iterator[bytes]:
+        for _ in range(1000):
+            read.append(64 * 1024)
+            yield b"x" * 64 * 1024
+
+    async def async_chunks() -> AsyncIterator[bytes]:
+        for chunk in chunks():
+            yield chunk
+
+    def answer(_request: httpx.Request) -> httpx.Response:
+        return httpx.Response(401, content=chunks() if kind == "sync" else async_chunks())
+
+    def sync() -> None:
+        with httpx.Client(transport=httpx.MockTransport(answer)) as http_client:
+            RealtimeSip("sk-test", http_client=http_client).calls.hangup("rtc_1")
+
+    async def asynchronous() -> None:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http_client:
+            await AsyncRealtimeSip("sk-test", http_client=http_client).calls.hangup("rtc_1")
+
+    with pytest.raises(AuthenticationError):
+        sync() if kind == "sync" else asyncio.run(asynchronous())
+    assert sum(read) <= 1024 * 1024
 
 
 def test_a_client_of_the_wrong_kind_is_refused(face: Face) -> None:

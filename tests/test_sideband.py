@@ -16,6 +16,8 @@ from typing import Any, get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode
 from websockets.http11 import Request, Response
 from websockets.sync.server import Server, ServerConnection, serve
 from websockets.utils import accept_key
@@ -217,6 +219,53 @@ def test_law_a_frame_that_is_too_large_is_logged_and_skipped(
     service.script = script
     assert len(listen(kind, service).events) == 1
     assert "larger than" in caplog.text
+
+
+@faces
+def test_law_bounded__a_frame_without_bounds_is_not_waited_for(kind: str, service: Service) -> None:
+    codes: queue.Queue[int] = queue.Queue()
+
+    def script(connection: ServerConnection) -> None:
+        with connection.protocol_mutex:
+            connection.socket.sendall(b"\x81\x7f" + (1 << 40).to_bytes(8, "big") + b"{")
+        try:
+            connection.recv(timeout=5)
+        except ConnectionClosed as closed:
+            codes.put(closed.rcvd.code if closed.rcvd else 0)
+
+    service.script = script
+    listen(kind, service)
+    assert codes.get(timeout=5) == CloseCode.MESSAGE_TOO_BIG
+
+
+@faces
+def test_law_bounded__what_waits_for_a_slow_reader_is_not_all_that_comes(kind: str, service: Service) -> None:
+    # Far more than what TCP buffers, and the queue's frames, can hold.
+    outcomes: queue.Queue[str] = queue.Queue()
+    frame = b"\x81\x7e" + (4096).to_bytes(2, "big") + b"x" * 4096
+
+    def script(connection: ServerConnection) -> None:
+        connection.socket.settimeout(1.0)
+        try:
+            for _ in range(300):
+                connection.socket.sendall(frame * 100)
+        except TimeoutError:
+            outcomes.put("the service has to wait")
+        else:
+            outcomes.put("all was taken")
+
+    service.script = script
+    options: dict[str, Any] = {"api_key": "sk-test", "base_url": service.base_url}
+
+    async def asynchronous() -> str:
+        async with AsyncRealtimeSip(**options) as client, client.calls.connect("rtc_1"):
+            return await asyncio.to_thread(outcomes.get, timeout=20)
+
+    def sync() -> str:
+        with RealtimeSip(**options) as client, client.calls.connect("rtc_1"):
+            return outcomes.get(timeout=20)
+
+    assert (sync() if kind == "sync" else asyncio.run(asynchronous())) == "the service has to wait"
 
 
 @faces

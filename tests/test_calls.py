@@ -322,6 +322,33 @@ def dribbling_service(reply: bytes) -> Iterator[str]:
             thread.join(5)
 
 
+@pytest.mark.parametrize("sneaked", ["\r\nX: y", "\n", "\x00", "\x7f", "\u2028"])
+def test_law_control_characters_never_reach_a_header_or_a_uri(face: Face, sneaked: str) -> None:
+    for option in ("api_key", "organization", "project"):
+        with pytest.raises(ConfigurationError, match=option):
+            face.call("calls.hangup", "rtc_1", options={option: "a" + sneaked})
+    for operation, kwargs in (
+        ("accept", {"session": {}}),
+        ("reject", {}),
+        ("refer", {"target_uri": "tel:+14155550123"}),
+        ("hangup", {}),
+        ("connect", {}),
+    ):
+        with pytest.raises(InvalidRequestError, match="call_id"):
+            face.call(f"calls.{operation}", "rtc_1" + sneaked, **kwargs)
+    with pytest.raises(InvalidRequestError, match="SIP"):
+        face.call("calls.refer", "rtc_1", target_uri="sip:a@example.com" + sneaked)
+    assert face.requests == []
+
+
+def test_law_bounded__ids_and_offers_have_a_length(face: Face) -> None:
+    with pytest.raises(InvalidRequestError, match="256"):
+        face.call("calls.hangup", "r" * 257)
+    with pytest.raises(InvalidRequestError, match="65536"):
+        face.call("calls.create", sdp="v=" + "a" * 70_000)
+    assert face.requests == []
+
+
 def test_law_one_tree__a_client_that_has_been_closed_says_so() -> None:
     client = RealtimeSip("sk-test")
     client.close()

@@ -121,7 +121,7 @@ def test_no_webhook_secret_is_said_when_it_is_needed() -> None:
         {"base_url": "http://1.2.3.999/v1"},
         {"base_url": "http://two words/v1"},
         {"base_url": f"http://{'a' * 70}/v1"},
-        {"base_url": "http://host/v1\r\nX: y"},
+        {"base_url": "http://host/v1\r\nX:y"},
         {"base_url": "http://hôst/v1"},
         {"base_url": 7},
     ],

@@ -621,6 +621,9 @@ def test_law_frames_keys_and_words_are_not_logged(
 ) -> None:
     def script(connection: ServerConnection) -> None:
         connection.send(json.dumps({**CLEARED, "transcript": "my card is 4111"}))
+        connection.send('{"type": "something.new", "transcript": "my card is 4111"}')
+        connection.send('["my card is 4111"]')
+        connection.send("my card is 4111" + " " * MAX_EVENT_BYTES)
         connection.recv()
 
     service.script = script

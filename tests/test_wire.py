@@ -206,6 +206,19 @@ def test_unknown_keeps_everything() -> None:
 # --- safety -----------------------------------------------------------------------------------------------------------
 
 
+def test_law_words_and_numbers_are_not_on_exceptions() -> None:
+    words = "my number is 415 555 0100"
+    with pytest.raises(ValidationError) as out:
+        items.UserMessage.model_validate({"content": [{"type": "input_text", "text": 4155550100}], "note": words})
+    with pytest.raises(ValidationError) as received:
+        items.UserMessageItem.model_validate({"type": "message", "role": words, "content": words})
+    with pytest.raises(InvalidRequestError) as refused:
+        checked(session.RealtimeSession, {"instructions": [words], "voice": words, "note": words}, what="session")
+    for error in (out.value, received.value, refused.value):
+        assert "415" not in str(error)
+        assert "415" not in repr(error)
+
+
 def test_repr_shows_ids_and_sizes_and_nobodys_words() -> None:
     words = "my number is 415 555 0100"
     message = items.UserMessage(id="item_1", content=[items.InputText(text=words)])

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from realtime_sip import AsyncRealtimeSip, AsyncSideband, Hosts, RealtimeSip, Sideband
+from realtime_sip import AsyncRealtimeSip, AsyncSideband, ClientSecret, Hosts, RealtimeSip, Sideband, WebRtcCall
 from realtime_sip.calls import AsyncCalls, Calls
 from realtime_sip.client_secrets import AsyncClientSecrets, ClientSecrets
 from realtime_sip.errors import ConfigurationError
+from realtime_sip.protocol import Protocol
 
 ENVIRONMENT = ("OPENAI_API_KEY", "OPENAI_WEBHOOK_SECRET", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID")
 
@@ -186,6 +187,18 @@ def test_law_secrets_are_not_in_repr(client: RealtimeSip) -> None:
     for shown in (repr(client), repr(client.settings), repr(client.webhooks), str(client.settings)):
         assert "sk-test" not in shown
         assert "c2Vj" not in shown
+
+
+def test_law_secrets_and_bodies_are_not_in_the_repr_of_what_comes_back() -> None:
+    call = WebRtcCall(call_id="rtc_1", sdp="v=0\r\na=ice-pwd:hush")
+    secret = ClientSecret.model_validate(
+        {"value": "ek_hush", "expires_at": 1, "session": {"type": "realtime", "instructions": "hush"}}
+    )
+    close = Protocol().closed(1008, "key sk-hush, caller +1 415 555 0100")
+    for shown in (repr(call), repr(secret), str(secret), repr(close), str(close)):
+        assert "hush" not in shown
+        assert "415" not in shown
+    assert "rtc_1" in repr(call)
 
 
 def test_azure_is_one_setting_for_api_and_sip() -> None:

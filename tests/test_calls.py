@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, suppress
 from email.parser import BytesParser
 from typing import Any, Literal
 
@@ -16,12 +21,15 @@ from realtime_sip import AsyncRealtimeSip, Hosts, RealtimeSession, RealtimeSip, 
 from realtime_sip.errors import (
     AuthenticationError,
     BetaShapeError,
+    CallGoneError,
     ConfigurationError,
     DeadlineError,
     InvalidRequestError,
     NetworkError,
     RateLimitedError,
+    RealtimeSipError,
     UnexpectedReplyError,
+    UsageError,
 )
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -128,7 +136,7 @@ def test_refer_sends_the_target(face: Face, target: Any) -> None:
     assert face.sent_json == {"target_uri": "tel:+14155550123"}
 
 
-@pytest.mark.parametrize("target", ["", "+14155550123", "https://example.com", "tel:+1415555\r\n0123"])
+@pytest.mark.parametrize("target", [None, "", "+14155550123", "https://example.com", "tel:+1415555\r\n0123"])
 def test_refer_refuses_what_is_no_target(face: Face, target: str) -> None:
     with pytest.raises(InvalidRequestError):
         face.call("calls.refer", "rtc_1", target_uri=target)
@@ -206,7 +214,7 @@ def test_create_says_when_the_reply_does_not_name_the_call(face: Face, headers: 
 
 
 def test_create_refuses_what_is_no_offer(face: Face) -> None:
-    for sdp in ("", "hello", "v=" + "a" * 70_000):
+    for sdp in ("", "hello", "v=" + "a" * 70_000, "v=\ud800"):
         with pytest.raises(InvalidRequestError, match="SDP"):
             face.call("calls.create", sdp=sdp)
 
@@ -251,6 +259,15 @@ def test_extra_fields_that_json_cannot_hold_are_refused_at_the_door(face: Face) 
     assert face.sent_json == {"type": "realtime", "new": [1]}
 
 
+def test_a_session_for_a_key_that_json_cannot_hold_is_refused_at_the_door(face: Face) -> None:
+    parameters: dict[str, Any] = {}
+    parameters["again"] = parameters
+    session = {"tools": [{"type": "function", "name": "loop", "parameters": parameters}]}
+    with pytest.raises(InvalidRequestError):
+        face.call("client_secrets.create", session=session)
+    assert face.requests == []
+
+
 def test_errors_are_mapped_by_the_client_that_was_passed(face: Face) -> None:
     def broken() -> Answer:
         raise face.library.ReadError("broken pipe")
@@ -282,6 +299,195 @@ def test_no_answer_in_time_is_a_deadline_error(face: Face) -> None:
         face.call("calls.accept", "rtc_1", {})
 
 
+@contextmanager
+def dribbling_service(reply: bytes) -> Iterator[str]:
+    """A service that begins its answer with `reply` and then sends one byte at a time, for ever."""
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection, suppress(OSError):
+                connection.recv(65536)
+                connection.sendall(reply)
+                while not over.wait(0.05):
+                    connection.sendall(b"x")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.getsockname()[1]}/v1"
+        finally:
+            over.set()
+            thread.join(5)
+
+
+@pytest.mark.parametrize("sneaked", ["\r\nX: y", "\n", "\x00", "\x7f", "\u2028"])
+def test_law_control_characters_never_reach_a_header_or_a_uri(face: Face, sneaked: str) -> None:
+    for option in ("api_key", "organization", "project"):
+        with pytest.raises(ConfigurationError, match=option):
+            face.call("calls.hangup", "rtc_1", options={option: "a" + sneaked})
+    for operation, kwargs in (
+        ("accept", {"session": {}}),
+        ("reject", {}),
+        ("refer", {"target_uri": "tel:+14155550123"}),
+        ("hangup", {}),
+        ("connect", {}),
+    ):
+        with pytest.raises(InvalidRequestError, match="call_id"):
+            face.call(f"calls.{operation}", "rtc_1" + sneaked, **kwargs)
+    with pytest.raises(InvalidRequestError, match="SIP"):
+        face.call("calls.refer", "rtc_1", target_uri="sip:a@example.com" + sneaked)
+    assert face.requests == []
+
+
+def test_law_bounded__ids_and_offers_have_a_length(face: Face) -> None:
+    with pytest.raises(InvalidRequestError, match="256"):
+        face.call("calls.hangup", "r" * 257)
+    with pytest.raises(InvalidRequestError, match="65536"):
+        face.call("calls.create", sdp="v=" + "a" * 70_000)
+    assert face.requests == []
+
+
+def test_law_one_tree__a_client_that_has_been_closed_says_so() -> None:
+    client = RealtimeSip("sk-test")
+    client.close()
+    with pytest.raises(UsageError, match="closed"):
+        client.calls.hangup("rtc_1")
+
+    async def hang_up() -> None:
+        client = AsyncRealtimeSip("sk-test")
+        await client.close()
+        await client.calls.hangup("rtc_1")
+
+    with pytest.raises(UsageError, match="closed"):
+        asyncio.run(hang_up())
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize("reply", [b"HTTP/1.1 200 OK\r\nX-Slow: ", b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n"])
+@pytest.mark.timeout(20)
+def test_law_nothing_hangs__a_reply_that_dribbles_is_given_up_in_time(kind: str, reply: bytes) -> None:
+    with dribbling_service(reply) as url:
+        if kind == "sync":
+            with RealtimeSip("sk-test", base_url=url, deadline=0.3) as client, pytest.raises(DeadlineError):
+                client.calls.refer("rtc_1", target_uri="tel:+14155550123")
+        else:
+
+            async def refer() -> None:
+                async with AsyncRealtimeSip("sk-test", base_url=url, deadline=0.3) as client:
+                    await client.calls.refer("rtc_1", target_uri="tel:+14155550123")
+
+            with pytest.raises(DeadlineError):
+                asyncio.run(refer())
+
+
+@pytest.mark.timeout(20)
+def test_law_nothing_hangs__a_resolver_that_does_not_answer_is_given_up_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked, over = threading.Event(), threading.Event()
+
+    def silent(*_args: Any, **_kwargs: Any) -> Any:
+        asked.set()
+        over.wait()
+        raise socket.gaierror("too late")
+
+    monkeypatch.setattr(socket, "getaddrinfo", silent)
+    try:
+        with RealtimeSip("sk-test", base_url="http://service.example/v1", deadline=0.2) as client:
+            with pytest.raises(DeadlineError):
+                client.calls.hangup("rtc_1")
+            with pytest.raises(DeadlineError), client.calls.connect("rtc_1"):
+                pass
+        assert asked.is_set()
+    finally:
+        over.set()
+
+
+def test_a_call_can_be_hung_up_while_the_interpreter_exits() -> None:
+    code = """if True:
+        import atexit, httpx
+        from realtime_sip import RealtimeSip
+        http_client = httpx.Client(transport=httpx.MockTransport(lambda request: httpx.Response(200)))
+        client = RealtimeSip("sk-test", http_client=http_client)
+        atexit.register(lambda: print("hung up", client.calls.hangup("rtc_1")))
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "hung up None\n"
+
+
+GONE = b'{"error": {"type": "x", "code": "call_id_not_found", "message": "No session found", "param": null}}'
+OPERATIONS: dict[str, tuple[str, tuple[Any, ...], dict[str, Any]]] = {
+    "accept": ("calls.accept", ("rtc_1", {}), {}),
+    "reject": ("calls.reject", ("rtc_1",), {}),
+    "reject with a status": ("calls.reject", ("rtc_1",), {"status_code": 486}),
+    "hangup": ("calls.hangup", ("rtc_1",), {}),
+    "refer": ("calls.refer", ("rtc_1",), {"target_uri": "tel:+14155550123"}),
+    "create": ("calls.create", (), {"sdp": "v=0"}),
+    "client secret": ("client_secrets.create", (), {}),
+}
+
+
+def failing_once(failure: Callable[[], Answer]) -> Callable[[], Answer]:
+    failures = [failure]
+    return lambda: failures.pop()() if failures else (200, {}, b"")
+
+
+@pytest.mark.parametrize("operation", ["accept", "reject", "reject with a status", "hangup"])
+def test_law_an_early_404_is_retried_within_the_ringing_deadline(face: Face, operation: str) -> None:
+    path, args, kwargs = OPERATIONS[operation]
+    answers: Iterator[Answer] = iter([(404, {}, GONE), (404, {}, GONE), (200, {}, b"")])
+    face.answer = lambda: next(answers)
+    face.call(path, *args, **kwargs)
+    assert len(face.requests) == 3
+
+
+def test_law_an_early_404_is_retried_within_the_ringing_deadline__and_then_said(face: Face) -> None:
+    face.answer = lambda: (404, {}, GONE)
+    with pytest.raises(CallGoneError):
+        face.call("calls.accept", "rtc_1", {})
+    assert len(face.requests) > 1
+
+
+@pytest.mark.parametrize(
+    ("operation", "repeated_after"),
+    [
+        ("accept", {"429"}),
+        ("reject", {"429"}),
+        ("reject with a status", {"429"}),
+        ("hangup", {"429", "500", "no answer", "404"}),
+        ("refer", set()),
+        ("create", {"429"}),
+        ("client secret", {"429", "500", "no answer"}),
+    ],
+)
+def test_law_retry_only_what_is_safe(face: Face, operation: str, repeated_after: set[str]) -> None:
+    path, args, kwargs = OPERATIONS[operation]
+
+    def no_answer() -> Answer:
+        raise face.library.ReadTimeout("slow")
+
+    failures: dict[str, Callable[[], Answer]] = {
+        "429": lambda: (429, {}, b""),
+        "500": lambda: (500, {}, b""),
+        "no answer": no_answer,
+    }
+    if operation in ("refer", "hangup"):
+        failures["404"] = lambda: (404, {}, GONE)
+    for name, failure in failures.items():
+        face.requests.clear()
+        face.answer = failing_once(failure)
+        with suppress(RealtimeSipError):
+            face.call(path, *args, **kwargs)
+        assert len(face.requests) == (2 if name in repeated_after else 1), name
+
+
+def test_law_deadlines_fit_a_ringing_phone(face: Face) -> None:
+    face.call("calls.hangup", "rtc_1", options={"deadline": RealtimeSip("sk-test").settings.deadline})
+    assert 1 <= max(face.sent.extensions["timeout"].values()) <= 10
+
+
 def test_rate_limits_tell_when_to_come_back(face: Face) -> None:
     face.answer = lambda: (429, {"retry-after": "20"}, b"")
     with pytest.raises(RateLimitedError) as caught:
@@ -301,6 +507,35 @@ def test_an_endless_reply_is_cut_off(face: Face) -> None:
     with pytest.raises(AuthenticationError) as caught:
         face.call("calls.hangup", "rtc_1")
     assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_law_bounded__no_more_than_a_megabyte_of_a_reply_is_read(kind: str) -> None:
+    read: list[int] = []
+
+    def chunks() -> Iterator[bytes]:
+        for _ in range(1000):
+            read.append(64 * 1024)
+            yield b"x" * 64 * 1024
+
+    async def async_chunks() -> AsyncIterator[bytes]:
+        for chunk in chunks():
+            yield chunk
+
+    def answer(_request: httpx.Request) -> httpx.Response:
+        return httpx.Response(401, content=chunks() if kind == "sync" else async_chunks())
+
+    def sync() -> None:
+        with httpx.Client(transport=httpx.MockTransport(answer)) as http_client:
+            RealtimeSip("sk-test", http_client=http_client).calls.hangup("rtc_1")
+
+    async def asynchronous() -> None:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http_client:
+            await AsyncRealtimeSip("sk-test", http_client=http_client).calls.hangup("rtc_1")
+
+    with pytest.raises(AuthenticationError):
+        sync() if kind == "sync" else asyncio.run(asynchronous())
+    assert sum(read) <= 1024 * 1024
 
 
 def test_a_client_of_the_wrong_kind_is_refused(face: Face) -> None:

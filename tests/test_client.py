@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from realtime_sip import AsyncRealtimeSip, AsyncSideband, Hosts, RealtimeSip, Sideband
+from realtime_sip import AsyncRealtimeSip, AsyncSideband, ClientSecret, Hosts, RealtimeSip, Sideband, WebRtcCall
 from realtime_sip.calls import AsyncCalls, Calls
 from realtime_sip.client_secrets import AsyncClientSecrets, ClientSecrets
 from realtime_sip.errors import ConfigurationError
+from realtime_sip.protocol import Protocol
 
 ENVIRONMENT = ("OPENAI_API_KEY", "OPENAI_WEBHOOK_SECRET", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID")
 
@@ -114,12 +115,52 @@ def test_no_webhook_secret_is_said_when_it_is_needed() -> None:
         {"base_url": "ftp://api.openai.com"},
         {"base_url": "https://user:pass@api.openai.com/v1"},
         {"base_url": "https://api.openai.com/v1?x=1"},
+        {"base_url": "http://[::1"},
+        {"base_url": "http://host:99999/v1"},
+        {"base_url": "http://host:port/v1"},
+        {"base_url": "http://a..b/v1"},
+        {"base_url": "http://1.2.3.999/v1"},
+        {"base_url": "http://two words/v1"},
+        {"base_url": f"http://{'a' * 70}/v1"},
+        {"base_url": "http://host/v1\r\nX:y"},
+        {"base_url": "http://hôst/v1"},
+        {"base_url": 7},
     ],
 )
 def test_options_that_make_no_sense_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError) as caught:
         RealtimeSip(**{"api_key": "sk-test", **options})
     assert "pass" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:8000",
+        "http://[::1]:8000/v1",
+        "http://mock_openai:8000/v1",
+        "https://api.openai.com./v1/",
+        "http://localhost",
+    ],
+)
+def test_a_base_url_may_be_that_of_a_stand_in(url: str) -> None:
+    with RealtimeSip("sk-test", base_url=url) as client:
+        assert client.settings.hosts.api == url.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"sip": "sip.example.com\r\nX: y"},
+        {"sip": "user@sip.example.com"},
+        {"sip": ""},
+        {"key_header": "api-key\r\nX"},
+        {"key_header": ""},
+    ],
+)
+def test_law_control_characters_never_reach_a_header_or_a_uri__from_hosts(parts: dict[str, str]) -> None:
+    with pytest.raises(ConfigurationError):
+        Hosts(**{"api": "https://api.example.com/v1", "sip": "sip.example.com", **parts})
 
 
 def test_with_options_is_a_changed_copy(client: RealtimeSip) -> None:
@@ -132,6 +173,11 @@ def test_with_options_is_a_changed_copy(client: RealtimeSip) -> None:
     )
 
 
+def test_with_options_does_not_take_the_key_away(client: RealtimeSip) -> None:
+    with pytest.raises(ConfigurationError, match="api_key"):
+        client.with_options(api_key=None)  # type: ignore[arg-type]
+
+
 def test_with_options_refuses_what_is_unknown(client: RealtimeSip) -> None:
     with pytest.raises(ConfigurationError, match="unknown option timeout"):
         client.with_options(timeout=3)  # type: ignore[call-arg]
@@ -141,6 +187,18 @@ def test_law_secrets_are_not_in_repr(client: RealtimeSip) -> None:
     for shown in (repr(client), repr(client.settings), repr(client.webhooks), str(client.settings)):
         assert "sk-test" not in shown
         assert "c2Vj" not in shown
+
+
+def test_law_secrets_and_bodies_are_not_in_the_repr_of_what_comes_back() -> None:
+    call = WebRtcCall(call_id="rtc_1", sdp="v=0\r\na=ice-pwd:hush")
+    secret = ClientSecret.model_validate(
+        {"value": "ek_hush", "expires_at": 1, "session": {"type": "realtime", "instructions": "hush"}}
+    )
+    close = Protocol().closed(1008, "key sk-hush, caller +1 415 555 0100")
+    for shown in (repr(call), repr(secret), str(secret), repr(close), str(close)):
+        assert "hush" not in shown
+        assert "415" not in shown
+    assert "rtc_1" in repr(call)
 
 
 def test_azure_is_one_setting_for_api_and_sip() -> None:

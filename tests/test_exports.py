@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import inspect
+import pickle
 import pkgutil
 from types import ModuleType
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 import realtime_sip
-from realtime_sip import errors
+from realtime_sip import Close, CloseKind, errors
 
 MODULES = sorted(
     info.name for info in pkgutil.walk_packages(realtime_sip.__path__, "realtime_sip.") if "cli" not in info.name
@@ -82,6 +83,24 @@ def test_law_one_tree_of_errors_drawn_in_its_docstring() -> None:
         line = next(line for line in drawn.splitlines() if name in line)
         for parent in parents[1:]:
             assert f"also {parent}" in line
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.NetworkError("no answer", sent=True),
+        errors.RateLimitedError("slow down", status_code=429, request_id="req_1", retry_after=2.0),
+        errors.InvalidRequestError("session", (("model", "Missing"),)),
+        errors.MissingExtraError("fastapi", "fastapi"),
+        errors.SocketClosedError(Close(CloseKind.DROPPED, 1006)),
+        errors.WebhookVerificationError("no signature matches", reason="no_match"),
+    ],
+)
+def test_errors_survive_pickling_for_task_queues(error: errors.RealtimeSipError) -> None:
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error)
+    assert str(again) == str(error)
+    assert vars(again) == vars(error)
 
 
 def test_law_everything_raised_is_of_the_tree() -> None:

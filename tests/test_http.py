@@ -103,7 +103,7 @@ def test_law_retry_only_what_is_safe__hanging_up_is_always_repeated(answer: Repl
     assert Played(ANY, [answer, answer, OK]).error is None
 
 
-def test_an_early_404_is_repeated_within_the_ringing_deadline_and_then_said() -> None:
+def test_law_an_early_404_is_repeated_within_one_ringing_deadline_and_then_said() -> None:
     act = operation(Repeat.REFUSED, early_404=True)
     assert Played(act, [GONE, GONE, GONE, OK]).error is None
     played = Played(act, [GONE])
@@ -111,7 +111,7 @@ def test_an_early_404_is_repeated_within_the_ringing_deadline_and_then_said() ->
     assert 4.0 < sum(played.pauses) <= 5.0
 
 
-def test_after_a_successful_attach_404_means_ended_and_is_not_repeated() -> None:
+def test_law_after_one_successful_attach_404_means_ended_and_is_not_repeated() -> None:
     played = Played(REFUSED, [GONE])
     assert len(played.requests) == 1
     assert isinstance(played.error, CallGoneError)
@@ -146,6 +146,7 @@ def test_retry_after_beyond_the_deadline_fails_at_once_and_tells_when() -> None:
         ("Sun, 22 Nov 2026 10:00:07 GMT", "", None),
         ("soon", "", None),
         ("nan", "", None),
+        ("Sun, 22 Nov 2026 10:00:07 +99999999999999999999", "Sun, 22 Nov 2026 10:00:00 GMT", None),
         ("", "", None),
     ],
 )
@@ -195,6 +196,23 @@ def test_code_param_and_request_id_are_kept() -> None:
     assert "req_1" in str(error)
 
 
+@pytest.mark.parametrize(
+    "request_id", ["req_f5fbc8f123456c7defa54f987654fed0", "01234567-89ab-4cde-8012-345678901234", "req_1415-555-0100"]
+)
+def test_a_request_id_is_kept_whole_for_the_vendors_support(request_id: str) -> None:
+    error = Played(UNSENT, [refused(500, **{"x-request-id": request_id})]).error
+    assert isinstance(error, ServiceError)
+    assert error.request_id == request_id
+    assert request_id in str(error)
+
+
+def test_a_request_id_that_is_none_is_redacted() -> None:
+    for request_id in ("+1 415 555 0100", "sk-proj-abcdefghijk", "req_1\r\nX"):
+        error = Played(UNSENT, [refused(500, **{"x-request-id": request_id})]).error
+        assert isinstance(error, ServiceError)
+        assert error.request_id in (None, "[number]", "[secret]")
+
+
 def test_a_timeout_is_a_deadline_error_and_a_timeout_error() -> None:
     error = Played(UNSENT, [Failure("ReadTimeout", sent=True, timed_out=True)]).error
     assert isinstance(error, DeadlineError)
@@ -202,11 +220,32 @@ def test_a_timeout_is_a_deadline_error_and_a_timeout_error() -> None:
     assert error.sent is True
 
 
-def test_each_attempt_gets_what_is_left_of_the_deadline() -> None:
-    timeouts = [request.timeout for request in Played(ANY, [NO_ANSWER]).requests]
-    assert timeouts[0] == 5.0
-    assert timeouts == sorted(timeouts, reverse=True)
-    assert all(timeout > 0 for timeout in timeouts)
+def test_law_every_exchange_ends_within_its_deadline__each_attempt_gets_what_is_left() -> None:
+    played = Played(ANY, [NO_ANSWER])
+    assert len(played.requests) > 2
+    for attempt, request in enumerate(played.requests):
+        assert request.timeout == pytest.approx(5.0 - sum(played.pauses[:attempt]))
+
+
+def test_law_every_exchange_ends_within_its_deadline__also_a_long_one() -> None:
+    played = Played(operation(Repeat.ANY, early_404=True), [GONE], deadline=3600.0)
+    assert isinstance(played.error, CallGoneError)
+    assert sum(played.pauses) <= 3600.0
+
+
+def test_what_the_service_says_is_one_line() -> None:
+    error = Played(UNSENT, [refused(400, message="no\r\nCRITICAL forged\x1b[31m")]).error
+    assert str(error).isprintable()
+
+
+def test_law_secrets_and_bodies_are_not_in_repr() -> None:
+    body = b'{"target_uri": "tel:+14155550100"}'
+    for value in (
+        Operation("refer", "/refer", nothing, content=body),
+        Request("POST", "/refer", body, {}, 1.0),
+        Reply(200, {}, body),
+    ):
+        assert "0100" not in repr(value)
 
 
 def test_law_secrets_are_not_on_exceptions_nor_logged(caplog: pytest.LogCaptureFixture) -> None:

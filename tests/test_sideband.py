@@ -10,15 +10,19 @@ import queue
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode
 from websockets.http11 import Request, Response
 from websockets.sync.server import Server, ServerConnection, serve
+from websockets.utils import accept_key
 
+import realtime_sip.sideband
 from realtime_sip import AsyncRealtimeSip, CloseKind, RealtimeSip, events
 from realtime_sip.errors import (
     AuthenticationError,
@@ -28,6 +32,7 @@ from realtime_sip.errors import (
     DeadlineError,
     InvalidRequestError,
     NetworkError,
+    ServiceError,
     SocketClosedError,
     UsageError,
 )
@@ -61,6 +66,8 @@ class Service:
             status, body = self.refusals.pop(0)
             response = connection.respond(http.HTTPStatus(status), "")
             response.headers["x-request-id"] = "req_7"
+            if 300 <= status < 400:
+                response.headers["Location"] = body.decode()
             response.body = body
             del response.headers["Content-Length"]
             response.headers["Content-Length"] = str(len(body))
@@ -151,6 +158,14 @@ def test_the_sideband_is_opened_by_call_id_with_the_key_and_without_compression(
 
 
 @faces
+def test_law_the_beta_header_is_never_sent(kind: str, service: Service) -> None:
+    listen(kind, service)
+    listen(kind, service, model="gpt-realtime-2.1")
+    assert len(service.headers) == 2
+    assert not [name for headers in service.headers for name in headers if "beta" in name]
+
+
+@faces
 def test_the_primary_socket_is_opened_by_model_or_by_intent(kind: str, service: Service) -> None:
     listen(kind, service, model="gpt-realtime-2.1")
     listen(kind, service, intent="transcription")
@@ -204,6 +219,53 @@ def test_law_a_frame_that_is_too_large_is_logged_and_skipped(
     service.script = script
     assert len(listen(kind, service).events) == 1
     assert "larger than" in caplog.text
+
+
+@faces
+def test_law_bounded__a_frame_without_bounds_is_not_waited_for(kind: str, service: Service) -> None:
+    codes: queue.Queue[int] = queue.Queue()
+
+    def script(connection: ServerConnection) -> None:
+        with connection.protocol_mutex:
+            connection.socket.sendall(b"\x81\x7f" + (1 << 40).to_bytes(8, "big") + b"{")
+        try:
+            connection.recv(timeout=5)
+        except ConnectionClosed as closed:
+            codes.put(closed.rcvd.code if closed.rcvd else 0)
+
+    service.script = script
+    listen(kind, service)
+    assert codes.get(timeout=5) == CloseCode.MESSAGE_TOO_BIG
+
+
+@faces
+def test_law_bounded__what_waits_for_a_slow_reader_is_not_all_that_comes(kind: str, service: Service) -> None:
+    # Far more than what TCP buffers, and the queue's frames, can hold.
+    outcomes: queue.Queue[str] = queue.Queue()
+    frame = b"\x81\x7e" + (4096).to_bytes(2, "big") + b"x" * 4096
+
+    def script(connection: ServerConnection) -> None:
+        connection.socket.settimeout(1.0)
+        try:
+            for _ in range(300):
+                connection.socket.sendall(frame * 100)
+        except TimeoutError:
+            outcomes.put("the service has to wait")
+        else:
+            outcomes.put("all was taken")
+
+    service.script = script
+    options: dict[str, Any] = {"api_key": "sk-test", "base_url": service.base_url}
+
+    async def asynchronous() -> str:
+        async with AsyncRealtimeSip(**options) as client, client.calls.connect("rtc_1"):
+            return await asyncio.to_thread(outcomes.get, timeout=20)
+
+    def sync() -> str:
+        with RealtimeSip(**options) as client, client.calls.connect("rtc_1"):
+            return outcomes.get(timeout=20)
+
+    assert (sync() if kind == "sync" else asyncio.run(asynchronous())) == "the service has to wait"
 
 
 @faces
@@ -309,6 +371,17 @@ def test_a_key_that_is_refused_is_said_at_once(kind: str, service: Service) -> N
     with pytest.raises(AuthenticationError):
         listen(kind, service)
     assert len(service.paths) == 1
+
+
+@faces
+def test_law_secrets_do_not_follow_a_redirect(kind: str, service: Service) -> None:
+    with Service().running() as elsewhere:
+        for location in (f"{elsewhere.base_url}/realtime", "/v1/realtime", "http://[", ""):
+            service.refusals = [(307, location.encode())]
+            with pytest.raises(ServiceError, match="307"):
+                listen(kind, service)
+    assert elsewhere.paths == []
+    assert len(service.paths) == 4
 
 
 @faces
@@ -425,6 +498,108 @@ def test_waiting_for_an_event_has_a_deadline(kind: str, service: Service) -> Non
         sync() if kind == "sync" else asyncio.run(asynchronous())
 
 
+@contextmanager
+def deaf_service() -> Iterator[Service]:
+    """A service that opens WebSockets and then reads nothing more; its buffers are full at once."""
+    deaf = Service()
+    gone = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.port = server.getsockname()[1]
+
+        def serve_one() -> None:
+            connection, _ = server.accept()
+            with connection:
+                request = connection.recv(65536)
+                key = next(line for line in request.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key"))
+                accept = accept_key(key.partition(b": ")[2].decode())
+                connection.sendall(
+                    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                    b"Sec-WebSocket-Accept: " + accept.encode() + b"\r\n\r\n"
+                )
+                gone.wait()
+
+        thread = threading.Thread(target=serve_one)
+        thread.start()
+        try:
+            yield deaf
+        finally:
+            gone.set()
+            thread.join(5)
+
+
+@faces
+@pytest.mark.timeout(30)
+def test_law_nothing_hangs__a_service_that_does_not_read_is_dropped_in_time(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(realtime_sip.sideband, "SEND_TIMEOUT", 0.2)
+    monkeypatch.setattr(realtime_sip.sideband, "_CLOSE_AT_MOST", 0.2)
+    item = UserMessage.text("x" * 12_000_000)
+
+    async def asynchronous(options: dict[str, Any]) -> Any:
+        async with AsyncRealtimeSip(**options) as client, client.calls.connect("rtc_1") as sideband:
+            with pytest.raises(DeadlineError):
+                await sideband.conversation_item_create(item)
+            with pytest.raises(SocketClosedError):
+                await sideband.recv()
+        return sideband.closed
+
+    def sync(options: dict[str, Any]) -> Any:
+        with RealtimeSip(**options) as client, client.calls.connect("rtc_1") as sideband:
+            with pytest.raises(DeadlineError):
+                sideband.conversation_item_create(item)
+            with pytest.raises(SocketClosedError):
+                sideband.recv()
+        return sideband.closed
+
+    with deaf_service() as deaf:
+        options: dict[str, Any] = {"api_key": "sk-test", "base_url": deaf.base_url, "ping_interval": None}
+        closed = sync(options) if kind == "sync" else asyncio.run(asynchronous(options))
+    assert (closed.kind, closed.code) == (CloseKind.DROPPED, 1006)
+
+
+@faces
+@pytest.mark.timeout(30)
+def test_law_nothing_hangs__closing_does_not_wait_for_what_the_service_does_not_read(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(realtime_sip.sideband, "_CLOSE_AT_MOST", 0.2)
+    item = UserMessage.text("x" * 12_000_000)
+
+    async def asynchronous(options: dict[str, Any]) -> Any:
+        async with AsyncRealtimeSip(**options) as client, client.calls.connect("rtc_1") as sideband:
+            sending = asyncio.ensure_future(sideband.conversation_item_create(item))
+            done, _ = await asyncio.wait([sending], timeout=0.1)
+            assert not done
+        with suppress(SocketClosedError):
+            await sending
+        return sideband.closed
+
+    def sync(options: dict[str, Any]) -> Any:
+        errors: list[BaseException] = []
+
+        def send() -> None:
+            try:
+                sideband.conversation_item_create(item)
+            except SocketClosedError as error:
+                errors.append(error)
+
+        with RealtimeSip(**options) as client, client.calls.connect("rtc_1") as sideband:
+            thread = threading.Thread(target=send)
+            thread.start()
+            thread.join(0.1)
+            assert thread.is_alive()
+        thread.join()
+        assert len(errors) == 1
+        return sideband.closed
+
+    with deaf_service() as deaf:
+        options: dict[str, Any] = {"api_key": "sk-test", "base_url": deaf.base_url, "ping_interval": None}
+        closed = sync(options) if kind == "sync" else asyncio.run(asynchronous(options))
+    assert (closed.kind, closed.code) == (CloseKind.OURS, 1006)
+
+
 async def test_two_readers_are_told_apart_from_a_broken_socket(service: Service) -> None:
     service.script = service.collect
     async with (
@@ -446,6 +621,9 @@ def test_law_frames_keys_and_words_are_not_logged(
 ) -> None:
     def script(connection: ServerConnection) -> None:
         connection.send(json.dumps({**CLEARED, "transcript": "my card is 4111"}))
+        connection.send('{"type": "something.new", "transcript": "my card is 4111"}')
+        connection.send('["my card is 4111"]')
+        connection.send("my card is 4111" + " " * MAX_EVENT_BYTES)
         connection.recv()
 
     service.script = script
@@ -464,15 +642,24 @@ def test_law_beta_shapes_are_refused_before_they_are_sent() -> None:
         protocol.encode({"type": "transcription_session.update", "session": {}})
 
 
-@pytest.mark.parametrize("event", [{}, {"type": "response.made_up"}, {"type": 7}, {"type": "response.create", "x": 1}])
-def test_what_is_no_client_event_is_refused(event: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "event",
+    [{}, {"type": "response.made_up"}, {"type": 7}, {"type": "response.create", "x": 1}, None, "response.create", []],
+)
+def test_what_is_no_client_event_is_refused(event: Any) -> None:
     with pytest.raises(InvalidRequestError):
         Protocol().encode(event)
 
 
-def test_an_event_larger_than_the_service_takes_is_refused() -> None:
+def test_law_bounded__an_event_larger_than_the_service_takes_is_refused() -> None:
+    # 15 MiB of audio are 20 MiB of base64.
+    Protocol().encode({"type": "input_audio_buffer.append", "audio": "A" * (20 * 1024 * 1024)})
+    with pytest.raises(InvalidRequestError, match="at most"):
+        Protocol().encode({"type": "input_audio_buffer.append", "audio": "A" * (20 * 1024 * 1024 + 1)})
     with pytest.raises(InvalidRequestError, match="larger"):
-        Protocol().encode({"type": "input_audio_buffer.append", "audio": "A" * (15 * 1024 * 1024 + 1)})
+        Protocol().encode(
+            {"type": "session.update", "session": {"type": "realtime", "instructions": "A" * (21 * 1024 * 1024)}}
+        )
 
 
 def test_an_error_is_correlated_to_the_event_that_caused_it() -> None:
@@ -495,11 +682,36 @@ def test_ids_given_are_kept_and_what_is_remembered_is_bounded() -> None:
     assert protocol.cause(error) is None
 
 
+def test_law_bounded__appended_audio_is_not_remembered_and_pushes_nothing_out() -> None:
+    protocol = Protocol()
+    _, event_id = protocol.encode({"type": "session.update", "session": {"type": "realtime"}})
+    audio_ids = [protocol.encode({"type": "input_audio_buffer.append", "audio": "AAAA"})[1] for _ in range(300)]
+
+    def cause(named: str) -> events.ClientEvent | None:
+        raw = {"type": "error", "event_id": "event_9", "error": {"type": "x", "message": "m", "event_id": named}}
+        error = protocol.receive(json.dumps(raw))
+        assert isinstance(error, events.Error)
+        return protocol.cause(error)
+
+    assert isinstance(cause(event_id), events.SessionUpdate)
+    assert cause(audio_ids[-1]) is None
+
+
+@faces
+def test_a_model_that_no_url_can_hold_is_refused(kind: str, service: Service) -> None:
+    for model in ("\ud800", "a\r\nb"):
+        with pytest.raises(InvalidRequestError):
+            listen(kind, service, model=model)
+    with pytest.raises(ConfigurationError):
+        listen(kind, service, model="")
+
+
 @given(st.one_of(st.none(), st.integers(0, 5000)), st.one_of(st.none(), st.text(max_size=200)))
 def test_any_close_is_classified_and_printable(code: int | None, reason: str | None) -> None:
     close = Protocol().closed(code, reason)
     assert isinstance(close.kind, CloseKind)
     assert len(str(close)) < 400
+    assert str(close).isprintable()
 
 
 @given(st.one_of(st.text(max_size=300), st.binary(max_size=300)))

@@ -291,6 +291,16 @@ def test_entries_that_are_no_header_are_skipped() -> None:
     assert len(SipHeaders.from_wire(None)) == 0
 
 
+def test_law_bounded__a_uri_and_a_value_are_read_to_a_length() -> None:
+    assert SipUri.parse("sip:" + "a" * 2000 + "@h.com").host == "h.com"
+    with pytest.raises(InvalidRequestError, match="2048"):
+        SipUri.parse("sip:" + "a" * 3000 + "@h.com")
+    with pytest.raises(InvalidRequestError, match="2048"):
+        SipUri("sip", user="a" * 3000, host="h.com")
+    with pytest.raises(InvalidRequestError, match="8192"):
+        NameAddr.parse("x" * 9000 + " <sip:a@h.com>")
+
+
 @pytest.mark.parametrize("item", [("A B", "x"), ("", "x"), ("A:", "x"), ("A", "x\r\nB: y"), ("A", "\x00")])
 def test_control_characters_never_get_into_a_header(item: tuple[str, str]) -> None:
     with pytest.raises(InvalidRequestError):

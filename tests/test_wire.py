@@ -9,6 +9,7 @@ import pytest
 from pydantic import Field, ValidationError
 
 from realtime_sip import events, items, session
+from realtime_sip._http import json_body
 from realtime_sip._wire import Inbound, Open, Outbound, Unknown, checked, invalid_request, refusing_beta_types
 from realtime_sip.errors import BetaShapeError, InvalidRequestError
 
@@ -110,6 +111,14 @@ def test_strict_out_extra_fields_cannot_replace_a_known_field() -> None:
         Vehicle(extra_fields={"name": "x"})
 
 
+@pytest.mark.parametrize("ratio", [float("nan"), float("inf"), float("-inf")])
+def test_strict_out_a_number_that_json_does_not_have_is_refused(ratio: float) -> None:
+    with pytest.raises(ValidationError):
+        session.NoiseReduction(strength=ratio)
+    with pytest.raises(InvalidRequestError, match="JSON"):
+        json_body(session.NoiseReduction(extra_fields={"ratio": ratio}), what="session")
+
+
 def test_strict_out_what_is_sent_cannot_be_changed() -> None:
     vehicle = Vehicle(name="x")
     with pytest.raises(ValidationError):
@@ -175,6 +184,13 @@ def test_lenient_in_scalars_are_not_converted(wrong: dict[str, Any]) -> None:
         Report.model_validate({"type": "report", **wrong})
 
 
+def test_absent_is_not_null_in_what_is_received_either() -> None:
+    report = Report.model_validate_json('{"type": "report", "text": null, "pages": null}')
+    assert report.to_wire() == {"type": "report", "text": None, "pages": None}
+    assert report.model_fields_set == {"type", "text", "pages"}
+    assert Report.model_validate_json('{"type": "report"}').to_wire() == {"type": "report"}
+
+
 def test_lenient_in_an_integer_is_a_number_too() -> None:
     assert Report.model_validate({"type": "report", "ratio": 1}).to_wire() == {"type": "report", "ratio": 1}
 
@@ -190,6 +206,19 @@ def test_unknown_keeps_everything() -> None:
 # --- safety -----------------------------------------------------------------------------------------------------------
 
 
+def test_law_words_and_numbers_are_not_on_exceptions() -> None:
+    words = "my number is 415 555 0100"
+    with pytest.raises(ValidationError) as out:
+        items.UserMessage.model_validate({"content": [{"type": "input_text", "text": 4155550100}], "note": words})
+    with pytest.raises(ValidationError) as received:
+        items.UserMessageItem.model_validate({"type": "message", "role": words, "content": words})
+    with pytest.raises(InvalidRequestError) as refused:
+        checked(session.RealtimeSession, {"instructions": [words], "voice": words, "note": words}, what="session")
+    for error in (out.value, received.value, refused.value):
+        assert "415" not in str(error)
+        assert "415" not in repr(error)
+
+
 def test_repr_shows_ids_and_sizes_and_nobodys_words() -> None:
     words = "my number is 415 555 0100"
     message = items.UserMessage(id="item_1", content=[items.InputText(text=words)])
@@ -201,3 +230,5 @@ def test_repr_shows_ids_and_sizes_and_nobodys_words() -> None:
         assert "secret" not in shown
         assert "pass" not in shown
     assert repr(unknown) == "Unknown(type='spoken', transcript=<25 chars>, id=<25 chars>)"
+    numbers = Unknown.model_validate({"phone": 14155550100, "id": "+14155550100", "code": "4155550100", "index": 7})
+    assert repr(numbers) == "Unknown(phone=<int>, id=<12 chars>, code=<10 chars>, index=7)"

@@ -118,6 +118,7 @@ class SipUri:
         Raises:
             InvalidRequestError: It is not a SIP, SIPS or tel URI.
         """
+        require(isinstance(text, str), "no text")
         require(len(text) <= MAX_URI, f"longer than {MAX_URI} characters")
         require(_URI_TEXT.fullmatch(text) is not None, "a character that must be escaped")
         scheme, _, rest = text.partition(":")

@@ -71,7 +71,7 @@ _LONGEST_PAUSE = 2.0
 _LONGEST_EARLY_PAUSE = 0.4  # somebody is listening to silence
 _LONGEST_RETRY_AFTER = 3600.0
 _SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
-_IDENTIFIER = re.compile(r"[A-Za-z_][\w.\[\]'-]*", re.ASCII)
+_REQUEST_ID = re.compile(r"req_[A-Za-z0-9_-]{1,80}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4,12}){2,4}")
 _MAX_CALL_ID = 256
 _MAX_CODE = 80
 
@@ -93,7 +93,7 @@ class Request:
 
     method: str
     path: str
-    content: bytes
+    content: bytes = field(repr=False)
     headers: Mapping[str, str]
     timeout: float
 
@@ -111,7 +111,7 @@ class Reply:
 
     status: int
     headers: Mapping[str, str]
-    body: bytes = b""
+    body: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ class Operation(Generic[T]):
     repeat: Repeat = Repeat.REFUSED
     early_404: bool = False
     method: str = "POST"
-    content: bytes = b""
+    content: bytes = field(default=b"", repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -192,7 +192,7 @@ def _is_success(reply: Reply) -> bool:
 
 def _pause(operation: Operation[T], error: RealtimeSipError, attempt: int) -> float | None:
     """Return how long to wait before repeating, or None where repeating is not safe or would not help."""
-    backoff = min(_FIRST_PAUSE * 2.0 ** (attempt - 1), _LONGEST_PAUSE)
+    backoff = min(_FIRST_PAUSE * 2.0 ** min(attempt - 1, 10), _LONGEST_PAUSE)
     # Spread, so that calls refused together do not come back together.
     spread = backoff * random.uniform(0.75, 1.25)  # noqa: S311 - nothing secret depends on it
     if isinstance(error, NetworkError):
@@ -217,7 +217,7 @@ def _error(name: str, outcome: Reply | Failure) -> ServiceError | NetworkError:
 def _service_error(name: str, reply: Reply) -> ServiceError:
     details = _error_object(reply.body)
     status, code = reply.status, _short(details.get("code"))
-    param, request_id = _short(details.get("param")), _short(reply.headers.get("x-request-id"))
+    param, request_id = _short(details.get("param")), _request_id(reply)
     message = details.get("message")
     said = redact(message) if isinstance(message, str) else "no message"
     text = f"{name}: {status}{f' {code}' if code else ''}: {said}{f' (request {request_id})' if request_id else ''}"
@@ -257,9 +257,15 @@ def _error_object(body: bytes) -> dict[str, Any]:
 
 def _short(value: object) -> str | None:
     """Return an identifier for logs and errors, or None for what is none."""
-    if not isinstance(value, str) or len(value) > _MAX_CODE or not _IDENTIFIER.fullmatch(value):
+    if not isinstance(value, str) or not value.isprintable():
         return None
-    return value if redact(value).find("[secret]") < 0 else None
+    return redact(value[:_MAX_CODE]) or None
+
+
+def _request_id(reply: Reply) -> str | None:
+    """Return the id to quote to the vendor's support, whole: half its digits would pass for a phone number."""
+    value = reply.headers.get("x-request-id", "")
+    return value if _REQUEST_ID.fullmatch(value) else _short(value)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
@@ -271,7 +277,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         when = email.utils.parsedate_to_datetime(value)
         now = email.utils.parsedate_to_datetime(headers.get("date", ""))
         return min(max((when - now).total_seconds(), 0.0), _LONGEST_RETRY_AFTER)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
 
 
@@ -294,16 +300,21 @@ def checked_call_id(call_id: str) -> str:
 
 
 def json_body(value: Outbound | dict[str, Any], *, what: str) -> bytes:
-    """Return `value` as JSON.
+    """Return `value`, which may hold models, as JSON.
 
     Raises:
-        InvalidRequestError: `extra_fields` holds what JSON cannot.
+        InvalidRequestError: It holds what JSON cannot.
     """
     try:
-        data = value.to_wire() if isinstance(value, Outbound) else value
-        return json.dumps(data, allow_nan=False, separators=(",", ":")).encode()
+        return json.dumps(value, default=_to_wire, allow_nan=False, separators=(",", ":")).encode()
     except (ValueError, TypeError, RecursionError):
         raise InvalidRequestError(what, (("", "holds a value that JSON cannot"),)) from None
+
+
+def _to_wire(value: object) -> dict[str, Any]:
+    if isinstance(value, Outbound):
+        return value.to_wire()
+    raise TypeError
 
 
 def reply_object(reply: Reply, *, what: str) -> dict[str, Any]:
@@ -323,5 +334,4 @@ def reply_object(reply: Reply, *, what: str) -> dict[str, Any]:
 
 def unexpected(reply: Reply, message: str) -> UnexpectedReplyError:
     """Return the error for a success that lacks what it should hold."""
-    request_id = _short(reply.headers.get("x-request-id"))
-    return UnexpectedReplyError(message, status_code=reply.status, request_id=request_id)
+    return UnexpectedReplyError(message, status_code=reply.status, request_id=_request_id(reply))

@@ -15,14 +15,17 @@ _DIGITS = re.compile(r"\+?\d[\d ().-]{4,}\d")
 
 
 def redact(text: str) -> str:
-    """Return `text` with keys and digit runs of six or more masked, cut to `MAX_SHOWN` characters.
+    """Return `text` with keys and digit runs of six or more masked, on one line, cut to `MAX_SHOWN` characters.
 
     >>> redact("Incorrect API key provided: sk-proj-abcdef")
     'Incorrect API key provided: [secret]'
     >>> redact("cannot dial +1 415 555 0100")
     'cannot dial [number]'
+    >>> redact("no\\nERROR forged")
+    'no?ERROR forged'
     """
-    shown = text[: MAX_SHOWN * 2]
+    # A line end or an escape sequence in a log would be a line of somebody else's.
+    shown = "".join(c if c.isprintable() else "?" for c in text[: MAX_SHOWN * 2])
     shown = _DIGITS.sub("[number]", _SECRET.sub("[secret]", shown))
     return shown if len(shown) <= MAX_SHOWN else shown[: MAX_SHOWN - 1] + "…"
 

@@ -59,6 +59,7 @@ _SHOWN = frozenset(
         "output_index",
         "param",
         "previous_item_id",
+        "received_at",
         "reason",
         "response_id",
         "role",
@@ -69,13 +70,17 @@ _SHOWN = frozenset(
     }
 )
 _MAX_SHOWN_TEXT = 80
+_LARGE = 1_000_000
 
 
 def _shown(name: str, value: object) -> object:
-    if isinstance(value, (BaseModel, bool, int, float)) or value is None:
+    if isinstance(value, (BaseModel, bool)) or value is None:
         return value
+    if isinstance(value, (int, float)):
+        # Where an unknown field has a phone number, it may be a number there.
+        return value if name in _SHOWN or abs(value) < _LARGE else _Size(value)
     if name in _SHOWN and isinstance(value, str) and len(value) <= _MAX_SHOWN_TEXT and " " not in value:
-        return value
+        return value if any(c.isalpha() for c in value) else _Size(value)
     if isinstance(value, (list, tuple)) and value and all(isinstance(v, BaseModel) for v in value):
         return value
     return _Size(value)

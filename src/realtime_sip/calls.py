@@ -5,6 +5,7 @@ The operations are values (`accept`, `reject`, …) that two thin faces carry ou
 
 from __future__ import annotations
 
+import re
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -33,6 +34,7 @@ __all__ = ["AsyncCalls", "Calls", "WebRtcCall"]
 
 _JSON = {"Content-Type": "application/json"}
 _MAX_SDP = 64 * 1024
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ def hangup(call_id: str, *, attached: bool = False) -> Operation[None]:
 
 def create(*, sdp: str, session: RealtimeSession | dict[str, Any] | None = None) -> Operation[WebRtcCall]:
     """Create a WebRTC call from an SDP offer. Not repeated when it may have been acted on."""
-    if not isinstance(sdp, str) or not sdp.startswith("v=") or len(sdp) > _MAX_SDP:
+    if not isinstance(sdp, str) or not sdp.startswith("v=") or len(sdp) > _MAX_SDP or _SURROGATE.search(sdp):
         raise InvalidRequestError("sdp", (("", f"must be an SDP offer ('v=0' first, {_MAX_SDP} characters at most)"),))
     if session is None:
         content, content_type = sdp.encode(), "application/sdp"

@@ -41,7 +41,7 @@ def create(
             raise InvalidRequestError("expires_after_seconds", (("", "must be 10 to 7200"),))
         body["expires_after"] = {"anchor": "created_at", "seconds": expires_after_seconds}
     if session is not None:
-        body["session"] = checked_session(session).to_wire()
+        body["session"] = checked_session(session)
     content = json_body(body, what="client secret")
     headers = {"Content-Type": "application/json"}
     path = "/realtime/client_secrets"

@@ -38,7 +38,7 @@ No error holds a request body, a key, a phone number or a transcript. The servic
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from realtime_sip.lifecycle import CallEnded
@@ -76,6 +76,16 @@ __all__ = [
 
 class RealtimeSipError(Exception):
     """The root of the tree: one `except` catches all that this package raises."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Task queues hand errors on by pickle, which would call the constructor without its keywords.
+        return _restored, (type(self), self.args, vars(self))
+
+
+def _restored(kind: type[RealtimeSipError], args: tuple[Any, ...], attributes: dict[str, Any]) -> RealtimeSipError:
+    error = kind.__new__(kind, *args)
+    vars(error).update(attributes)
+    return error
 
 
 class UsageError(RealtimeSipError):

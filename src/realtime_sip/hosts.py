@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass
 from typing import ClassVar, Self
@@ -11,6 +12,9 @@ from realtime_sip.errors import ConfigurationError
 
 __all__ = ["Hosts"]
 
+# A name inside a network of containers may have underscores.
+_HOST_LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 5.6.2
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 
 
@@ -40,10 +44,17 @@ class Hosts:
         """Refuse a base URL that no request could be built from.
 
         Raises:
-            ConfigurationError: `api` is not an http(s) URL, or has a query or credentials.
+            ConfigurationError: `api` is not an http(s) URL, or has a query or credentials; `sip` is no host name, or
+                `key_header` no name of a header.
         """
-        parts = urlsplit(self.api)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if not (_is_host(self.sip) and _TOKEN.fullmatch(self.key_header)):
+            raise ConfigurationError("the SIP host must be a host name, and the key's header the name of a header")
+        try:
+            parts = urlsplit(self.api)
+            usable = parts.port != 0 and self.api.isascii() and self.api.isprintable() and " " not in self.api
+        except (ValueError, AttributeError):
+            usable = False
+        if not usable or parts.scheme not in ("http", "https") or not _is_host(parts.hostname or ""):
             raise ConfigurationError("the base URL must be an http or https URL, such as https://api.openai.com/v1")
         if parts.query or parts.fragment or parts.username is not None:
             raise ConfigurationError("the base URL must not have a query, a fragment or credentials")
@@ -90,6 +101,18 @@ class Hosts:
             sip=f"{region}.sip.ai.azure.com",
             key_header="api-key",
         )
+
+
+def _is_host(host: str) -> bool:
+    labels = host.removesuffix(".").split(".")
+    try:
+        if ":" in host:
+            ipaddress.IPv6Address(host)
+        elif labels[-1].isdecimal():
+            ipaddress.IPv4Address(host)
+    except ValueError:
+        return False
+    return ":" in host or (len(host) <= 253 and all(_HOST_LABEL.fullmatch(label) for label in labels))
 
 
 Hosts.DEFAULT = Hosts(api="https://api.openai.com/v1", sip="sip.api.openai.com")

@@ -26,8 +26,8 @@ _log = logging.getLogger("realtime_sip.protocol")
 MAX_EVENT_BYTES = 4 * 1024 * 1024
 """A larger frame is skipped; the largest that the service is known to send, a whole response, is far below."""
 
-MAX_APPEND_BYTES = 15 * 1024 * 1024
-"""What `input_audio_buffer.append` may carry (API reference, November 2026), and so the most that is sent at once."""
+MAX_SENT_BYTES = events.MAX_APPENDED_AUDIO * 4 // 3 + 64 * 1024
+"""What is sent at once: as much audio as one `input_audio_buffer.append` may hold, in base64, and what is around it."""
 
 _REMEMBERED = 256
 _MAX_CLOSE_REASON = 123
@@ -113,8 +113,12 @@ def open_primary(*, model: str | None, intent: str | None) -> Operation[None]:
 
     Raises:
         ConfigurationError: Neither model nor intent is given.
+        InvalidRequestError: One of them is not printable.
     """
-    query = {name: value for name, value in (("model", model), ("intent", intent)) if value is not None}
+    query = {name: value for name, value in (("model", model), ("intent", intent)) if value}
+    for name, value in query.items():
+        if not value.isprintable():
+            raise InvalidRequestError(name, (("", "must be printable characters"),))
     if not query:
         raise ConfigurationError("connect() needs a model, or an intent such as 'transcription'")
     return _open("connect", query, early_404=False)
@@ -146,9 +150,10 @@ class Protocol:
             event = event.model_copy(update={"event_id": f"event_{secrets.token_hex(8)}"})
         assert event.event_id is not None
         frame = json_body(event, what=event.type)
-        if len(frame) > MAX_APPEND_BYTES:
-            raise InvalidRequestError(event.type, (("", f"is larger than {MAX_APPEND_BYTES} bytes"),))
-        self._sent[event.event_id] = event
+        if len(frame) > MAX_SENT_BYTES:
+            raise InvalidRequestError(event.type, (("", f"is larger than {MAX_SENT_BYTES} bytes"),))
+        if not isinstance(event, events.InputAudioBufferAppend):
+            self._sent[event.event_id] = event
         if len(self._sent) > _REMEMBERED:
             self._sent.popitem(last=False)
         return frame.decode(), event.event_id
@@ -168,7 +173,10 @@ class Protocol:
         return event
 
     def cause(self, error: events.Error) -> events.ClientEvent | None:
-        """Return the client event that caused `error`, where the service named it and it was among the last sent."""
+        """Return the client event that caused `error`, where the service named it and it was among the last sent.
+
+        Appended audio is not remembered: a second of it would push out all else, and it may be 15 MiB at a time.
+        """
         return self._sent.get(error.error.event_id) if error.error.event_id else None
 
     def closing(self) -> None:
@@ -177,7 +185,8 @@ class Protocol:
 
     def closed(self, code: int | None, reason: str | None) -> Close:
         """Return what the close means. `code` is None where no close frame came."""
-        code = 1006 if code is None else code
+        # websockets has an enumeration for it.
+        code = 1006 if code is None else int(code)
         if self._closing:
             kind = CloseKind.OURS
         elif self._expired:

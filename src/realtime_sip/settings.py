@@ -45,7 +45,9 @@ class Settings:
         """
         for name in ("api_key", "organization", "project"):
             value = getattr(self, name)
-            if value is not None and not (value and value.isascii() and value.isprintable() and " " not in value):
+            if value is None and name != "api_key":
+                continue
+            if not (isinstance(value, str) and value and value.isascii() and value.isprintable() and " " not in value):
                 raise ConfigurationError(f"{name} must be ASCII text without spaces or line ends")
         for name in ("deadline", "ping_interval", "ping_timeout"):
             value = getattr(self, name)

@@ -7,9 +7,11 @@ audio rides in the events, is the same thing opened by model instead of by call.
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Generic, TypeVar
 
 from websockets.asyncio.client import ClientConnection as AsyncConnection
@@ -22,12 +24,15 @@ from realtime_sip._wire import Outbound
 from realtime_sip.errors import DeadlineError, SocketClosedError, UsageError
 from realtime_sip.protocol import Close, Protocol
 from realtime_sip.session import RealtimeSession, TranscriptionSession, checked_session
-from realtime_sip.transport import AsyncTransport, Transport
+from realtime_sip.transport import CLOSE_TIMEOUT, AsyncTransport, Transport
 
 __all__ = ["AsyncSideband", "Sideband", "SidebandEvents"]
 
 SEND_TIMEOUT = 10.0
-"""Seconds that a frame may wait for a service that does not read."""
+"""Seconds that a frame may wait for a service that does not read; then the socket is dropped."""
+
+# The close frame waits behind what the service has not read, and websockets bounds only the wait for the answer to it.
+_CLOSE_AT_MOST = CLOSE_TIMEOUT + 1.0
 
 R = TypeVar("R")
 
@@ -52,7 +57,10 @@ class SidebandEvents(Generic[R]):
         return self._closed
 
     def cause(self, error: events.Error) -> events.ClientEvent | None:
-        """Return the event that an error answers, where the service named it and it was among the last 256 sent."""
+        """Return the event that an error answers, where the service named it and it was among the last 256 sent.
+
+        Appended audio is not counted among them and not returned.
+        """
         return self._protocol.cause(error)
 
     def _note_close(self, code: int | None, reason: str | None) -> Close:
@@ -107,7 +115,7 @@ class SidebandEvents(Generic[R]):
         return self._send({"type": "conversation.item.truncate", **event})
 
     def input_audio_buffer_append(self, audio: str) -> R:
-        """Add base64 audio to the input, at most 15 MiB. Not answered. On SIP the caller is the input."""
+        """Add base64 to the input, of at most 15 MiB of audio. Not answered. On SIP the caller is the input."""
         return self._send({"type": "input_audio_buffer.append", "audio": audio})
 
     def input_audio_buffer_commit(self) -> R:
@@ -146,7 +154,7 @@ class AsyncSideband(SidebandEvents[Coroutine[Any, Any, str]]):
         Raises:
             BetaShapeError, InvalidRequestError: It is not what the service takes; nothing was sent.
             SocketClosedError: The socket has closed; whether the service got the event is unknown.
-            DeadlineError: The service has not read for 10 seconds.
+            DeadlineError: The service has not read for 10 seconds. The socket is dropped.
         """
         frame, event_id = self._protocol.encode(event)
         try:
@@ -155,6 +163,7 @@ class AsyncSideband(SidebandEvents[Coroutine[Any, Any, str]]):
         except ConnectionClosed as error:
             raise self._close_error(error) from None
         except TimeoutError:
+            await self._drop()
             raise DeadlineError("send: the service does not read", sent=True) from None
         return event_id
 
@@ -195,8 +204,41 @@ class AsyncSideband(SidebandEvents[Coroutine[Any, Any, str]]):
         """Close the socket. The call goes on: `client.calls.hangup` ends it."""
         if self._connection.close_code is None:
             self._protocol.closing()
-        await self._connection.close()
+        try:
+            async with asyncio.timeout(_CLOSE_AT_MOST):
+                await self._connection.close()
+        except TimeoutError:
+            await self._drop()
         self._note_close(self._connection.close_code, self._connection.close_reason)
+
+    async def _drop(self) -> None:
+        self._connection.transport.abort()
+        await self._connection.wait_closed()
+
+
+@contextmanager
+def _dropping_after(seconds: float, connection: Connection) -> Iterator[threading.Event]:
+    """Drop the connection where the block takes longer, and set the event that is handed out.
+
+    websockets writes without a timeout and under the lock that its pings and its close need too, so that nothing else
+    would ever end a write to a service that does not read.
+    """
+    dropped = threading.Event()
+
+    def drop() -> None:
+        dropped.set()
+        # A socket of its own for the same connection: that of TLS would first forget its keys, and the rest of the
+        # frame go out in the clear. It has no descriptor any more where it is closed.
+        with suppress(OSError), socket.fromfd(connection.socket.fileno(), socket.AF_INET, socket.SOCK_STREAM) as same:
+            same.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, drop)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield dropped
+    finally:
+        timer.cancel()
 
 
 class Sideband(SidebandEvents[str]):
@@ -226,12 +268,16 @@ class Sideband(SidebandEvents[str]):
         Raises:
             BetaShapeError, InvalidRequestError: It is not what the service takes; nothing was sent.
             SocketClosedError: The socket has closed; whether the service got the event is unknown.
+            DeadlineError: The service has not read for 10 seconds. The socket is dropped.
         """
         frame, event_id = self._protocol.encode(event)
-        try:
-            self._connection.send(frame)
-        except ConnectionClosed as error:
-            raise self._close_error(error) from None
+        with _dropping_after(SEND_TIMEOUT, self._connection) as dropped:
+            try:
+                self._connection.send(frame)
+            except ConnectionClosed as error:
+                if dropped.is_set():
+                    raise DeadlineError("send: the service does not read", sent=True) from None
+                raise self._close_error(error) from None
         return event_id
 
     def recv(self, *, timeout: float | None = None) -> events.ServerEvent:
@@ -272,5 +318,6 @@ class Sideband(SidebandEvents[str]):
         """Close the socket. The call goes on: `client.calls.hangup` ends it."""
         if self._connection.close_code is None:
             self._protocol.closing()
-        self._connection.close()
+        with _dropping_after(_CLOSE_AT_MOST, self._connection):
+            self._connection.close()
         self._note_close(self._connection.close_code, self._connection.close_reason)

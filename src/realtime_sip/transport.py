@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable, Generator
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import httpx
 from websockets.asyncio.client import ClientConnection as AsyncConnection
 from websockets.asyncio.client import connect as connect_async
 from websockets.exceptions import InvalidStatus, InvalidURI, WebSocketException
+from websockets.http11 import Response
 from websockets.sync.client import ClientConnection as Connection
 from websockets.sync.client import connect as connect_sync
 
 from realtime_sip._http import MAX_REPLY_BYTES, Failure, Operation, Pause, Reply, Request, exchange
-from realtime_sip.errors import ConfigurationError
+from realtime_sip.errors import ConfigurationError, UsageError
 from realtime_sip.settings import USER_AGENT, Settings
 
 if TYPE_CHECKING:
@@ -33,9 +37,40 @@ MAX_FRAMES_WAITING = 4096
 """Frames that wait for a slow reader before the socket is read no further; then pings go unanswered too."""
 CLOSE_TIMEOUT = 2.0
 
+# The HTTP library bounds each phase of a request. What bounds their sum comes a little later, so that its finer verdict
+# comes first.
+_GRACE = 0.1
+
 # At DEBUG websockets logs every frame and header. It does so only if somebody lowers this logger's own level.
 _socket_log = logging.getLogger("realtime_sip.websocket")
 _socket_log.setLevel(logging.INFO)
+
+# websockets follows redirects: until 16 with the key, since then with all headers but `Authorization`, and so with the
+# key of Azure. Without a Location there is nothing to follow, and the refusal stays what it is.
+
+
+def _without_location(refusal: Response) -> None:
+    if "Location" in refusal.headers:
+        del refusal.headers["Location"]
+
+
+class _Connection(Connection):
+    def handshake(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            super().handshake(*args, **kwargs)
+        except InvalidStatus as error:
+            _without_location(error.response)
+            raise
+
+
+class _AsyncConnection(AsyncConnection):
+    async def handshake(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            await super().handshake(*args, **kwargs)
+        except InvalidStatus as error:
+            _without_location(error.response)
+            raise
+
 
 _Outcome = Reply | Failure
 _Steps = Generator[Request | Pause, _Outcome | None, T]
@@ -95,6 +130,8 @@ def _library_of(http_client: object, kind: Literal["Client", "AsyncClient"]) -> 
 
 def _built(http_client: Any, settings: Settings, request: Request) -> Any:
     """Return the HTTP library's own form of the request."""
+    if http_client.is_closed:
+        raise UsageError("the client has been closed")
     return http_client.build_request(
         request.method,
         settings.hosts.api + request.path,
@@ -103,6 +140,40 @@ def _built(http_client: Any, settings: Settings, request: Request) -> Any:
         headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **settings.headers(), **request.headers},
         timeout=request.timeout,
     )
+
+
+def _nothing_to_do(_result: object) -> None:
+    pass
+
+
+def _within(seconds: float, act: Callable[[], T], *, late: Callable[[T], object] = _nothing_to_do) -> T:
+    """Return what `act` returns, or raise TimeoutError after `seconds`.
+
+    Then `act` goes on in a thread that nobody waits for, and what it returns goes to `late`. Nothing else bounds a
+    blocking request: the timeout of a socket begins anew with each byte of a reply, and a resolver has none.
+    """
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(act())
+        except BaseException as error:  # noqa: BLE001 - raised again by whoever waits
+            future.set_exception(error)
+
+    def take(done: Future[T]) -> None:
+        if done.exception() is None:
+            late(done.result())
+
+    try:
+        threading.Thread(target=contextvars.copy_context().run, args=(run,), daemon=True).start()
+    except RuntimeError:
+        # While the interpreter exits no thread starts any more, and a call may be hung up all the same.
+        return act()
+    try:
+        return future.result(seconds)
+    except TimeoutError:
+        future.add_done_callback(take)
+        raise
 
 
 class Transport:
@@ -128,8 +199,15 @@ class Transport:
 
         def send(request: Request) -> _Outcome:
             url = self.settings.hosts.socket + request.path
+            options = _socket_options(self.settings, request)
             try:
-                opened.append(connect_sync(url, **_socket_options(self.settings, request)))
+                opened.append(
+                    _within(
+                        request.timeout + _GRACE,
+                        lambda: connect_sync(url, create_connection=_Connection, **options),
+                        late=Connection.close,
+                    )
+                )
             except (OSError, WebSocketException) as error:
                 return _opening_failed(error)
             return Reply(101, {})
@@ -158,6 +236,12 @@ class Transport:
                 outcome = None
 
     def _send(self, request: Request) -> _Outcome:
+        try:
+            return _within(request.timeout + _GRACE, lambda: self._exchange(request))
+        except TimeoutError:
+            return Failure("the reply did not end", sent=True, timed_out=True)
+
+    def _exchange(self, request: Request) -> _Outcome:
         end = time.monotonic() + request.timeout
         body = bytearray()
         if self._client.is_closed:
@@ -206,7 +290,8 @@ class AsyncTransport:
         async def send(request: Request) -> _Outcome:
             url = self.settings.hosts.socket + request.path
             try:
-                opened.append(await connect_async(url, **_socket_options(self.settings, request)))
+                options = _socket_options(self.settings, request)
+                opened.append(await connect_async(url, create_connection=_AsyncConnection, **options))
             except (OSError, WebSocketException) as error:
                 return _opening_failed(error)
             return Reply(101, {})
@@ -240,8 +325,7 @@ class AsyncTransport:
         if self._client.is_closed:
             raise ConfigurationError("the client has been closed")
         try:
-            # httpx bounds each phase; this bounds their sum, a little later, so that its finer verdict comes first.
-            async with asyncio.timeout(request.timeout + 0.1):
+            async with asyncio.timeout(request.timeout + _GRACE):
                 built = _built(self._client, self.settings, request)
                 response = await self._client.send(built, stream=True, follow_redirects=False)
                 try:

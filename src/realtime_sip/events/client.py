@@ -166,7 +166,7 @@ def client_event(value: ClientEvent | dict[str, Any]) -> ClientEvent:
     """
     if isinstance(value, _ClientEvent):
         return value
-    kind = value.get("type")
+    kind = value.get("type") if isinstance(value, dict) else None
     if not isinstance(kind, str):
         raise InvalidRequestError("client event", (("type", "Missing"),))
     known = _CLASSES.get(kind)

@@ -276,7 +276,7 @@ async def test_interrupting_stops_what_is_said() -> None:
     async def talk(call: Call) -> None:
         speech = await call.respond("Talk at length.")
         async for event in call:
-            if event.type == "output_audio_buffer.started":  # type: ignore[union-attr]
+            if event.type == "output_audio_buffer.started":
                 break
         await call.interrupt()
         heard.append(await speech.heard())
@@ -948,3 +948,64 @@ async def test_law_words_numbers_and_keys_are_not_logged(caplog: pytest.LogCaptu
 
 def test_the_session_may_be_a_model() -> None:
     assert RealtimeSession.model_validate(SESSION).instructions == SESSION["instructions"]
+
+
+@virtual
+async def test_a_goodbye_longer_than_the_tools_timeout_is_said_to_its_end_and_the_call_ends() -> None:
+    tools = Tools()
+    tools.function(end_call, timeout=2)
+    async with phone() as line:
+        ended, ringing = await line.played(
+            HELLO,
+            CallerSays("Goodbye."),
+            ModelSays("g" * 300),
+            ModelCalls("end_call", same_response=True),
+            talk=greet,
+            tools=tools,
+        )
+    assert (ended.reason, ended.certainty) == (EndReason.AGENT, "reported")
+    assert ringing.said[-1].text == "g" * 300
+    assert asked(ringing) == 1
+
+
+@virtual
+async def test_a_block_that_waits_for_something_else_does_not_outlive_its_call() -> None:
+    after: list[str] = []
+
+    async def talk(call: Call) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            after.append("left")
+
+    async with phone() as line:
+        ended, _ = await line.played(HELLO, BYE, talk=talk, limits=CallLimits(first_sound=None))
+        assert line.host.live == 0
+    assert ended.reason is EndReason.CALLER
+    assert after == ["left"]
+
+
+@virtual
+async def test_a_block_has_time_after_the_end_for_what_it_still_does() -> None:
+    after: list[str] = []
+
+    async def talk(call: Call) -> None:
+        await call.wait_ended()
+        await asyncio.sleep(5)
+        after.append("saved")
+
+    async with phone() as line:
+        await line.played(BYE, talk=talk)
+    assert after == ["saved"]
+
+
+@virtual
+async def test_how_the_socket_closed_is_told_after_our_own_hangup_too() -> None:
+    async def talk(call: Call) -> None:
+        await call.hangup()
+
+    async with phone() as line:
+        ended, _ = await line.played(talk=talk)
+    assert ended.close is not None
+    assert ended.close.code == 1000
+    assert str(ended) == "agent (reported): the program hung up"

@@ -45,7 +45,8 @@ def public(face: type) -> dict[str, Any]:
 )
 def test_the_two_faces_have_the_same_methods_signatures_and_docstrings(sync: type, asynchronous: type) -> None:
     ours, theirs = public(sync), public(asynchronous)
-    assert ours.keys() == theirs.keys()
+    # A whole call needs an event loop: timers, tools and a socket at the same time.
+    assert ours.keys() == theirs.keys() - {"answer"}
     for name, member in ours.items():
         if not callable(member) or name == "send":
             continue

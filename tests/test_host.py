@@ -9,7 +9,7 @@ import pytest
 
 from phone import SESSION, Phone, greet, phone, virtual, wait
 from realtime_sip import Call, CallHost, CallLimits, EndReason, IncomingCall, MemoryStore, Submission
-from realtime_sip.errors import ConfigurationError
+from realtime_sip.errors import ConfigurationError, UnknownCallError
 from realtime_sip.testing import CallerHangsUp, CallerSays, EndedBy, ModelSays, RingingCall
 
 HELLO = ModelSays("Good morning.")
@@ -45,7 +45,7 @@ async def test_the_end_of_a_call_is_told_by_the_host_and_by_the_ringing_call() -
         assert end.reason is EndReason.CALLER
         assert end.by is EndedBy.CALLER
         assert (await line.host.ended(ringing.call_id)).reason is EndReason.CALLER
-        with pytest.raises(ConfigurationError):
+        with pytest.raises(UnknownCallError):
             await line.host.ended("rtc_unknown")
 
 

@@ -61,6 +61,10 @@ ApproveMcp = Callable[[AskApproval], bool | Awaitable[bool]]
 
 AFTER_SPEECH = 30.0
 """Seconds that hanging up waits for speech at most."""
+PROOF_OF_CLOSE = 1.0
+"""Seconds that the service has to close the socket after it has hung up."""
+GRACE = 10.0
+"""Seconds that the block may go on after the end of its call, before it is cancelled."""
 _UNHEARD_GREETING = 10.0
 _ACTIVITY = frozenset(
     {
@@ -72,7 +76,7 @@ _ACTIVITY = frozenset(
         "output_audio_buffer.cleared",
     }
 )
-_SOUNDS = frozenset({"input_audio_buffer.speech_started", "output_audio_buffer.started"})
+_CALLER = frozenset({"input_audio_buffer.speech_started", "input_audio_buffer.dtmf_event_received"})
 
 
 class Speech:
@@ -162,6 +166,11 @@ class Call:
         self._instructions = session.instructions
         self._listen = greet_undisturbed
         self._live = asyncio.Event()
+        self._leaving = False
+        self._block: asyncio.Task[Any] | None = None
+        self._grace: asyncio.TimerHandle | None = None
+        self.overstayed = False
+        """Whether the block was cancelled, because it went on for too long after the end."""
         self.ours = False
         """Whether the call may have been accepted by us, so that it is to be ended."""
         if self._decision is not None:
@@ -222,11 +231,18 @@ class Call:
             self._do(self._turns.withdraw(self._clock()))
             await self.respond(goodbye)
             after_speech = True
+        self._leaving = True
         if after_speech:
-            interruptions = self._interruptions
-            await self._until(lambda: not self._turns.speaking or self._interruptions > interruptions, AFTER_SPEECH)
-        self._do(self._lifecycle.end(EndReason.AGENT, "the program hung up"))
+            # A task of its own, so that a tool that waits for it may run out of time, and the call ends all the same.
+            self._spawn(self._hang_up_after_speech())
+        else:
+            self._do(self._lifecycle.end(EndReason.AGENT, "the program hung up"))
         return await self.wait_ended()
+
+    async def _hang_up_after_speech(self) -> None:
+        interruptions = self._interruptions
+        await self._until(lambda: not self._turns.speaking or self._interruptions > interruptions, AFTER_SPEECH)
+        self._do(self._lifecycle.end(EndReason.AGENT, "the program hung up"))
 
     async def update(self, session: RealtimeSession | dict[str, Any]) -> None:
         """Change the session. What is set is changed, None clears, the rest stays. Tools stay with the call's registry.
@@ -299,7 +315,7 @@ class Call:
         """
         if self._decision is not None and self._decision.adopted:
             self.ours = True
-            self._do(self._lifecycle.accepted())
+            self._do(self._lifecycle.adopted())
         elif self.incoming is not None and self.incoming.is_stale(self._calls.transport.unix()):
             self._do(self._lifecycle.stale(self._clock()))
         else:
@@ -359,6 +375,7 @@ class Call:
         now = self._clock()
         gap = self._lifecycle.gap(now)
         self._sideband = sideband
+        self._outbox.drop()  # what was put meanwhile is said again below
         self._do(self._lifecycle.attached(now))
         if again and gap is not None:
             self.gaps.append(gap)
@@ -392,15 +409,17 @@ class Call:
         self._lifecycle.frame(now)
         if isinstance(event, events.SessionUpdated):
             self._session_reported(event)
-        if kind in _SOUNDS:
+        if kind in _ACTIVITY:
             self._lifecycle.sound()
         if kind == "output_audio_buffer.cleared":
             self._interruptions += 1
-        if kind == "input_audio_buffer.speech_started":
+        if kind in _CALLER:
             self._tools.caller_spoke()
-        if self._guardrail is not None and (check := self._guardrail.receive(event)) is not None:
-            self._spawn(self._guard(check))
         self._do(self._turns.receive(event, now))
+        if self._guardrail is not None and not self._turns.is_outside(event):
+            check = self._guardrail.receive(event)
+            if check is not None:
+                self._spawn(self._guard(check))
         if kind in _ACTIVITY:
             self._lifecycle.activity(now, busy=self._turns.busy)
             self._settle()
@@ -488,6 +507,7 @@ class Call:
     async def _tool(self, asked: RunTool) -> None:
         output, respond = await self._tools.run(asked)
         if self.ended is None:
+            respond = respond and not self._leaving  # nothing more is said once it is to end
             self._do(self._turns.tool_output(asked.call_id, output, respond=respond, now=self._clock()))
 
     async def _approve(self, asked: AskApproval) -> None:
@@ -539,19 +559,41 @@ class Call:
         except RealtimeSipError as error:
             self._do(self._lifecycle.hangup_failed(error, self._clock()))
         else:
+            # The service closes the socket now, and how it does belongs to the end.
+            await self._until(lambda: self._sideband is None, PROOF_OF_CLOSE)
             self._do(self._lifecycle.hung_up(self._clock()))
 
     def _finish(self, ended: CallEnded) -> None:
-        _log.info("call %s ended: %s (%s): %s", self.call_id, ended.reason.value, ended.certainty, ended.evidence)
+        _log.info("call %s ended: %s", self.call_id, ended)
         self._ended.set_result(ended)
         for speech in self._speeches.values():
             speech.end(ended)
         self._outbox.fail(CallEndedError(ended))
         self._queue.close()
+        if self._block is not None:
+            self._grace = asyncio.get_running_loop().call_later(GRACE, self._cancel_block)
         current = asyncio.current_task()
         for task in self._tasks:
             if task is not current:
                 task.cancel()
+
+    def enter(self) -> None:
+        """Note which task the block runs in: it does not outlive its call for long."""
+        self._block = asyncio.current_task()
+        if self.ended is not None:
+            self._grace = asyncio.get_running_loop().call_later(GRACE, self._cancel_block)
+
+    def _cancel_block(self) -> None:
+        if self._block is not None:
+            _log.warning("call %s: the block still runs %.0f s after the end; cancelling it", self.call_id, GRACE)
+            self.overstayed = True
+            self._block.cancel()
+
+    def exit(self) -> None:
+        """Note that the block was left."""
+        self._block = None
+        if self._grace is not None:
+            self._grace.cancel()
 
     async def leave(self, *, failed: bool) -> None:
         """End the call if it is up, after speech or at once, and leave nothing behind."""
@@ -619,7 +661,16 @@ async def answer(
     failed = True
     try:
         await call.start()
-        yield call
+        call.enter()
+        try:
+            yield call
+        finally:
+            call.exit()
+        failed = False
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if not call.overstayed or task is None or task.uncancel() > 0:
+            raise
         failed = False
     except CallEndedError as error:
         if error.ended is not call.ended:

@@ -4,6 +4,7 @@
     ├── UsageError                      you: the code or its configuration is wrong; repeating will not help
     │   ├── ConfigurationError          a key, secret or option is missing or makes no sense
     │   ├── MissingExtraError           an optional dependency is not installed (also ImportError)
+    │   ├── UnknownCallError            a host is asked about a call that it never had (also LookupError)
     │   └── InvalidRequestError         what was to be sent is not valid; nothing was sent (also ValueError)
     │       └── BetaShapeError          it has a name of the beta API; the message says the current one
     ├── ServiceError                    them: the service answered, and refused or failed
@@ -67,6 +68,7 @@ __all__ = [
     "SocketClosedError",
     "ToolArgumentsError",
     "UnexpectedReplyError",
+    "UnknownCallError",
     "UsageError",
     "WebhookError",
     "WebhookPayloadError",
@@ -101,6 +103,10 @@ class MissingExtraError(UsageError, ImportError):
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"{package} is not installed; it comes with: pip install 'realtime-sip[{extra}]'")
+
+
+class UnknownCallError(UsageError, LookupError):
+    """A host is asked about a call that was never submitted to it, or that it has forgotten."""
 
 
 class InvalidRequestError(UsageError, ValueError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 __all__ = ["EventQueue", "EventsDropped"]
 
@@ -18,6 +18,7 @@ _MOST_WAITING = 1000
 class EventsDropped:
     """The reader was too slow: so many events were dropped, the oldest deltas first."""
 
+    type: ClassVar[str] = "call.events_dropped"
     count: int
 
 

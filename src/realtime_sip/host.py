@@ -16,7 +16,7 @@ from realtime_sip.client import AsyncRealtimeSip
 from realtime_sip.decision import Decision, deciding
 from realtime_sip.dedupe import DedupeStore, Outcome
 from realtime_sip.dedupe.memory import MemoryStore
-from realtime_sip.errors import ConfigurationError, RealtimeSipError
+from realtime_sip.errors import ConfigurationError, RealtimeSipError, UnknownCallError
 from realtime_sip.lifecycle import CallEnded, CallLimits, Lifecycle
 from realtime_sip.webhooks import IncomingCall
 
@@ -184,10 +184,10 @@ class CallHost:
         """Wait for the end of a call that was submitted here, and return it. The last thousand are remembered.
 
         Raises:
-            ConfigurationError: No such call is known.
+            UnknownCallError: No such call is known.
         """
         if call_id not in self._ends:
-            raise ConfigurationError("no such call was submitted to this host")
+            raise UnknownCallError("no such call was submitted to this host")
         return await asyncio.shield(self._ends[call_id])
 
     def _remember(self, call_id: str) -> None:

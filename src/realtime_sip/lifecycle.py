@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Literal
+from typing import ClassVar, Literal
 
 from realtime_sip.errors import (
     CallGoneError,
@@ -126,6 +126,7 @@ class CallLimits:
 class LimitNear:
     """A limit will be reached in `seconds`, unless something changes. Told once for each approach."""
 
+    type: ClassVar[str] = "call.limit_near"
     limit: LimitKind
     seconds: float
 
@@ -134,6 +135,7 @@ class LimitNear:
 class Gap:
     """A time in which the sideband was down. What the service said meanwhile is lost. Unix seconds."""
 
+    type: ClassVar[str] = "call.gap"
     start: float
     end: float
     close: Close
@@ -162,6 +164,10 @@ class CallEnded:
     attached_at: float | None
     ended_at: float
     close: Close | None = None
+
+    def __str__(self) -> str:
+        """Say it in one line, safe to log."""
+        return f"{self.reason.value} ({self.certainty}): {self.evidence}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +235,7 @@ class Lifecycle:
         self._unix_ahead = unix - now
         self._owned = owned
         self._phase = _Phase.DECIDING
-        self._unclear = False
+        self._how_accepted = "the accept was answered with success"
         self._started_at = unix
         self._attached_at: float | None = None
         self._attaches: list[float] = []
@@ -254,6 +260,11 @@ class Lifecycle:
         """Note that the webhook is too old for the call to be there."""
         return self._finish(EndReason.STALE, "inferred", "the webhook was older than any phone rings", now)
 
+    def adopted(self) -> list[Act]:
+        """Note that a program that died had accepted the call, so that it is attached."""
+        self._how_accepted = "another program had accepted the call"
+        return self.accepted()
+
     def accepted(self) -> list[Act]:
         """Note that the accept was answered with success, which proves nothing."""
         if self._phase is _Phase.OVER or self._ending is not None:
@@ -276,7 +287,7 @@ class Lifecycle:
                 evidence = "the call had been accepted or rejected before"
                 return self._finish(EndReason.DECIDED_ELSEWHERE, "reported", evidence, now)
             case DecisionAlreadyMadeError() | ServerError() | NetworkError(sent=True):
-                self._unclear = True
+                self._how_accepted = "the accept was unclear"
                 return self.accepted()
         return None
 
@@ -312,7 +323,7 @@ class Lifecycle:
                 if self._wall is not None and self._lost_at is not None and self._lost_at >= self._wall:
                     return self._finish(EndReason.EXPIRED, "inferred", f"{evidence}, past the session's wall", now)
                 return self._finish(EndReason.CALLER, "inferred", evidence, now)
-            evidence = "the accept was unclear" if self._unclear else "the accept was answered with success"
+            evidence = self._how_accepted
             evidence += ", but there was no call to attach to within the deadline"
             return self._finish(EndReason.NOT_CONNECTED, "inferred", evidence, now)
         self._failed_attaches += 1

@@ -244,8 +244,6 @@ class Transport:
     def _exchange(self, request: Request) -> _Outcome:
         end = time.monotonic() + request.timeout
         body = bytearray()
-        if self._client.is_closed:
-            raise ConfigurationError("the client has been closed")
         try:
             built = _built(self._client, self.settings, request)
             response = self._client.send(built, stream=True, follow_redirects=False)
@@ -322,8 +320,6 @@ class AsyncTransport:
 
     async def _send(self, request: Request) -> _Outcome:
         body = bytearray()
-        if self._client.is_closed:
-            raise ConfigurationError("the client has been closed")
         try:
             async with asyncio.timeout(request.timeout + _GRACE):
                 built = _built(self._client, self.settings, request)

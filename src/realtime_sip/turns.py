@@ -139,6 +139,7 @@ class Turns:
         self._to_answer: set[str] = set()  # call ids whose output no response has taken up
         self._mcp: dict[str, float] = {}  # MCP calls and approvals that are under way, and until when
         self._mcp_to_answer = False
+        self._approvals: dict[str, Send] = {}  # answers that the conversation was not seen to hold
         self._failed_answers = 0
         self._answer_tries = 0
         self._caller_since: float | None = None
@@ -233,12 +234,15 @@ class Turns:
             self._mcp[f"approved {request_id}"] = now + self._timings.mcp
         else:
             self._mcp_to_answer = True
-        item = McpApprovalResponse(approval_request_id=request_id, approve=approve)
-        return [Send(events.ConversationItemCreate(item=item)), *self.tick(now)]
+        item_id = f"item_{secrets.token_hex(10)}"
+        item = McpApprovalResponse(id=item_id, approval_request_id=request_id, approve=approve)
+        self._approvals[item_id] = Send(events.ConversationItemCreate(item=item))
+        return [self._approvals[item_id], *self.tick(now)]
 
     def attached_again(self, now: float) -> list[Effect]:
         """Note that the sideband was lost and is back. Nothing was replayed, so nothing of before is assumed."""
         effects: list[Effect] = [c.output for c in self._calls.values() if c.output and not c.in_conversation]
+        effects += self._approvals.values()
         self._caller_since = None
         self._own_until = now + self._timings.unknown
         if self._active is not None:
@@ -268,7 +272,14 @@ class Turns:
             return
         self._playback.appeared(response_id, now)
         if self._active in (None, _UNKNOWN, response_id) and self._playback.is_being_made(response_id):
+            if self._active == _UNKNOWN:
+                self._playback.abandoned("", now)
             self._active, self._active_seen = response_id, now
+
+    def is_outside(self, event: events.ServerEvent) -> bool:
+        """Whether an event is of a response outside of the conversation."""
+        response_id = getattr(event, "response_id", None)
+        return isinstance(response_id, str) and self._playback.is_outside(response_id)
 
     def _presume_active(self, now: float) -> None:
         """Take it that a response is active, of which nothing is known; believe it for a short time."""
@@ -341,6 +352,7 @@ class Turns:
 
     def _item(self, raw: dict[str, Any], now: float) -> list[Effect]:
         item = _object(raw.get("item"))
+        self._approvals.pop(_text(item.get("id")), None)
         if item.get("type") == "mcp_approval_request":
             return self._calls_in([item], now)
         call = self._calls.get(_text(item.get("call_id")))

@@ -35,6 +35,7 @@ from realtime_sip.testing.scenario import (
     ModelCallsMcp,
     ModelFails,
     ModelSays,
+    Step,
 )
 from realtime_sip.testing.virtual_time import VirtualTimeLoop, run_virtual
 from realtime_sip.testing.webhook import CallTarget
@@ -70,6 +71,7 @@ __all__ = [
     "ScenarioError",
     "SocketDropped",
     "SocketSilent",
+    "Step",
     "Timings",
     "VirtualTimeLoop",
     "WebhookResponse",

@@ -83,7 +83,8 @@ class Playback:
         self.quiet_since = None
         sound.began = self._wire.clock.now()
         self._wire.emit("output_audio_buffer.started", response_id=sound.response_id)
-        sound.task = self._wire.spawn(self._play(sound))
+        if self._now is sound:  # a fault at this moment can have ended the line
+            sound.task = self._wire.spawn(self._play(sound))
 
     async def _play(self, sound: _Sound) -> None:
         clock = self._wire.clock

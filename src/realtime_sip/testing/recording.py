@@ -110,6 +110,8 @@ class Replay:
 
     The real service did not wait: behind an awaited frame, what continues something that has started (a response or
     an item that the client knows) still flows; everything else waits until the awaited frames came.
+
+    The `metadata` of a response is what the client asks for, so that of the recorded client gives way to it.
     """
 
     def __init__(self, recording: Recording) -> None:
@@ -117,6 +119,8 @@ class Replay:
         self._frames = recording.frames
         self._known: set[str] = set()
         self._early: list[Frame] = []
+        self._asked: list[Any] = []
+        self._metadata: dict[str, Any] = {}
         self.matched: list[str] = []
         """The types of the awaited frames that came, in order."""
         self.extra: list[str] = []
@@ -146,8 +150,8 @@ class Replay:
         while index < len(self._left):
             frame = self._left[index]
             if frame.direction == "sent":
-                if not blocked and self._came_early(frame):
-                    self._match(index)
+                if not blocked and (early := self._came_early(frame)) is not None:
+                    self._match(index, early)
                 else:
                     blocked = True
                     index += 1
@@ -157,7 +161,7 @@ class Replay:
                 continue
             del self._left[index]
             self._learn(frame.data)
-            out.append(frame.data)
+            out.append(self._with_metadata(frame.data))
         if not self._left:
             self._drop_early()
         return out
@@ -171,7 +175,7 @@ class Replay:
                 if not self._continues(frame.data):
                     break  # What comes behind may depend on this one, which the client has not seen.
             elif _same(frame.data, event):
-                self._match(index)
+                self._match(index, event)
                 return self.proceed()
         if any(frame.direction == "sent" and _same(frame.data, event) for frame in self._left):
             self._early.append(event)
@@ -188,16 +192,31 @@ class Replay:
         )
         self._drop_early()
 
-    def _match(self, index: int) -> None:
+    def _match(self, index: int, event: Frame) -> None:
         self.matched.append(self._left[index].type)
+        if event.get("type") == "response.create":
+            config = event.get("response")
+            self._asked.append(config.get("metadata") if isinstance(config, dict) else None)
         del self._left[index]
 
-    def _came_early(self, frame: RecordedFrame) -> bool:
+    def _came_early(self, frame: RecordedFrame) -> Frame | None:
         for event in self._early:
             if _same(frame.data, event):
                 self._early.remove(event)
-                return True
-        return False
+                return event
+        return None
+
+    def _with_metadata(self, data: Frame) -> Frame:
+        """Return the frame with the client's metadata, where it tells of a response that the client created."""
+        response = data.get("response")
+        if data["type"] not in ("response.created", "response.done") or not isinstance(response, dict):
+            return data
+        response_id = str(response.get("id"))
+        if data["type"] == "response.created" and self._asked:
+            self._metadata[response_id] = self._asked.pop(0)
+        if self._metadata.get(response_id) is None:
+            return data
+        return {**data, "response": {**response, "metadata": self._metadata[response_id]}}
 
     def _drop_early(self) -> None:
         self.extra.extend(str(event.get("type")) for event in self._early)

@@ -109,13 +109,17 @@ class Wire:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        if self._stopped:
+            task.cancel()  # whoever stopped the line is still at work in it
         return task
 
     def stop(self) -> None:
         """Stop all work; nothing is sent any more."""
         self._stopped = True
         for task in list(self._tasks):
-            if task is not asyncio.current_task():
+            if task is asyncio.current_task():
+                asyncio.get_running_loop().call_soon(task.cancel)  # let it finish what it is doing
+            else:
                 task.cancel()
 
     async def stopped(self) -> None:

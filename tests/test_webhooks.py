@@ -531,6 +531,28 @@ def test_a_signed_body_that_is_no_event_is_refused(body: str, reason: str) -> No
     assert raised.value.reason == reason
 
 
+def test_law_bounded__body_headers_signatures_and_nesting() -> None:
+    whole = b'{"type": "x"}'
+    for body in (
+        whole.ljust(1024 * 1024 + 1),
+        whole.decode().ljust(1024 * 1024 + 1),
+        '{"type": "é"}'.ljust(1024 * 1024),
+    ):
+        assert refusal(body, signed(body)) == "body_too_large"
+    assert (
+        refusal(BODY, make().sign(BODY, id="w" * 256, timestamp=NOW) | {"webhook-id": "w" * 257}) == "header_malformed"
+    )
+    good = signed(BODY)["webhook-signature"]
+    assert refusal(BODY, signed(BODY) | {"webhook-signature": f"{good} v1,{'a' * 5000}"}) == "header_malformed"
+    assert refusal(BODY, signed(BODY) | {"webhook-signature": good + " v1,a" * 20}) == "too_many_signatures"
+    for deep in (
+        '{"type": "x", "a": ' + "[" * 70 + "]" * 70 + "}",
+        '{"type": "x", "a": ' + '{"a":' * 70 + "1" + "}" * 71,
+    ):
+        with pytest.raises(WebhookPayloadError, match="deeply"):
+            unwrap(deep)
+
+
 def test_a_body_of_the_largest_size_is_read() -> None:
     body = b'{"type": "x"}'.ljust(1024 * 1024)
     assert unwrap(body).to_wire() == {"type": "x"}
@@ -539,6 +561,9 @@ def test_a_body_of_the_largest_size_is_read() -> None:
 def test_no_error_holds_what_was_sent() -> None:
     for body, headers in (
         (BODY, signed(BODY) | {"webhook-id": "a.+14155550100"}),
+        (BODY, signed(BODY) | {"webhook-signature": "v1,+14155550100\xff"}),
+        (BODY, signed(BODY) | {"webhook-signature": "v1,+14155550100"}),
+        (BODY, [*signed(BODY).items(), ("webhook-id", "+14155550100")]),
         (BODY + b"+14155550100", signed(BODY)),
     ):
         with pytest.raises(WebhookVerificationError) as raised:

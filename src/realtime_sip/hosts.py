@@ -16,6 +16,7 @@ __all__ = ["Hosts"]
 _HOST_LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 5.6.2
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+_NO_URL = "the base URL must be an http or https URL, such as https://api.openai.com/v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +52,11 @@ class Hosts:
             raise ConfigurationError("the SIP host must be a host name, and the key's header the name of a header")
         try:
             parts = urlsplit(self.api)
-            usable = parts.port != 0 and self.api.isascii() and self.api.isprintable() and " " not in self.api
+            usable = parts.port != 0 and parts.scheme in ("http", "https") and _is_host(parts.hostname or "")
         except (ValueError, AttributeError):
-            usable = False
-        if not usable or parts.scheme not in ("http", "https") or not _is_host(parts.hostname or ""):
-            raise ConfigurationError("the base URL must be an http or https URL, such as https://api.openai.com/v1")
+            raise ConfigurationError(_NO_URL) from None
+        if not (usable and self.api.isascii() and self.api.isprintable() and " " not in self.api):
+            raise ConfigurationError(_NO_URL)
         if parts.query or parts.fragment or parts.username is not None:
             raise ConfigurationError("the base URL must not have a query, a fragment or credentials")
         if self.api.endswith("/"):

@@ -828,6 +828,18 @@ async def test_law_limits_are_on_by_default__the_longest_duration_is_55_minutes(
 
 
 @virtual
+async def test_law_limits_survive_a_dropped_socket() -> None:
+    faults = [SocketDropped(when="playing", occurrence=n, code=1006) for n in (2, 20, 40)]
+    async with phone() as line:
+        ended, ringing = await line.played(
+            *[HELLO] * 200, talk=chat, faults=faults, limits=CallLimits(max_duration=1200)
+        )
+    assert ringing.sidebands == 4
+    assert (ended.reason, ended.limit) == (EndReason.LIMIT, LimitKind.DURATION)
+    assert 1200 <= ended.ended_at - (ended.attached_at or 0) < 1230
+
+
+@virtual
 async def test_silence_rests_while_a_tool_runs_and_counts_from_the_last_digit() -> None:
     tools = Tools()
 

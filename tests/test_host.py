@@ -280,7 +280,20 @@ async def test_calls_do_not_disturb_each_other() -> None:
     assert len({call.call_id for call in line.calls}) == 30
 
 
+@virtual
+async def test_the_status_of_a_call_too_many_is_a_policy() -> None:
+    async with phone() as line:
+        line.host = CallHost(line.on_call, client=line.client, max_calls=1, busy_status=486)
+        first = await line.ring(HELLO, CallerHangsUp(after=30.0), talk=greet)
+        await first.until_accepted()
+        second = await line.openai.ring(line.host)
+        assert (await second.ended()).status_code == 486
+        await over(line, first)
+
+
 def test_a_host_needs_room_for_a_call() -> None:
+    with pytest.raises(ConfigurationError, match="busy_status"):
+        CallHost(_never, client=None, busy_status=200)  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="max_calls"):
         CallHost(_never, client=None, max_calls=0)  # type: ignore[arg-type]
 

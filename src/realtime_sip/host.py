@@ -31,8 +31,6 @@ LEASE = 30.0
 """Seconds after which a call whose host shows no life is adopted by another."""
 DECIDE = 10.0
 """Seconds that a webhook waits for its call to be decided. Nobody lets a phone ring for much longer."""
-UNAVAILABLE = 503
-"""The SIP status of a call that cannot be taken: trunks try their next route after a 5xx, never after 486 or 6xx."""
 GOODBYE = "You have to end this call now. Apologise and say goodbye in one short sentence."
 GOODBYE_TIME = 12.0
 """Seconds before the end of a drain at which calls that are still up hear a goodbye."""
@@ -64,7 +62,9 @@ class CallHost:
         on_call: The handler.
         client: What calls are rejected with; mostly the one that the handler uses.
         dedupe: Where claims are kept. A `MemoryStore` serves one process and survives no crash.
-        max_calls: How many calls may be up at a time; more are rejected with 503.
+        max_calls: How many calls may be up at a time; more are rejected.
+        busy_status: The SIP status of a call that cannot be taken. Trunks try their next route after a 5xx, such as
+            503, and never after 486 or a 6xx.
     """
 
     def __init__(
@@ -74,14 +74,18 @@ class CallHost:
         client: AsyncRealtimeSip,
         dedupe: DedupeStore | None = None,
         max_calls: int = 200,
+        busy_status: int = 503,
     ) -> None:
         """Make a host. Nothing is started.
 
         Raises:
-            ConfigurationError: `max_calls` is not positive.
+            ConfigurationError: `max_calls` is not positive, or `busy_status` is not 300 to 699.
         """
         if max_calls < 1:
             raise ConfigurationError("max_calls must be 1 or more")
+        if not 300 <= busy_status <= 699:
+            raise ConfigurationError("busy_status must be a final SIP failure, 300 to 699")
+        self._busy_status = busy_status
         self._on_call = on_call
         self._client = client
         self._dedupe: DedupeStore = MemoryStore() if dedupe is None else dedupe
@@ -176,7 +180,7 @@ class CallHost:
 
     async def _reject(self, call_id: str) -> None:
         try:
-            await self._client.calls.reject(call_id, status_code=UNAVAILABLE)
+            await self._client.calls.reject(call_id, status_code=self._busy_status)
         except RealtimeSipError as error:
             _log.warning("call %s: it could not be rejected: %s", call_id, type(error).__name__)
 

@@ -33,8 +33,14 @@ _MAX_STEPS = 1000
 _MAX_TEXT = 20_000
 
 
+class Step:
+    """Something that happens in a scenario. Make one of its kinds, not a step itself."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
-class CallerSays:
+class CallerSays(Step):
     """The caller says `text`.
 
     The step begins when the line is quiet: no response is active or expected, and nothing is playing. With
@@ -57,7 +63,7 @@ class CallerSays:
 
 
 @dataclass(frozen=True, slots=True)
-class CallerPresses:
+class CallerPresses(Step):
     """The caller presses the keys `digits`, of 0-9, *, #, A-D: one DTMF event each. Begins as `CallerSays` does."""
 
     digits: str = field(repr=False)
@@ -73,7 +79,7 @@ class CallerPresses:
 
 
 @dataclass(frozen=True, slots=True)
-class CallerHangsUp:
+class CallerHangsUp(Step):
     """The caller hangs up: the sideband closes at once, and what was not delivered is lost.
 
     Begins as `CallerSays` does.
@@ -95,7 +101,7 @@ class CallerHangsUp:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelSays:
+class ModelSays(Step):
     """The model's next response is `text`, spoken or written as the session's modality is.
 
     With `same_response` it is one more item of the response of the step before. With `out_of_band` it is for the next
@@ -112,7 +118,7 @@ class ModelSays:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelCalls:
+class ModelCalls(Step):
     """The model's next response calls the function `name`.
 
     `arguments` is a mapping, or a string that is sent as it is, so that arguments that are no JSON can be tried too.
@@ -137,7 +143,7 @@ class ModelCalls:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelCallsMcp:
+class ModelCallsMcp(Step):
     """The model's next response has the service call the tool `name` of the MCP server `server_label`.
 
     The server takes `seconds` of the emulator's clock (`Timings.mcp_call` where it is left out), and answers with
@@ -175,7 +181,7 @@ class ModelCallsMcp:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelFails:
+class ModelFails(Step):
     """The model's next response ends for `reason` instead of being completed.
 
     "content_filter" and "max_output_tokens" make it `incomplete`; anything else is the code of an error with which it
@@ -206,7 +212,7 @@ class ModelFails:
 
 CallerStep = CallerSays | CallerPresses | CallerHangsUp
 ModelStep = ModelSays | ModelCalls | ModelCallsMcp | ModelFails
-Step = CallerStep | ModelStep
+_AnyStep = CallerStep | ModelStep
 
 
 def _written(arguments: Mapping[str, object] | str) -> str:
@@ -236,10 +242,10 @@ class Scenario:
     """The steps that are still to come. Steps play in order; those out of band have an order of their own."""
 
     def __init__(self, steps: Iterable[Step] = ()) -> None:
-        self._steps: list[Step] = []
+        self._steps: list[_AnyStep] = []
         self._out_of_band: list[ModelStep] = []
         for step in steps:
-            if not isinstance(step, Step):
+            if not isinstance(step, _AnyStep):
                 raise ConfigurationError(f"a scenario is made of steps, not of {type(step).__name__}")
             target = self._out_of_band if isinstance(step, ModelStep) and step.out_of_band else self._steps
             if (
@@ -263,11 +269,11 @@ class Scenario:
         return list(dict.fromkeys(step.name for step in steps))
 
     @property
-    def next(self) -> Step | None:
+    def next(self) -> _AnyStep | None:
         """The step that comes next, or None at the end."""
         return self._steps[self.position] if self.position < self.total else None
 
-    def advance(self) -> Step | None:
+    def advance(self) -> _AnyStep | None:
         """Begin the next step, and return it."""
         step = self.next
         if step is not None:

@@ -93,7 +93,7 @@ class Bakery:
         # The first time, the model is told to ask; it runs when it is called again after the caller has spoken.
         tools.function(self.place_order, confirm=True)
         tools.function(self.take_note)
-        tools.function(end_call, timeout=60)
+        tools.function(end_call)
         return tools
 
 

@@ -26,7 +26,7 @@ SESSION = RealtimeSession(
 )
 
 tools = Tools()
-tools.function(end_call, timeout=60)  # it lasts as long as the goodbye that it lets finish
+tools.function(end_call)
 
 
 @tools.function(timeout=5)

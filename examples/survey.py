@@ -63,7 +63,7 @@ def create_app(client: AsyncRealtimeSip, *, save: Callable[[Answers], None]) -> 
     async def on_call(incoming: IncomingCall) -> None:
         answers = Answers()
         tools = Tools()  # of this call alone, because what it records is this caller's
-        tools.function(end_call, timeout=60)
+        tools.function(end_call)
 
         @tools.function
         async def record_answer(question: Question, answer: str) -> str | NoResponse:

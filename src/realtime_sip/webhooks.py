@@ -122,8 +122,8 @@ class OpenAIWebhooks:
             WebhookVerificationError: Not signed by the service, or not now. `reason` is one of "body_type",
                 "body_too_large", "body_encoding", "header_missing", "header_repeated", "header_malformed", "too_old",
                 "too_new", "no_signature" (none of version v1), "too_many_signatures" and "no_match".
-            WebhookPayloadError: Signed, but no event. `reason` is one of "not_json", "not_object", "no_type",
-                "too_deep" and "not_text" (a lone surrogate).
+            WebhookPayloadError: Signed, but no event. `reason` is one of "not_json", "not_object", "no_type"
+                and "too_deep".
 
         A signed event of an unknown type, or one that lacks something, is an `UnknownWebhookEvent` and not an error.
         """
@@ -288,7 +288,10 @@ def _parse(text: str) -> WebhookEvent:
         raise WebhookPayloadError("the body is not JSON", reason="not_json") from None
     if not isinstance(data, dict):
         raise WebhookPayloadError("the body is not a JSON object", reason="not_object")
-    _check_nesting_and_text(data)
+    if _has_lone_surrogates(data):
+        # RFC 8259 8.2: half of a surrogate pair, as a phone system with another charset in its headers can cause. The
+        # call is worth more than that character.
+        data = json.loads(json.dumps(data, ensure_ascii=False).encode("utf-8", "replace"))
     kind = data.get("type")
     if not isinstance(kind, str) or not kind:
         raise WebhookPayloadError("the body has no type", reason="no_type")
@@ -301,8 +304,13 @@ def _parse(text: str) -> WebhookEvent:
     return UnknownWebhookEvent.model_validate(data)
 
 
-def _check_nesting_and_text(data: object) -> None:
-    # Without recursion: what comes out must be safe for code that walks it, prints it or sends it on.
+def _has_lone_surrogates(data: object) -> bool:
+    """Whether there is text in it that UTF-8 cannot hold.
+
+    Raises:
+        WebhookPayloadError: It is nested so deeply that code which walks, prints or sends it would fail.
+    """
+    found = False
     level: list[object] = [data]
     for _ in range(_MAX_DEPTH):
         below: list[object] = []
@@ -313,12 +321,9 @@ def _check_nesting_and_text(data: object) -> None:
             elif isinstance(value, list):
                 below += value
             elif isinstance(value, str) and not value.isascii():
-                try:
-                    value.encode()
-                except UnicodeEncodeError:
-                    raise WebhookPayloadError("the body has text that is not Unicode", reason="not_text") from None
+                found = found or any("\ud800" <= character <= "\udfff" for character in value)
         if not below:
-            return
+            return found
         level = below
     raise WebhookPayloadError("the body is nested too deeply", reason="too_deep")
 

@@ -36,6 +36,7 @@ from realtime_sip.testing import (
     EndedBy,
     ErrorSent,
     EventLost,
+    EventRepeated,
     ModelCalls,
     ModelCallsMcp,
     ModelFails,
@@ -359,6 +360,33 @@ async def test_two_tools_of_one_response_get_one_response() -> None:
     assert sorted(looked) == ["1042", "7"]
     assert len(outputs(ringing)) == 2
     assert asked(ringing) == 2
+
+
+@virtual
+async def test_law_a_tool_runs_once_per_call_id__however_often_it_is_told() -> None:
+    tools, looked = shop()
+    faults = [EventRepeated("response.output_item.done", times=9), EventRepeated("response.done", times=9)]
+    async with phone() as line:
+        _, ringing = await line.played(HELLO, ASK, LOOK, TELL, BYE, talk=greet, tools=tools, faults=faults)
+    assert looked == ["1042"]
+    assert len(outputs(ringing)) == 1
+    assert [said.text for said in ringing.said].count(TELL.text) == 1
+
+
+@virtual
+async def test_law_after_a_re_attach_a_finished_output_is_sent_again_under_its_id_and_held_once() -> None:
+    for when in ("conversation.item.create", "response.create"):
+        tools, looked = shop()
+        faults = [SocketDropped(when=when, occurrence=1 if when.startswith("conv") else 2, code=1006)]
+        async with phone() as line:
+            ended, ringing = await line.played(HELLO, ASK, LOOK, TELL, BYE, talk=greet, tools=tools, faults=faults)
+        sent = [e["item"] for e in ringing.client_events if e["type"] == "conversation.item.create"]
+        assert len({item["id"] for item in sent}) == 1
+        held = [e["item"]["id"] for e in ringing.server_events if e["type"] == "conversation.item.added"]
+        assert held.count(sent[0]["id"]) == 1
+        assert looked == ["1042"]
+        assert [said.text for said in ringing.said].count(TELL.text) == 1
+        assert ended.reason is EndReason.CALLER
 
 
 @virtual

@@ -807,14 +807,14 @@ async def test_a_service_that_cannot_be_reached_any_more_is_hung_up_on_as_far_as
 
 
 @virtual
-async def test_an_expired_session_is_reported() -> None:
-    limits = CallLimits(max_duration=None, silence=None, first_sound=None, goodbye=None)
-
+async def test_an_expired_session_is_reported_as_what_the_service_said() -> None:
+    # Where nothing told when the session expires, the service is what ends it.
+    faults = [EventLost("session.updated", times=1000)]
+    limits = CallLimits(max_duration=None, silence=None, first_sound=None)
     async with phone() as line:
-        ended, _ringing = await line.played(HELLO, talk=greet, limits=limits)
-    assert ended.reason in (EndReason.LIMIT, EndReason.EXPIRED)
-    if ended.reason is EndReason.LIMIT:
-        assert ended.limit is LimitKind.EXPIRY
+        ended, ringing = await line.played(*[HELLO] * 250, talk=chat, limits=limits, faults=faults)
+    assert (ended.reason, ended.certainty) == (EndReason.EXPIRED, "reported")
+    assert (await ringing.ended()).by is EndedBy.EXPIRED
 
 
 # --- limits -----------------------------------------------------------------------------------------------------------
@@ -908,9 +908,19 @@ async def test_limits_are_told_before_they_are_reached() -> None:
 
 
 @virtual
-async def test_the_services_wall_is_known_from_expires_at_and_a_goodbye_comes_before_it() -> None:
+async def test_the_services_wall_is_known_from_expires_at_and_told_and_a_goodbye_comes_before_it() -> None:
+    near: list[LimitKind] = []
+
+    async def talk(call: Call) -> None:
+        chatting = asyncio.ensure_future(chat(call))
+        async for event in call:
+            if isinstance(event, LimitNear):
+                near.append(event.limit)
+        await asyncio.gather(chatting, return_exceptions=True)
+
     async with phone() as line:
-        ended, _ = await line.played(*[HELLO] * 250, talk=chat, limits=CallLimits(max_duration=None))
+        ended, _ = await line.played(*[HELLO] * 250, talk=talk, limits=CallLimits(max_duration=None))
+    assert near == [LimitKind.EXPIRY]
     assert (ended.reason, ended.limit) == (EndReason.LIMIT, LimitKind.EXPIRY)
     assert 3500 < ended.ended_at - (ended.attached_at or 0) < 3600
 

@@ -214,6 +214,15 @@ def test_law_a_closed_socket_is_not_the_end__re_attach_decides(close: Close) -> 
     assert life.ended.close == close
 
 
+def test_accepting_and_attaching_share_one_ringing_deadline() -> None:
+    for seconds, tried in ((7.0, True), (9.0, False)):
+        life = Lifecycle(CallLimits(), now=0.0, unix=1_795_000_000.0)
+        life.accepted()
+        acts = life.attach_failed(NetworkError("attach: no connection", sent=False), seconds)
+        assert (acts == [Attach(again=False)]) is tried
+        assert (acts == [HangUp()]) is not tried
+
+
 def test_law_after_one_successful_attach_404_means_ended() -> None:
     life = Life().live()
     life.close()

@@ -39,6 +39,8 @@ __all__ = [
     "SayGoodbye",
 ]
 
+RINGING = 8.0
+"""Seconds from the beginning in which a first sideband is tried: accepting and attaching share them."""
 SILENT_SOCKET = 30.0
 """Seconds without any frame after which the service is asked for a sign of life."""
 PROOF_OF_LIFE = 5.0
@@ -233,6 +235,7 @@ class Lifecycle:
     def __init__(self, limits: CallLimits, *, now: float, unix: float, owned: bool = False) -> None:
         self._limits = limits
         self._unix_ahead = unix - now
+        self._began = now
         self._owned = owned
         self._phase = _Phase.DECIDING
         self._how_accepted = "the accept was answered with success"
@@ -328,7 +331,8 @@ class Lifecycle:
             return self._finish(EndReason.NOT_CONNECTED, "inferred", evidence, now)
         self._failed_attaches += 1
         passing = isinstance(error, (NetworkError, ServerError, RateLimitedError))
-        if passing and self._failed_attaches < _MOST_FAILED_ATTACHES:
+        ringing = self._attached_at is None and now >= self._began + RINGING
+        if passing and not ringing and self._failed_attaches < _MOST_FAILED_ATTACHES:
             return [Attach(again=self._attached_at is not None)]
         return self.end(EndReason.CONNECTION_LOST, f"the sideband could not be opened ({type(error).__name__})")
 

@@ -202,7 +202,8 @@ def test_a_loop_leaves_nothing_behind() -> None:
 
 
 PLAYED = [
-    test
+    # With its marks, which skip what needs recordings where there are none.
+    pytest.param(test, id=name, marks=getattr(test, "pytestmark", []))
     for module in (test_emulator_scenario, test_emulator_sideband, test_emulator_faults)
     for name, test in vars(module).items()
     if name.startswith("test_")
@@ -213,7 +214,7 @@ PLAYED = [
 ]
 
 
-@pytest.mark.parametrize("play", PLAYED, ids=lambda test: str(test.__name__))
+@pytest.mark.parametrize("play", PLAYED)
 def test_calls_run_in_virtual_time_with_real_timings(
     play: Callable[[OpenAIEmulator, str], Coroutine[Any, Any, None]],
 ) -> None:

@@ -671,6 +671,22 @@ async def test_law_a_hangup_is_tried_until_it_succeeds() -> None:
 
 
 @virtual
+async def test_law_nothing_hangs__a_hangup_that_breaks_in_an_unknown_way_is_given_up_after_a_bound() -> None:
+    async def broken(_call_id: str, *, attached: bool = False) -> None:
+        raise RuntimeError
+
+    async def talk(call: Call) -> None:
+        await call.hangup()
+
+    async with phone() as line:
+        line.client.calls.hangup = broken  # type: ignore[assignment]
+        ended, ringing = await line.played(HELLO, talk=talk)
+        assert (ended.reason, ended.certainty) == (EndReason.AGENT, "inferred")
+        assert "may be up" in ended.evidence
+        ringing.hang_up()
+
+
+@virtual
 async def test_what_is_asked_of_a_call_that_ended_raises_and_the_block_ends_quietly() -> None:
     raised: list[BaseException] = []
 

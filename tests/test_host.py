@@ -163,6 +163,24 @@ async def test_a_stale_webhook_and_a_test_delivery_touch_nothing() -> None:
 
 
 @virtual
+async def test_a_late_repeat_of_a_call_that_is_up_says_nothing_about_its_end() -> None:
+    seen: list[IncomingCall] = []
+
+    async def on_call(incoming: IncomingCall) -> None:
+        seen.append(incoming)
+        await line.on_call(incoming)
+
+    async with phone() as line:
+        line.host = CallHost(on_call, client=line.client)
+        ringing = await line.ring(HELLO, CallerHangsUp(after=50.0), talk=greet)
+        await ringing.until_attached()
+        await asyncio.sleep(40)
+        assert await line.host.submit(seen[0]) is Submission.STALE
+        await over(line, ringing)
+        assert (await line.host.ended(ringing.call_id)).reason is EndReason.CALLER
+
+
+@virtual
 async def test_law_drain__no_new_calls_live_ones_finish_in_their_time() -> None:
     async with phone() as line:
         ringing = await line.ring(HELLO, CallerSays("Hm."), HELLO, CallerHangsUp(after=10.0), talk=greet)

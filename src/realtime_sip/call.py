@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from realtime_sip import events, protocol
 from realtime_sip._wire import checked
 from realtime_sip.decision import deciding
-from realtime_sip.errors import CallEndedError, InvalidRequestError, RealtimeSipError, SocketClosedError
+from realtime_sip.errors import CallEndedError, InvalidRequestError, NetworkError, RealtimeSipError, SocketClosedError
 from realtime_sip.event_queue import EventQueue, EventsDropped
 from realtime_sip.guardrail import CheckSpeech, Guardrail
 from realtime_sip.items import SystemMessage
@@ -558,6 +558,10 @@ class Call:
             await self._calls.hangup(self.call_id, attached=self._live.is_set())
         except RealtimeSipError as error:
             self._do(self._lifecycle.hangup_failed(error, self._clock()))
+        except Exception as error:  # noqa: BLE001 - an HTTP client of the program's own may raise anything
+            _log.error("call %s: hanging up failed: %s", self.call_id, type(error).__name__)
+            failure = NetworkError(f"hangup: {type(error).__name__}", sent=True)
+            self._do(self._lifecycle.hangup_failed(failure, self._clock()))
         else:
             # The service closes the socket now, and how it does belongs to the end.
             await self._until(lambda: self._sideband is None, PROOF_OF_CLOSE)

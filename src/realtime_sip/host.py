@@ -108,14 +108,15 @@ class CallHost:
         """
         if incoming.is_test or incoming.is_stale(self._client.calls.transport.unix()):
             _log.info("call %s: %s", incoming.call_id, "a test delivery" if incoming.is_test else "stale")
-            self._over(incoming.call_id, self._end_without_call("stale"))
+            if incoming.call_id not in self._ends:  # else it is a late repeat, of a call that may be up
+                self._over(incoming.call_id, self._end_without_call("stale"))
             return Submission.STALE
         call_id = incoming.call_id
         claimed = await self._dedupe.claim(call_id, owner=self._owner, lease=LEASE)
         if claimed.outcome is Outcome.REPEAT or call_id in self._calls:
             return Submission.REPEAT
-        # An adopted call is up with nobody on our side: it is taken however full it is.
         self._remember(call_id)
+        # An adopted call is up with nobody on our side: it is taken however full it is.
         adopted = claimed.outcome is Outcome.ADOPTED and claimed.claim.phase == "accepted"
         if not adopted and (self._draining or len(self._calls) >= self._max_calls):
             await self._reject(call_id)

@@ -1,0 +1,98 @@
+"""What both sides of a call have said, as a value.
+
+>>> said = Line(by="caller", text="Where is my order?", item_id="item_1", complete=True, heard="Where is my order?")
+>>> transcript = Transcript((said,), complete=True)
+>>> transcript
+Transcript(<1 lines>, complete=True)
+>>> print(transcript.as_text())
+caller: Where is my order?
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, overload
+
+__all__ = ["Line", "Transcript"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """What one side said in one turn, or in one message.
+
+    Attributes:
+        by: "caller" or "agent". Messages that the program put in count for the side in whose name they are.
+        text: The words; "" where they are not known. What the agent was to say is whole, also where it was interrupted.
+        item_id: The id of the conversation's item.
+        started_at: Unix seconds at which the service told that the caller began to speak, or that the agent's response
+            began to play; None where it did not, and for what was not spoken.
+        ended_at: The same for the end. Messages of one response share the times of the response. Agent: SIP only.
+        interrupted: Whether the agent was cut off, by the caller or by the program.
+        heard: What the caller heard of an interrupted line of the agent. An estimate: the text is cut where the audio
+            was, as if it were spoken evenly, and then at the end of a word. Otherwise all of the text.
+        complete: Whether the text is all there, and not being spoken any more. False for a turn of the caller that is
+            not transcribed yet, or never is, because transcription is off or failed; for what a gap swallowed; and for
+            what was still playing when the call ended.
+    """
+
+    by: Literal["caller", "agent"]
+    text: str = field(repr=False)
+    item_id: str
+    started_at: float | None = None
+    ended_at: float | None = None
+    interrupted: bool = False
+    heard: str = field(repr=False)
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Transcript(Sequence[Line]):
+    """What was said until it was taken, as a sequence of lines in the order of the conversation.
+
+    System messages, function calls, their outputs, and responses outside of the conversation are not in it. The words
+    are shown by `as_text` and by the lines' own attributes, never by `repr` or `str`.
+
+    Attributes:
+        lines: The lines.
+        complete: Whether every line is complete, and none was lost: in a gap of the sideband, or as the oldest of too
+            many (2,000 items or 1,000,000 characters).
+    """
+
+    lines: tuple[Line, ...]
+    complete: bool = field(kw_only=True)
+
+    @overload
+    def __getitem__(self, index: int) -> Line: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Line, ...]: ...
+    def __getitem__(self, index: int | slice) -> Line | tuple[Line, ...]:
+        """Return a line, or a tuple of lines for a slice."""
+        return self.lines[index]
+
+    def __len__(self) -> int:
+        """Return how many lines there are."""
+        return len(self.lines)
+
+    def __iter__(self) -> Iterator[Line]:
+        """Go through the lines in order."""
+        return iter(self.lines)
+
+    def __repr__(self) -> str:
+        """Show how many lines there are, and no words."""
+        return f"Transcript(<{len(self.lines)} lines>, complete={self.complete})"
+
+    def as_text(self) -> str:
+        """Return the words as plain text, "caller: …" or "agent: …" on a line each.
+
+        Of the agent's words these are the ones that were heard. "[…]" stands where words are missing: not transcribed,
+        not there yet, lost, or not heard. What somebody said cannot make a line of its own.
+        """
+        return "\n".join(_as_text(line) for line in self.lines)
+
+
+def _as_text(line: Line) -> str:
+    words = "".join(c if c.isprintable() else " " for c in line.heard).split()
+    if not line.complete or line.heard != line.text:
+        words.append("[…]")
+    return " ".join([f"{line.by}:", *words])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from realtime_sip.errors import ConfigurationError
+from realtime_sip.event_log import read_event_log
 from realtime_sip.testing.frames import Frame
 
 __all__ = ["RecordedFrame", "Recording", "Replay"]
@@ -84,6 +86,27 @@ class Recording:
             if line.strip()
         ]
         return cls(frames)
+
+    @classmethod
+    def from_event_log(cls, path: str | os.PathLike[str]) -> Recording:
+        """Make a recording of the event log of a call, which must not be redacted.
+
+        What the service sent and what was sent to it are its frames. Events that were withheld by themselves, as secret
+        digits are, and what the log does not have, because it was full or the sideband was down, are missing in it.
+
+        Raises:
+            ConfigurationError: It cannot be read as an event log, is redacted, or has no frames, or too many.
+        """
+        log = read_event_log(path)
+        if log.header.redacted:
+            raise ConfigurationError(
+                "the event log is redacted, so that nothing can be replayed: log with EventLogs(…, redact=False)"
+            )
+        return cls(
+            RecordedFrame("received" if entry.source == "service" else "sent", entry.data)
+            for entry in log.entries
+            if entry.source != "call" and not entry.withheld
+        )
 
 
 def _frame(line: str, place: str) -> RecordedFrame:

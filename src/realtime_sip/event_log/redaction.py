@@ -1,0 +1,146 @@
+"""What of an event may stand in a redacted log: names, positions and counts; nobody's words, numbers or keys.
+
+It is an allow-list. What is not known to be harmless is withheld, so that a field that the service adds tomorrow is
+withheld too. Shapes stay, as far as the events' classes ask for them, so that a redacted event still parses as what it
+is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from realtime_sip._redaction import size_of
+
+__all__ = ["is_name", "redacted_event"]
+
+# Strings that are ids, enumerations of the service, or names that the program gives to tools and servers.
+_NAMES = frozenset(
+    {
+        *("type", "object", "status", "role", "param", "model", "voice", "format", "name", "server_label"),
+        *("id", "event_id", "item_id", "previous_item_id", "response_id", "conversation_id", "session_id", "call_id"),
+        *("approval_request_id", "connector_id", "include", "output_modalities", "max_output_tokens", "conversation"),
+        *("tool_choice", "tool_names", "allowed_tools", "allowed_callers", "require_approval", "truncation", "tracing"),
+        *("effort", "eagerness", "delay", "language"),
+    }
+)
+# These are names only there: elsewhere `reason` is a sentence, and `code` the language that a caller spoke.
+_NAMES_THERE = frozenset({("status_details", "reason"), ("error", "code")})
+
+# Numbers that count, measure or date. Not `bytes`, which spells the words of a transcript, and not `logprob`.
+_NUMBERS = frozenset(
+    {
+        *(
+            "content_index",
+            "output_index",
+            "audio_start_ms",
+            "audio_end_ms",
+            "start",
+            "end",
+            "seconds",
+            "rate",
+            "speed",
+        ),
+        *(
+            "count",
+            "created_at",
+            "expires_at",
+            "received_at",
+            "limit",
+            "remaining",
+            "reset_seconds",
+            "code",
+            "strength",
+        ),
+        *("threshold", "prefix_padding_ms", "silence_duration_ms", "idle_timeout_ms", "retention_ratio"),
+        *("post_instructions", "max_output_tokens", "total_tokens", "input_tokens", "output_tokens"),
+        *("text_tokens", "audio_tokens", "image_tokens", "cached_tokens"),
+    }
+)
+_LARGEST = 1e11
+
+# Objects, and lists of objects, whose own fields are looked at one by one.
+_PARTS = frozenset(
+    {
+        *("session", "response", "item", "input", "output", "content", "part", "conversation", "error", "rate_limits"),
+        *("audio", "format", "noise_reduction", "transcription", "turn_detection", "voice", "reasoning", "prompt"),
+        *("tools", "tool_choice", "allowed_tools", "require_approval", "always", "never", "tracing", "truncation"),
+        *("token_limits", "status_details", "usage", "input_token_details", "output_token_details", "languages"),
+        *("cached_tokens_details",),
+    }
+)
+# Objects whose keys are the program's own, or an MCP server's: the classes of events ask for an object there.
+_MAPS = frozenset({"metadata", "variables", "headers", "parameters", "input_schema", "annotations"})
+# Lists whose elements have a shape that cannot be kept without telling words.
+_EMPTIED = frozenset({"logprobs", "bytes"})
+
+_KNOWN = _NAMES | _NUMBERS | _PARTS | _MAPS | _EMPTIED | {key for _, key in _NAMES_THERE}
+
+# One type of the API specification begins with a blank.
+_NAME = re.compile(r" ?[A-Za-z0-9_./-]{1,100}")
+_FIELD = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_SEPARATOR = re.compile(r"[_./-]")
+_SECRETS = ("sk-", "sk_", "ek-", "ek_", "whsec_")
+_MOST_DIGITS = 8
+"""Digits that stand alone in a name at most: as many as the date in the name of a model has. A number has more."""
+_DEEPEST = 16
+
+
+def redacted_event(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what may be kept of an event, given in the wire's form.
+
+    Kept are: true, false and null; numbers that count, measure or date; strings under keys whose values are names, if
+    they look like one; and the keys themselves, if they look like the name of a field. Any other string becomes
+    "<12 chars>", any other number "<number>", and an object that is not known to be part of an event, "<3 items>".
+    Objects whose keys are the program's keep only how many they have. The key that a caller pressed is never kept.
+
+    >>> redacted_event({"type": "response.output_text.done", "item_id": "item_1", "output_index": 0, "text": "Hello."})
+    {'type': 'response.output_text.done', 'item_id': 'item_1', 'output_index': 0, 'text': '<6 chars>'}
+    >>> redacted_event({"type": "input_audio_buffer.dtmf_event_received", "event": "7", "received_at": 1795000000})
+    {'type': 'input_audio_buffer.dtmf_event_received', 'event': '<1 chars>', 'received_at': 1795000000}
+    >>> redacted_event({"type": "response.done", "response": {"metadata": {"customer": "Ada"}, "order": 4711}})
+    {'type': 'response.done', 'response': {'metadata': {'<1 items>': '<withheld>'}, 'order': '<number>'}}
+    """
+    return _part(event, "", 0)
+
+
+def is_name(text: str) -> bool:
+    """Tell whether a string looks like an id or an enumeration's word, and not like a phone number or a secret.
+
+    >>> is_name("item_E6mH8gMSHj8w5w9SzpiLj"), is_name("gpt-realtime-2025-08-28"), is_name("audio/pcm")
+    (True, True, True)
+    >>> is_name("customer-415-555-0100"), is_name("5550100"), is_name("Ada Lovelace"), is_name("sk-proj-1")
+    (False, False, False, False)
+    """
+    if not _NAME.fullmatch(text) or text.startswith(_SECRETS) or not any(c.isalpha() for c in text):
+        return False
+    return sum(len(piece) for piece in _SEPARATOR.split(text) if piece.isdigit()) <= _MOST_DIGITS
+
+
+def _part(part: Mapping[str, Any], name: str, depth: int) -> dict[str, Any]:
+    return {_key(key): _value(value, key, name, depth) for key, value in part.items()}
+
+
+def _key(key: object) -> str:
+    known = isinstance(key, str) and (key in _KNOWN or (_FIELD.fullmatch(key) is not None and is_name(key)))
+    return str(key) if known else "<key>"
+
+
+def _value(value: object, key: str, parent: str, depth: int) -> object:
+    match value:
+        case None | bool() | "":
+            return value
+        case str():
+            return value if (key in _NAMES or (parent, key) in _NAMES_THERE) and is_name(value) else size_of(value)
+        case int() | float():
+            return value if key in _NUMBERS and abs(value) < _LARGEST else "<number>"
+        case {} if not value:
+            return {}
+        case dict() if key in _PARTS and depth < _DEEPEST:
+            return _part(value, key, depth + 1)
+        case dict() if key in _MAPS:
+            return {size_of(value): "<withheld>"}
+        case list() | tuple() if depth < _DEEPEST:
+            return [] if key in _EMPTIED else [_value(one, key, parent, depth + 1) for one in value]
+    return size_of(value)

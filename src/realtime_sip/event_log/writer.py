@@ -1,0 +1,182 @@
+"""The log of one call while it lasts: a bounded buffer, and a task that brings it to disk.
+
+A log that cannot be written ends; the call never notices.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import Executor
+from contextlib import suppress
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from realtime_sip.event_log.entries import Logged, encoded_entry
+from realtime_sip.event_log.file import LogFile
+from realtime_sip.lifecycle import CallEnded
+
+if TYPE_CHECKING:
+    from realtime_sip.call import Call
+
+__all__ = ["Consent", "EventLog"]
+
+_log = logging.getLogger("realtime_sip.event_log")
+
+Consent: TypeAlias = Callable[["Call"], bool | Awaitable[bool]]
+"""Given the call, gives notice and asks; returns whether the call may be logged."""
+
+FLUSH_EVERY = 0.25
+"""Seconds that an event waits to be written, at most, as long as the disk keeps up."""
+CLOSE_TIMEOUT = 5.0
+"""Seconds that closing waits for the disk."""
+MAX_WAITING = 4 * 1024 * 1024
+"""Bytes that wait for a slow disk at most. What comes then is dropped, and counted."""
+END_ROOM = 8192
+"""Bytes that are kept free for the header (4,096) and the last lines: that the log is full, and how the call ended."""
+
+_FULL = {"type": "call.log_full"}
+
+
+class _State(Enum):
+    WAITING = "waiting"
+    ASKING = "asking"
+    OPEN = "open"
+    FULL = "full"
+    OVER = "over"
+
+
+class EventLog:
+    """Writes the log of one call. `EventLogs.start` makes it, and the call drives it.
+
+    Nothing is written, and nothing kept in memory, before `begin`, and where the program is asked for consent, before
+    it is given. `write` never waits: a task brings what was written to disk about every quarter of a second, in a
+    thread. A crash of the program therefore loses at most about half a second; there is no fsync, so that a crash of
+    the machine may lose more. A disk that fails or is full is logged once, and ends the log.
+
+    Attributes:
+        path: The file. It is there once the first event was written.
+    """
+
+    def __init__(self, file: LogFile, *, executor: Executor, max_bytes: int, consent: Consent | None) -> None:
+        self.path: Path = file.path
+        self._file = file
+        self._executor = executor
+        self._room = max_bytes - END_ROOM
+        self._consent = consent
+        self._clock = asyncio.get_running_loop().time
+        self._started = self._clock()
+        self._began = 0.0
+        self._state = _State.WAITING
+        self._lines: list[bytes] = []
+        self._waiting = 0  # bytes in `_lines`, and on their way to disk
+        self._dropped = 0
+        self._task: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
+
+    @property
+    def writing(self) -> bool:
+        """Whether events are taken: it has begun, and is neither full nor over."""
+        return self._state is _State.OPEN
+
+    def begin(self, call: Call) -> Coroutine[Any, Any, None] | None:
+        """Begin to write. Where consent is needed, return what asks for it once, to be run beside the call.
+
+        A second one does nothing.
+        """
+        if self._state is not _State.WAITING:
+            return None
+        if self._consent is None:
+            self._open()
+            return None
+        self._state = _State.ASKING
+        return self._ask(self._consent, call)
+
+    async def _ask(self, consent: Consent, call: Call) -> None:
+        granted = False
+        try:
+            answer = consent(call)
+            # Nothing but True is consent: not an object that somebody forgot to await, and not "no".
+            granted = (await answer if inspect.isawaitable(answer) else answer) is True
+        except Exception as error:  # noqa: BLE001 - what cannot be decided is denied, and the call goes on
+            _log.error("call %s: asking for consent to the event log failed: %s", call.call_id, type(error).__name__)
+        finally:
+            if granted and self._state is _State.ASKING:
+                self._open()
+            else:
+                self._state = _State.OVER
+
+    def _open(self) -> None:
+        self._state = _State.OPEN
+        self._began = round(self._clock() - self._started, 3)
+
+    def write(self, event: Logged, *, secret: bool = False) -> None:
+        """Log an event that happens now: the service's, one that was sent, or what happens to the call. Never raises.
+
+        A `secret` event is redacted in any log: digits that are a card's or a PIN. Behind `CallEnded` nothing is
+        written.
+        """
+        ending = isinstance(event, CallEnded)
+        if self._state is not _State.OPEN and not (ending and self._state is _State.FULL):
+            return
+        at = self._clock() - self._started
+        if self._dropped and (ending or self._waiting < MAX_WAITING // 2):
+            self._put(encoded_entry({"type": "call.log_dropped", "count": self._dropped}, at=at, redacted=False))
+            self._dropped = 0
+        line = encoded_entry(event, at=at, redacted=self._file.redacted, secret=secret)
+        if ending:
+            self._state = _State.OVER
+        elif len(line) > self._room:
+            self._state = _State.FULL
+            line = encoded_entry(_FULL, at=at, redacted=False)
+        elif self._waiting + len(line) > MAX_WAITING:
+            self._dropped += 1
+            return
+        self._put(line)
+
+    def _put(self, line: bytes) -> None:
+        self._lines.append(line)
+        self._waiting += len(line)
+        self._room -= len(line)
+        if self._task is None:
+            self._task = asyncio.create_task(self._deliver())
+
+    async def _deliver(self) -> None:
+        """Bring what waits to disk, until nothing does."""
+        loop = asyncio.get_running_loop()
+        try:
+            while self._lines:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(FLUSH_EVERY):
+                        await self._closing.wait()
+                lines, self._lines = b"".join(self._lines), []
+                await loop.run_in_executor(self._executor, self._append, lines)
+                self._waiting -= len(lines)
+        except Exception as error:  # noqa: BLE001 - whatever a disk does, the call goes on
+            self._give_up(type(error).__name__)
+        finally:
+            self._task = None
+
+    def _append(self, lines: bytes) -> None:
+        self._file.append(lines, began=self._began, consented=self._consent is not None)
+
+    def _give_up(self, why: str) -> None:
+        self._state = _State.OVER
+        self._lines.clear()
+        _log.error("call %s: the event log cannot be written any more: %s", self._file.call_id, why)
+
+    async def close(self) -> None:
+        """Write what waits, and take no more. It takes 5 seconds at most, and raises nothing."""
+        self._state = _State.OVER
+        self._closing.set()
+        task = self._task
+        if task is None:
+            return
+        _, unfinished = await asyncio.wait({task}, timeout=CLOSE_TIMEOUT)
+        if unfinished:
+            self._give_up("the disk takes too long")
+            task.cancel()
+            await asyncio.wait({task})

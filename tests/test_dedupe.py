@@ -1,18 +1,20 @@
-"""Claims: a call that is announced twice is answered once, and one whose owner died is adopted."""
+"""Claims: a call that is announced twice is answered once, and one whose owner died is adopted. And counters."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from realtime_sip.dedupe import REMEMBER, Claim, Claimed, DedupeStore, Outcome, decide
 from realtime_sip.dedupe.memory import MemoryStore
+from realtime_sip.dedupe.tally import BUCKETS, Places, TallyStore, Window, bucket
 from realtime_sip.errors import ConfigurationError
 
 
@@ -359,3 +361,181 @@ class Claims(RuleBasedStateMachine):
 
 TestClaims: Callable[..., Any] = Claims.TestCase
 Claims.TestCase.settings = settings(derandomize=True, deadline=None, max_examples=60, stateful_step_count=30)
+
+
+# --- counters: amounts within a time ----------------------------------------------------------------------------------
+
+# Widths that are no round numbers in binary are among them.
+PER = st.sampled_from([0.7, 1.0, 60.0, 3600.0, 86_400.0])
+STEPS = st.lists(st.tuples(st.floats(0, 0.5), st.integers(0, 1_000_000)), max_size=200)
+
+
+@given(per=PER, steps=STEPS)
+@settings(derandomize=True, deadline=None)
+def test_law_a_sum_never_misses_what_is_within_the_time_and_takes_in_one_bucket_more_at_most(
+    per: float, steps: list[tuple[float, int]]
+) -> None:
+    window, now, added = Window(per), 1_000.0, list[tuple[float, int]]()
+    for step, amount in steps:
+        now += step * per
+        added.append((now, amount))
+        total = window.add(amount, now=now)
+        surely = sum(amount for at, amount in added if at > now - per * 0.999)
+        perhaps = sum(amount for at, amount in added if at > now - per * (1 + 1.001 / BUCKETS))
+        assert surely <= total <= perhaps
+        assert window.total(now=now) == total
+        assert len(window) <= BUCKETS + 1
+    assert window.total(now=now + per * (1 + 1.001 / BUCKETS)) == 0
+    assert not window.counts(now=now + per * (1 + 1.001 / BUCKETS))
+
+
+@given(per=PER, most=st.integers(1, 5), steps=st.lists(st.floats(0, 0.5), max_size=100))
+@settings(derandomize=True, deadline=None)
+def test_law_no_more_is_added_within_any_time_than_may_be(per: float, most: int, steps: list[float]) -> None:
+    window, now, passed = Window(per), 1_000.0, list[float]()
+    for step in steps:
+        now += step * per
+        if window.add(1, now=now, most=most) <= most:
+            passed.append(now)
+        assert len([at for at in passed if at > now - per * 0.999]) <= most
+    assert window.add(1, now=now + 2 * per, most=most) == 1
+
+
+async def test_amounts_are_summed_for_each_key_and_time_alone(store: MemoryStore, clock: Clock) -> None:
+    assert await store.add("a", 2, per=60) == 2
+    assert await store.add("a", 3, per=60) == 5
+    assert await store.add("a", 3, per=60, most=7) == 8
+    assert await store.total("a", per=60) == 5
+    assert await store.add("b", 1, per=60) == 1
+    assert await store.add("a", 1, per=3600) == 1
+    clock.now += 60
+    assert await store.total("a", per=60) == 5
+    clock.now += 1
+    assert await store.total("a", per=60) == 0
+    assert await store.total("a", per=3600) == 1
+    assert await store.total("never", per=60) == 0
+
+
+def test_all_clocks_that_agree_name_a_bucket_alike() -> None:
+    assert [bucket(float(now), per=60.0) for now in (0, 1, 59, 60)] == [0, 1, 59, 60]
+
+
+async def test_what_cannot_be_counted_is_refused(store: MemoryStore) -> None:
+    with pytest.raises(ConfigurationError, match="amount"):
+        await store.add("a", -1, per=60)
+    for seconds in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(ConfigurationError, match="seconds"):
+            await store.add("a", 1, per=seconds)
+        with pytest.raises(ConfigurationError, match="lease"):
+            await store.enter("a", "one", lease=seconds)
+    with pytest.raises(ConfigurationError, match="max_keys"):
+        MemoryStore(max_keys=0)
+
+
+# --- counters: members with leases ------------------------------------------------------------------------------------
+
+
+async def test_members_are_in_until_they_leave_or_their_lease_ends(store: MemoryStore, clock: Clock) -> None:
+    assert await store.enter("calls", "one", lease=10, most=2)
+    assert await store.enter("calls", "two", lease=20, most=2)
+    assert not await store.enter("calls", "three", lease=10, most=2)
+    assert await store.enter("calls", "one", lease=10, most=2)
+    assert await store.enter("others", "three", lease=10, most=2)
+    await store.leave("calls", "two")
+    assert await store.enter("calls", "three", lease=30, most=2)
+    clock.now += 10
+    assert await store.enter("calls", "four", lease=10, most=2)
+    assert not await store.enter("calls", "one", lease=10, most=2)
+    await store.leave("calls", "never")
+    await store.leave("never", "one")
+
+
+async def test_there_is_always_room_for_who_is_in_already_by_right(store: MemoryStore) -> None:
+    assert await store.enter("calls", "one", lease=10, most=1)
+    assert await store.enter("calls", "adopted", lease=10)
+    await store.leave("calls", "one")
+    assert not await store.enter("calls", "two", lease=10, most=1)
+
+
+async def test_of_many_at_once_so_many_get_in_as_may_be(store: MemoryStore) -> None:
+    entered = await asyncio.gather(*(store.enter("calls", str(n), lease=10, most=7) for n in range(50)))
+    assert entered.count(True) == 7
+
+
+MEMBERS = st.sampled_from("abcde")
+DEEDS = st.lists(
+    st.tuples(st.sampled_from(["enter", "renew", "leave"]), MEMBERS, st.integers(0, 4), st.integers(1, 9)), max_size=80
+)
+
+
+@given(deeds=DEEDS, most=st.integers(1, 4))
+@settings(derandomize=True, deadline=None)
+def test_places_do_what_a_list_of_leases_would(deeds: list[tuple[str, str, int, int]], most: int) -> None:
+    places, leases, now = Places(), dict[str, float](), 0.0
+    for deed, member, seconds, lease in deeds:
+        now += seconds
+        leases = {each: until for each, until in leases.items() if until > now}
+        if deed == "leave":
+            places.leave(member)
+            leases.pop(member, None)
+        else:
+            fits = deed == "renew" or member in leases or len(leases) < most
+            assert places.enter(member, now=now, lease=lease, most=most if deed == "enter" else None) == fits
+            if fits:
+                leases[member] = now + lease
+        assert places.counts(now=now) == bool(leases)
+    assert places.live(now=now) == len(leases)
+
+
+def test_the_dead_do_not_pile_up() -> None:
+    places = Places()
+    for n in range(10_000):
+        places.enter(str(n), now=float(n), lease=5)
+    assert len(places) == 5
+
+
+# --- what a memory store forgets of its counters ----------------------------------------------------------------------
+
+
+async def test_beyond_its_bound_the_counter_that_was_asked_for_least_recently_is_forgotten(clock: Clock) -> None:
+    store = MemoryStore(clock=clock, max_keys=2)
+    for key in ("first", "second"):
+        await store.add(key, 1, per=60)
+        await store.enter(key, "one", lease=60)
+    await store.total("first", per=60)
+    await store.enter("first", "one", lease=60)
+    await store.add("third", 1, per=60)
+    await store.enter("third", "one", lease=60)
+    assert [await store.total(key, per=60) for key in ("first", "second", "third")] == [1, 0, 1]
+    assert not await store.enter("first", "two", lease=60, most=1)
+    assert await store.enter("second", "two", lease=60, most=1)
+
+
+async def test_a_store_counts_for_as_many_keys_as_come_and_keeps_what_is_in_use(clock: Clock) -> None:
+    store = MemoryStore(clock=clock, max_keys=10)
+    for n in range(1000):
+        await store.add(f"caller {n}", 1, per=60)
+        assert await store.add("all", 1, per=3600) == n + 1
+
+
+def counters() -> int:
+    """Return how many counters are in memory."""
+    gc.collect()
+    return sum(isinstance(each, (Window, Places)) for each in gc.get_objects())
+
+
+async def test_law_who_called_is_forgotten_once_it_counts_no_more(clock: Clock) -> None:
+    store, others = MemoryStore(clock=clock), counters()
+    for n in range(500):
+        await store.add(f"caller {n}", 1, per=60)
+        await store.enter(f"caller {n}", "rtc_1", lease=30)
+        clock.now += 1
+    assert 60 + 29 <= counters() - others <= 62 + 31
+    assert [await store.total(f"caller {n}", per=60) for n in (438, 441, 499)] == [0, 1, 1]
+
+
+def test_a_memory_store_is_both_kinds_of_store(store: MemoryStore) -> None:
+    claims: DedupeStore = store
+    counters: TallyStore = store
+    assert isinstance(claims, TallyStore)
+    assert counters is claims

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, Generic, Literal, Self, TypeAlias, TypeVar
 
 from pydantic import Field, PrivateAttr
 
 from realtime_sip._wire import Inbound, Unknown
+from realtime_sip.context import SignedContext
 from realtime_sip.sip import Channel, SipHeaders
 
 __all__ = [
@@ -166,10 +168,42 @@ class IncomingCall(_SipEvent[_CallData]):
 
     type: Literal["realtime.call.incoming"]
 
+    _context: SignedContext | None = PrivateAttr(None)
+
     @property
     def call_id(self) -> str:
         """The id for accept, reject, refer, hangup and the sideband. Opaque: pass it on unchanged."""
         return self.data.call_id
+
+    @property
+    def context(self) -> Mapping[str, str]:
+        """What our own TwiML signed about the call, and proven to be that; empty where there is nothing proven.
+
+        Verified where `OpenAIWebhooks` was given a `context_secret`. Unlike all else in the headers it is no claim of
+        whoever placed the call. That it is used by one call alone, `CallHost` sees to. It cannot be changed, and no
+        `repr` shows it.
+        """
+        return self._context.values if self._context is not None else MappingProxyType({})
+
+    @property
+    def parent_call_sid(self) -> str | None:
+        """The call from which our own TwiML dialled, out of the verified context, or None."""
+        return self._context.parent_call_sid if self._context is not None else None
+
+    @property
+    def signed_context(self) -> SignedContext | None:
+        """The verified context with its nonce and its end, or None where there is none."""
+        return self._context
+
+    def without_context(self) -> Self:
+        """Return the same call with an empty context, as for one whose context was used by another call."""
+        copy = self.model_copy()
+        copy._context = None
+        return copy
+
+    def _note_context(self, context: SignedContext) -> None:
+        """Note the context that was verified."""
+        self._context = context
 
 
 class LiveCallIncoming(_SipEvent[_SessionData]):

@@ -49,6 +49,7 @@ class _Client(Generic[_Transport]):
 
     _transport: _Transport
     _webhook_secret: _Secrets | None
+    _context_secret: str | Sequence[str] | None
 
     @property
     def settings(self) -> Settings:
@@ -57,14 +58,14 @@ class _Client(Generic[_Transport]):
 
     @cached_property
     def webhooks(self) -> OpenAIWebhooks:
-        """Verifies and parses the webhooks of this client's secret.
+        """Verifies and parses the webhooks of this client's secret, and the contexts of its context secret.
 
         Raises:
-            ConfigurationError: The client has no webhook secret, or it is not one.
+            ConfigurationError: The client has no webhook secret, or a secret is not one.
         """
         if not self._webhook_secret:
             raise ConfigurationError("no webhook secret: pass webhook_secret, or set OPENAI_WEBHOOK_SECRET")
-        return OpenAIWebhooks(self._webhook_secret)
+        return OpenAIWebhooks(self._webhook_secret, context_secret=self._context_secret)
 
     def with_options(self, **options: Unpack[Options]) -> Self:
         """Return a client that differs in the options given. It shares the HTTP client, which is this one's to close.
@@ -77,6 +78,7 @@ class _Client(Generic[_Transport]):
             raise ConfigurationError(f"unknown option {unknown[0]}; there are: {', '.join(Options.__annotations__)}")
         copy = object.__new__(type(self))
         copy._webhook_secret = self._webhook_secret
+        copy._context_secret = self._context_secret
         copy._use(self._transport.sharing(replace(self.settings, **options)))
         return copy
 
@@ -130,6 +132,7 @@ class RealtimeSip(_Client[Transport]):
         api_key: str | None = None,
         *,
         webhook_secret: _Secrets | None = None,
+        context_secret: str | Sequence[str] | None = None,
         base_url: str | None = None,
         hosts: Hosts = Hosts.DEFAULT,
         organization: str | None = None,
@@ -144,6 +147,8 @@ class RealtimeSip(_Client[Transport]):
         Args:
             api_key: Else `OPENAI_API_KEY`.
             webhook_secret: One, several while rotating, or secret to project; else `OPENAI_WEBHOOK_SECRET`.
+            context_secret: What your TwiML signs the context of calls with, one or several while rotating; else
+                `REALTIME_SIP_CONTEXT_SECRET`. Without it `incoming.context` is empty.
             base_url: The API's, where it is not that of `hosts`; else `OPENAI_BASE_URL`.
             hosts: The region's API and SIP hosts.
             organization: Else `OPENAI_ORG_ID`.
@@ -158,6 +163,7 @@ class RealtimeSip(_Client[Transport]):
         """
         settings = _settings(api_key, base_url, hosts, organization, project, deadline, ping_interval, ping_timeout)
         self._webhook_secret = webhook_secret or os.environ.get("OPENAI_WEBHOOK_SECRET")
+        self._context_secret = context_secret or os.environ.get("REALTIME_SIP_CONTEXT_SECRET") or None
         self._use(Transport(settings, http_client))
 
     def _use(self, transport: Transport) -> None:
@@ -207,6 +213,7 @@ class AsyncRealtimeSip(_Client[AsyncTransport]):
         api_key: str | None = None,
         *,
         webhook_secret: _Secrets | None = None,
+        context_secret: str | Sequence[str] | None = None,
         base_url: str | None = None,
         hosts: Hosts = Hosts.DEFAULT,
         organization: str | None = None,
@@ -221,6 +228,8 @@ class AsyncRealtimeSip(_Client[AsyncTransport]):
         Args:
             api_key: Else `OPENAI_API_KEY`.
             webhook_secret: One, several while rotating, or secret to project; else `OPENAI_WEBHOOK_SECRET`.
+            context_secret: What your TwiML signs the context of calls with, one or several while rotating; else
+                `REALTIME_SIP_CONTEXT_SECRET`. Without it `incoming.context` is empty.
             base_url: The API's, where it is not that of `hosts`; else `OPENAI_BASE_URL`.
             hosts: The region's API and SIP hosts.
             organization: Else `OPENAI_ORG_ID`.
@@ -235,6 +244,7 @@ class AsyncRealtimeSip(_Client[AsyncTransport]):
         """
         settings = _settings(api_key, base_url, hosts, organization, project, deadline, ping_interval, ping_timeout)
         self._webhook_secret = webhook_secret or os.environ.get("OPENAI_WEBHOOK_SECRET")
+        self._context_secret = context_secret or os.environ.get("REALTIME_SIP_CONTEXT_SECRET") or None
         self._use(AsyncTransport(settings, http_client))
 
     def _use(self, transport: AsyncTransport) -> None:

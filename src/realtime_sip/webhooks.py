@@ -1,7 +1,8 @@
 """Webhooks of OpenAI: proof that one comes from the service, and what it says.
 
 The signature is that of Standard Webhooks: HMAC-SHA256 over `id.timestamp.body`, in base64. It proves who sent the
-body. It proves nothing about the SIP headers inside, which whoever placed the call wrote.
+body. It proves nothing about the SIP headers inside, which whoever placed the call wrote; the context that our own
+TwiML puts there has a signature of its own.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from realtime_sip._webhook_events import (
     UnknownWebhookEvent,
     WebhookEvent,
 )
+from realtime_sip.context import ContextRefusal, ContextSigner
 from realtime_sip.errors import ConfigurationError, InvalidRequestError, WebhookPayloadError, WebhookVerificationError
 
 __all__ = [
@@ -75,9 +77,12 @@ class OpenAIWebhooks:
             as it is, as UTF-8 bytes, which is what the vendor's own package does.
         tolerance: Seconds by which a delivery's timestamp may differ from the clock, to either side.
         clock: Returns Unix seconds.
+        context_secret: What the context in the headers of calls was signed with, one or several while it is rotated;
+            see `ContextSigner`. Without it the context of all calls is empty.
 
     Raises:
-        ConfigurationError: A secret is empty or cannot be decoded, or the tolerance is not a positive number.
+        ConfigurationError: A secret is empty or cannot be decoded, a context secret is too short, or the tolerance is
+            not a positive number.
 
     Nothing is read from the environment. It can be shared between threads.
 
@@ -94,6 +99,7 @@ class OpenAIWebhooks:
         *,
         tolerance: float = 300.0,
         clock: Callable[[], float] = time.time,
+        context_secret: str | Sequence[str] | None = None,
     ) -> None:
         if not 0 < tolerance < math.inf:
             raise ConfigurationError("the tolerance of webhook timestamps is not a positive number of seconds")
@@ -105,6 +111,7 @@ class OpenAIWebhooks:
         self._signers = [(Webhook(key), project) for key, project in keys]
         self._tolerance = tolerance
         self._clock = clock
+        self._contexts = ContextSigner(context_secret) if context_secret is not None else None
 
     def __repr__(self) -> str:
         """Show how many secrets there are."""
@@ -125,12 +132,14 @@ class OpenAIWebhooks:
             WebhookPayloadError: Signed, but no event. `reason` is one of "not_json", "not_object", "no_type"
                 and "too_deep".
 
-        A signed event of an unknown type, or one that lacks something, is an `UnknownWebhookEvent` and not an error.
+        A signed event of an unknown type, or one that lacks something, is an `UnknownWebhookEvent` and not an error. A
+        call whose context is forged, expired or broken is a call with an empty context; the log says why.
         """
         text = _text(body)
         received = _read_headers(headers)
         timestamp = int(received[_TIMESTAMP])
-        age = self._clock() - timestamp
+        now = self._clock()
+        age = now - timestamp
         if age > self._tolerance:
             _refuse("the webhook was sent too long ago", "too_old")
         if age < -self._tolerance:
@@ -138,6 +147,8 @@ class OpenAIWebhooks:
         project = self._verify(text, received[_ID], timestamp, received[_SIGNATURE])
         event = _parse(text)
         event._note_delivery(webhook_id=received[_ID], timestamp=timestamp, project=project)
+        if isinstance(event, IncomingCall):
+            self._read_context(event, now)
         return event
 
     def sign(self, body: bytes | str, *, id: str, timestamp: float) -> dict[str, str]:  # noqa: A002 - its name
@@ -169,6 +180,13 @@ class OpenAIWebhooks:
         seconds = math.floor(timestamp)
         signature = _signature(self._signers[0][0], id, seconds, text)
         return {_ID: id, _TIMESTAMP: str(seconds), _SIGNATURE: signature}
+
+    def _read_context(self, call: IncomingCall, now: float) -> None:
+        context = self._contexts.verify(call.sip, now=now) if self._contexts is not None else None
+        if isinstance(context, ContextRefusal):
+            logger.warning("call %s: the context in its headers does not count: %s", call.call_id, context.value)
+        elif context is not None:
+            call._note_context(context)
 
     def _verify(self, text: str, webhook_id: str, timestamp: int, signatures: str) -> str | None:
         candidates = [part.encode() for part in signatures.split(" ") if part.startswith("v1,")]

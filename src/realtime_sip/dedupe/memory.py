@@ -1,41 +1,56 @@
-"""A store of claims in the memory of one process."""
+"""A store of claims and counters in the memory of one process."""
 
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 from realtime_sip.dedupe import REMEMBER, Claim, Claimed, Outcome, Phase, advanced, decide, finished, held, renewed
+from realtime_sip.dedupe.tally import Places, Window
 from realtime_sip.errors import ConfigurationError
 
 __all__ = ["MemoryStore"]
 
+_Counter = TypeVar("_Counter", Window, Places)
+
 
 class MemoryStore:
-    """Keeps claims in memory, for a program of one process, and for tests.
+    """Keeps claims and counters in memory, for a program of one process, and for tests.
 
-    It survives no crash: a call that is announced again after a restart is new, and accepting it says
-    `decision_already_made`. It does not span processes: two workers would each take a repeat for new. It is used on one
-    event loop.
+    It is a `DedupeStore` and a `TallyStore`. It survives no crash: a call that is announced again after a restart is
+    new, and accepting it says `decision_already_made`. It does not span processes: two workers would each take a repeat
+    for new, and count for itself. It is used on one event loop.
 
     It starts no task, and remembers at most `max_calls` calls. Beyond that it forgets the call that was done first,
-    then one whose owner has died; a call that is being served is never forgotten.
+    then one whose owner has died; a call that is being served is never forgotten. Of counters it forgets those that
+    count nothing any more, and beyond `max_keys` the one that was asked for least recently.
     """
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic, max_calls: int = 100_000) -> None:
+    def __init__(
+        self, *, clock: Callable[[], float] = time.monotonic, max_calls: int = 100_000, max_keys: int = 100_000
+    ) -> None:
         """Create an empty store.
 
         Args:
             clock: Returns the time in seconds. It must not go backwards.
             max_calls: Calls to remember at most, those that are done among them.
+            max_keys: Counters to keep at most, of amounts and of members each.
 
         Raises:
-            ConfigurationError: `max_calls` is not positive.
+            ConfigurationError: `max_calls` or `max_keys` is not positive.
         """
         if max_calls < 1:
             raise ConfigurationError("max_calls must be positive")
+        if max_keys < 1:
+            raise ConfigurationError("max_keys must be positive")
         self._clock = clock
         self._max_calls = max_calls
+        self._max_keys = max_keys
+        # Each with the one that was asked for least recently first.
+        self._windows: OrderedDict[tuple[str, float], Window] = OrderedDict()
+        self._places: OrderedDict[str, Places] = OrderedDict()
         self._open: dict[str, Claim] = {}
         # In the order in which they were done, which is nearly the order in which they are to be forgotten.
         self._done: dict[str, Claim] = {}
@@ -80,6 +95,46 @@ class MemoryStore:
         del self._open[call_id]
         return True
 
+    async def add(self, key: str, amount: int, *, per: float, most: int | None = None) -> int:
+        """Add an amount of 0 or more, and return the sum of the last `per` seconds, with this one.
+
+        Where the sum would be more than `most`, nothing is added; what is returned is what the sum would be.
+
+        Raises:
+            ConfigurationError: The amount is negative, or `per` is not a positive number of seconds.
+        """
+        now = self._clock()
+        total = self._windows.setdefault((key, per), Window(per)).add(amount, now=now, most=most)
+        self._windows.move_to_end((key, per))
+        self._forget_counters(self._windows, now)
+        return total
+
+    async def total(self, key: str, *, per: float) -> int:
+        """Return the sum of the last `per` seconds."""
+        window = self._windows.get((key, per))
+        if window is None:
+            return 0
+        self._windows.move_to_end((key, per))
+        return window.total(now=self._clock())
+
+    async def enter(self, key: str, member: str, *, lease: float, most: int | None = None) -> bool:
+        """Let a member in for `lease` seconds, or for as long again. False where it is not in and `most` others are.
+
+        Raises:
+            ConfigurationError: The lease is not a positive number of seconds.
+        """
+        now = self._clock()
+        entered = self._places.setdefault(key, Places()).enter(member, now=now, lease=lease, most=most)
+        self._places.move_to_end(key)
+        self._forget_counters(self._places, now)
+        return entered
+
+    async def leave(self, key: str, member: str) -> None:
+        """Let a member out. One that is not in may leave too."""
+        if key in self._places:
+            self._places[key].leave(member)
+            self._forget_counters(self._places, self._clock())
+
     def __len__(self) -> int:
         """Return how many calls are remembered."""
         return len(self._open) + len(self._done)
@@ -108,3 +163,10 @@ class MemoryStore:
 
     def _forget_first_done(self) -> None:
         del self._done[next(iter(self._done))]
+
+    def _forget_counters(self, counters: OrderedDict[Any, _Counter], now: float) -> None:
+        while counters:
+            first = next(iter(counters.values()))
+            if len(counters) <= self._max_keys and first.counts(now=now):
+                return
+            counters.popitem(last=False)

@@ -20,6 +20,7 @@ from realtime_sip.testing import (
     OpenAIEmulator,
     SocketDropped,
     Timings,
+    UpdateRefused,
 )
 
 UPDATE: dict[str, Any] = {"session": {"type": "realtime"}}
@@ -266,6 +267,7 @@ def test_frames_and_codes_that_cannot_be_are_refused() -> None:
     for make in (
         lambda: SocketDropped(after_frames=-1),
         lambda: SocketDropped(after_frames=0, code=1004),
+        lambda: UpdateRefused(occurrence=0),
         lambda: FrameInjected(after_frames=0, data=b"x" * (64 * 1024 * 1024 + 1)),
     ):
         with pytest.raises(ConfigurationError):

@@ -79,6 +79,40 @@ async def test_a_call_is_submitted_as_a_server_would() -> None:
     assert (answer.url, answer.webhook_id, answer.status_code) == (None, incoming.webhook_id, 200)
 
 
+@pytest.mark.parametrize("channel", ["phone", "whatsapp", "sip"])
+@virtual
+async def test_a_call_comes_by_a_channel(channel: Any) -> None:
+    program = Program()
+    async with OpenAIEmulator() as openai:
+        ringing = await openai.ring(
+            program,
+            caller="+14155550111",
+            dialed="+14155550122",
+            channel=channel,
+            sip_headers=[("X-Tier", "gold"), ("User-to-User", "abcd;encoding=hex")],
+        )
+        await ringing.until_delivered()
+    (incoming,) = program.incoming
+    assert (incoming.channel, incoming.caller, incoming.dialed) == (channel, "+14155550111", "+14155550122")
+    headers = incoming.sip
+    # Only a trunk tells what was dialled in Diversion; only TwiML tells a channel.
+    assert ("Diversion" in headers, "X-Channel" in headers) == (channel == "phone", channel != "phone")
+    assert "whatsapp:" not in (headers.get("From") or "")
+    assert (headers.get("X-Tier"), len(headers.user_to_user)) == ("gold", 1)
+
+
+@virtual
+async def test_a_caller_of_a_sip_domain_may_have_a_name_and_a_channel_must_be_known() -> None:
+    program = Program()
+    async with OpenAIEmulator() as openai:
+        ringing = await openai.ring(program, caller="alice", channel="sip")
+        await ringing.until_delivered()
+        with pytest.raises(ConfigurationError, match="channel"):
+            await openai.ring(program, channel="fax")  # type: ignore[arg-type]
+    (incoming,) = program.incoming
+    assert (incoming.channel, incoming.caller) == ("sip", None)
+
+
 @virtual
 async def test_an_exception_is_a_failed_delivery_and_is_repeated() -> None:
     program = Failing(2, RuntimeError("broken"))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulated import HEARING, SESSION, SPEED, Peer, accepted, act, sideband
+from emulated import HEARING, SESSION, SPEED, Peer, Program, accepted, act, sideband, virtual
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.testing import (
     Behaviour,
@@ -27,6 +27,7 @@ from realtime_sip.testing.frames import pieces
 
 TOOLS = [{"type": "function", "name": "order_status", "parameters": {"type": "object"}}]
 LONG = "One two three four five six seven. " * 20
+DTMF = "input_audio_buffer.dtmf_event_received"
 
 
 def _turns(**settings: Any) -> dict[str, Any]:
@@ -270,6 +271,129 @@ async def test_digits_come_one_by_one_without_an_event_id(openai: OpenAIEmulator
         and isinstance(frame["received_at"], int)
         for frame in peer.frames
     )
+
+
+@virtual
+async def test_keys_are_pressed_while_the_model_speaks_and_do_not_interrupt_it() -> None:
+    scenario = [ModelSays(LONG), CallerPresses("1234#", during="speech", after=2), CallerHangsUp()]
+    async with OpenAIEmulator() as openai:
+        ringing = await accepted(openai, Program(), scenario=scenario)
+        async with sideband(openai, ringing) as connection:
+            peer = Peer(connection)
+            await peer.send("response.create")
+            await peer.closed()
+    kinds = peer.types
+    assert kinds.index("output_audio_buffer.started") < kinds.index(DTMF) < kinds.index("output_audio_buffer.stopped")
+    assert "".join(frame["event"] for frame in peer.frames if frame["type"] == DTMF) == "1234#"
+    assert "output_audio_buffer.cleared" not in kinds
+    assert ringing.notes == []
+
+
+@virtual
+async def test_keys_are_pressed_in_the_rhythm_of_the_script() -> None:
+    scenario = [CallerPresses("12"), CallerPresses("3", after=2), CallerHangsUp()]
+    async with OpenAIEmulator(timings=Timings(digit=0.5, pause=1.5)) as openai:
+        ringing = await accepted(openai, Program(), scenario=scenario)
+        async with sideband(openai, ringing) as connection:
+            peer = Peer(connection)
+            at: list[float] = []
+            for _ in range(3):
+                await peer.until(DTMF)
+                at.append(openai.now())
+    assert at[1] - at[0] == pytest.approx(0.5, abs=0.1)
+    assert at[2] - at[1] == pytest.approx(1.5 + 2, abs=0.1)
+
+
+@virtual
+async def test_keys_are_pressed_during_a_tool_that_collects_them() -> None:
+    scenario = [
+        CallerSays("I want to pay."),
+        ModelCalls("order_status"),
+        ModelSays("Please enter your code."),
+        CallerPresses("1234#", during="tool", after=4),
+        ModelSays("Thank you."),
+        CallerHangsUp(),
+    ]
+    async with OpenAIEmulator() as openai:
+        ringing = await accepted(openai, Program(), {**SESSION, "tools": TOOLS}, scenario=scenario)
+        async with sideband(openai, ringing) as connection:
+            peer = Peer(connection)
+            called = await peer.until("response.function_call_arguments.done")
+            await peer.until("response.done")
+            await peer.send("response.create")
+            await peer.until(DTMF, event="#")
+            output = {"type": "function_call_output", "call_id": called["call_id"], "output": "4 digits"}
+            await peer.send("conversation.item.create", item=output)
+            await peer.send("response.create")
+            await peer.closed()
+    assert [said.text for said in ringing.said][1:] == ["Please enter your code.", "Thank you."]
+    assert ringing.notes == []
+
+
+QUIET = {"type": "server_vad", "create_response": False}
+ANSWERING = {"type": "server_vad", "create_response": True}
+
+
+async def _detect(peer: Peer, turns: dict[str, Any] | None) -> None:
+    await peer.send("session.update", session={"type": "realtime", "audio": {"input": {"turn_detection": turns}}})
+
+
+async def _collecting(peer: Peer, turns: dict[str, Any] | None = QUIET) -> None:
+    """Have turn detection answer nothing, and ask the caller for digits."""
+    await _detect(peer, turns)
+    await peer.until("session.updated")
+    await peer.send("response.create")
+
+
+@pytest.mark.parametrize(("turns", "heard"), [(QUIET, ["Hm."]), (None, [])])
+@virtual
+async def test_a_caller_who_speaks_presses_on_while_the_program_collects_digits(
+    turns: dict[str, Any] | None, heard: list[str]
+) -> None:
+    scenario = [
+        ModelSays("Please enter your code."),
+        CallerSays("Hm."),
+        CallerPresses("1"),
+        CallerPresses("234#", after=2),
+        CallerSays("And now?"),
+        ModelSays("Thank you."),
+        CallerHangsUp(),
+    ]
+    async with OpenAIEmulator() as openai:
+        ringing = await accepted(openai, Program(), scenario=scenario)
+        async with sideband(openai, ringing) as connection:
+            peer = Peer(connection)
+            await _collecting(peer, turns)
+            await peer.until("output_audio_buffer.stopped")
+            began = openai.now()
+            await peer.until(DTMF, event="1")
+            assert openai.now() - began < 5  # quiet, "Hm.", quiet: nobody waits for an answer to it
+            await peer.until(DTMF, event="#")
+            await _detect(peer, ANSWERING)
+            await peer.closed()
+    kinds = peer.types
+    after = kinds[len(kinds) - kinds[::-1].index(DTMF) :]
+    # What was said before is not answered, what is said from now on is.
+    expected = ["session.updated", "input_audio_buffer.speech_started", "input_audio_buffer.speech_stopped"]
+    assert after[:3] == expected
+    assert kinds.count("response.created") == 2
+    assert [said.text for said in ringing.said] == ["Please enter your code.", *heard, "And now?", "Thank you."]
+    assert ringing.notes == []
+
+
+@virtual
+async def test_turn_detection_answers_words_at_whose_end_it_is_on_again() -> None:
+    scenario = [ModelSays("Your code?"), CallerSays("I do not have any. " * 20), ModelSays("Never mind.")]
+    async with OpenAIEmulator() as openai:
+        ringing = await accepted(openai, Program(), scenario=scenario)
+        async with sideband(openai, ringing) as connection:
+            peer = Peer(connection)
+            await _collecting(peer)
+            await peer.until("input_audio_buffer.speech_started")
+            await _detect(peer, ANSWERING)
+            await peer.until("response.done")
+    assert ringing.said[-1].text == "Never mind."
+    assert ringing.notes == []
 
 
 async def test_a_caller_who_hangs_up_takes_what_was_not_delivered(openai: OpenAIEmulator, url: str) -> None:

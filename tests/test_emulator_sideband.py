@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,16 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from emulated import HEARING, SESSION, Peer, accepted, act, post, sideband, socket
-from realtime_sip.testing import EndedBy, ModelCalls, ModelSays, OpenAIEmulator
+from emulated import HEARING, SESSION, Peer, Program, accepted, act, post, sideband, socket, virtual
+from realtime_sip.testing import (
+    Behaviour,
+    CallerHangsUp,
+    CallerSays,
+    EndedBy,
+    ModelCalls,
+    ModelSays,
+    OpenAIEmulator,
+)
 
 RECORDINGS = Path(__file__).resolve().parents[2] / "shared" / "data" / "recordings"
 SIDEBAND = RECORDINGS / "pydantic_ai__test_openai_ws_sideband__test_webrtc_sideband_audio_turn.jsonl"
@@ -140,6 +149,59 @@ async def test_an_update_changes_what_it_names_and_null_clears(openai: OpenAIEmu
         session = (await peer.until("session.updated"))["session"]
         assert session["audio"]["input"]["turn_detection"] is None
         assert session["expires_at"] == expires_at
+
+
+@pytest.mark.parametrize(("how", "threshold"), [("merged", 0.7), ("replaced", 0.5)])
+async def test_an_update_of_turn_detection_keeps_what_it_leaves_out_or_not(
+    openai: OpenAIEmulator, url: str, how: Any, threshold: float
+) -> None:
+    detection: dict[str, Any] = {"type": "server_vad", "threshold": 0.7}
+    session = {**SESSION, "audio": {"input": {"turn_detection": detection}}}
+    ringing = await accepted(openai, url, session, behaviour=Behaviour(turn_detection_update=how))
+    assert ringing.session is not None
+    assert ringing.session["audio"]["input"]["turn_detection"]["threshold"] == 0.7
+    async with sideband(openai, ringing) as connection:
+        peer = Peer(connection)
+        change = {"input": {"turn_detection": {"type": "server_vad", "create_response": False}}}
+        await peer.send("session.update", session={"type": "realtime", "audio": change})
+        shown = (await peer.until("session.updated"))["session"]["audio"]["input"]["turn_detection"]
+    assert (shown["threshold"], shown["create_response"]) == (threshold, False)
+
+
+async def test_another_model_may_be_ignored(openai: OpenAIEmulator, url: str) -> None:
+    ringing = await accepted(openai, url, behaviour=Behaviour(model_update="ignored"))
+    async with sideband(openai, ringing) as connection:
+        peer = Peer(connection)
+        change = {"type": "realtime", "model": "gpt-realtime-1.5", "instructions": "Be long."}
+        await peer.send("session.update", session=change)
+        shown = (await peer.until("session.updated"))["session"]
+    assert (shown["model"], shown["instructions"]) == (SESSION["model"], "Be long.")
+
+
+@virtual
+async def test_every_response_reads_the_whole_conversation_and_what_was_read_before_is_cached() -> None:
+    said = "This is a sentence that takes a while to be said, by whoever says it. "
+    scenario = [step for _ in range(4) for step in (CallerSays(said), ModelSays(said * 3))]
+    async with OpenAIEmulator() as openai:
+        ringing = await accepted(openai, Program(), scenario=[*scenario, CallerHangsUp()])
+        async with sideband(openai, ringing) as connection:
+            peer = Peer(connection)
+            await peer.closed()
+    usages = [frame["response"]["usage"] for frame in peer.frames if frame["type"] == "response.done"]
+    assert len(usages) == 4
+    seconds = len(said) / 15
+    for before, after in itertools.pairwise(usages):
+        read, more = before["input_token_details"], after["input_token_details"]
+        # The caller's words and the model's, which were read as audio and as text.
+        grown = more["audio_tokens"] - read["audio_tokens"]
+        assert grown == pytest.approx(10 * seconds + 20 * 3 * seconds, abs=2)
+        assert more["text_tokens"] - read["text_tokens"] == before["output_token_details"]["text_tokens"]
+        assert before["input_tokens"] - 64 < more["cached_tokens"] <= before["input_tokens"]
+        assert more["cached_tokens"] == sum(more["cached_tokens_details"].values())
+    first = usages[0]
+    # The first response has read what was said to it, and not what it says itself.
+    assert first["input_token_details"]["audio_tokens"] == pytest.approx(10 * seconds, abs=1)
+    assert first["input_token_details"]["cached_tokens"] == 0
 
 
 async def test_the_model_and_a_voice_that_was_heard_are_fixed(openai: OpenAIEmulator, url: str) -> None:

@@ -29,6 +29,7 @@ from realtime_sip.testing import (
     RingingCall,
     SocketDropped,
     SocketSilent,
+    UpdateRefused,
 )
 
 TOOLS = [
@@ -220,6 +221,34 @@ async def test_an_error_comes_out_of_nowhere() -> None:
         "server_overloaded",
         "event_of_nobody",
     )
+
+
+@virtual
+async def test_one_update_of_the_session_is_refused_and_named() -> None:
+    fault = UpdateRefused(occurrence=2, code="invalid_value", param="session.tools", message="No.")
+    async with OpenAIEmulator() as openai:
+        ringing = await accepted(openai, Program(), faults=[fault])
+        async with sideband(openai, ringing) as connection:
+            peer = Peer(connection)
+            for name in "first", "second", "third":
+                # Without a change it is no update that could be refused.
+                await peer.send("session.update", session={"type": "realtime"}, event_id="bare")
+                await peer.until("session.updated")
+                change = {"type": "realtime", "instructions": name}
+                await peer.send("session.update", session=change, event_id=name)
+                await peer.until("error" if name == "second" else "session.updated")
+    errors = [frame["error"] for frame in peer.frames if frame["type"] == "error"]
+    assert errors == [
+        {
+            "type": "invalid_request_error",
+            "code": "invalid_value",
+            "message": "No.",
+            "param": "session.tools",
+            "event_id": "second",
+        }
+    ]
+    updated = [frame["session"]["instructions"] for frame in peer.frames if frame["type"] == "session.updated"]
+    assert updated == ["Be brief.", "first", "first", "first", "third"]
 
 
 @virtual

@@ -22,6 +22,7 @@ from realtime_sip.testing.faults import (
     ResponseRaced,
     SocketDropped,
     SocketSilent,
+    UpdateRefused,
 )
 from realtime_sip.testing.primary import ExpectedSocket
 from realtime_sip.testing.record import RecordedRequest, Said, WebhookResponse
@@ -73,6 +74,7 @@ __all__ = [
     "SocketSilent",
     "Step",
     "Timings",
+    "UpdateRefused",
     "VirtualTimeLoop",
     "WebhookResponse",
     "run_virtual",

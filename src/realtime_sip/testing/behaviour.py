@@ -41,7 +41,9 @@ class Timings:
     mcp_call: float = 2.0
     """How long an MCP server takes for a call, where the step says nothing else."""
     transfer: float = 1.0
-    """From the answer to refer until the caller's leg leaves."""
+    """From the answer to refer until the caller's leg leaves, or until the target is found to be busy."""
+    target_rings: float = 8.0
+    """How long the target of a refer rings until it answers, or until it or the caller gives up."""
     patience: float = 10.0
     """How long the caller, or a recording, waits for something that the program is expected to do."""
     webhook_timeout: float = 5.0
@@ -78,8 +80,29 @@ class Behaviour:
     early: float = 0.0
     """For how long (seconds of the emulator's clock) a call is not found by accept (after the webhook was sent), attach
     and hangup (after accept). Up to 2 s are reported."""
-    refer: Literal["leaves", "ignored"] = "leaves"
-    """After refer was answered 200 the caller's leg leaves; or nothing follows (reported in May 2026)."""
+    refer: Literal["leaves", "bridged", "busy", "no answer", "given up", "ignored"] = "leaves"
+    """What the carrier does after refer was answered 200; no event tells of it, other than the end of the call.
+
+    - "leaves": the caller's leg leaves after `Timings.transfer`, whatever its target does. So Twilio does it where the
+      call was dialled without `answerOnBridge`.
+    - "bridged": the target rings for `Timings.target_rings`, answers, and only then the leg leaves. So Twilio does it
+      with `answerOnBridge`, and with that alone a transfer can fail in the following ways.
+    - "busy": the target is busy. After `Timings.transfer` the caller is back with the model.
+    - "no answer": the target rings in vain for `Timings.target_rings`; then the caller is back with the model.
+    - "given up": the target rings for `Timings.target_rings`, and the caller hangs up.
+    - "ignored": no REFER reaches anybody (reported in May 2026), or the carrier has no `referUrl` and dials nobody
+      (Twilio's documentation).
+
+    From the answer to refer until one of these has happened the caller hears ringing, not the model, and the caller's
+    steps wait; so does the patience for the model's. Whatever the model says meanwhile is told as if it were heard:
+    whether the service knows that it is not is not known.
+    """
+    turn_detection_update: Literal["merged", "replaced"] = "merged"
+    """Whether settings of turn detection that a `session.update` leaves out stay, while its type does; or whether they
+    go back to their defaults. "Omitted fields stay" is said of the session (API reference), not of what is nested."""
+    model_update: Literal["refused", "ignored"] = "refused"
+    """Whether a `session.update` with another model is refused, or carried out without it. Documented is only that the
+    model is fixed."""
     cancelled: Literal["answers", "gone"] = "answers"
     """A call that the caller gave up while it rang can still be accepted, and the model talks to nobody (reported);
     or is not found."""

@@ -41,7 +41,7 @@ class EndedBy(StrEnum):
     NOT_ANSWERED = "not answered"
     """Nobody decided while it rang."""
     TRANSFERRED = "transferred"
-    """The caller's leg left after refer."""
+    """The caller's leg left for a target: after refer, or because the carrier was told to take it there."""
     EXPIRED = "expired"
     """The session reached its longest duration."""
     FAILED = "failed"
@@ -114,6 +114,8 @@ class EmulatedCall:
         """The objects in this process that the call was given to."""
         self.accepted_session: Frame | None = None
         self.line: Line | None = None
+        self.dialled: list[str] = []
+        """The targets that the carrier dialled for the caller."""
         self.decided = False
         self.abandoned = False
         """Whether the caller gave up while it rang."""
@@ -125,6 +127,7 @@ class EmulatedCall:
         self._faults = check_faults(faults)
         self._rang_at = clock.now()
         self._accepted_at = 0.0
+        self._transfers = 0
 
     @property
     def early_for_accept(self) -> bool:
@@ -190,10 +193,26 @@ class EmulatedCall:
         self.finish(EndedBy.REJECTED, status_code=status_code)
 
     def refer(self, target_uri: str) -> None:
-        """Hand the call over: the caller's leg leaves a little later, or nothing follows."""
+        """Have the carrier hand the caller over, as `Behaviour.refer` says."""
         assert self.line is not None
-        if self.behaviour.refer == "leaves":
-            self.line.wire.spawn(self._leave(target_uri))
+        if self.behaviour.refer == "ignored":
+            return
+        if self._transfers:
+            self.record.note("a refer came while another one was under way; what happens then is not known: both dial")
+        self._dial(target_uri)
+        self._transfers += 1
+        self.line.divert(True)
+        self.line.wire.spawn(self._transfer(target_uri))
+
+    def redirect(self, target_uri: str) -> bool:
+        """Have the carrier take the caller's leg to a target by itself; return whether there is a leg to take."""
+        if self.abandoned or (self.end is not None and self.end.by in (EndedBy.CALLER, EndedBy.EMULATOR)):
+            return False
+        if self.end is not None and self.end.by is EndedBy.TRANSFERRED:
+            self.record.note("the carrier took the caller away from a target that was reached before")
+        self._dial(target_uri)
+        self.finish(EndedBy.TRANSFERRED, target_uri=target_uri)
+        return True
 
     async def attach(self, socket: WebSocket) -> None:
         """Serve a sideband."""
@@ -231,9 +250,22 @@ class EmulatedCall:
         if self.line is not None:
             await self.line.wire.stopped()
 
-    async def _leave(self, target_uri: str) -> None:
-        await self.clock.sleep(self._timings.transfer)
-        self.finish(EndedBy.TRANSFERRED, target_uri=target_uri)
+    def _dial(self, target_uri: str) -> None:
+        self.record.keep(self.dialled, target_uri)
+        self.changes.notify()
+
+    async def _transfer(self, target_uri: str) -> None:
+        assert self.line is not None
+        outcome = self.behaviour.refer
+        at_once = outcome in ("leaves", "busy")
+        await self.clock.sleep(self._timings.transfer if at_once else self._timings.target_rings)
+        if outcome in ("leaves", "bridged"):
+            self.finish(EndedBy.TRANSFERRED, target_uri=target_uri)
+        elif outcome == "given up":
+            self.finish(EndedBy.CALLER)
+        else:
+            self._transfers -= 1
+            self.line.divert(self._transfers > 0)
 
     def describe(self) -> str:
         """Say what has happened so far, without anybody's words or numbers."""

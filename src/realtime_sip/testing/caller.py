@@ -38,6 +38,9 @@ class Caller:
         self._hang_up = hang_up
         self._turns = 0
         self._speaks = False
+        self._unanswered: int | None = None
+        self.diverted = False
+        """Whether the caller hears something else than the model, and waits."""
         self._watch: asyncio.Task[None] | None = None
         self._uncommitted: list[CallerSays] = []
         self._began = wire.clock.now()
@@ -51,6 +54,8 @@ class Caller:
             self._scenario.advance()
             await self._moment(step)
             await self._wire.clock.sleep(step.after)
+            if self.diverted:
+                await self._quiet(step)
             await self._do(step)
 
     async def _do(self, step: CallerStep) -> None:
@@ -58,6 +63,7 @@ class Caller:
             case CallerSays():
                 await self._say(step)
             case CallerPresses():
+                self._unanswered = None  # the keys are what is to be answered now
                 await self._press(step.digits)
             case CallerHangsUp():
                 self._hang_up()
@@ -77,7 +83,7 @@ class Caller:
         said, self._uncommitted = self._uncommitted, []
         text = " ".join(step.text for step in said)
         self._commit(text, self._wire.ids("item"), transcribed=all(step.transcribed for step in said))
-        self._responses.expected = True
+        self._unanswered = self._responses.created
 
     def clear(self) -> None:
         """Take the client's `input_audio_buffer.clear`."""
@@ -138,6 +144,19 @@ class Caller:
         if turns is not None and turns["create_response"]:
             self._responses.create_for_turn()
 
+    @property
+    def _occupied(self) -> bool:
+        """Whether the caller listens or waits, without expecting anything of the client."""
+        return self.diverted or self._responses.busy
+
+    def _expecting(self, step: CallerStep) -> bool:
+        """Whether something is to come from the client before `step`.
+
+        Keys are pressed for a program that collects them, and nobody waits for it to answer what was said before.
+        """
+        answer = self._unanswered == self._responses.created and not isinstance(step, CallerPresses)
+        return answer or self._responses.expected
+
     async def _moment(self, step: CallerStep) -> None:
         """Wait for the moment at which a step begins."""
         responses = self._responses
@@ -146,19 +165,18 @@ class Caller:
         elif step.during == "tool":
             await self._while(lambda: responses.awaits_tool, "the caller was to act during a tool, but none was called")
         else:
-            await self._quiet()
+            await self._quiet(step)
 
     async def _leave_to_model(self) -> None:
         """Wait until a response has taken the model's step; after the patience it is skipped."""
         position = self._scenario.position
-        responses = self._responses
 
         def taken() -> bool:
             return self._scenario.position != position
 
         while not taken():
-            await self._wire.changes.until(lambda: taken() or not responses.busy)
-            if taken() or await self._wait(lambda: taken() or responses.busy):
+            await self._wire.changes.until(lambda: taken() or not self._occupied)
+            if taken() or await self._wait(lambda: taken() or self._occupied):
                 continue
             self._scenario.advance()
             self._wire.record.note(
@@ -166,28 +184,31 @@ class Caller:
             )
             return
 
-    async def _quiet(self) -> None:
-        """Wait until no response is active or expected, nothing plays, and that for a moment."""
-        responses, changes, clock = self._responses, self._wire.changes, self._wire.clock
+    async def _quiet(self, step: CallerStep) -> None:
+        """Wait until no response is active or expected before `step`, nothing plays, and that for a moment."""
+        changes, clock = self._wire.changes, self._wire.clock
         while True:
-            await changes.until(lambda: not responses.busy)
-            if responses.expected:
-                if not await self._wait(lambda: responses.busy or not responses.expected):
-                    responses.expected = False
+            await changes.until(lambda: not self._occupied)
+            if self._expecting(step):
+                if not await self._wait(lambda: self._occupied or not self._expecting(step)):
+                    self._responses.expected, self._unanswered = False, None
                     self._wire.record.note("the caller went on: a response was expected from the client, and none came")
                 continue
             pause = clock.real(self._wire.timings.pause)
-            if not await changes.until(lambda: responses.busy or responses.expected, seconds=pause):
+            if not await changes.until(lambda: self._occupied or self._expecting(step), seconds=pause):
                 return
 
     async def _while(self, condition: Callable[[], bool], otherwise: str) -> None:
-        """Wait until `condition` holds."""
-        responses = self._responses
-        while not condition():
-            if not await self._wait(lambda: condition() or responses.busy):
+        """Wait until `condition` holds, for a caller who hears the line."""
+
+        def holds() -> bool:
+            return condition() and not self.diverted
+
+        while not holds():
+            if not await self._wait(lambda: holds() or self._occupied):
                 self._wire.record.note(otherwise)
                 return
-            await self._wire.changes.until(lambda: condition() or not responses.busy)
+            await self._wire.changes.until(lambda: holds() or not self._occupied)
 
     async def _wait(self, condition: Callable[[], bool]) -> bool:
         """Wait for the program with patience; and for the idle timeout of turn detection, which makes its own."""
@@ -214,7 +235,7 @@ class Caller:
         if turns is None:
             # Nobody notices the end of the turn; the words wait for the client's commit.
             self._uncommitted.append(step)
-            self._responses.expected = True
+            self._unanswered = self._responses.created
             return
         await wire.clock.sleep(turns.get("silence_duration_ms", 200) / 1000)
         self._speaks = False
@@ -223,8 +244,9 @@ class Caller:
         self._commit(step.text, item_id, transcribed=step.transcribed)
         if self._session.kind != "realtime":
             return
-        if not turns["create_response"]:
-            self._responses.expected = True
+        # The session may have been updated meanwhile; that it counts at the end of the turn is a guess.
+        if not (self._session.turn_detection or turns)["create_response"]:
+            self._unanswered = created
             return
         await wire.clock.sleep(wire.timings.turn)
         if self._responses.created == created:  # Else the client's response.create came first.

@@ -155,10 +155,17 @@ class EmulatedConversation:
         """Tell that only so much of the model's audio was heard."""
         self._wire.emit("conversation.item.truncated", item_id=item_id, content_index=0, audio_end_ms=audio_end_ms)
 
-    def usage(self, *, instructions: str, output_text: int, output_audio: int) -> dict[str, Any]:
-        """Return the usage of a response to the conversation as it is now; consistent, but not the real counts."""
+    def tokens(self, instructions: str) -> tuple[int, int]:
+        """Return the text and audio tokens that a response gets to read now: the whole conversation, each time."""
         text = text_tokens(instructions) + sum(counts[0] for counts in self._tokens.values())
-        audio = sum(counts[1] for counts in self._tokens.values())
+        return text, sum(counts[1] for counts in self._tokens.values())
+
+    def usage(self, read: tuple[int, int], *, output_text: int, output_audio: int) -> dict[str, Any]:
+        """Return the usage of a response that has read so many tokens; consistent, but not the real counts.
+
+        What the response before has read counts as cached, in steps of 64 tokens, text first.
+        """
+        text, audio = read
         cached = min(self._cached, text + audio) // 64 * 64
         self._cached = text + audio
         cached_text = min(cached, text)

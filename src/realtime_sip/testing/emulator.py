@@ -8,9 +8,10 @@ import logging
 import secrets
 from collections.abc import Coroutine, Iterable, Mapping
 from types import MappingProxyType, TracebackType
-from typing import Any, Literal, Self, TypedDict
+from typing import Any, Literal, Self, TypedDict, get_args
 
 from realtime_sip.errors import ConfigurationError
+from realtime_sip.sip import Channel
 from realtime_sip.testing.behaviour import Behaviour, Timings
 from realtime_sip.testing.call import CallState, EmulatedCall, EndedBy
 from realtime_sip.testing.clock import Clock
@@ -63,6 +64,8 @@ class OpenAIEmulator:
     Args:
         api_key: What clients must send as bearer token.
         webhook_secret: What webhooks are signed with, `whsec_…`; a new one where it is left out.
+        context_secret: What contexts in SIP headers are verified with for a target that is an object, as the client of
+            a server would; see `realtime_sip.context`.
         speed: How many times faster than real everything runs that the emulator does by itself.
         port: A port to listen on; a free one where it is 0.
         timings: Durations; see `Timings`.
@@ -86,6 +89,7 @@ class OpenAIEmulator:
         *,
         api_key: str = "sk-emulator",
         webhook_secret: str | None = None,
+        context_secret: str | None = None,
         speed: float = 1.0,
         port: int = 0,
         timings: Timings | None = None,
@@ -96,6 +100,7 @@ class OpenAIEmulator:
             raise ConfigurationError("api_key must not be empty")
         self.api_key = api_key
         self.webhook_secret = webhook_secret or "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
+        self._context_secret = context_secret
         self._timings = timings or Timings()
         self._behaviour = behaviour or Behaviour()
         self._clock = Clock(speed, least_patience=self._timings.least_patience, unix=starts_at)
@@ -148,7 +153,12 @@ class OpenAIEmulator:
     async def __aenter__(self) -> Self:
         """Start listening."""
         self._clock.start()
-        self._sender = WebhookSender(secret=self.webhook_secret, clock=self._clock, timings=self._timings)
+        self._sender = WebhookSender(
+            secret=self.webhook_secret,
+            context_secret=self._context_secret,
+            clock=self._clock,
+            timings=self._timings,
+        )
         await self._server.start(self._port)
         return self
 
@@ -178,6 +188,7 @@ class OpenAIEmulator:
         recording: Recording | None = None,
         caller: str = CALLER,
         dialed: str = DIALED,
+        channel: Channel = "phone",
         sip_headers: Iterable[tuple[str, str]] = (),
         media_security: Literal["rtp", "srtp"] | None = "srtp",
         behaviour: Behaviour | None = None,
@@ -194,8 +205,10 @@ class OpenAIEmulator:
                 several of them; each gets a `webhook-id` of its own.
             scenario: What the caller and the model do.
             recording: Play this recording of a sideband instead.
-            caller: The caller's number, as it stands in From.
+            caller: The caller's number, as it stands in From; on the channel "sip" it may be a name.
             dialed: The number that was called, as it stands in Diversion; To holds the project, as with a Twilio trunk.
+            channel: How the call came: from a "phone" by a trunk; or from "whatsapp" or a "sip" domain by TwiML, which
+                tells the channel in `X-Channel` and the number that was called in `X-Dialed-Number`.
             sip_headers: More headers of the INVITE as (name, value), or others in place of those of the same name.
             media_security: `sip_media_security` of the webhook; None leaves it out.
             behaviour: Another behaviour for this call.
@@ -219,7 +232,9 @@ class OpenAIEmulator:
             raise ConfigurationError("this is the recording of a primary socket: use expect_socket")
         call = self._new_call(played, recording=recording, behaviour=behaviour, faults=faults)
         call.targets += [each for each in targets if isinstance(each, CallTarget)]
-        invite = Invite(caller=caller, dialed=dialed, given=sip_headers, media_security=media_security)
+        if channel not in get_args(Channel):
+            raise ConfigurationError(f"channel must be one of: {', '.join(get_args(Channel))}")
+        invite = Invite(caller=caller, dialed=dialed, channel=channel, given=sip_headers, media_security=media_security)
         told = [(REALTIME, invite.realtime(call.call_id))]
         if live:
             session_id = call.call_id if call.behaviour.live_ids == "rtc" else self._ids("live_u0")

@@ -15,6 +15,7 @@ from realtime_sip.testing.faults import (
     LineFault,
     ResponseRaced,
     TimedFault,
+    UpdateRefused,
 )
 from realtime_sip.testing.frames import Frame
 
@@ -36,10 +37,13 @@ class FaultPlan:
         self._events: list[EventFault] = []
         self._matched: Counter[int] = Counter()
         self._races: list[ResponseRaced] = []
+        self._refusals: list[UpdateRefused] = []
         for fault in faults:
             match fault:
                 case ResponseRaced():
                     self._races.append(fault)
+                case UpdateRefused():
+                    self._refusals.append(fault)
                 case EventLost() | EventRepeated() | EventAltered():
                     self._events.append(fault)
                 case _:
@@ -49,6 +53,7 @@ class FaultPlan:
         self._generating: set[str] = set()
         self._sent = 0
         self._asked = 0
+        self._updates = 0
 
     def outgoing(self, frame: Frame) -> list[Frame]:
         """Return what is sent in the place of `frame`."""
@@ -80,6 +85,11 @@ class FaultPlan:
         """Return how the client's request for a response is overtaken, or None. To be asked for each one."""
         self._asked += 1
         return next((race for race in self._races if race.occurrence == self._asked), None)
+
+    def refuses_update(self) -> UpdateRefused | None:
+        """Return how the client's change of the session is refused, or None. To be asked for each one."""
+        self._updates += 1
+        return next((refused for refused in self._refusals if refused.occurrence == self._updates), None)
 
     def _matching(self, kind: object) -> list[EventFault]:
         found: list[EventFault] = []

@@ -24,6 +24,7 @@ __all__ = [
     "SocketDropped",
     "SocketSilent",
     "TimedFault",
+    "UpdateRefused",
     "check_close_code",
     "check_faults",
     "check_frame",
@@ -240,9 +241,30 @@ class ResponseRaced:
         _check_count(self.occurrence, "occurrence")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateRefused:
+    """The service refuses a `session.update`: nothing changes, and an `error` names the event.
+
+    `occurrence` is which of the updates that carry more than the session's type it is. `code`, `param` and `message`
+    are those of the error; what is left out here is the emulator's invention.
+
+    >>> UpdateRefused(param="session.tools")
+    UpdateRefused(occurrence=1, code='invalid_value', param='session.tools', message='The session cannot be updated.')
+    """
+
+    occurrence: int = 1
+    code: str | None = "invalid_value"
+    param: str | None = None
+    message: str = "The session cannot be updated."
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that cannot be."""
+        _check_count(self.occurrence, "occurrence")
+
+
 TimedFault = SocketDropped | SocketSilent | FrameInjected | ErrorSent
 EventFault = EventLost | EventRepeated | EventAltered
-LineFault = TimedFault | EventFault | ResponseRaced
+LineFault = TimedFault | EventFault | ResponseRaced | UpdateRefused
 """What can go wrong on the sockets of a call."""
 
 

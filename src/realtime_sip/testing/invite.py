@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Iterable
 from typing import Literal
 
+from realtime_sip.sip import CHANNEL_HEADER, DIALED_HEADER, Channel
 from realtime_sip.testing.frames import Frame
 
 __all__ = ["CALLER", "DIALED", "LIVE", "REALTIME", "Invite"]
@@ -19,7 +20,12 @@ LIVE = "live.transport.incoming"
 
 
 class Invite:
-    """The INVITE of one call, as a Twilio trunk sends it.
+    """The INVITE of one call.
+
+    A call from a phone comes as a Twilio trunk sends it. WhatsApp and SIP domains cannot use a trunk: such a call comes
+    as `<Dial><Sip>` sends it, where TwiML of our own keeps the caller's bare number or name as caller id, and tells the
+    channel and what was dialled in headers. (Without a caller id From has `whatsapp:`, and the service answers 400; one
+    field report.)
 
     `given` are more headers as (name, value), or others in place of those of the same name.
     """
@@ -29,16 +35,20 @@ class Invite:
         *,
         caller: str,
         dialed: str,
+        channel: Channel,
         given: Iterable[tuple[str, str]],
         media_security: Literal["rtp", "srtp"] | None,
     ) -> None:
         more = list(given)
         replaced = {name.lower() for name, _ in more}
+        host, reached = "pstn.twilio.com:5060", [("Diversion", f"<sip:{dialed}@twilio.com>;reason=unconditional")]
+        if channel != "phone":
+            host, reached = "sip.twilio.com", [(CHANNEL_HEADER, channel), (DIALED_HEADER, dialed)]
         usual = [
-            ("From", f'"{caller}" <sip:{caller}@pstn.twilio.com:5060>;tag={secrets.token_hex(8)}'),
+            ("From", f'"{caller}" <sip:{caller}@{host}>;tag={secrets.token_hex(8)}'),
             ("To", "<sip:proj_emulator@sip.api.openai.com;transport=tls>"),
             ("Call-ID", f"{secrets.token_hex(16)}@127.0.0.1"),
-            ("Diversion", f"<sip:{dialed}@twilio.com>;reason=unconditional"),
+            *reached,
             ("X-Twilio-CallSid", f"CA{secrets.token_hex(16)}"),
             ("X-Twilio-AccountSid", f"AC{'0' * 32}"),
         ]

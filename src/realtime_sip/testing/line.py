@@ -60,7 +60,11 @@ class Line:
             on_call_over=self._over,
         )
         self.session = EmulatedSession(
-            config, session_id=ids("sess"), expires_at=int(clock.unix() + timings.session), model=model
+            config,
+            session_id=ids("sess"),
+            expires_at=int(clock.unix() + timings.session),
+            model=model,
+            behaviour=behaviour,
         )
         self.replay = None if recording is None else Replay(recording)
         self._primary = primary
@@ -103,6 +107,11 @@ class Line:
             self._caller.watch_idle()
         if caller:
             self.wire.spawn(self._play())
+
+    def divert(self, diverted: bool) -> None:
+        """Let the caller hear something else than the model, as the ringing of a target, or the model again."""
+        self._caller.diverted = diverted
+        self.wire.changes.notify()
 
     def end(self, code: int, *, close: bool = True) -> None:
         """End the line: what was not sent is lost, and the sockets are closed with `code`."""
@@ -193,7 +202,12 @@ class Line:
     def _update(self, event: Frame) -> None:
         if "session" not in event:
             raise Refusal("Missing required parameter: 'session'.", code="missing_required_parameter", param="session")
-        self.session.update(event["session"])
+        session = event["session"]
+        if isinstance(session, dict) and session.keys() - {"type"}:
+            refused = self.wire.plan.refuses_update()
+            if refused is not None:
+                raise Refusal(refused.message, code=refused.code, param=refused.param)
+        self.session.update(session)
         self.wire.emit("session.updated", session=self.session.shown())
         if self.session.kind == "realtime":
             self._responses.mcp.list_tools()

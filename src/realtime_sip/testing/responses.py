@@ -42,6 +42,7 @@ class _Response:
     max_output_tokens: int | str
     audio: dict[str, Any]
     metadata: Any
+    read: tuple[int, int]
     output: list[Frame] = field(default_factory=list)
     started: list[_OpenItem] = field(default_factory=list)
     over: bool = False
@@ -193,6 +194,7 @@ class Responses:
             max_output_tokens=parameters.get("max_output_tokens", self._session.max_output_tokens),
             audio=audio,
             metadata=parameters.get("metadata"),
+            read=self._conversation.tokens(self._session.instructions),
         )
 
     def _start(self, parameters: Frame) -> None:
@@ -330,6 +332,7 @@ class Responses:
 
     def _close_message(self, response: _Response, opened: _OpenItem, status: str) -> None:
         wire, where, text = self._wire, self._where(response, opened), opened.text
+        seconds = 0.0
         if response.text_only:
             wire.emit("response.output_text.done", **where, content_index=0, text=text)
             part = {"type": "text", "text": text}
@@ -337,19 +340,21 @@ class Responses:
             wire.emit("response.output_audio.done", **where, content_index=0)
             wire.emit("response.output_audio_transcript.done", **where, content_index=0, transcript=text)
             part = {"type": "audio", "transcript": text}
-            response.audio_seconds += len(text) / wire.timings.characters_per_second
+            seconds = len(text) / wire.timings.characters_per_second
+            response.audio_seconds += seconds
         wire.emit("response.content_part.done", **where, content_index=0, part=part)
         key = "text" if response.text_only else "transcript"
         content = [{"type": f"output_{part['type']}", key: text}]
         wire.record.keep(wire.record.said, Said("model", text))
-        self._close_item(response, opened, {**opened.item, "status": status, "content": content})
+        audio = int(seconds * AUDIO_TOKENS_OUT)
+        self._close_item(response, opened, {**opened.item, "status": status, "content": content}, audio=audio)
 
-    def _close_item(self, response: _Response, opened: _OpenItem, item: Frame) -> None:
+    def _close_item(self, response: _Response, opened: _OpenItem, item: Frame, *, audio: int = 0) -> None:
         opened.item = item
         tokens = text_tokens(opened.text)
         response.text_tokens += tokens
         if response.conversation_id is not None:
-            self._conversation.done(item, opened.previous, text=tokens)
+            self._conversation.done(item, opened.previous, text=tokens, audio=audio)
         where = {"response_id": response.id, "output_index": opened.index}
         self._wire.emit("response.output_item.done", **where, item=dict(item))
 
@@ -357,7 +362,7 @@ class Responses:
         response.over = True
         response.output = [opened.item for opened in response.started]
         usage = self._conversation.usage(
-            instructions=self._session.instructions,
+            response.read,
             output_text=response.text_tokens,
             output_audio=int(response.audio_seconds * AUDIO_TOKENS_OUT),
         )

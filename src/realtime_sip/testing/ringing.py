@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from realtime_sip.errors import ConfigurationError
 from realtime_sip.testing.call import CallEnd, CallState, EmulatedCall, EndedBy
 from realtime_sip.testing.clock import ScenarioError, deadline
 from realtime_sip.testing.faults import check_close_code, check_frame
@@ -89,6 +90,16 @@ class RingingCall:
         return self._call.record.notes
 
     @property
+    def dialled(self) -> list[str]:
+        """The targets that the carrier dialled for the caller, in order: one for each refer that reached it.
+
+        A refer that failed, or that was ignored (`Behaviour.refer`), is not among them; one whose reply alone failed
+        (`acted` in `OpenAIEmulator.fail`) is; and so is what `redirect` dialled. So a caller was never handed over
+        twice where there is one.
+        """
+        return self._call.dialled
+
+    @property
     def sidebands(self) -> int:
         """How many sidebands were opened so far."""
         return self._call.record.sockets
@@ -150,6 +161,19 @@ class RingingCall:
         await self._until(f"{count} {operation}", lambda: len(seen()) >= count, timeout, also_after_end=True)
         return seen()[count - 1]
 
+    async def until_dialled(self, *, count: int = 1, timeout: float | None = None) -> str:  # noqa: ASYNC109
+        """Wait until the carrier has dialled `count` targets in all, and return the last one of them.
+
+        The call may have ended with it or before it.
+
+        Raises:
+            ScenarioError: It did not.
+        """
+        await self._until(
+            f"{count} target(s) to be dialled", lambda: len(self.dialled) >= count, timeout, also_after_end=True
+        )
+        return self.dialled[count - 1]
+
     async def until_client_sent(
         self,
         kind: str,
@@ -193,6 +217,23 @@ class RingingCall:
     def hang_up(self) -> None:
         """The caller hangs up now, whatever the scenario says."""
         self._call.finish(EndedBy.CALLER)
+
+    def redirect(self, target_uri: str) -> bool:
+        """The carrier takes the caller's leg to `target_uri` now, by itself, and without asking the service.
+
+        So Twilio does it where a call that is up is updated over REST. The service sees that the leg leaves; a refer
+        that was under way is over. What is dialled is in `dialled`, also where the leg had left the service before,
+        for another target or because the program hung up.
+
+        Returns:
+            Whether there was a caller to take anywhere: nobody is where the caller has hung up.
+
+        Raises:
+            ConfigurationError: The target is empty.
+        """
+        if not target_uri.strip():
+            raise ConfigurationError("a caller is redirected to a target; it must not be empty")
+        return self._call.redirect(target_uri)
 
     def drop(self, *, code: int = 1006) -> None:
         """Drop the sidebands now, with a close code, without one (1005), or without a close frame (1006).

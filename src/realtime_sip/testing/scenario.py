@@ -64,7 +64,12 @@ class CallerSays(Step):
 
 @dataclass(frozen=True, slots=True)
 class CallerPresses(Step):
-    """The caller presses the keys `digits`, of 0-9, *, #, A-D: one DTMF event each. Begins as `CallerSays` does."""
+    """The caller presses the keys `digits`, of 0-9, *, #, A-D: one DTMF event each, `Timings.digit` apart.
+
+    Begins as `CallerSays` does, except that the caller does not wait for the program to answer what was said before
+    where turn detection does not (`create_response: false`). After other keys the line is quiet at once, so that
+    `Timings.pause` and `after` lie between the last of those and the first of these.
+    """
 
     digits: str = field(repr=False)
     interrupting: bool = field(default=False, kw_only=True)

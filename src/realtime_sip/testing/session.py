@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from realtime_sip.session import MODEL_SHUTDOWNS, RealtimeSession, TranscriptionSession
+from realtime_sip.testing.behaviour import Behaviour
 from realtime_sip.testing.frames import Refusal
 
 __all__ = ["EmulatedSession", "check_session"]
@@ -117,7 +118,13 @@ class EmulatedSession:
     """One session's configuration, merged as the service merges it: what is left out stays, null clears."""
 
     def __init__(
-        self, config: Mapping[str, Any], *, session_id: str, expires_at: int, model: str | None = None
+        self,
+        config: Mapping[str, Any],
+        *,
+        session_id: str,
+        expires_at: int,
+        model: str | None = None,
+        behaviour: Behaviour | None = None,
     ) -> None:
         self.id = session_id
         self.expires_at = expires_at
@@ -125,6 +132,7 @@ class EmulatedSession:
         self._model = str(config.get("model") or model or DEFAULT_MODEL)
         self._config: dict[str, Any] = {"audio": {"input": {"turn_detection": {"type": "server_vad"}}}}
         self._voice_used = False
+        self._behaviour = behaviour or Behaviour()
         self._merge(config)
 
     @property
@@ -173,7 +181,7 @@ class EmulatedSession:
             Refusal: It is not valid, or changes what is fixed.
         """
         config = check_session(change, place="session.", kinds=(self.kind,))
-        if config.get("model", self._model) != self._model:
+        if config.get("model", self._model) != self._model and self._behaviour.model_update == "refused":
             # The code of this refusal is not known.
             raise Refusal("The model cannot be changed after the session started.", code=None, param="session.model")
         voice = (((config.get("audio") or {}).get("output")) or {}).get("voice")
@@ -226,7 +234,8 @@ class EmulatedSession:
                 for side, settings in (value or {}).items():
                     mine = self._config["audio"].setdefault(side, {})
                     for name, setting in (settings or {}).items():
-                        mine[name] = _merged(mine.get(name), setting)
+                        replaced = name == "turn_detection" and self._behaviour.turn_detection_update == "replaced"
+                        mine[name] = setting if replaced else _merged(mine.get(name), setting)
             elif key != "model":
                 self._config[key] = value
 

@@ -59,8 +59,8 @@ class WebhookSender:
     goes on, but counts as no answer.
     """
 
-    def __init__(self, *, secret: str, clock: Clock, timings: Timings) -> None:
-        self._webhooks = OpenAIWebhooks(secret, clock=clock.unix)
+    def __init__(self, *, secret: str, context_secret: str | None, clock: Clock, timings: Timings) -> None:
+        self._webhooks = OpenAIWebhooks(secret, clock=clock.unix, context_secret=context_secret)
         self._clock = clock
         self._timings = timings
         self._patience = clock.patience(timings.webhook_timeout)

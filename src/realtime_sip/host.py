@@ -8,6 +8,8 @@ import secrets
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from decimal import Decimal
 from enum import Enum
 from typing import Any, Literal
 
@@ -15,9 +17,12 @@ from realtime_sip.call import Call
 from realtime_sip.client import AsyncRealtimeSip
 from realtime_sip.decision import Decision, deciding
 from realtime_sip.dedupe import DedupeStore, Outcome
+from realtime_sip.dedupe.context import use_context
 from realtime_sip.dedupe.memory import MemoryStore
+from realtime_sip.dedupe.tally import TallyStore
 from realtime_sip.errors import ConfigurationError, RealtimeSipError, UnknownCallError
 from realtime_sip.lifecycle import CallEnded, CallLimits, Lifecycle
+from realtime_sip.policy import CallPolicy, Refusal
 from realtime_sip.webhooks import IncomingCall
 
 __all__ = ["CallHost", "OnCall", "Submission"]
@@ -29,6 +34,8 @@ OnCall = Callable[[IncomingCall], Awaitable[None]]
 
 LEASE = 30.0
 """Seconds after which a call whose host shows no life is adopted by another."""
+RETRY = 2.0
+"""Seconds until a store that has failed is asked again."""
 DECIDE = 10.0
 """Seconds that a webhook waits for its call to be decided. Nobody lets a phone ring for much longer."""
 GOODBYE = "You have to end this call now. Apologise and say goodbye in one short sentence."
@@ -48,8 +55,28 @@ class Submission(Enum):
     """As many calls are up as may be; this one was rejected."""
     DRAINING = "draining"
     """No new calls are taken; this one was rejected."""
+    REFUSED = "refused"
+    """The policy refuses the call; it was rejected with the status of the rule."""
     STALE = "stale"
     """It is too late to answer, or a test delivery that nobody can answer."""
+
+
+@dataclass(slots=True)
+class _Taken:
+    """A call that is this host's to decide about, and to serve."""
+
+    incoming: IncomingCall
+    decision: Decision
+    adopted: bool
+    """Another program has claimed it before, and perhaps accepted it."""
+    refusal: Refusal | None = None
+
+    @property
+    def cost(self) -> Decimal | None:
+        """What the call has cost so far, in USD, where that is known."""
+        if self.decision.rejected or not self.decision.made.is_set():
+            return Decimal(0)
+        return self.decision.call.cost if isinstance(self.decision.call, Call) else None
 
 
 class CallHost:
@@ -63,6 +90,7 @@ class CallHost:
         client: What calls are rejected with; mostly the one that the handler uses.
         dedupe: Where claims are kept. A `MemoryStore` serves one process and survives no crash.
         max_calls: How many calls may be up at a time; more are rejected.
+        policy: Who may call. It is asked before the handler, and counts in `dedupe`.
         busy_status: The SIP status of a call that cannot be taken. Trunks try their next route after a 5xx, such as
             503, and never after 486 or a 6xx.
     """
@@ -74,12 +102,14 @@ class CallHost:
         client: AsyncRealtimeSip,
         dedupe: DedupeStore | None = None,
         max_calls: int = 200,
+        policy: CallPolicy | None = None,
         busy_status: int = 503,
     ) -> None:
         """Make a host. Nothing is started.
 
         Raises:
-            ConfigurationError: `max_calls` is not positive, or `busy_status` is not 300 to 699.
+            ConfigurationError: `max_calls` is not positive, `busy_status` is not 300 to 699, or the policy counts and
+                `dedupe` keeps no counters.
         """
         if max_calls < 1:
             raise ConfigurationError("max_calls must be 1 or more")
@@ -90,6 +120,10 @@ class CallHost:
         self._client = client
         self._dedupe: DedupeStore = MemoryStore() if dedupe is None else dedupe
         self._max_calls = max_calls
+        self._policy = CallPolicy() if policy is None else policy
+        self._tallies = self._dedupe if isinstance(self._dedupe, TallyStore) else None
+        if self._policy.counts and self._tallies is None:
+            raise ConfigurationError("the policy counts calls, and this store of claims is no TallyStore")
         self._owner = secrets.token_hex(8)  # anew at each start, so that nobody takes a dead host for this one
         self._calls: dict[str, asyncio.Task[None]] = {}
         self._decisions: dict[str, Decision] = {}
@@ -112,6 +146,7 @@ class CallHost:
                 self._over(incoming.call_id, self._end_without_call("stale"))
             return Submission.STALE
         call_id = incoming.call_id
+        incoming = await use_context(incoming, self._dedupe, now=self._client.calls.transport.unix())
         claimed = await self._dedupe.claim(call_id, owner=self._owner, lease=LEASE)
         if claimed.outcome is Outcome.REPEAT or call_id in self._calls:
             return Submission.REPEAT
@@ -125,9 +160,10 @@ class CallHost:
             return Submission.DRAINING if self._draining else Submission.BUSY
         decision = Decision(call_id, adopted=adopted)
         self._decisions[call_id] = decision
-        self._calls[call_id] = asyncio.create_task(self._serve(incoming, decision), name=f"call {call_id}")
+        taken = _Taken(incoming, decision, adopted=claimed.outcome is Outcome.ADOPTED)
+        self._calls[call_id] = asyncio.create_task(self._serve(taken), name=f"call {call_id}")
         await self._decided(decision, self._calls[call_id])
-        return Submission.STARTED
+        return Submission.STARTED if taken.refusal is None else Submission.REFUSED
 
     async def _decided(self, decision: Decision, task: asyncio.Task[None]) -> None:
         waiting = asyncio.ensure_future(decision.made.wait())
@@ -136,12 +172,13 @@ class CallHost:
         finally:
             waiting.cancel()
 
-    async def _serve(self, incoming: IncomingCall, decision: Decision) -> None:
-        call_id = incoming.call_id
-        renewing = asyncio.create_task(self._renew(decision))
+    async def _serve(self, taken: _Taken) -> None:
+        incoming, decision, call_id = taken.incoming, taken.decision, taken.incoming.call_id
+        renewing = asyncio.create_task(self._renew(taken))
         deciding.set(decision)
         try:
-            await self._on_call(incoming)
+            if not await self._refused(taken):
+                await self._on_call(incoming)
         except RealtimeSipError as error:
             _log.error("call %s: the handler failed: %s: %s", call_id, type(error).__name__, error)
         except Exception as error:  # noqa: BLE001 - one broken call must not end the others
@@ -150,38 +187,69 @@ class CallHost:
         finally:
             renewing.cancel()
             if not decision.made.is_set():
-                _log.warning("call %s: the handler did not decide; rejecting it", call_id)
-                await asyncio.shield(self._reject(call_id))
+                if taken.refusal is None:
+                    _log.warning("call %s: the handler did not decide; rejecting it", call_id)
+                await asyncio.shield(self._reject(call_id, taken.refusal))
             call = decision.call
             ended = call.ended if isinstance(call, Call) else None
             how: Literal["rejected", "detached"] = (
                 "rejected" if decision.rejected or not decision.made.is_set() else "detached"
             )
-            await asyncio.shield(self._dedupe.finish(call_id, owner=self._owner))
+            if taken.refusal is None:
+                await asyncio.shield(self._policy.ended(incoming, store=self._tallies, cost=taken.cost))
+            await asyncio.shield(self._finish(call_id))
             self._calls.pop(call_id, None)
             self._decisions.pop(call_id, None)
             self._over(call_id, ended or self._end_without_call(how))
 
-    async def _renew(self, decision: Decision) -> None:
-        """Keep the claim alive, and note in it that the call was accepted: then it can be adopted."""
+    async def _finish(self, call_id: str) -> None:
+        try:
+            await self._dedupe.finish(call_id, owner=self._owner)
+        except Exception as error:  # noqa: BLE001 - a store that fails does not undo the end of a call
+            _log.error("call %s: its claim is not finished: %s", call_id, type(error).__name__)
+
+    async def _refused(self, taken: _Taken) -> bool:
+        """Ask the policy about a call. One that is up already takes its places without being asked about."""
+        if taken.adopted:
+            await self._policy.renew(taken.incoming, store=self._tallies, lease=LEASE)
+            return False
+        taken.refusal = await self._policy.check(taken.incoming, store=self._tallies, lease=LEASE)
+        if taken.refusal is None:
+            return False
+        _log.info(
+            "call %s: %s refuses it with %d", taken.incoming.call_id, taken.refusal.rule, taken.refusal.status_code
+        )
+        return True
+
+    async def _renew(self, taken: _Taken) -> None:
+        """Keep the claim and the places alive, and note that the call was accepted: then it can be adopted."""
+        decision = taken.decision
         accepted = asyncio.ensure_future(decision.made.wait())
         try:
             await asyncio.wait({accepted}, timeout=DECIDE)
-            if accepted.done():
-                await self._dedupe.advance(decision.call_id, owner=self._owner, phase="accepted")
             renewed = True
             while renewed:
-                await asyncio.sleep(LEASE / 3)
-                renewed = await self._dedupe.renew(decision.call_id, owner=self._owner, lease=LEASE)
+                try:
+                    if accepted.done():
+                        await self._dedupe.advance(decision.call_id, owner=self._owner, phase="accepted")
+                    await asyncio.sleep(LEASE / 3)
+                    renewed = await self._dedupe.renew(decision.call_id, owner=self._owner, lease=LEASE)
+                except Exception as error:  # noqa: BLE001 - a store that fails for a while may work again
+                    _log.error("call %s: its claim is not renewed: %s", decision.call_id, type(error).__name__)
+                    await asyncio.sleep(RETRY)
+                    continue
+                if renewed:
+                    await self._policy.renew(taken.incoming, store=self._tallies, lease=LEASE, cost=taken.cost)
             _log.warning("call %s: the claim was lost to another host; letting go", decision.call_id)
             if isinstance(decision.call, Call):
                 await decision.call.detach()
         finally:
             accepted.cancel()
 
-    async def _reject(self, call_id: str) -> None:
+    async def _reject(self, call_id: str, refusal: Refusal | None = None) -> None:
+        status_code = self._busy_status if refusal is None else refusal.status_code
         try:
-            await self._client.calls.reject(call_id, status_code=self._busy_status)
+            await self._client.calls.reject(call_id, status_code=status_code)
         except RealtimeSipError as error:
             _log.warning("call %s: it could not be rejected: %s", call_id, type(error).__name__)
 

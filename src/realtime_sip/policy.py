@@ -1,0 +1,532 @@
+"""Who may call: lists, countries, rates, calls at a time, money; asked before a call is accepted.
+
+    policy = CallPolicy(
+        DenyCallers({"+14155550199", "+1900*"}),
+        Countries({"BR", "US"}),
+        CallerRate(5, per=3600),
+        TotalRate(100, per=60),
+        ConcurrentCalls(2, per_caller=True),
+        DailySpend(Decimal(50)),
+    )
+    host = CallHost(on_call, client=client, dedupe=store, policy=policy)
+
+Rules are asked in their order, and the first one that refuses decides. Put the lists first: a rate counts the calls
+that reach it, and not those that a rule before it refused.
+
+A caller's number is a claim of whoever placed the call (`SipHeaders.caller`). These rules keep out nuisance and bound
+what a mistake costs. They are no proof of who is calling.
+
+Which SIP status a rule answers with says who should take the call instead. A trunk tries its next route after a 5xx
+(and after 403, 408, 480 and 488), and never after 404, 486 or a 6xx; `<Dial action=...>` sees them all (Twilio,
+November 2026). So what is about the caller is answered with 603 or 486, so that nobody else is called either, and what
+is about us being full is answered with 503, so that the next route may take it.
+
+There are two kinds of rules, and they fail differently:
+
+- A gate says who may call: `DenyCallers`, `AllowCallers`, `Countries`, and functions of your own. A gate that raises,
+  or says nothing within two seconds, or answers with no SIP failure, is shut: 503, so that the next route may take a
+  call about which we know nothing. A caller could otherwise open it with whatever the function stumbles over.
+- A counter says how much: rates, calls at a time, money. A counter whose store fails is open: nobody can cause that by
+  calling, the phone would be dead for as long as the store is, and `max_calls` of the host still holds.
+
+Either is logged as an error at each call that it happens to, without anything about the caller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import inspect
+import logging
+import math
+import re
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, Decimal
+from typing import TypeAlias
+
+from realtime_sip.dedupe.tally import TallyStore
+from realtime_sip.errors import ConfigurationError, MissingExtraError
+from realtime_sip.sip import e164
+from realtime_sip.webhooks import IncomingCall
+
+__all__ = [
+    "AllowCallers",
+    "CallPolicy",
+    "CallerRate",
+    "ConcurrentCalls",
+    "Countries",
+    "DailySpend",
+    "DenyCallers",
+    "Gate",
+    "Refusal",
+    "Rule",
+    "TotalRate",
+]
+
+_log = logging.getLogger("realtime_sip.policy")
+
+Gate: TypeAlias = Callable[[IncomingCall], int | Awaitable[int | None] | None]
+"""Told of a call, returns the SIP status to refuse it with, 300 to 699, or None to let it pass. Sync or async; a sync
+one must not block."""
+
+RULE_TIMEOUT = 2.0
+"""Seconds that a rule has. The phone rings meanwhile."""
+LEASE = 30.0
+"""Seconds for which a call keeps its place without being renewed."""
+BROKEN = 503
+"""The SIP status of a call about which a gate could not decide."""
+DAY = 86_400.0
+_MOST_CALLS = 100_000
+_BEGINNING = re.compile(r"\+[1-9][0-9]{0,13}\*")
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a call is not taken.
+
+    Attributes:
+        status_code: The SIP status to reject it with.
+        rule: The class of the rule, or the name of the function.
+    """
+
+    status_code: int
+    rule: str
+
+
+class DenyCallers:
+    """Refuses callers: numbers as E.164, or what numbers begin with and `*`, as in "+1900*".
+
+    A caller without a number is on no list, and passes; add a function to refuse them:
+
+    >>> def no_withheld_number(incoming: IncomingCall) -> int | None:
+    ...     return 603 if incoming.caller is None else None
+    >>> CallPolicy(DenyCallers({"+1 (415) 555-0199", "+1900*"}), no_withheld_number)
+    CallPolicy(DenyCallers, no_withheld_number)
+    """
+
+    def __init__(self, callers: Iterable[str], *, status_code: int = 603) -> None:
+        """Make the rule. It is answered with 603, declined: nobody else is to be called instead.
+
+        Raises:
+            ConfigurationError: One of them is no number and no beginning of one, or the status is not 300 to 699.
+        """
+        self._callers = _Numbers(callers)
+        self._status_code = _status(status_code)
+
+    def __call__(self, incoming: IncomingCall) -> int | None:
+        """Return the status to refuse the call with, or None."""
+        return self._status_code if incoming.caller in self._callers else None
+
+
+class AllowCallers:
+    """Refuses all callers but these: numbers as E.164, or what numbers begin with and `*`, as in "+1415555*".
+
+    A caller without a number is refused. Whoever knows your number may claim to call from one of these.
+    """
+
+    def __init__(self, callers: Iterable[str], *, status_code: int = 603) -> None:
+        """Make the rule. It is answered with 603, declined: nobody else is to be called instead.
+
+        Raises:
+            ConfigurationError: There are none, one of them is no number and no beginning of one, or the status is not
+                300 to 699.
+        """
+        self._callers = _Numbers(callers)
+        _require(len(self._callers) > 0, "AllowCallers without callers would refuse every call")
+        self._status_code = _status(status_code)
+
+    def __call__(self, incoming: IncomingCall) -> int | None:
+        """Return the status to refuse the call with, or None."""
+        return None if incoming.caller in self._callers else self._status_code
+
+
+class Countries:
+    """Refuses callers whose number is not of one of these countries. Needs the extra `policy`.
+
+    The country is read from the number, with the tables of libphonenumber: where it was issued, not where the caller
+    is. A caller without a number is of no known country, and so is a number of which the tables do not know whose it
+    is, such as one in a range that was not assigned when they were made.
+    """
+
+    def __init__(self, countries: Iterable[str], *, unknown: bool = False, status_code: int = 603) -> None:
+        """Make the rule. It is answered with 603, declined: nobody else is to be called instead.
+
+        Args:
+            countries: Two letters each (ISO 3166-1), or "001" for numbers of no country, such as +800.
+            unknown: Whether callers of no known country pass.
+            status_code: The SIP status of a refusal. Of 403 beware: a trunk tries its next route after it.
+
+        Raises:
+            ConfigurationError: There are none, one of them is unknown, or the status is not 300 to 699.
+            MissingExtraError: phonenumbers is not installed.
+        """
+        try:
+            import phonenumbers
+        except ImportError:
+            raise MissingExtraError("phonenumbers", "policy") from None
+        self._phonenumbers = phonenumbers
+        self._countries = {country.upper() for country in _several(countries)}
+        known = phonenumbers.SUPPORTED_REGIONS | {phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY}
+        strange = sorted(self._countries - known)
+        _require(not strange, f"not the two letters of a country: {', '.join(strange)[:100]}")
+        _require(bool(self._countries), "Countries without countries would refuse every call")
+        self._unknown = unknown
+        self._status_code = _status(status_code)
+
+    def __call__(self, incoming: IncomingCall) -> int | None:
+        """Return the status to refuse the call with, or None."""
+        country = self._country(incoming.caller)
+        passes = self._unknown if country is None else country in self._countries
+        return None if passes else self._status_code
+
+    def _country(self, caller: str | None) -> str | None:
+        if caller is None:
+            return None
+        try:
+            return self._phonenumbers.region_code_for_number(self._phonenumbers.parse(caller, None))
+        except self._phonenumbers.NumberParseException:
+            return None
+
+
+class TotalRate:
+    """Refuses calls beyond so many within `per` seconds, from all callers together.
+
+    Calls that it lets pass count. Those that it refuses do not, or whoever keeps calling would close the line to
+    everybody.
+    """
+
+    def __init__(self, most: int, *, per: float, status_code: int = 503) -> None:
+        """Make the rule. It is answered with 503: it is us who are busy, and the next route may take the call.
+
+        Raises:
+            ConfigurationError: `most` or `per` is not positive, or the status is not 300 to 699.
+        """
+        self._most = _most(most)
+        self._per = _seconds(per)
+        self._status_code = _status(status_code)
+        self.key = f"total_rate:{self._per:g}"
+        """What it counts under."""
+
+    async def ask(self, incoming: IncomingCall, store: TallyStore, *, lease: float) -> int | None:  # noqa: ARG002
+        """Count the call; return the status to refuse it with, or None."""
+        calls = await store.add(self.key, 1, per=self._per, most=self._most)
+        return self._status_code if calls > self._most else None
+
+
+class CallerRate:
+    """Refuses the calls of one caller beyond so many within `per` seconds.
+
+    Attempts count, also those that it refuses: whoever keeps calling stays out until there is a pause. All callers
+    without a number are counted as one.
+    """
+
+    def __init__(self, most: int, *, per: float, status_code: int = 486) -> None:
+        """Make the rule. It is answered with 486, busy: this caller is not to get the next route either.
+
+        Raises:
+            ConfigurationError: `most` or `per` is not positive, or the status is not 300 to 699.
+        """
+        self._most = _most(most)
+        self._per = _seconds(per)
+        self._status_code = _status(status_code)
+        self.key = f"caller_rate:{self._per:g}"
+        """What it counts under."""
+
+    async def ask(self, incoming: IncomingCall, store: TallyStore, *, lease: float) -> int | None:  # noqa: ARG002
+        """Count the call; return the status to refuse it with, or None."""
+        calls = await store.add(f"{self.key}:{_caller_key(incoming)}", 1, per=self._per)
+        return self._status_code if calls > self._most else None
+
+
+class ConcurrentCalls:
+    """Refuses calls beyond so many at a time, or with `per_caller` beyond so many of one caller.
+
+    A call keeps its place by a lease, which a host renews with that of its claim, so that the places of a process that
+    died are free after half a minute. A call that is adopted is up already: it has a place however full it is. All
+    callers without a number are counted as one.
+    """
+
+    def __init__(self, most: int, *, per_caller: bool = False, status_code: int | None = None) -> None:
+        """Make the rule.
+
+        It is answered with 503, so that the next route may take the call; with `per_caller` with 486, busy, so that
+        this caller does not get the next route either.
+
+        Raises:
+            ConfigurationError: `most` is not positive, or the status is not 300 to 699.
+        """
+        self._most = _most(most)
+        self._per_caller = per_caller
+        self._status_code = _status((486 if per_caller else 503) if status_code is None else status_code)
+        self.key = "calls_of_caller" if per_caller else "calls"
+        """What it counts under."""
+
+    async def ask(self, incoming: IncomingCall, store: TallyStore, *, lease: float) -> int | None:
+        """Take a place; return the status to refuse the call with, or None."""
+        entered = await store.enter(self._place(incoming), incoming.call_id, lease=lease, most=self._most)
+        return None if entered else self._status_code
+
+    async def keep(self, incoming: IncomingCall, store: TallyStore, *, lease: float) -> None:
+        """Keep the place of a call that is up, for `lease` seconds from now."""
+        await store.enter(self._place(incoming), incoming.call_id, lease=lease)
+
+    async def leave(self, incoming: IncomingCall, store: TallyStore) -> None:
+        """Free the place of a call."""
+        await store.leave(self._place(incoming), incoming.call_id)
+
+    def _place(self, incoming: IncomingCall) -> str:
+        return f"{self.key}:{_caller_key(incoming)}" if self._per_caller else self.key
+
+
+class DailySpend:
+    """Refuses calls once so much was spent within the last 24 hours, in USD.
+
+    What calls cost is told by the host, of a call that is up every ten seconds, so that it counts in all processes that
+    share the store. Calls that are up are not ended, and overshoot; `CallLimits` is for that. What is spent is counted
+    in steps of 24 minutes: it counts for 24 hours at least. A call whose cost is not known, such as that of a model
+    without a price or of a sideband of your own, counts nothing, and a warning says so once.
+    """
+
+    key = "spend"
+    """What it counts under."""
+
+    def __init__(self, most: Decimal | int, *, status_code: int = 503) -> None:
+        """Make the rule. It is answered with 503, so that the next route may take the call: a person, perhaps.
+
+        Raises:
+            ConfigurationError: `most` is no Decimal or int, or not positive, or the status is not 300 to 699.
+        """
+        money = isinstance(most, (Decimal, int)) and not isinstance(most, bool) and Decimal(most).is_finite()
+        _require(money and most > 0, "the most to spend must be a positive Decimal, in USD")
+        self._most = _micros(Decimal(most))
+        self._status_code = _status(status_code)
+        # Millionths of a dollar that the store was told, of each call that is up.
+        self._told: OrderedDict[str, int] = OrderedDict()
+        self._warned = False
+
+    async def ask(self, incoming: IncomingCall, store: TallyStore, *, lease: float) -> int | None:  # noqa: ARG002
+        """Return the status to refuse the call with, or None."""
+        return self._status_code if await store.total(self.key, per=DAY) >= self._most else None
+
+    async def tell(
+        self, incoming: IncomingCall, store: TallyStore, cost: Decimal | None, *, over: bool = False
+    ) -> None:
+        """Note what a call has cost so far, or in all where it is over. None is a cost that nobody knows."""
+        call_id = incoming.call_id
+        told = self._told.pop(call_id, 0) if over else self._told.get(call_id, 0)
+        if cost is None:
+            if over and not self._warned:
+                self._warned = True
+                _log.warning("call %s: what it cost is not known; DailySpend counts no such call", call_id)
+            return
+        more = _micros(cost) - told
+        if more > 0:
+            await store.add(self.key, more, per=DAY)
+            if not over:
+                self._told[call_id] = told + more
+                if len(self._told) > _MOST_CALLS:  # of a program that never says that they are over
+                    self._told.popitem(last=False)
+
+
+_Counter: TypeAlias = TotalRate | CallerRate | ConcurrentCalls | DailySpend
+
+Rule: TypeAlias = Gate | _Counter
+"""What a policy is made of."""
+
+
+class CallPolicy:
+    """Rules for who may call, asked in their order. The module says which there are, and what they answer with.
+
+    A `CallHost` asks it about each new call, before its handler. Neither repeats of a webhook reach it, nor stale ones,
+    nor calls for which the host has no room. An adopted call, which is up already, takes its places and is never
+    refused. Without a host:
+
+        refusal = await policy.check(incoming, store=store)
+        if refusal is not None:
+            await client.calls.reject(incoming.call_id, status_code=refusal.status_code)
+
+    and then `renew` every ten seconds while the call is up, and `ended` after it, where calls at a time or money are
+    counted. None of them raises for what a rule or the store does.
+
+    Counters hold a hash of the caller in place of the number, which is nobody's to read by chance. It is no protection
+    from somebody who has the store and tries all numbers.
+    """
+
+    def __init__(self, *rules: Rule) -> None:
+        """Make a policy.
+
+        Raises:
+            ConfigurationError: A rule is none, or two of them would count the same thing twice.
+        """
+        for rule in rules:
+            is_rule = callable(rule) or isinstance(rule, _Counter)
+            _require(is_rule and not isinstance(rule, type), "a rule must be one of this module's, or a function")
+        keys = [rule.key for rule in rules if isinstance(rule, _Counter)]
+        _require(len(set(keys)) == len(keys), "two rules of the policy count the same calls within the same time")
+        self._rules = rules
+
+    @property
+    def counts(self) -> bool:
+        """Whether a rule counts, so that a store is needed."""
+        return any(isinstance(rule, _Counter) for rule in self._rules)
+
+    async def check(
+        self, incoming: IncomingCall, *, store: TallyStore | None = None, lease: float = LEASE
+    ) -> Refusal | None:
+        """Ask the rules about a new call. Returns the first refusal, or None; then its places are taken.
+
+        Args:
+            incoming: The call. Asked about twice, it is counted twice.
+            store: Where it is counted; a `MemoryStore`, for one. Not needed where no rule counts.
+            lease: Seconds for which places are kept without `renew`.
+
+        Raises:
+            ConfigurationError: A rule counts, and there is no store.
+        """
+        if self.counts and store is None:
+            raise ConfigurationError("the policy counts calls, and was given no store to count in")
+        for n, rule in enumerate(self._rules):
+            status_code = None
+            if not isinstance(rule, _Counter):
+                status_code = await _ask_gate(rule, incoming)
+            elif store is not None:
+                failed = True
+                async with _bounded(incoming, rule, "cannot count, and the call passes all rules that do"):
+                    status_code = await rule.ask(incoming, store, lease=lease)
+                    failed = False
+                if failed:
+                    store = None  # the other counters would only wait for as long
+            if status_code is not None:
+                if store is not None:
+                    await _free(self._rules[:n], incoming, store)
+                return Refusal(status_code, _name(rule))
+        return None
+
+    async def renew(
+        self,
+        incoming: IncomingCall,
+        *,
+        store: TallyStore | None = None,
+        lease: float = LEASE,
+        cost: Decimal | None = None,
+    ) -> None:
+        """Keep the places of a call that is up for `lease` seconds, and note what it has cost so far, in USD."""
+        if store is None:
+            return
+        for rule in self._rules:
+            async with _bounded(incoming, rule, "cannot count"):
+                if isinstance(rule, ConcurrentCalls):
+                    await rule.keep(incoming, store, lease=lease)
+                elif isinstance(rule, DailySpend):
+                    await rule.tell(incoming, store, cost)
+
+    async def ended(
+        self, incoming: IncomingCall, *, store: TallyStore | None = None, cost: Decimal | None = None
+    ) -> None:
+        """Free the places of a call that is over, and note what it has cost in all, in USD, None where nobody knows."""
+        if store is None:
+            return
+        await _free(self._rules, incoming, store)
+        for rule in self._rules:
+            if isinstance(rule, DailySpend):
+                async with _bounded(incoming, rule, "cannot count what the call cost"):
+                    await rule.tell(incoming, store, cost, over=True)
+
+    def __repr__(self) -> str:
+        """Show the names of the rules."""
+        return f"CallPolicy({', '.join(map(_name, self._rules))})"
+
+
+class _Numbers:
+    """Numbers, and what numbers begin with."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._numbers: set[str] = set()
+        self._beginnings: set[str] = set()
+        for text in _several(texts):
+            if isinstance(text, str) and _BEGINNING.fullmatch(text):
+                self._beginnings.add(text[:-1])
+            elif isinstance(text, str) and (number := e164(text)) is not None:
+                self._numbers.add(number)
+            else:  # it may be somebody's number all the same, so it is not shown
+                raise ConfigurationError(
+                    'a caller is neither E.164, as "+14155550199", nor a beginning of it, as "+1900*"'
+                )
+
+    def __len__(self) -> int:
+        return len(self._numbers) + len(self._beginnings)
+
+    def __contains__(self, number: str | None) -> bool:
+        if number is None:
+            return False
+        return number in self._numbers or any(number[:n] in self._beginnings for n in range(2, len(number) + 1))
+
+
+async def _ask_gate(gate: Gate, incoming: IncomingCall) -> int | None:
+    status_code: int | None = BROKEN
+    async with _bounded(incoming, gate, f"cannot decide, and the call is refused with {BROKEN}"):
+        answer = gate(incoming)
+        answer = await answer if inspect.isawaitable(answer) else answer
+        status_code = None if answer is None else _status(answer)
+    return status_code  # noqa: RET504 - what fails leaves it as it was
+
+
+async def _free(rules: Iterable[Rule], incoming: IncomingCall, store: TallyStore) -> None:
+    for rule in rules:
+        if isinstance(rule, ConcurrentCalls):
+            async with _bounded(incoming, rule, "cannot free a place, which is free once its lease ends"):
+                await rule.leave(incoming, store)
+
+
+@asynccontextmanager
+async def _bounded(incoming: IncomingCall, rule: Rule, failing: str) -> AsyncIterator[None]:
+    """Give a rule its time. What it raises is logged."""
+    try:
+        async with asyncio.timeout(RULE_TIMEOUT):
+            yield
+    except Exception as error:  # noqa: BLE001 - stores and the program's functions may raise anything
+        # The type alone: what a function says of a call may have the caller's number in it.
+        _log.error("call %s: the rule %s %s: %s", incoming.call_id, _name(rule), failing, type(error).__name__)
+
+
+def _name(rule: Rule) -> str:
+    return rule.__name__ if inspect.isroutine(rule) else type(rule).__name__
+
+
+def _caller_key(incoming: IncomingCall) -> str:
+    if incoming.caller is None:
+        return "withheld"
+    return hashlib.blake2b(incoming.caller.encode(), digest_size=16, person=b"realtime_sip").hexdigest()
+
+
+def _micros(amount: Decimal) -> int:
+    return int((amount * 1_000_000).to_integral_value(ROUND_CEILING))
+
+
+def _status(status_code: int) -> int:
+    _require(isinstance(status_code, int) and 300 <= status_code <= 699, "status_code must be 300 to 699")
+    return int(status_code)
+
+
+def _most(most: int) -> int:
+    whole = isinstance(most, int) and not isinstance(most, bool)
+    _require(whole and most >= 1, "the most calls must be a whole number of 1 or more")
+    return most
+
+
+def _seconds(per: float) -> float:
+    _require(0 < per < math.inf, "per must be a positive number of seconds")
+    return per
+
+
+def _several(texts: Iterable[str]) -> Iterable[str]:
+    _require(not isinstance(texts, str), "several texts are needed, as in a set, not one text")
+    return texts
+
+
+def _require(condition: bool, problem: str) -> None:
+    if not condition:
+        raise ConfigurationError(problem)

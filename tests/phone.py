@@ -41,6 +41,7 @@ class Phone:
         self.client = client
         self.host = CallHost(self.on_call, client=client)
         self.calls: list[Call] = []
+        self.ringings: list[RingingCall] = []
         self.answer_options: dict[str, Any] = {}
         self.session: dict[str, Any] = SESSION
         self.talk: Answering = wait
@@ -57,13 +58,18 @@ class Phone:
         faults: Iterable[LineFault] = (),
         behaviour: Behaviour | None = None,
         session: dict[str, Any] | None = None,
+        invite: dict[str, Any] | None = None,
         **options: Any,
     ) -> RingingCall:
-        """Let a call come in."""
+        """Let a call come in. `invite` is who calls whom, as `OpenAIEmulator.ring` takes it."""
         self.talk = talk or wait
         self.session = SESSION if session is None else session
         self.answer_options = options
-        return await self.openai.ring(self.host, scenario=scenario, faults=faults, behaviour=behaviour)
+        ringing = await self.openai.ring(
+            self.host, scenario=scenario, faults=faults, behaviour=behaviour, **(invite or {})
+        )
+        self.ringings.append(ringing)
+        return ringing
 
     async def played(self, *scenario: Step, **options: Any) -> tuple[CallEnded, RingingCall]:
         """Let a call come in, and go to its end; return how it ended for the program, and what the service saw."""
@@ -93,9 +99,11 @@ async def greet(call: Call) -> None:
 
 
 @asynccontextmanager
-async def phone(*, timings: Timings | None = None, **options: Any) -> AsyncIterator[Phone]:
+async def phone(
+    *, timings: Timings | None = None, context_secret: str | None = None, **options: Any
+) -> AsyncIterator[Phone]:
     """Set everything up, and see that nothing is left of it."""
-    async with OpenAIEmulator(timings=timings, starts_at=1_795_000_000.0) as openai:
+    async with OpenAIEmulator(timings=timings, context_secret=context_secret, starts_at=1_795_000_000.0) as openai:
         client = AsyncRealtimeSip(
             openai.api_key, base_url=openai.base_url, webhook_secret=openai.webhook_secret, **options
         )

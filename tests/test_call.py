@@ -920,6 +920,7 @@ async def test_limits_are_told_before_they_are_reached() -> None:
     async with phone() as line:
         await line.played(HELLO, talk=talk)
     assert [event.limit for event in near] == [LimitKind.SILENCE]
+    assert near[0].seconds is not None
     assert 14 < near[0].seconds <= 15
 
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import pytest
 from pydantic import AfterValidator
 
-from realtime_sip.tool_runner import CheckTool, NoResponse, ToolRunner
+from realtime_sip.tool_runner import CheckTool, NoResponse, ToolResult, ToolRunner
 from realtime_sip.tools import MAX_OUTPUT, NOT_SERIALIZABLE, Tools
 from realtime_sip.turns import RunTool
 
@@ -33,9 +33,9 @@ class Ran:
 
     async def run(self, name: str, arguments: str = "{}") -> str:
         """Run a tool that wants a response, and return its output."""
-        output, respond = await self.runner.run(RunTool("call_1", name, arguments))
-        assert respond
-        return output
+        result = await self.runner.run(RunTool("call_1", name, arguments))
+        assert result.respond
+        return result.output
 
     async def fails(self, name: str, arguments: str = "{}") -> str:
         """Run a tool, and return the error that the model is told."""
@@ -129,7 +129,7 @@ async def test_a_function_may_want_no_response(ran: Ran) -> None:
     async def note() -> NoResponse:
         return NoResponse({"noted": True})
 
-    assert await ran.runner.run(RunTool("call_1", "note", "{}")) == ('{"noted":true}', False)
+    assert await ran.runner.run(RunTool("call_1", "note", "{}")) == ToolResult('{"noted":true}', respond=False)
 
 
 async def test_law_outputs_are_bounded(ran: Ran) -> None:

@@ -21,7 +21,8 @@ from __future__ import annotations
 from importlib.metadata import version
 
 from realtime_sip import errors, events, items, session
-from realtime_sip.call import Call, Speech, end_call
+from realtime_sip.call import Call
+from realtime_sip.call_tools import end_call, transfer_to_human
 from realtime_sip.calls import WebRtcCall
 from realtime_sip.client import AsyncRealtimeSip, RealtimeSip
 from realtime_sip.client_secrets import ClientSecret
@@ -37,8 +38,10 @@ from realtime_sip.response import ResponseConfig
 from realtime_sip.session import RealtimeSession, TranscriptionSession
 from realtime_sip.sideband import AsyncSideband, Sideband
 from realtime_sip.sip import SipHeaders, SipUri
+from realtime_sip.speech import Speech
 from realtime_sip.tool_runner import NoResponse
 from realtime_sip.tools import Tools
+from realtime_sip.transfer import Transfers, TransferTarget
 from realtime_sip.turns import AskApproval
 from realtime_sip.webhooks import IncomingCall, OpenAIWebhooks, UnknownWebhookEvent, WebhookVerificationError
 
@@ -77,6 +80,8 @@ __all__ = [
     "Submission",
     "Tools",
     "TranscriptionSession",
+    "TransferTarget",
+    "Transfers",
     "UnknownWebhookEvent",
     "WebRtcCall",
     "WebhookVerificationError",
@@ -85,4 +90,5 @@ __all__ = [
     "events",
     "items",
     "session",
+    "transfer_to_human",
 ]

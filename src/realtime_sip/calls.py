@@ -23,11 +23,16 @@ from realtime_sip.sip import SipUri
 from realtime_sip.transport import AsyncTransport, Transport
 
 if TYPE_CHECKING:
-    from realtime_sip.call import ApproveMcp, Call
+    from realtime_sip.call import Call
+    from realtime_sip.escalation import EscalationRules
+    from realtime_sip.event_log import EventLogs
     from realtime_sip.guardrail import CheckSpeech
     from realtime_sip.lifecycle import CallLimits
+    from realtime_sip.runtime import ApproveMcp
     from realtime_sip.tool_runner import CheckTool
     from realtime_sip.tools import Tools
+    from realtime_sip.transfer import Transfers
+    from realtime_sip.usage import RateCard
     from realtime_sip.webhooks import IncomingCall
 
 __all__ = ["AsyncCalls", "Calls", "WebRtcCall"]
@@ -302,6 +307,10 @@ class AsyncCalls:
         *,
         tools: Tools | None = None,
         limits: CallLimits | None = None,
+        transfers: Transfers | None = None,
+        escalation: EscalationRules | None = None,
+        rates: RateCard | None = None,
+        event_log: EventLogs | None = None,
         approve_mcp: ApproveMcp | None = None,
         check_tool: CheckTool | None = None,
         check_speech: CheckSpeech | None = None,
@@ -320,6 +329,10 @@ class AsyncCalls:
             session: What the call is accepted with; the registry's tools are added. Audio formats stay unset.
             tools: What the model may call. Functions of the session that it does not have are yours to answer.
             limits: When the call is ended by itself.
+            transfers: Where the call may be transferred to, by name; without it, nowhere.
+            escalation: After how many failures in a row an `Escalation` is told.
+            rates: What tokens cost; the published prices where it is left out.
+            event_log: Where to keep what happens on the call, redacted unless it says otherwise.
             approve_mcp: Decides whether an MCP server that needs approval may be called. Without it, none may.
             check_tool: Asked before each tool runs; returns why it may not, or None.
             check_speech: Asked about each response as it grows; returns what to say instead, or None.
@@ -328,21 +341,30 @@ class AsyncCalls:
 
         Raises:
             InvalidRequestError: The session is not valid; nothing was sent.
-            ConfigurationError: Two tools have the same name.
+            ConfigurationError: Two tools have the same name; `max_cost` is set and the model has no price; or
+                `transfer_to_human` is there and no `transfers` are.
             NetworkError, ServiceError: The service refuses the accept, or cannot be reached: the phone rings on.
         """
-        from realtime_sip.call import answer  # the one import upwards: the face offers what is built on it
+        from realtime_sip.answer import answer  # the one import upwards: the face offers what is built on it
+        from realtime_sip.runtime import AnswerOptions
 
+        given = {
+            "tools": tools,
+            "limits": limits,
+            "transfers": transfers,
+            "escalation": escalation,
+            "rates": rates,
+            "event_log": event_log,
+            "approve_mcp": approve_mcp,
+            "check_tool": check_tool,
+            "check_speech": check_speech,
+        }
+        options = {name: value for name, value in given.items() if value is not None}
         answering = answer(
             self,
             incoming,
             session,
-            tools=tools,
-            limits=limits,
-            approve_mcp=approve_mcp,
-            check_tool=check_tool,
-            check_speech=check_speech,
-            greet_undisturbed=greet_undisturbed,
+            AnswerOptions(greet_undisturbed=greet_undisturbed, **options),  # type: ignore[arg-type]
         )
         # It may swallow what leaves the block, so that type checkers take the code behind it for reachable.
         return cast("AbstractAsyncContextManager[Call, bool]", answering)

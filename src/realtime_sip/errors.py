@@ -17,6 +17,8 @@
     │   ├── RateLimitedError            429; `retry_after` says when
     │   ├── ServerError                 5xx
     │   └── UnexpectedReplyError        a success without what it should have held
+    ├── EventRefusedError               them: the service answered an event that was sent with an error
+    ├── TransferFailed                  them: the caller was not transferred, and is still on the line
     ├── NotAnEventError                 them: a WebSocket frame is not a JSON object (also ValueError)
     ├── ToolArgumentsError              them: the model called a tool with invalid arguments (also ValueError)
     ├── NetworkError                    the network: no answer; `sent` tells whether the request may have arrived
@@ -41,9 +43,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from realtime_sip._redaction import redact
+
 if TYPE_CHECKING:
     from realtime_sip.lifecycle import CallEnded
     from realtime_sip.protocol import Close
+    from realtime_sip.transfer import TransferFailure
 
 __all__ = [
     "AuthenticationError",
@@ -55,6 +60,7 @@ __all__ = [
     "DeadlineError",
     "DecisionAlreadyMadeError",
     "EndedError",
+    "EventRefusedError",
     "InvalidRequestError",
     "MissingExtraError",
     "NetworkError",
@@ -67,6 +73,7 @@ __all__ = [
     "ServiceError",
     "SocketClosedError",
     "ToolArgumentsError",
+    "TransferFailed",
     "UnexpectedReplyError",
     "UnknownCallError",
     "UsageError",
@@ -213,6 +220,36 @@ class ServerError(ServiceError):
 
 class UnexpectedReplyError(ServiceError):
     """The service reported success, but the reply lacks what it should hold."""
+
+
+class EventRefusedError(RealtimeSipError):
+    """The service has answered an event that was sent over the socket with an `error`.
+
+    Attributes:
+        code: The service's own code, such as `cannot_update_voice`, or None.
+        param: The field that it complains about, or None.
+    """
+
+    def __init__(self, event: str, *, code: str | None = None, param: str | None = None) -> None:
+        self.code = code if code is None else redact(code)
+        self.param = param if param is None else redact(param)
+        super().__init__(f"the service has refused a {event}: {self.code or 'no code'}, {self.param or 'no parameter'}")
+
+
+class TransferFailed(RealtimeSipError):  # noqa: N818 - what the word says; it is as much an outcome as an error
+    """The caller was not transferred, and is still on the line; the model has been told.
+
+    Attributes:
+        target: The target's name in the allow-list.
+        failure: Why, as a `TransferFailure`.
+        evidence: What was seen of it, in a sentence that is safe to log.
+    """
+
+    def __init__(self, target: str, *, failure: TransferFailure, evidence: str) -> None:
+        self.target = target
+        self.failure = failure
+        self.evidence = evidence
+        super().__init__(f"the transfer to {target} has failed: {failure.value} ({evidence})")
 
 
 class NotAnEventError(RealtimeSipError, ValueError):

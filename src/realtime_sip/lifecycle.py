@@ -7,7 +7,9 @@ speaks for it, and with how certain that is. Limits see to it that it ends.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from enum import Enum
 from typing import ClassVar, Literal
 
@@ -21,6 +23,15 @@ from realtime_sip.errors import (
     ServerError,
 )
 from realtime_sip.protocol import Close, CloseKind
+from realtime_sip.transfer import (
+    Refer,
+    TakeSecondPath,
+    TransferFailure,
+    TransferOver,
+    TransferRequest,
+    Transferring,
+    TransferSign,
+)
 
 __all__ = [
     "Act",
@@ -51,6 +62,7 @@ _MOST_FAILED_ATTACHES = 3
 _LONGEST_SESSION = 86_400.0
 """Seconds; an `expires_at` beyond is none. The wall is at 60 minutes (API guide, November 2026)."""
 _HANGUP_PAUSE = 5.0
+_NEAR = Decimal("0.8")
 _MOST_HANGUPS = 12
 
 
@@ -63,6 +75,9 @@ class EndReason(Enum):
     """The program hung up: `hangup()`, the `end_call` tool, or the end of the `answer` block."""
     REJECTED = "rejected"
     """The program rejected it."""
+    TRANSFERRED = "transferred"
+    """The caller was transferred: reported where the carrier said that the target has answered; inferred where the
+    caller's leg left after a refer that was answered with success."""
     EXPIRED = "expired"
     """The session had reached its longest duration (60 minutes, API guide, November 2026)."""
     LIMIT = "limit"
@@ -88,6 +103,8 @@ class LimitKind(Enum):
     SILENCE = "silence"
     FIRST_SOUND = "first sound"
     EXPIRY = "expiry"
+    COST = "cost"
+    TOKENS = "tokens"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +119,9 @@ class CallLimits:
         warning: Seconds before a limit (and the service's wall) at which `LimitNear` is told.
         goodbye: What the model is told to do when a limit is reached; None hangs up without a word.
         goodbye_time: Seconds that the goodbye may take.
+        max_cost: US dollars, by the call's rate card. Looked at when a response is done, so that it is exceeded by one
+            response and the goodbye. A model without a price is refused.
+        max_tokens: Tokens of all responses together, looked at as `max_cost` is.
     """
 
     max_duration: float | None = 55 * 60.0
@@ -110,6 +130,8 @@ class CallLimits:
     warning: float = 15.0
     goodbye: str | None = "The call ends now. Say goodbye in one short sentence."
     goodbye_time: float = 15.0
+    max_cost: Decimal | float | None = None
+    max_tokens: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse what is no duration.
@@ -122,15 +144,22 @@ class CallLimits:
             optional = name in ("max_duration", "silence", "first_sound")
             if not (value is None and optional) and not (isinstance(value, (int, float)) and 0 < value < 1e7):
                 raise ConfigurationError(f"{name} must be a positive number of seconds{' or None' if optional else ''}")
+        for name, kinds in (("max_cost", (int, float, Decimal)), ("max_tokens", (int,))):
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, kinds) and 0 < value < 1e12):
+                raise ConfigurationError(f"{name} must be a positive number or None")
 
 
 @dataclass(frozen=True, slots=True)
 class LimitNear:
-    """A limit will be reached in `seconds`, unless something changes. Told once for each approach."""
+    """A limit will be reached in `seconds`, unless something changes. Told once for each approach.
+
+    `seconds` is None for cost and tokens, which are told at 80 % of the limit, the response under way estimated.
+    """
 
     type: ClassVar[str] = "call.limit_near"
     limit: LimitKind
-    seconds: float
+    seconds: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +237,7 @@ class Finish:
     ended: CallEnded
 
 
-Act = Attach | HangUp | Probe | DropSocket | SayGoodbye | LimitNear | Finish
+Act = Attach | HangUp | Probe | DropSocket | SayGoodbye | LimitNear | Finish | Refer | TakeSecondPath | TransferOver
 
 
 class _Phase(Enum):
@@ -255,6 +284,12 @@ class Lifecycle:
         self._wall: float | None = None
         self._reached_at: dict[LimitKind, float] = {}  # as things are now
         self._told: set[LimitKind] = set()
+        self._transfer: Transferring | None = None
+        self._end_after: _Ending | None = None  # decided during a transfer, in case it fails
+        self._alive: bool | None = (
+            None  # whether the service was seen alive since the transfer was due; None: not asked
+        )
+        self._unreachable = False
         self.ended: CallEnded | None = None
 
     # --- answering ----------------------------------------------------------------------------------------------------
@@ -323,6 +358,8 @@ class Lifecycle:
         if isinstance(error, CallGoneError):
             if self._attached_at is not None:
                 evidence = f"the socket closed ({self._close}), and the call was gone when attaching again"
+                if self._transfer is not None:
+                    return self._left(evidence, now)
                 if self._wall is not None and self._lost_at is not None and self._lost_at >= self._wall:
                     return self._finish(EndReason.EXPIRED, "inferred", f"{evidence}, past the session's wall", now)
                 return self._finish(EndReason.CALLER, "inferred", evidence, now)
@@ -342,6 +379,8 @@ class Lifecycle:
         self._proof_until = None
         self._proven = True
         self._failed_attaches = 0
+        if self._alive is False:
+            self._alive = True
 
     def expires_at(self, unix: float) -> None:
         """Note when the session's wall is, as `session.updated` says. What cannot be true is ignored."""
@@ -396,8 +435,13 @@ class Lifecycle:
         return self._ending is not None
 
     def end(self, reason: EndReason, evidence: str, *, limit: LimitKind | None = None) -> list[Act]:
-        """Decide that the call ends now. A second decision changes nothing."""
+        """Decide that the call ends now, or, during a transfer, when that fails. A second decision changes nothing."""
         if self._phase is _Phase.OVER or self._ending is not None:
+            return []
+        if self._transfer is not None:
+            # Hanging up would undo what the caller waits for. It is done if the transfer fails.
+            self._end_after = self._end_after or _Ending(reason, evidence, limit)
+            self._unreachable = self._unreachable or reason is EndReason.CONNECTION_LOST
             return []
         self._ending = _Ending(reason, evidence, limit)
         return self._end_now()
@@ -455,6 +499,7 @@ class Lifecycle:
         if self._phase is _Phase.OVER:
             return []
         self._phase = _Phase.OVER
+        self._transfer = None
         self.ended = CallEnded(
             reason=reason,
             certainty=certainty,
@@ -467,7 +512,127 @@ class Lifecycle:
         )
         return [Finish(self.ended)]
 
+    # --- transfer -----------------------------------------------------------------------------------------------------
+
+    @property
+    def transferring(self) -> bool:
+        """Whether a transfer is wanted or under way. Meanwhile nothing here hangs up."""
+        return self._transfer is not None
+
+    def transfer(self, request: TransferRequest, *, second_path: bool) -> None:
+        """Note that the call is to be transferred, once what is being said was heard; one at a time."""
+        if self._phase is not _Phase.OVER and self._ending is None and self._transfer is None:
+            self._transfer = Transferring(request, second_path=second_path)
+            self._alive, self._unreachable = None, False
+
+    def transfer_begins(self, now: float) -> list[Act]:
+        """Transfer now."""
+        return [] if self._transfer is None else self._moved(self._transfer.begin(now), now)
+
+    def referred(self) -> None:
+        """Note that the refer was answered with success, which proves nothing."""
+        if self._transfer is not None:
+            self._transfer.referred()
+
+    def refer_failed(self, error: RealtimeSipError, now: float) -> list[Act]:
+        """Say what a failed refer means."""
+        if self._transfer is None:
+            return []
+        if isinstance(error, CallGoneError):
+            evidence = "the call was gone when it was to be transferred"
+            return self._finish(EndReason.CALLER, "inferred", evidence, now)
+        return self._moved(self._transfer.refer_failed(error), now)
+
+    def second_path_taken(self, now: float) -> None:
+        """Note that the carrier was asked by the second path."""
+        if self._transfer is not None:
+            self._alive = None
+            self._transfer.second_path_taken(now)
+
+    def second_path_failed(self, what: str, now: float) -> list[Act]:
+        """Note that the second path failed; `what` is safe to log."""
+        return [] if self._transfer is None else self._moved(self._transfer.second_path_failed(what), now)
+
+    def transfer_signed(self, sign: TransferSign, now: float) -> None:
+        """Note what the carrier tells; that the target has answered may come after the caller's leg has left."""
+        if self._transfer is not None:
+            self._transfer.signed(sign, now)
+        elif sign is TransferSign.ANSWERED and self._was_transferred is not None:
+            evidence = f"{self._was_transferred.evidence}; the carrier reported: answered"
+            self.ended = replace(self._was_transferred, certainty="reported", evidence=evidence)
+
+    def transfer_failed(self, failure: TransferFailure, now: float) -> list[Act]:
+        """Note that it failed, as the carrier tells. Where the caller's leg has left, that is all that can be done."""
+        if self._transfer is not None:
+            return self._moved(self._transfer.failed(failure), now)
+        if self._was_transferred is not None:
+            evidence = f"{self._was_transferred.evidence}; the carrier reported: {failure.value}"
+            self.ended = replace(self._was_transferred, evidence=evidence)
+        return []
+
+    @property
+    def _was_transferred(self) -> CallEnded | None:
+        """The end, where it is inferred that the caller was transferred."""
+        ended = self.ended
+        inferred = ended is not None and ended.reason is EndReason.TRANSFERRED and ended.certainty == "inferred"
+        return ended if inferred else None
+
+    def _left(self, evidence: str, now: float) -> list[Act]:
+        assert self._transfer is not None
+        seen = self._transfer.evidence
+        if not self._transfer.left_as_transferred:
+            words = f"{evidence}; a transfer was under way: {seen}"
+            return self._finish(EndReason.CALLER, "inferred", words, now)
+        return self._finish(EndReason.TRANSFERRED, self._transfer.certainty, f"{seen}; then {evidence}", now)
+
+    def _moved(self, moves: Sequence[Refer | TakeSecondPath | TransferOver], now: float) -> list[Act]:
+        acts: list[Act] = [*moves]
+        if any(isinstance(move, TransferOver) for move in moves):
+            self._transfer = None
+            self._ending, self._end_after = self._end_after, None
+            if self._ending is not None:
+                acts += self._end_now()
+            self._listen_anew(now)
+        return acts
+
+    def _transfer_due(self, now: float) -> list[Act]:
+        transfer = self._transfer
+        assert transfer is not None
+        if transfer.overdue(now):
+            self._transfer = self._end_after = None
+            return self.end(EndReason.TRANSFERRED, f"{transfer.evidence}; the caller's leg stayed, and was hung up")
+        if self._unreachable:
+            return self._moved(transfer.failed(TransferFailure.NO_SIGN), now)
+        if self._alive is None:
+            # The leg may have left with nobody telling: then dialling again would dial twice.
+            self._alive = False
+            if self._phase is not _Phase.LIVE:
+                return []
+            self._proof_until = now + PROOF_OF_LIFE
+            return [Probe()]
+        self._alive = None
+        return self._moved(transfer.tick(now), now)
+
     # --- limits -------------------------------------------------------------------------------------------------------
+
+    def spent(self, now: float, *, cost: Decimal | None, estimate: Decimal | None, tokens: int) -> list[Act]:
+        """Note what the call has cost so far, in US dollars and tokens; `estimate` with what is being said."""
+        limits = self._limits
+        most_cost = None if limits.max_cost is None else Decimal(str(limits.max_cost))
+        acts: list[Act] = []
+        for limit, used, likely, most in (
+            (LimitKind.COST, cost, estimate, most_cost),
+            (LimitKind.TOKENS, Decimal(tokens), Decimal(tokens), limits.max_tokens),
+        ):
+            if most is None or used is None:
+                continue
+            if used >= most and self._goodbye is None:
+                self._reached_at[limit] = now
+                self._told.add(limit)
+            elif max(used, likely or used) >= most * _NEAR and limit not in self._told:
+                self._told.add(limit)
+                acts.append(LimitNear(limit, None))
+        return acts
 
     def sound(self) -> None:
         """Note that somebody was heard: the first sound has come."""
@@ -509,6 +674,9 @@ class Lifecycle:
         if self._ending is not None:
             if self._ending.next_try is not None:
                 times.append(self._ending.next_try)
+        elif self._transfer is not None:
+            if self._transfer.deadline is not None and (self._alive is not False or self._unreachable):
+                times.append(self._transfer.deadline)
         elif self._goodbye is not None:
             times.append(self._goodbye[1])
         else:
@@ -536,6 +704,11 @@ class Lifecycle:
             if self._ending.next_try is not None and self._ending.next_try <= now:
                 acts += self._end_now()
             return acts
+        if self._transfer is not None:
+            due = self._transfer.deadline is not None and self._transfer.deadline <= now
+            return (
+                [*acts, *self._transfer_due(now)] if due and (self._alive is not False or self._unreachable) else acts
+            )
         if self._goodbye is not None:
             limit, until = self._goodbye
             return [*acts, *(self._limit_over(limit) if until <= now else [])]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from realtime_sip import events
 from realtime_sip.errors import InvalidRequestError, RealtimeSipError, SocketClosedError
@@ -20,9 +21,13 @@ class Outbox:
     What is `put` is dropped with the socket: whoever put it says it again, knowing what became of the call. What is
     `sent` waits for a new socket, and its sender for it; unless the old one broke while it was being sent, for then
     nobody knows whether it arrived.
+
+    Args:
+        note: Told each event that was sent, with its id.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, note: Callable[[events.ClientEvent], None]) -> None:
+        self._note = note
         self._waiting: asyncio.Queue[tuple[events.ClientEvent, _Sent | None]] = asyncio.Queue()
 
     def put(self, event: events.ClientEvent) -> None:
@@ -45,7 +50,7 @@ class Outbox:
         while True:
             event, sent = await self._waiting.get()
             try:
-                await sideband.send(event)
+                event_id = await sideband.send(event)
             except InvalidRequestError as error:
                 _settle(sent, error)
             except RealtimeSipError as error:
@@ -56,6 +61,7 @@ class Outbox:
                 _settle(sent, SocketClosedError(Close(CloseKind.DROPPED, 1006)))
                 raise
             else:
+                self._note(event.model_copy(update={"event_id": event_id}))
                 _settle(sent, None)
 
     def drop(self) -> None:

@@ -8,14 +8,14 @@ import json
 import logging
 import traceback
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from realtime_sip.errors import ToolArgumentsError
 from realtime_sip.tools import NOT_SERIALIZABLE, Tool, Tools, error_output, render_output
 from realtime_sip.turns import RunTool
 
-__all__ = ["CheckTool", "NoResponse", "ToolRunner"]
+__all__ = ["CheckTool", "NoResponse", "ToolResult", "ToolRunner"]
 
 _log = logging.getLogger("realtime_sip.tools")
 
@@ -39,6 +39,21 @@ class NoResponse:
     output: object = None
 
 
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What running a tool came to.
+
+    Attributes:
+        output: What the model is told.
+        respond: Whether a response to it is wanted.
+        failed: Whether the attempt has failed; a refusal, and a call that is still to be confirmed, have not.
+    """
+
+    output: str = field(repr=False)
+    respond: bool = True
+    failed: bool = False
+
+
 class ToolRunner:
     """The tools of one call.
 
@@ -50,6 +65,7 @@ class ToolRunner:
 
     def __init__(self, tools: Tools, *, call: object, check: CheckTool | None) -> None:
         self._tools = tools
+        self._offered: Tools | None = None  # in an update that the service has not answered yet
         self._call = call
         self._check = check
         self._turns_of_caller = 0
@@ -57,34 +73,48 @@ class ToolRunner:
 
     def has(self, name: str) -> bool:
         """Whether the registry has this tool."""
-        return name in self._tools
+        return self._get(name) is not None
+
+    def offer(self, tools: Tools) -> None:
+        """Know these tools too, from now on: the service may use them before it says so."""
+        self._offered = tools
+
+    def settle(self, *, taken: bool) -> None:
+        """Know those that were offered alone, or no more."""
+        if taken and self._offered is not None:
+            self._tools = self._offered
+        self._offered = None
+
+    def _get(self, name: str) -> Tool | None:
+        offered = None if self._offered is None else self._offered.get(name)
+        return offered or self._tools.get(name)
 
     def caller_spoke(self) -> None:
         """Note that the caller had a turn, in which they can have agreed to something."""
         self._turns_of_caller += 1
 
-    async def run(self, asked: RunTool) -> tuple[str, bool]:
-        """Run a tool; return its output for the model, and whether a response to it is wanted.
+    async def run(self, asked: RunTool) -> ToolResult:
+        """Run a tool; return its output for the model.
 
         It raises nothing but CancelledError: whatever goes wrong goes back to the model, without internals.
         """
-        tool = self._tools.get(asked.name)
+        tool = self._get(asked.name)
         if tool is None:
-            return error_output(_UNKNOWN_TOOL), True
+            return ToolResult(error_output(_UNKNOWN_TOOL), failed=True)
         try:
             arguments = tool.arguments(asked.arguments)
         except ToolArgumentsError as error:
             _log.warning("tool %s: %s", tool.name, error.reason)
-            return error_output(error.for_model), True
+            return ToolResult(error_output(error.for_model), failed=True)
         except Exception as error:  # noqa: BLE001 - a validator of the tool's own
             _log.error("tool %s: its arguments could not be read: %s", tool.name, _where(error))
-            return error_output(_BROKEN), True
+            return ToolResult(error_output(_BROKEN), failed=True)
         deadline = asyncio.timeout(tool.timeout)
         try:
             async with deadline:
                 refusal = await self._refusal(tool, asked, arguments)
                 if refusal is not None:
-                    return error_output(refusal), True
+                    return ToolResult(error_output(refusal))
                 result = await self._call_function(tool, arguments)
         except (Exception, SystemExit, asyncio.CancelledError) as error:
             task = asyncio.current_task()
@@ -96,12 +126,12 @@ class ToolRunner:
                 _log.error("tool %s failed: %s", tool.name, _where(error))
                 _log.debug("tool %s failed", tool.name, exc_info=error)
             late = deadline.expired() or isinstance(error, TimeoutError)
-            return error_output(_TOO_LONG if late else _BROKEN), True
+            return ToolResult(error_output(_TOO_LONG if late else _BROKEN), failed=True)
         respond = not isinstance(result, NoResponse)
         output = render_output(result.output if isinstance(result, NoResponse) else result)
         if output == NOT_SERIALIZABLE:
             _log.error("tool %s returned what cannot be shown: %s", tool.name, type(result).__name__)
-        return output, respond
+        return ToolResult(output, respond)
 
     async def _refusal(self, tool: Tool, asked: RunTool, arguments: dict[str, Any]) -> str | None:
         if self._check is not None:

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from realtime_sip import events
+from realtime_sip.hold import Hold
 from realtime_sip.items import FunctionCallOutput, McpApprovalResponse
 from realtime_sip.playback import Heard, Playback, PlaybackTimings
 from realtime_sip.response import ResponseConfig
@@ -107,6 +108,7 @@ class _Ask:
     answer: bool = False  # to tools, rather than for somebody who waits for its speech
     tries: int = 0
     maybe_sent: bool = False
+    despite_hold: bool = False
 
 
 @dataclass(slots=True)
@@ -120,10 +122,11 @@ class _Call:
 
 
 class Turns:
-    """The turns of one call."""
+    """The turns of one call. `detection` is the turn detection that it was accepted with, as `Hold` takes it."""
 
-    def __init__(self, timings: TurnTimings | None = None) -> None:
+    def __init__(self, timings: TurnTimings | None = None, *, detection: dict[str, Any] | None = None) -> None:
         self._timings = timings or TurnTimings()
+        self._hold = Hold(detection)
         self._playback = Playback(self._timings.playback)
         self._wanted: deque[_Ask] = deque()
         self._asked: _Ask | None = None  # sent, and neither granted nor refused
@@ -171,6 +174,11 @@ class Turns:
         return self._playback.audible
 
     @property
+    def held(self) -> bool:
+        """Whether responses are held, but for those that were asked for despite that."""
+        return self._hold.on
+
+    @property
     def busy(self) -> bool:
         """Whether anything is going on, so that silence does not count."""
         return self.speaking or self.caller_speaks or self.tools_running or self._must_answer
@@ -186,14 +194,22 @@ class Turns:
 
     # --- what happens on our side -------------------------------------------------------------------------------------
 
-    def respond(self, config: ResponseConfig, *, key: str, now: float) -> list[Effect]:
+    def respond(self, config: ResponseConfig, *, key: str, now: float, despite_hold: bool = False) -> list[Effect]:
         """Ask for a response when it is its turn. `key` names its speech in `SpeechEnded`."""
         tagged = config.model_copy(update={"metadata": {**(config.metadata or {}), _TAG: key}})
         if config.conversation == "none":
             self._beside[key] = now
             return [Send(events.ResponseCreate(event_id=key, response=tagged))]
-        self._wanted.append(_Ask(key, tagged))
+        self._wanted.append(_Ask(key, tagged, despite_hold=despite_hold))
         return self.tick(now)
+
+    def hold(self, reason: str, now: float) -> list[Effect]:
+        """Have nobody but us start responses, and let those that are wanted wait."""
+        return [*map(Send, self._hold.begin(reason, now)), *self.tick(now)]
+
+    def release(self, reason: str, now: float) -> list[Effect]:
+        """Go on as before the hold."""
+        return [*map(Send, self._hold.end(reason, now)), *self.tick(now)]
 
     def withdraw(self, now: float) -> list[Effect]:
         """Give up every response that was not asked for yet, answers to tools too: the call is about to end."""
@@ -243,6 +259,7 @@ class Turns:
         """Note that the sideband was lost and is back. Nothing was replayed, so nothing of before is assumed."""
         effects: list[Effect] = [c.output for c in self._calls.values() if c.output and not c.in_conversation]
         effects += self._approvals.values()
+        effects += map(Send, self._hold.attached_again(now))
         self._caller_since = None
         self._own_until = now + self._timings.unknown
         if self._active is not None:
@@ -312,6 +329,10 @@ class Turns:
         self._failed_answers = self._answer_tries = 0
         self._own_until = _NEVER
         self._forget_answered()
+        if self._hold.on and key is None and asked is None:
+            # Turn detection was faster than the update that told it to start none.
+            self._playback.cut_off(now)
+            return [Send(events.ResponseCancel(response_id=response_id)), Send(events.OutputAudioBufferClear())]
         return []
 
     def _done(self, raw: dict[str, Any], now: float) -> list[Effect]:
@@ -405,12 +426,15 @@ class Turns:
         heard = _object(_object(_object(raw.get("session")).get("audio")).get("input"))
         if "turn_detection" in heard:
             detection = heard["turn_detection"]
+            self._hold.reported(detection)
             self._service_responds = isinstance(detection, dict) and detection.get("create_response") is not False
         return []
 
     def _error(self, raw: dict[str, Any], now: float) -> list[Effect]:
         error = _object(raw.get("error"))
         asked, code, cause = self._asked, error.get("code"), _text(error.get("event_id"))
+        if self._hold.refused(cause, now):
+            return []
         if cause in self._beside:
             del self._beside[cause]
             return self._ended(cause, Heard.FAILED)
@@ -491,6 +515,7 @@ class Turns:
         times += [(f"tool {i}", c.asked_at + timings.tool) for i, c in self._calls.items() if not c.output and c.holds]
         times += [(f"mcp {name}", until) for name, until in self._mcp.items()]
         times += [("playback", when) for _, when in self._playback.deadlines()]
+        times += [("hold", when) for when in (self._hold.deadline,) if when is not None]
         return times
 
     def tick(self, now: float) -> list[Effect]:
@@ -518,6 +543,8 @@ class Turns:
             elif kind == "mcp":
                 del self._mcp[name]
                 self._mcp_to_answer = True
+            elif kind == "hold":
+                effects += map(Send, self._hold.tick(now))
         for key, heard in self._playback.expire(now):
             effects += self._ended(key, heard)
         return [*effects, *self._ask(now)]
@@ -527,8 +554,12 @@ class Turns:
             return []
         if self._own_until > now:
             return []
-        if self._wanted:
-            ask = self._wanted.popleft()
+        wanted = next((ask for ask in self._wanted if ask.despite_hold or not self._hold.on), None)
+        if wanted is not None:
+            self._wanted.remove(wanted)
+            ask = wanted
+        elif self._hold.on:
+            return []
         elif self._must_answer and not self.tools_running and self._not_before <= now:
             key = f"answer_{secrets.token_hex(8)}"
             ask = _Ask(key, ResponseConfig(metadata={_TAG: key}), answer=True, tries=self._answer_tries)

@@ -1,0 +1,70 @@
+"""Ready-made tools, which end a call or hand it over: `tools.function(end_call)`, `tools.function(transfer_to_human)`.
+
+Their docstrings are what the model reads. `transfer_to_human` offers it the names of the call's allow-list, and never a
+number; which of them a caller cannot reach is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from realtime_sip.errors import ConfigurationError, InvalidRequestError, TransferFailed
+from realtime_sip.session import FunctionTool, RealtimeSession
+from realtime_sip.tool_runner import NoResponse
+from realtime_sip.tools import Tools
+from realtime_sip.transfer import TransferTarget
+
+if TYPE_CHECKING:
+    from realtime_sip.call import Call
+
+__all__ = ["end_call", "offered", "transfer_to_human"]
+
+_MOST_WORDS = 2_000
+
+
+async def end_call(call: Call) -> NoResponse:
+    """End the phone call. Say goodbye first; the call ends when that was heard, so say no second goodbye."""
+    await call.hangup(after_speech=True)
+    return NoResponse()
+
+
+async def transfer_to_human(call: Call, target: str, reason: str, summary: str) -> NoResponse | dict[str, str]:
+    """Transfer the caller to a person. Say first that you are connecting them; say nothing after it.
+
+    Args:
+        target: Who to transfer to.
+        reason: Why a person should help, in a few words.
+        summary: What the person should know: who calls, what they want, and what was tried.
+    """
+    try:
+        call.begin_transfer(target, reason=reason[:_MOST_WORDS], summary=summary[:_MOST_WORDS])
+    except InvalidRequestError as error:
+        return {"error": "; ".join(f"{where or 'target'} {what}" for where, what in error.problems)}
+    except TransferFailed:
+        return NoResponse("The caller is being transferred already.")
+    return NoResponse("The caller is being transferred. Say nothing until you hear more.")
+
+
+def offered(session: RealtimeSession, tools: Tools, targets: Mapping[str, TransferTarget] | None) -> RealtimeSession:
+    """Return the session with its `transfer_to_human` choosing among these names; without it where there are none.
+
+    Raises:
+        ConfigurationError: The tool is there, and `targets` is None: nobody said where callers can be transferred to.
+    """
+    names = {tool.name for tool in tools if tool.function is transfer_to_human}
+    if not names or session.tools is None:
+        return session
+    if targets is None:
+        raise ConfigurationError("transfer_to_human needs an allow-list: answer(…, transfers=Transfers({…}))")
+    kept = []
+    for tool in session.tools:
+        if not isinstance(tool, FunctionTool) or tool.name not in names:
+            kept.append(tool)
+        elif targets:
+            described = "; ".join(f"{name}: {t.description}" if t.description else name for name, t in targets.items())
+            parameters = dict(tool.parameters or {})
+            target = {"type": "string", "enum": list(targets), "description": f"Who to transfer to. {described}"}
+            parameters["properties"] = {**parameters["properties"], "target": target}
+            kept.append(tool.model_copy(update={"parameters": parameters}))
+    return session.model_copy(update={"tools": kept})

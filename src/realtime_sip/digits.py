@@ -1,0 +1,109 @@
+"""Digits that the caller presses, collected until they are complete; decided without I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from realtime_sip.errors import ConfigurationError
+
+__all__ = ["CollectedDigits", "DigitCollector", "DigitsEnd"]
+
+KEYS = frozenset("0123456789*#ABCD")
+"""What a telephone can send (RFC 4733 3.2)."""
+_MOST_DIGITS = 100
+_LONGEST_WAIT = 600.0
+
+
+class DigitsEnd(Enum):
+    """Why collecting digits has ended."""
+
+    TERMINATOR = "terminator"
+    """The caller has pressed the key that ends it."""
+    MAX_DIGITS = "max digits"
+    """There are as many as were asked for."""
+    INTER_DIGIT_TIMEOUT = "inter-digit timeout"
+    """The caller has stopped pressing keys."""
+    TIMEOUT = "timeout"
+    """The caller has pressed none."""
+
+
+@dataclass(frozen=True, slots=True)
+class CollectedDigits:
+    """What the caller has pressed. It is true where there are digits.
+
+    Attributes:
+        digits: The keys, without the terminator; not shown by `repr`.
+        end: Why there are no more.
+    """
+
+    digits: str = field(repr=False)
+    end: DigitsEnd
+
+    def __bool__(self) -> bool:
+        """Whether there are digits."""
+        return bool(self.digits)
+
+
+class DigitCollector:
+    """Collects the keys of one answer.
+
+    The time for the first key begins when `listen` says that the prompt is over. Keys that are pressed before count.
+
+    Args:
+        max_digits: After how many it is complete, 1 to 100.
+        terminator: The key that ends it and is no part of it; None for none.
+        timeout: Seconds for the first key.
+        inter_digit_timeout: Seconds from one key to the next.
+
+    Raises:
+        ConfigurationError: A number is out of range, or the terminator is no key.
+    """
+
+    def __init__(self, *, max_digits: int, terminator: str | None, timeout: float, inter_digit_timeout: float) -> None:
+        if not isinstance(max_digits, int) or not 1 <= max_digits <= _MOST_DIGITS:
+            raise ConfigurationError(f"max_digits must be 1 to {_MOST_DIGITS}")
+        if terminator is not None and terminator not in KEYS:
+            raise ConfigurationError("terminator must be one of 0-9, *, #, A-D, or None")
+        for name, seconds in (("timeout", timeout), ("inter_digit_timeout", inter_digit_timeout)):
+            if not isinstance(seconds, (int, float)) or not 0 < seconds <= _LONGEST_WAIT:
+                raise ConfigurationError(f"{name} must be more than 0 and at most {_LONGEST_WAIT:g} seconds")
+        self._max_digits = max_digits
+        self._terminator = terminator
+        self._timeout = timeout
+        self._inter_digit_timeout = inter_digit_timeout
+        self._pressed = ""
+        self._until: float | None = None
+        self.collected: CollectedDigits | None = None
+        """The answer, once it is complete."""
+
+    @property
+    def deadline(self) -> float | None:
+        """When `tick` must be called at the latest; None where nothing is waited for."""
+        return None if self.collected is not None else self._until
+
+    def listen(self, now: float) -> None:
+        """Note that the prompt is over."""
+        if self._until is None:
+            self._until = now + self._timeout
+
+    def press(self, key: str, now: float) -> bool:
+        """Take a key; return whether it is the first. What is no key is ignored, and so is what comes too late."""
+        key = key.upper()
+        if self.collected is not None or key not in KEYS:
+            return False
+        first = not self._pressed
+        self._until = now + self._inter_digit_timeout
+        if key == self._terminator:
+            self.collected = CollectedDigits(self._pressed, DigitsEnd.TERMINATOR)
+            return first
+        self._pressed += key
+        if len(self._pressed) == self._max_digits:
+            self.collected = CollectedDigits(self._pressed, DigitsEnd.MAX_DIGITS)
+        return first
+
+    def tick(self, now: float) -> None:
+        """Give up waiting for keys that did not come in time."""
+        if self.collected is None and self._until is not None and self._until <= now:
+            end = DigitsEnd.INTER_DIGIT_TIMEOUT if self._pressed else DigitsEnd.TIMEOUT
+            self.collected = CollectedDigits(self._pressed, end)

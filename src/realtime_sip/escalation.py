@@ -1,0 +1,124 @@
+"""When a caller should be helped by a person: counted from what goes wrong, without I/O.
+
+OpenAI's prompting guide (November 2026) advises to escalate after two failed attempts of a tool at the same task, after
+three turns in a row without input, and when the model finds a reason; the last comes with the tool
+`transfer_to_human`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import ClassVar
+
+from realtime_sip import events
+from realtime_sip.errors import ConfigurationError
+
+__all__ = ["Escalation", "EscalationCause", "EscalationRules", "Struggle"]
+
+_MOST_TOOLS = 200
+
+
+class EscalationCause(Enum):
+    """Why a person should help."""
+
+    TOOL_FAILURES = "tool failures"
+    """A tool has failed several times in a row."""
+    NO_INPUT = "no input"
+    """Several turns in a row had no words: the idle timeout of turn detection, or an empty transcript."""
+    MODEL = "model"
+    """The model has called `transfer_to_human`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Escalation:
+    """A person should help. It is told among the events of the call; what follows from it is the program's to say.
+
+    Attributes:
+        cause: Why.
+        count: How many failures or turns without input there were; 1 for the model's request.
+        tool: The tool that has failed, or None.
+        target: The name that the model has chosen from the allow-list, or None. Then the transfer is under way.
+        reason: What the model gives as its reason, or "".
+        summary: What the model has summed up for the person, or "".
+    """
+
+    type: ClassVar[str] = "call.escalation"
+    cause: EscalationCause
+    count: int = 1
+    tool: str | None = None
+    target: str | None = None
+    reason: str = field(default="", repr=False)
+    summary: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EscalationRules:
+    """After how many failures in a row a person should help. None turns a rule off.
+
+    Attributes:
+        tool_failures: Failures of one tool: an exception, no result in time, or arguments that do not fit.
+        turns_without_input: Turns of the caller without a word. The service tells of silent turns where turn detection
+            has `idle_timeout_ms`; of turns that hold no words, where the session has transcription.
+
+    Raises:
+        ConfigurationError: A number is not positive.
+    """
+
+    tool_failures: int | None = 2
+    turns_without_input: int | None = 3
+
+    def __post_init__(self) -> None:
+        """Refuse what is no count."""
+        for name in ("tool_failures", "turns_without_input"):
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, int) and value >= 1):
+                raise ConfigurationError(f"{name} must be 1 or more, or None")
+
+
+class Struggle:
+    """Counts what goes wrong on one call. Each rule tells once, and again when as much has gone wrong once more."""
+
+    def __init__(self, rules: EscalationRules) -> None:
+        self._rules = rules
+        self._failures: Counter[str] = Counter()
+        self._without_input = 0
+        self._before_words = 0  # turns without input before a turn that has words, as it seems
+
+    def receive(self, event: events.ServerEvent) -> Escalation | None:
+        """Take in what the service says."""
+        if event.type == "input_audio_buffer.timeout_triggered":
+            return self._silent()
+        if event.type == "input_audio_buffer.speech_started":
+            # Words are likely. Where the transcript, which comes later, has none, the turn counts all the same.
+            self._before_words = self._without_input or self._before_words
+            self._without_input = 0
+        elif event.type == "input_audio_buffer.dtmf_event_received":
+            self._without_input = self._before_words = 0
+        elif isinstance(event, events.ConversationItemInputAudioTranscriptionCompleted):
+            if not event.transcript.strip():
+                self._without_input = max(self._without_input, self._before_words)
+                return self._silent()
+            self._without_input = self._before_words = 0
+        return None
+
+    def tool_ended(self, name: str, *, failed: bool) -> Escalation | None:
+        """Note how a tool has ended."""
+        if not failed:
+            del self._failures[name]
+            return None
+        if len(self._failures) >= _MOST_TOOLS:
+            self._failures.clear()
+        self._failures[name] += 1
+        if self._rules.tool_failures is None or self._failures[name] < self._rules.tool_failures:
+            return None
+        count = self._failures.pop(name)
+        return Escalation(EscalationCause.TOOL_FAILURES, count, tool=name)
+
+    def _silent(self) -> Escalation | None:
+        self._without_input += 1
+        if self._rules.turns_without_input is None or self._without_input < self._rules.turns_without_input:
+            return None
+        count, self._without_input, self._before_words = self._without_input, 0, 0
+        return Escalation(EscalationCause.NO_INPUT, count)

@@ -1,0 +1,272 @@
+"""Changing the session of a call, over real sockets against the emulator, on virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from phone import SESSION, greet, outputs, phone, types, virtual
+from realtime_sip import Call, EndReason, RealtimeSession, Tools, Transfers, transfer_to_human
+from realtime_sip.errors import CallEndedError, DeadlineError, EventRefusedError, InvalidRequestError
+from realtime_sip.testing import (
+    CallerHangsUp,
+    CallerSays,
+    EventLost,
+    ModelCalls,
+    ModelSays,
+    RingingCall,
+    SocketDropped,
+    UpdateRefused,
+)
+
+HELLO = ModelSays("Good morning.")
+ASK = CallerSays("Where is my order?")
+BYE = CallerHangsUp()
+
+
+def updates(ringing: RingingCall) -> list[dict[str, Any]]:
+    """Return the updates that changed something."""
+    sessions = [e["session"] for e in ringing.client_events if e["type"] == "session.update"]
+    return [session for session in sessions if len(session) > 1]
+
+
+@virtual
+async def test_an_update_returns_when_the_service_has_taken_it() -> None:
+    taken: list[bool] = []
+
+    async def talk(call: Call) -> None:
+        (ringing,) = line.ringings
+        await call.update(instructions="Be brief.")
+        taken.append(ringing.session is not None and ringing.session["instructions"] == "Be brief.")
+        await call.update({"max_output_tokens": 100})
+        taken.append(ringing.session is not None and ringing.session["max_output_tokens"] == 100)
+
+    async with phone() as line:
+        ended, ringing = await line.played(talk=talk)
+    assert taken == [True, True]
+    assert ended.reason is EndReason.AGENT
+    assert updates(ringing) == [
+        {"type": "realtime", "instructions": "Be brief."},
+        {"type": "realtime", "max_output_tokens": 100},
+    ]
+
+
+@virtual
+async def test_a_greeting_after_an_update_has_the_new_instructions() -> None:
+    async def talk(call: Call) -> None:
+        await call.update(instructions="Speak like a pirate.")
+        await call.respond("Greet the caller.")
+
+    async with phone() as line:
+        _, ringing = await line.played(HELLO, talk=talk)
+    (response,) = [e["response"] for e in ringing.client_events if e["type"] == "response.create"]
+    assert response["instructions"] == "Speak like a pirate.\n\nGreet the caller."
+
+
+@virtual
+async def test_an_update_that_the_service_refuses_raises_and_changes_nothing() -> None:
+    async def talk(call: Call) -> None:
+        with pytest.raises(EventRefusedError) as refused:
+            await call.update(instructions="Be brief.")
+        assert refused.value.code == "invalid_value"
+        assert refused.value.param == "session.instructions"
+        await call.update(instructions="Be kind.")
+
+    async with phone() as line:
+        ended, ringing = await line.played(talk=talk, faults=[UpdateRefused(param="session.instructions")])
+    assert ended.reason is EndReason.AGENT
+    assert ringing.session is not None
+    assert ringing.session["instructions"] == "Be kind."
+
+
+@virtual
+async def test_updates_at_the_same_time_each_get_their_own_answer() -> None:
+    async def talk(call: Call) -> None:
+        results = await asyncio.gather(
+            call.update(instructions="One."),
+            call.update({"max_output_tokens": 7}),
+            call.update(instructions="Three."),
+            return_exceptions=True,
+        )
+        assert [type(result) for result in results] == [type(None), EventRefusedError, type(None)]
+
+    async with phone() as line:
+        _, ringing = await line.played(talk=talk, faults=[UpdateRefused(occurrence=2)])
+    assert ringing.session is not None
+    assert ringing.session["instructions"] == "Three."
+
+
+@virtual
+async def test_an_update_survives_a_lost_socket_and_a_lost_answer() -> None:
+    for fault in (
+        SocketDropped(when="session.update", occurrence=2, code=1006),
+        EventLost("session.updated", occurrence=1),
+    ):
+
+        async def talk(call: Call) -> None:
+            await call.update(instructions="Be brief.")
+            await call.hangup()
+
+        async with phone() as line:
+            ended, ringing = await line.played(talk=talk, faults=[fault])
+        assert ended.reason is EndReason.AGENT, fault
+        assert ringing.session is not None
+        assert ringing.session["instructions"] == "Be brief.", fault
+
+
+@virtual
+async def test_an_update_that_is_never_answered_has_a_deadline() -> None:
+    async def talk(call: Call) -> None:
+        with pytest.raises(DeadlineError) as late:
+            await call.update(instructions="Be brief.")
+        assert late.value.sent
+
+    async with phone() as line:
+        ended, _ = await line.played(talk=talk, faults=[EventLost("session.updated", occurrence=2, times=1000)])
+    assert ended.reason is EndReason.AGENT
+
+
+@virtual
+async def test_an_update_ends_with_the_call() -> None:
+    async def talk(call: Call) -> None:
+        hanging = asyncio.ensure_future(call.hangup())
+        with pytest.raises(CallEndedError):
+            await call.update(instructions="Be brief.")
+        await hanging
+        with pytest.raises(CallEndedError):
+            await call.update(instructions="Be brief.")
+
+    async with phone() as line:
+        await line.played(talk=talk, faults=[EventLost("session.update", occurrence=2)])
+
+
+@virtual
+async def test_law_locked_fields_are_refused_before_they_are_sent() -> None:
+    async def talk(call: Call) -> None:
+        for session, why in (
+            ({"model": "gpt-realtime-2"}, "model: is fixed"),
+            ({"audio": {"input": {"format": {"type": "audio/pcmu"}}}}, "audio.input.format: is negotiated"),
+            ({"voice": "marin"}, "audio.output.voice"),
+        ):
+            with pytest.raises(InvalidRequestError, match=why):
+                await call.update(session)
+        await call.update({"audio": {"output": {"voice": "marin"}}})
+        await (await call.respond("Greet the caller.")).heard()
+        with pytest.raises(InvalidRequestError, match="locked once the model has been heard"):
+            await call.update({"audio": {"output": {"voice": "cedar"}}})
+        with pytest.raises(InvalidRequestError, match="said twice"):
+            await call.update({"instructions": "One."}, instructions="Two.")
+        with pytest.raises(InvalidRequestError, match="ISO 639-1"):
+            await call.update(language="Portuguese")
+
+    async with phone() as line:
+        _, ringing = await line.played(HELLO, talk=talk)
+    assert updates(ringing) == [{"type": "realtime", "audio": {"output": {"voice": "marin"}}}]
+
+
+@virtual
+async def test_tools_are_exchanged_for_others() -> None:
+    first, second = Tools(), Tools()
+
+    @first.function
+    async def order_status() -> str:
+        """Tell where the order is."""
+        return "on its way"
+
+    @second.function
+    async def refund() -> str:
+        """Refund the order."""
+        return "refunded"
+
+    second.function(transfer_to_human)
+
+    async def talk(call: Call) -> None:
+        await call.update(tools=second)
+        await call.respond("Greet the caller.")
+        await call.wait_ended()
+
+    mcp = {"type": "mcp", "server_label": "docs", "server_url": "https://docs.example"}
+    scenario = (HELLO, ASK, ModelCalls("refund"), ModelSays("Done."), BYE)
+    async with phone() as line:
+        _, ringing = await line.played(
+            *scenario,
+            talk=talk,
+            tools=first,
+            session={**SESSION, "tools": [mcp]},
+            transfers=Transfers({"billing": "tel:+14155550123"}),
+        )
+    assert outputs(ringing) == ["refunded"]
+    (update,) = updates(ringing)
+    assert [tool.get("name", tool["type"]) for tool in update["tools"]] == ["mcp", "refund", "transfer_to_human"]
+    assert update["tools"][2]["parameters"]["properties"]["target"]["enum"] == ["billing"]
+
+
+@virtual
+async def test_tools_whose_update_is_refused_are_not_there() -> None:
+    first, second = Tools(), Tools()
+
+    @first.function
+    async def order_status() -> str:
+        """Tell where the order is."""
+        return "on its way"
+
+    @second.function(name="order_status")
+    async def other() -> str:
+        """Tell where the order is."""
+        return "the other"
+
+    async def talk(call: Call) -> None:
+        with pytest.raises(EventRefusedError):
+            await call.update(tools=second)
+        await greet(call)
+
+    async with phone() as line:
+        scenario = (HELLO, ASK, ModelCalls("order_status"), ModelSays("Soon."), BYE)
+        _, ringing = await line.played(*scenario, talk=talk, tools=first, faults=[UpdateRefused()])
+    assert outputs(ringing) == ["on its way"]
+
+
+@virtual
+async def test_a_language_is_that_of_speech_and_of_transcription() -> None:
+    session = {**SESSION, "audio": {"input": {"transcription": {"model": "gpt-realtime-whisper", "language": "en"}}}}
+
+    async def talk(call: Call) -> None:
+        await call.update(language="pt")
+        await call.update(language="es")
+
+    async with phone() as line:
+        _, ringing = await line.played(talk=talk, session=session)
+    assert ringing.session is not None
+    transcription = ringing.session["audio"]["input"]["transcription"]
+    assert (transcription["model"], transcription["language"]) == ("gpt-realtime-whisper", "es")
+    instructions = ringing.session["instructions"]
+    assert instructions.startswith(SESSION["instructions"])
+    assert instructions.count("# Language") == 1
+    assert '"es"' in instructions
+    assert '"pt"' not in instructions
+
+
+@virtual
+async def test_a_language_without_transcription_turns_none_on() -> None:
+    async def talk(call: Call) -> None:
+        await call.update(RealtimeSession(max_output_tokens=50), language="pt")
+
+    async with phone() as line:
+        _, ringing = await line.played(talk=talk)
+    (update,) = updates(ringing)
+    assert "audio" not in update
+    assert update["max_output_tokens"] == 50
+
+
+@virtual
+async def test_a_stored_prompt_is_exchanged() -> None:
+    async def talk(call: Call) -> None:
+        await call.update(prompt={"id": "pmpt_1", "version": "7", "variables": {"shop": "bakery"}})
+
+    async with phone() as line:
+        _, ringing = await line.played(talk=talk)
+    (update,) = updates(ringing)
+    assert update["prompt"] == {"id": "pmpt_1", "version": "7", "variables": {"shop": "bakery"}}
+    assert "session.updated" in types(ringing.server_events)

@@ -104,11 +104,8 @@ async def phone(
 ) -> AsyncIterator[Phone]:
     """Set everything up, and see that nothing is left of it."""
     async with OpenAIEmulator(timings=timings, context_secret=context_secret, starts_at=1_795_000_000.0) as openai:
-        client = AsyncRealtimeSip(
-            openai.api_key, base_url=openai.base_url, webhook_secret=openai.webhook_secret, **options
-        )
+        client = AsyncRealtimeSip(**openai.client_options, **options)
         client.webhooks  # noqa: B018 - made here, so that it is not made in a test's time
-        client.calls.transport.unix = openai.now
         async with client:
             here = Phone(openai, client)
             yield here

@@ -1076,3 +1076,29 @@ async def test_how_the_socket_closed_is_told_after_our_own_hangup_too() -> None:
     assert ended.close is not None
     assert ended.close.code == 1000
     assert str(ended) == "agent (reported): the program hung up"
+
+
+@virtual
+async def test_law_a_model_that_asks_whether_anybody_is_there_does_not_keep_a_dead_line_up() -> None:
+    detection = {"type": "server_vad", "idle_timeout_ms": 6000}
+    session = {**SESSION, "audio": {"input": {"turn_detection": detection}}}
+    async with phone() as line:
+        ended, ringing = await line.played(
+            HELLO, ASK, TELL, talk=greet, session=session, limits=CallLimits(silence=30.0, goodbye=None)
+        )
+    assert types(ringing.server_events).count("input_audio_buffer.timeout_triggered") > 1
+    assert (ended.reason, ended.limit) == (EndReason.LIMIT, LimitKind.SILENCE)
+    assert ended.attached_at is not None
+    assert ended.ended_at - ended.attached_at < 60
+
+
+@virtual
+async def test_a_caller_who_answers_the_question_whether_they_are_there_stays() -> None:
+    detection = {"type": "server_vad", "idle_timeout_ms": 6000}
+    session = {**SESSION, "audio": {"input": {"turn_detection": detection}}}
+    pause = [ModelSays("Are you there?"), CallerSays("Yes, one moment.", after=4.0), ModelSays("Take your time.")]
+    async with phone() as line:
+        ended, _ = await line.played(
+            HELLO, *pause * 8, BYE, talk=greet, session=session, limits=CallLimits(silence=30.0)
+        )
+    assert ended.reason is EndReason.CALLER

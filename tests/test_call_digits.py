@@ -248,6 +248,55 @@ async def test_law_secret_digits_are_told_to_nobody(tmp_path: Path, caplog: pyte
 
 
 @virtual
+async def test_a_terminator_out_of_habit_does_not_end_the_next_answer(tmp_path: Path) -> None:
+    seen: list[str] = []
+    digits: list[str] = []
+
+    async def talk(call: Call) -> None:
+        async def watch() -> None:
+            async for event in call:
+                if isinstance(event, events.InputAudioBufferDtmfEventReceived):
+                    seen.append(event.event)
+
+        watching = asyncio.ensure_future(watch())
+        for _ in range(2):
+            collected = await call.collect_digits("Ask for the PIN.", max_digits=4, secret=True)
+            digits.append(collected.digits)
+        await call.wait_ended()
+        await watching
+
+    logs = EventLogs(tmp_path, redact=False)
+    async with phone() as line:
+        scenario = (PROMPT, CallerPresses("1111#"), PROMPT, CallerPresses("222288", during="speech"), BYE)
+        await line.played(*scenario, talk=talk, event_log=logs)
+    assert digits == ["1111", "2222"]
+    assert seen == []
+    (path,) = logs.paths()
+    assert '"event": "8"' not in path.read_text()
+
+
+@virtual
+async def test_the_time_of_the_caller_is_not_the_time_of_the_tool() -> None:
+    tools = Tools()
+
+    @tools.function(timeout=2)
+    async def ask_for_number(call: Call) -> str:
+        """Ask for the number."""
+        return (await call.collect_digits("Ask for the number.")).digits
+
+    async def talk(call: Call) -> None:
+        await call.respond("Greet the caller.")
+        await call.wait_ended()
+
+    asking = (ModelCalls("ask_for_number"), PROMPT, CallerPresses("12#", after=7.0))
+    async with phone() as line:
+        _, ringing = await line.played(
+            HELLO, CallerSays("Here it is."), *asking, ModelSays("Thanks."), BYE, talk=talk, tools=tools
+        )
+    assert outputs(ringing) == ["12"]
+
+
+@virtual
 async def test_silence_does_not_end_a_call_while_digits_are_awaited() -> None:
     talk = Collecting(timeout=40.0)
     async with phone() as line:

@@ -24,7 +24,7 @@ from realtime_sip.testing import (
     SocketSilent,
     Timings,
 )
-from realtime_sip.transfer import TransferFailure, TransferRequest, TransferSign
+from realtime_sip.transfer import TransferFailure, TransferGivenUp, TransferRequest, TransferSign
 
 HELLO = ModelSays("Good morning, how can I help you?")
 ASK = CallerSays("Where is my order?")
@@ -408,6 +408,23 @@ async def test_law_a_transfer_waits_for_what_is_being_said() -> None:
 
 
 @virtual
+async def test_an_announcement_is_said_before_the_transfer() -> None:
+    async def talk(call: Call) -> None:
+        transferring = asyncio.ensure_future(call.transfer("billing", announcement="Say that you connect them."))
+        await asyncio.sleep(0.1)
+        assert call.transferring
+        await transferring
+
+    async with phone(timings=PATIENT) as line:
+        ended, ringing = await played(line, ModelSays("I am connecting you now."), talk=talk)
+    assert ended.reason is EndReason.TRANSFERRED
+    kinds = types(ringing.server_events)
+    assert "output_audio_buffer.stopped" in kinds
+    (request,) = [r for r in ringing.requests if r.operation == "refer"]
+    assert request.body == {"target_uri": BILLING}
+
+
+@virtual
 async def test_law_barge_in_lets_the_transfer_happen_unless_told_otherwise() -> None:
     scenario = (ModelSays("z" * 300), CallerSays("No, wait!", interrupting=True), ModelSays("Yes?"), BYE)
     for unless, reason in ((False, EndReason.TRANSFERRED), (True, EndReason.CALLER)):
@@ -470,12 +487,14 @@ async def test_law_whatsapp_callers_never_reach_the_phone_network() -> None:
     tools.function(transfer_to_human)
 
     async def talk(call: Call) -> None:
-        with pytest.raises(InvalidRequestError, match="WhatsApp"):
+        assert call.targets == ("workshop",)
+        with pytest.raises(TransferFailed, match="unreachable"):
             await call.transfer("billing")
         await call.transfer("workshop")
 
     async with phone(timings=PATIENT) as line:
-        ended, ringing = await played(line, talk=talk, tools=tools, invite={"channel": "whatsapp"})
+        ended, ringing = await played(line, SORRY, talk=talk, tools=tools, invite={"channel": "whatsapp"})
+    assert ringing.said[-1].text == SORRY.text
     assert ended.reason is EndReason.TRANSFERRED
     assert ringing.dialled == ["sip:workshop@pbx.example.com"]
     assert ringing.accepted_session is not None
@@ -528,12 +547,21 @@ async def test_the_model_hands_over_by_name_and_the_reason_goes_along() -> None:
 
 
 @virtual
-async def test_a_transfer_of_the_models_that_fails_is_told_to_it() -> None:
+async def test_a_transfer_of_the_models_that_fails_is_told_to_it_and_to_the_program() -> None:
+    told: list[TransferGivenUp] = []
+
+    async def talk(call: Call) -> None:
+        await call.respond("Greet the caller.")
+        async for event in call:
+            if isinstance(event, TransferGivenUp):
+                told.append(event)
+
     scenario = (HELLO, ASK, CONNECTING, ModelCalls("transfer_to_human", ESCALATE, same_response=True), SORRY, BYE)
     async with phone(timings=PATIENT) as line:
         ended, ringing = await played(
-            line, *scenario, talk=greet, tools=escalating(), behaviour=Behaviour(refer="ignored")
+            line, *scenario, talk=talk, tools=escalating(), behaviour=Behaviour(refer="ignored")
         )
+    assert [(event.target, event.failure) for event in told] == [("billing", TransferFailure.NO_SIGN)]
     assert ended.reason is EndReason.CALLER
     assert ringing.said[-1].text == SORRY.text
     assert ringing.notes == []

@@ -214,7 +214,7 @@ async def test_tools_whose_update_is_refused_are_not_there() -> None:
 
     @second.function(name="order_status")
     async def other() -> str:
-        """Tell where the order is."""
+        """Tell where the order of this caller is."""
         return "the other"
 
     async def talk(call: Call) -> None:

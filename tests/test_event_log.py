@@ -22,6 +22,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from realtime_sip import events
+from realtime_sip.ended import CallEnded, EndReason, Gap
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.event_log import (
     CallLogHeader,
@@ -36,7 +37,7 @@ from realtime_sip.event_log import (
 from realtime_sip.event_log.entries import MAX_LINE, Logged, encoded_entry, encoded_header
 from realtime_sip.event_log.file import LogFile, made_key
 from realtime_sip.event_queue import EventsDropped
-from realtime_sip.lifecycle import CallEnded, EndReason, Gap, LimitKind, LimitNear
+from realtime_sip.limits import LimitKind, LimitNear
 from realtime_sip.protocol import Close, CloseKind
 from realtime_sip.session import McpTool, RealtimeSession
 from realtime_sip.testing import RecordedFrame, Recording, run_virtual

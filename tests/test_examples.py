@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import logging
 import os
 import socket
 import subprocess
@@ -16,6 +17,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from decimal import Decimal
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,9 +30,12 @@ from flask import Flask
 from werkzeug.serving import make_server
 
 from emulated import SPEED
-from realtime_sip import AsyncRealtimeSip, EndReason, OpenAIWebhooks, RealtimeSip
+from realtime_sip import AsyncRealtimeSip, EndReason, EventLogs, OpenAIWebhooks, RealtimeSip
+from realtime_sip.event_log import read_event_log
 from realtime_sip.testing import (
+    Behaviour,
     CallerHangsUp,
+    CallerPresses,
     CallerSays,
     EndedBy,
     ModelCalls,
@@ -76,12 +81,14 @@ async def serving(app: FastAPI) -> AsyncIterator[str]:
 def on_the_phone(
     create_app: Callable[[AsyncRealtimeSip], FastAPI],
     check: Callable[[OpenAIEmulator, str], Coroutine[Any, Any, None]],
+    *,
+    timings: Timings | None = None,
 ) -> None:
     """Run a server and the emulator in virtual time, and `check` with both."""
 
     async def main() -> None:
         async with (
-            OpenAIEmulator() as openai,
+            OpenAIEmulator(timings=timings) as openai,
             AsyncRealtimeSip(**openai.client_options) as client,
             serving(create_app(client)) as url,
         ):
@@ -91,17 +98,25 @@ def on_the_phone(
 
 
 def called(
-    create_app: Callable[[AsyncRealtimeSip], FastAPI], scenario: Iterable[Step], *, notes: Iterable[str] = ()
+    create_app: Callable[[AsyncRealtimeSip], FastAPI],
+    scenario: Iterable[Step],
+    *,
+    notes: Iterable[str] = (),
+    timings: Timings | None = None,
+    **ring: Any,
 ) -> tuple[RingingCall, EndedBy]:
-    """Ring the server, and return the call and who ended it. Nothing strange was seen but `notes`."""
+    """Ring the server, and return the call and who ended it. Nothing strange was seen but `notes`.
+
+    `ring` is what else `OpenAIEmulator.ring` takes.
+    """
     seen: list[tuple[RingingCall, EndedBy]] = []
 
     async def check(openai: OpenAIEmulator, url: str) -> None:
-        ringing = await openai.ring(url, scenario=scenario)
+        ringing = await openai.ring(url, scenario=scenario, **ring)
         end = await ringing.ended()
         seen.append((ringing, end.by))
 
-    on_the_phone(create_app, check)
+    on_the_phone(create_app, check, timings=timings)
     ((ringing, by),) = seen
     assert [answer.status_code for answer in ringing.webhook_responses] == [200]
     assert ringing.notes == list(notes)
@@ -120,6 +135,14 @@ def outputs(ringing: RingingCall) -> list[str]:
 
 def operations(ringing: RingingCall) -> list[str]:
     return [request.operation for request in ringing.requests if request.operation != "attach"]
+
+
+@pytest.fixture(autouse=True)
+def event_logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder in which examples keep what happened, where they do."""
+    folder = tmp_path / "calls"
+    monkeypatch.setenv("EVENT_LOGS", str(folder))
+    return folder
 
 
 # --- all of them ------------------------------------------------------------------------------------------------------
@@ -154,7 +177,13 @@ SERVERS: dict[str, Callable[[AsyncRealtimeSip], FastAPI]] = {
     "greet_and_answer": lambda client: example("greet_and_answer").create_app(client),
     "bakery": lambda client: (module := example("bakery")).create_app(client, module.Bakery()),
     "survey": lambda client: example("survey").create_app(client, save=lambda answers: None),
+    "escalation": lambda client: example("escalation").create_app(client, keep=lambda message: None),
+    "pin_entry": lambda client: pin_entry(client),
+    "two_numbers": lambda client: two_numbers(client),
+    "cost_ceiling": lambda client: cost_ceiling(client),
 }
+DIALS = {"two_numbers": "+14155550110"}
+"""What to dial, where that matters."""
 
 
 def forged() -> tuple[bytes, dict[str, str]]:
@@ -181,7 +210,8 @@ def test_a_forged_webhook_is_refused_and_calls_nobody(name: str) -> None:
 @pytest.mark.parametrize("name", SERVERS)
 def test_a_call_that_is_announced_twice_is_answered_once(name: str) -> None:
     async def check(openai: OpenAIEmulator, url: str) -> None:
-        ringing = await openai.ring([url, url], duplicates=1, scenario=[HELLO, CallerHangsUp()])
+        dialed = DIALS.get(name, "+14155550199")
+        ringing = await openai.ring([url, url], duplicates=1, scenario=[HELLO, CallerHangsUp()], dialed=dialed)
         await ringing.until_delivered(count=4)
         assert (await ringing.ended()).by is EndedBy.CALLER
         assert [answer.status_code for answer in ringing.webhook_responses] == [200] * 4
@@ -372,6 +402,354 @@ def test_the_survey_lets_a_caller_go_who_does_not_want_it() -> None:
     assert answers.given == {}
     assert answers.ended is EndReason.AGENT
     assert said(ringing)[-1] == ("model", "Sorry to disturb. Goodbye.")
+
+
+# --- escalation -------------------------------------------------------------------------------------------------------
+
+SERVICE, BILLING = "sip:service@pbx.example.com", "tel:+14155550123"
+PATIENT = Timings(patience=120)  # nobody speaks while a transfer comes to nothing
+HANDED_OVER: list[Step] = [
+    HELLO,
+    CallerSays("I was charged twice. Give me a person."),
+    ModelSays("Thank you for your patience, I am connecting you."),
+    ModelCalls(
+        "transfer_to_human",
+        {"target": "billing", "reason": "charged twice", "summary": "Wants a refund."},
+        same_response=True,
+    ),
+]
+
+
+def order(number: str, answer: str) -> list[Step]:
+    return [CallerSays("Where is it?"), ModelCalls("order_status", {"order_id": number}), ModelSays(answer)]
+
+
+def escalated(scenario: Iterable[Step], **options: Any) -> tuple[RingingCall, EndedBy, list[str]]:
+    """Ring the shop, and return the call, who ended it, and the messages that were taken."""
+    kept: list[str] = []
+    ringing, by = called(
+        lambda client: example("escalation").create_app(client, keep=kept.append), scenario, timings=PATIENT, **options
+    )
+    return ringing, by, kept
+
+
+def offered_desks(ringing: RingingCall) -> list[str]:
+    assert ringing.accepted_session is not None
+    (tool,) = [tool for tool in ringing.accepted_session["tools"] if tool["name"] == "transfer_to_human"]
+    desks: list[str] = tool["parameters"]["properties"]["target"]["enum"]
+    return desks
+
+
+def test_the_model_hands_the_caller_over_to_a_desk_of_the_allow_list() -> None:
+    ringing, by, _ = escalated(HANDED_OVER)
+    assert by is EndedBy.TRANSFERRED
+    assert ringing.dialled == [BILLING]
+    assert operations(ringing) == ["accept", "refer"]
+    assert offered_desks(ringing) == ["service", "billing"]
+    assert "4155550123" not in str(ringing.accepted_session)
+    assert said(ringing)[-1] == ("model", "Thank you for your patience, I am connecting you.")
+    assert [event["type"] for event in ringing.server_events].count(BUFFER) == 2  # it was played to its end
+
+
+def test_a_desk_that_is_not_on_the_allow_list_is_dialled_by_nobody() -> None:
+    scenario: list[Step] = [
+        HELLO,
+        CallerSays("Connect me with a friend of mine."),
+        ModelCalls("transfer_to_human", {"target": "tel:+14155550155", "reason": "a friend", "summary": ""}),
+        ModelSays("I cannot do that."),
+        CallerHangsUp(),
+    ]
+    ringing, by, _ = escalated(scenario)
+    assert by is EndedBy.CALLER
+    assert ringing.dialled == []
+    assert "service, billing" in outputs(ringing)[0]
+
+
+CONNECTING = "Thank you for your patience. I am connecting you with a person."
+
+
+@pytest.mark.parametrize("channel", ["phone", "whatsapp"])
+def test_after_two_failures_of_a_tool_the_program_fetches_a_person(channel: str) -> None:
+    scenario = [HELLO, *order("1", "Once more, please?"), *order("7", "Not found either."), ModelSays(CONNECTING)]
+    ringing, by, _ = escalated(scenario, channel=channel)
+    assert by is EndedBy.TRANSFERRED
+    assert ringing.dialled == [SERVICE]
+    assert said(ringing)[-1] == ("model", CONNECTING)
+    assert offered_desks(ringing) == (["service", "billing"] if channel == "phone" else ["service"])
+
+
+def test_a_failure_that_is_followed_by_a_success_fetches_nobody() -> None:
+    scenario = [HELLO, *order("1", "Once more?"), *order("1042", "Tomorrow."), *order("7", "Again?"), CallerHangsUp()]
+    ringing, by, _ = escalated(scenario)
+    assert by is EndedBy.CALLER
+    assert ringing.dialled == []
+
+
+LEFT_A_MESSAGE: list[Step] = [
+    ModelSays("I am sorry, nobody answers. May I take a message?"),
+    CallerSays("Please call me back."),
+    ModelCalls("take_message", {"message": "Please call back."}),
+    ModelSays("Somebody will call you back."),
+    CallerHangsUp(),
+]
+
+
+@pytest.mark.parametrize("refer", ["no answer", "busy", "ignored"])
+@pytest.mark.parametrize(
+    "before",
+    [HANDED_OVER, [HELLO, *order("1", "Once more?"), *order("7", "Not found either."), ModelSays(CONNECTING)]],
+    ids=["by the model", "by the program"],
+)
+def test_where_nobody_answers_the_agent_keeps_the_caller_and_takes_a_message(before: list[Step], refer: Any) -> None:
+    ringing, by, kept = escalated([*before, *LEFT_A_MESSAGE], behaviour=Behaviour(refer=refer))
+    assert by is EndedBy.CALLER
+    assert kept == ["Please call back."]
+    assert [text for who, text in said(ringing) if who == "model"][-2:] == [
+        "I am sorry, nobody answers. May I take a message?",
+        "Somebody will call you back.",
+    ]
+    assert operations(ringing) == ["accept", "refer"]
+
+
+# --- pin_entry --------------------------------------------------------------------------------------------------------
+
+PIN = "73918264"
+
+
+def pin_entry(client: AsyncRealtimeSip, accounts: dict[str, Any] | None = None, **options: Any) -> FastAPI:
+    module = example("pin_entry")
+    app: FastAPI = module.create_app(client, accounts_of(module) if accounts is None else accounts, **options)
+    return app
+
+
+def accounts_of(module: ModuleType) -> dict[str, Any]:
+    return {"1042": module.Account(pin=PIN, balance="Twelve dollars.")}
+
+
+def asks_for(number: str) -> list[Step]:
+    return [HELLO, CallerSays(f"My balance, please; I am {number}."), ModelCalls("enter_pin", {"number": number})]
+
+
+ENTER = ModelSays("Please enter your PIN and press the hash key.")
+AGAIN = ModelSays("That was not right. Once more, please.")
+BALANCE: list[Step] = [ModelCalls("balance", {"number": "1042"}), ModelSays("Twelve dollars."), CallerHangsUp()]
+LOCKED = ModelSays("The account is locked. Goodbye.")
+
+
+def entered(scenario: Iterable[Step], folder: Path, caplog: pytest.LogCaptureFixture) -> tuple[RingingCall, EndedBy]:
+    """Ring the club, and hold that no PIN that was pressed is anywhere but in the service's own events."""
+    caplog.set_level(logging.DEBUG)
+    steps = list(scenario)
+    logs = EventLogs(folder, redact=False)
+    ringing, by = called(lambda client: pin_entry(client, event_log=logs), steps)
+    (path,) = logs.paths()
+    log = path.read_text()
+    pressed = [step.digits.rstrip("#") for step in steps if isinstance(step, CallerPresses)]
+    for pin in [PIN, *pressed]:
+        assert pin not in str(ringing.client_events)
+        assert pin not in str([request.body for request in ringing.requests])
+        assert pin not in log
+        assert pin not in caplog.text
+    kept = [entry for entry in read_event_log(path).entries if entry.type == DTMF]
+    assert len(kept) == [event["type"] for event in ringing.server_events].count(DTMF)
+    assert {entry.data["event"] for entry in kept} <= {"<1 chars>"}
+    return ringing, by
+
+
+DTMF = "input_audio_buffer.dtmf_event_received"
+OPEN = ["The PIN is right.", "Twelve dollars."]
+
+
+def test_the_right_pin_opens_the_account(event_logs: Path, caplog: pytest.LogCaptureFixture) -> None:
+    ringing, by = entered([*asks_for("1042"), ENTER, CallerPresses(PIN + "#"), *BALANCE], event_logs, caplog)
+    assert by is EndedBy.CALLER
+    assert outputs(ringing) == OPEN
+
+
+def test_a_wrong_pin_may_be_corrected(event_logs: Path, caplog: pytest.LogCaptureFixture) -> None:
+    # The second time without the hash key: what was pressed counts when no more keys come.
+    wrong, right = CallerPresses("73918265#"), CallerPresses(PIN)
+    ringing, by = entered([*asks_for("1042"), ENTER, wrong, AGAIN, right, *BALANCE], event_logs, caplog)
+    assert by is EndedBy.CALLER
+    assert outputs(ringing) == OPEN
+
+
+def test_a_caller_who_knows_the_prompt_may_press_the_pin_into_it(
+    event_logs: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    long = ModelSays("Please enter your PIN, which is on the letter that we sent you, and press the hash key. " * 3)
+    early = CallerPresses(PIN + "#", during="speech")
+    ringing, by = entered([*asks_for("1042"), long, early, *BALANCE], event_logs, caplog)
+    assert by is EndedBy.CALLER
+    assert outputs(ringing) == OPEN
+    assert "output_audio_buffer.cleared" in [event["type"] for event in ringing.server_events]
+
+
+@pytest.mark.parametrize("number", ["1042", "9999"])
+def test_after_three_wrong_pins_the_caller_hears_a_goodbye(
+    number: str, event_logs: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And so it is for a number that nobody has: who tries learns nothing about it."""
+    wrong = [CallerPresses(f"5829417{n}#") for n in (1, 2, 3)]
+    steps = [*asks_for(number), ENTER, wrong[0], AGAIN, wrong[1], AGAIN, wrong[2], LOCKED]
+    ringing, by = entered(steps, event_logs, caplog)
+    assert by is EndedBy.AGENT
+    assert outputs(ringing) == []
+    assert said(ringing)[-1] == ("model", LOCKED.text)
+    assert operations(ringing) == ["accept", "hangup"]
+
+
+def test_a_locked_account_stays_locked_on_the_next_call() -> None:
+    ringings: list[RingingCall] = []
+
+    async def check(openai: OpenAIEmulator, url: str) -> None:
+        wrong = CallerPresses("58294171#")
+        for steps in (
+            [*asks_for("1042"), ENTER, wrong, AGAIN, wrong, AGAIN, wrong, LOCKED],
+            [*asks_for("1042"), LOCKED],
+        ):
+            ringings.append(await openai.ring(url, scenario=steps))
+            assert (await ringings[-1].ended()).by is EndedBy.AGENT
+
+    on_the_phone(pin_entry, check)
+    assert [ringing.notes for ringing in ringings] == [[], []]
+    assert said(ringings[1])[-1] == ("model", LOCKED.text)
+
+
+def test_a_caller_who_presses_nothing_gets_a_person(event_logs: Path, caplog: pytest.LogCaptureFixture) -> None:
+    ringing, by = entered([*asks_for("1042"), ENTER], event_logs, caplog)
+    assert by is EndedBy.TRANSFERRED
+    assert ringing.dialled == ["sip:reception@pbx.example.com"]
+    assert outputs(ringing) == ["No PIN was entered. The caller is being transferred."]
+
+
+def test_the_model_gets_nothing_out_of_an_account_before_its_pin_was_entered() -> None:
+    scenario = [HELLO, CallerSays("My balance?"), BALANCE[0], ModelSays("First your PIN."), CallerHangsUp()]
+    ringing, _ = called(pin_entry, scenario)
+    assert outputs(ringing) == ["Not told: the PIN was not entered."]
+
+
+# --- two_numbers ------------------------------------------------------------------------------------------------------
+
+SHOP, WORKSHOP, NOBODYS = "+14155550110", "+14155550120", "+14155550130"
+
+
+def two_numbers(client: AsyncRealtimeSip) -> FastAPI:
+    app: FastAPI = example("two_numbers").create_app(client, denied=["+14155550166", "+1900*"])
+    return app
+
+
+def test_each_number_has_its_agent() -> None:
+    for dialed, model, tool, arguments, expected in (
+        (SHOP, "gpt-realtime-2.1", "opening_hours", {"day": "Saturday"}, "9 to 13"),
+        (WORKSHOP, "gpt-realtime-2.1-mini", "repair_status", {"ticket": "17"}, "It is ready to be fetched."),
+    ):
+        scenario = [HELLO, CallerSays("Tell me."), ModelCalls(tool, arguments), ModelSays("Well."), CallerHangsUp()]
+        ringing, by = called(two_numbers, scenario, dialed=dialed)
+        assert by is EndedBy.CALLER
+        assert ringing.accepted_session is not None
+        assert ringing.accepted_session["model"] == model
+        assert {tool["name"] for tool in ringing.accepted_session["tools"]} == {"end_call", tool}
+        assert outputs(ringing) == [expected]
+
+
+def rejected(ringing: RingingCall) -> list[Any]:
+    """Return the SIP statuses with which the call was rejected, where that is all that was asked for."""
+    assert {request.operation for request in ringing.requests} == {"reject"}
+    return [request.body["status_code"] for request in ringing.requests]
+
+
+@pytest.mark.parametrize(
+    ("caller", "dialed", "status"),
+    [
+        ("+14155550101", NOBODYS, 404),
+        ("+14155550166", SHOP, 603),
+        ("+19005550100", WORKSHOP, 603),
+        ("+14155550166", NOBODYS, 603),
+    ],
+)
+def test_a_number_that_nobody_has_and_a_caller_who_may_not_are_rejected(caller: str, dialed: str, status: int) -> None:
+    ringing, _ = called(two_numbers, [HELLO], caller=caller, dialed=dialed)
+    assert rejected(ringing) == [status]
+
+
+def test_who_calls_too_often_finds_it_busy_and_others_do_not() -> None:
+    async def check(openai: OpenAIEmulator, url: str) -> None:
+        for n in range(7):
+            often = await openai.ring(url, scenario=[HELLO, CallerHangsUp()], caller="+14155550101", dialed=SHOP)
+            await often.ended()
+            assert operations(often) == (["accept"] if n < 5 else ["reject"])
+        assert rejected(often) == [486]
+        other = await openai.ring(url, scenario=[HELLO, CallerHangsUp()], caller="+14155550102", dialed=SHOP)
+        assert (await other.ended()).by is EndedBy.CALLER
+
+    on_the_phone(two_numbers, check)
+
+
+# --- cost_ceiling -----------------------------------------------------------------------------------------------------
+
+TALKATIVE = [HELLO, *(step for _ in range(30) for step in (CallerSays("Go on."), ModelSays("z" * 400)))]
+
+
+def cost_ceiling(
+    client: AsyncRealtimeSip, *, per_call: Decimal = Decimal("0.05"), per_day: Decimal = Decimal(1)
+) -> FastAPI:
+    logs = EventLogs(os.environ["EVENT_LOGS"])
+    app: FastAPI = example("cost_ceiling").create_app(client, logs=logs, per_call=per_call, per_day=per_day)
+    return app
+
+
+def test_a_call_that_has_cost_what_it_may_is_told_so_and_ends_with_a_goodbye(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "cost")
+    ringing, by = called(cost_ceiling, TALKATIVE)
+    assert by is EndedBy.AGENT
+    warned, line = [record.getMessage() for record in caplog.records if record.name == "cost"]
+    assert "nearly" in warned
+    (told,) = [event["item"] for event in ringing.client_events if event["type"] == "conversation.item.create"]
+    assert told["role"] == "system"
+    asked = [event["response"] for event in ringing.client_events if event["type"] == "response.create"]
+    assert len(asked) == 2  # the greeting and the goodbye
+    assert "the time is up" in asked[-1]["instructions"]
+    assert said(ringing)[-1][0] == "model"
+    cost = Decimal(line.partition("cost ")[2].partition(" USD")[0])
+    assert Decimal("0.05") <= cost < Decimal("0.10")
+    assert f"{len(said(ringing))} lines" in line
+    assert line.startswith(f"call {ringing.call_id}: limit;")
+
+
+def test_a_call_that_costs_little_is_summed_up_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "cost")
+    ringing, by = called(cost_ceiling, [HELLO, CallerSays("Soup."), ModelSays("Fine."), CallerHangsUp(after=5)])
+    assert by is EndedBy.CALLER
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "cost"]
+    done = [event["response"]["usage"] for event in ringing.server_events if event["type"] == "response.done"]
+    assert f"caller; 3 lines said, 2 responses, {sum(usage['total_tokens'] for usage in done)} tokens" in line
+    assert line.endswith(" USD")
+
+
+def test_what_was_spent_in_a_day_refuses_the_next_call() -> None:
+    async def check(openai: OpenAIEmulator, url: str) -> None:
+        first = await openai.ring(url, scenario=TALKATIVE)
+        assert (await first.ended()).by is EndedBy.AGENT
+        second = await openai.ring(url, scenario=[HELLO, CallerHangsUp()])
+        await second.ended()
+        assert rejected(second) == [503]
+
+    on_the_phone(lambda client: cost_ceiling(client, per_day=Decimal("0.01")), check)
+
+
+def test_the_log_of_a_call_has_its_course_and_no_words(event_logs: Path) -> None:
+    scenario: list[Step] = [HELLO, CallerSays("A soup of leeks."), ModelSays("Chop them finely."), CallerHangsUp()]
+    ringing, _ = called(cost_ceiling, scenario, caller="+14155550101")
+    (path,) = EventLogs(event_logs).paths()
+    text = path.read_text()
+    for words in (HELLO.text, "leeks", "Chop", "cooking", "4155550101"):
+        assert words not in text
+    log = read_event_log(path)
+    assert log.header.redacted
+    assert log.header.call_id == ringing.call_id
+    assert [entry.type for entry in log.entries if entry.type == "response.done"] == ["response.done"] * 2
+    assert log.entries[-1].type == "call.ended"
 
 
 # --- flask_guide ------------------------------------------------------------------------------------------------------

@@ -22,17 +22,9 @@ LAYERS = [
         *("response", "events"),
     ],
     [
-        *("_http", "settings", "protocol", "playback", "hold", "turns", "transfer", "lifecycle", "digits"),
-        *(
-            "escalation",
-            "session_update",
-            "transcript",
-            "conversation",
-            "meter",
-            "decision",
-            "_webhook_events",
-            "webhooks",
-        ),
+        *("_http", "settings", "protocol", "playback", "hold", "turns", "limits", "ended", "transfer", "lifecycle"),
+        *("digits", "escalation", "session_update", "transcript", "conversation", "meter", "decision"),
+        *("_webhook_events", "webhooks"),
     ],
     ["transport", "sideband", "calls", "client_secrets", "client", "dedupe"],
     [

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from realtime_sip.ended import CallEnded, EndReason, Gap
 from realtime_sip.errors import (
     AuthenticationError,
     BadRequestError,
@@ -22,22 +24,8 @@ from realtime_sip.errors import (
     RealtimeSipError,
     ServerError,
 )
-from realtime_sip.lifecycle import (
-    Act,
-    Attach,
-    CallEnded,
-    CallLimits,
-    DropSocket,
-    EndReason,
-    Finish,
-    Gap,
-    HangUp,
-    Lifecycle,
-    LimitKind,
-    LimitNear,
-    Probe,
-    SayGoodbye,
-)
+from realtime_sip.lifecycle import Act, Attach, DropSocket, Finish, HangUp, Lifecycle, Probe, SayGoodbye
+from realtime_sip.limits import CallLimits, LimitKind, LimitNear
 from realtime_sip.protocol import Close, CloseKind
 
 NOW, UNIX = 1000.0, 1_790_000_000.0
@@ -660,6 +648,141 @@ def test_a_time_that_is_no_limit_cannot_be_off(name: str) -> None:
         CallLimits(**off)
 
 
+# --- money and tokens -------------------------------------------------------------------------------------------------
+
+
+def spender(**limits: Any) -> Life:
+    return Life(**(NO_LIMITS | limits)).live()
+
+
+def spend(life: Life, cost: str | None = None, *, estimate: str | None = None, tokens: int = 0) -> list[Act]:
+    """Say what was spent, and let what is due happen."""
+    life.take(
+        life.lifecycle.spent(
+            life.now,
+            cost=None if cost is None else Decimal(cost),
+            estimate=None if estimate is None else Decimal(estimate),
+            tokens=tokens,
+        )
+    )
+    life.wait(0)
+    return life.asked()
+
+
+NEAR_COST, NEAR_TOKENS = LimitNear(LimitKind.COST, None), LimitNear(LimitKind.TOKENS, None)
+
+
+def test_law_money_is_told_once_at_eighty_percent_and_ends_the_call_with_a_goodbye() -> None:
+    life = spender(max_cost=1.0, goodbye="Bye.")
+    assert spend(life, "0.79") == []
+    assert spend(life, "0.80") == [NEAR_COST]
+    assert spend(life, "0.99") == []
+    assert spend(life, "1.00") == [SayGoodbye("Bye.")]
+    assert spend(life, "1.20") == []
+    life.take(life.lifecycle.goodbye_said())
+    assert life.asked() == [HangUp()]
+    life.take(life.lifecycle.hung_up(life.now))
+    assert (life.ended.reason, life.ended.limit) == (EndReason.LIMIT, LimitKind.COST)
+    life.asked()
+    assert spend(life, "5.00") == []
+
+
+def test_law_money_is_estimated_meanwhile_and_checked_when_a_response_is_done() -> None:
+    life = spender(max_cost=Decimal(1))
+    assert spend(life, "0.1", estimate="0.79") == []
+    assert spend(life, "0.1", estimate="5.00") == [NEAR_COST], "an estimate ends nothing"
+    assert spend(life, "0.9", estimate="0.9") == []
+    assert [type(act) for act in spend(life, "1.1", estimate="1.1")] == [SayGoodbye]
+
+
+def test_law_money_that_nobody_can_count_changes_nothing_and_tokens_count_by_themselves() -> None:
+    life = spender(max_cost=1.0, max_tokens=100)
+    assert spend(life, None, estimate="9", tokens=79) == []
+    assert spend(life, None, estimate="9", tokens=80) == [NEAR_TOKENS]
+    assert [type(act) for act in spend(life, None, tokens=100)] == [SayGoodbye]
+    life.take(life.lifecycle.goodbye_said())
+    life.take(life.lifecycle.hung_up(life.now))
+    assert life.ended.limit is LimitKind.TOKENS
+
+
+def test_money_and_tokens_are_each_told() -> None:
+    life = spender(max_cost=1.0, max_tokens=100)
+    assert spend(life, "0.8", tokens=80) == [NEAR_COST, NEAR_TOKENS]
+    assert spend(life, "0.9", tokens=90) == []
+
+
+def test_what_is_spent_without_a_limit_of_it_ends_nothing() -> None:
+    life = spender()
+    assert spend(life, "1000000", estimate="1000000", tokens=10**9) == []
+
+
+def test_a_response_that_costs_it_all_at_once_ends_the_call_without_a_warning() -> None:
+    life = spender(max_tokens=100)
+    assert [type(act) for act in spend(life, tokens=500)] == [SayGoodbye]
+
+
+def test_what_is_spent_after_the_end_is_not_told() -> None:
+    life = spender(max_tokens=100)
+    life.take(life.lifecycle.detached(life.now))
+    life.asked()
+    assert spend(life, tokens=85) == []
+
+
+def test_money_that_is_gone_is_not_put_off_by_spending_more() -> None:
+    life = spender(max_cost=1.0)
+    life.take(life.lifecycle.spent(life.now, cost=Decimal(1), estimate=None, tokens=0))
+    due = life.lifecycle.deadline
+    assert due is not None
+    life.take(life.lifecycle.spent(life.now + 1, cost=Decimal(2), estimate=None, tokens=0))
+    assert life.lifecycle.deadline == due
+
+
+def test_money_that_is_gone_while_the_sideband_is_down_ends_the_call_without_a_word() -> None:
+    life = spender(max_cost=1.0)
+    life.close()
+    life.asked()
+    assert spend(life, "1.0") == [HangUp()]
+
+
+@given(steps=st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60), st.booleans(), st.booleans()), max_size=12))
+@settings(deadline=None)
+def test_law_money_is_told_once_and_ended_at_the_limit_and_not_before(
+    steps: list[tuple[int, int, bool, bool]],
+) -> None:
+    """In cents of 100. A step is what a response has cost, what is estimated on top, and whether there is a price."""
+    life = spender(max_cost=1.0, max_tokens=150)
+    cents = tokens = nears = 0
+    likely = False
+    for more, estimated, priced, uttered in steps:
+        cents += more
+        tokens += more
+        likely = likely or (priced and cents + estimated * uttered >= 80)
+        acts = spend(
+            life,
+            str(Decimal(cents) / 100) if priced else None,
+            estimate=str(Decimal(cents + estimated) / 100) if uttered else None,
+            tokens=tokens,
+        )
+        nears += acts.count(NEAR_COST)
+        assert acts.count(NEAR_TOKENS) <= (tokens >= 120)
+        over = (priced and cents >= 100) or tokens >= 150
+        assert [act for act in acts if not isinstance(act, LimitNear)] == (
+            [SayGoodbye(CallLimits().goodbye or "")] * over
+        )
+        assert nears <= likely
+        if over:
+            return
+    assert nears == likely
+
+
+@pytest.mark.parametrize("name", ["max_cost", "max_tokens"])
+@pytest.mark.parametrize("value", [0, -1, float("inf"), float("nan"), "1", Decimal("NaN"), Decimal("sNaN"), 10**400])
+def test_what_may_be_spent_is_a_positive_number(name: str, value: Any) -> None:
+    limits: dict[str, Any] = {name: value}
+    with pytest.raises(ConfigurationError, match=name):
+        CallLimits(**limits)
+
+
 # --- every order ------------------------------------------------------------------------------------------------------
 
 WARNING, GOODBYE_TIME = 5.0, 8.0
@@ -673,6 +796,7 @@ class Interleavings(RuleBasedStateMachine):
         max_duration=st.sampled_from([None, 100.0]),
         silence=st.sampled_from([None, 30.0]),
         first_sound=st.sampled_from([None, 10.0]),
+        max_tokens=st.sampled_from([None, 100]),
         goodbye=st.sampled_from([None, "Bye."]),
         owned=st.booleans(),
         live=st.booleans(),
@@ -685,6 +809,7 @@ class Interleavings(RuleBasedStateMachine):
         max_duration: float | None,
         silence: float | None,
         first_sound: float | None,
+        max_tokens: int | None,
         goodbye: str | None,
         owned: bool,
         live: bool,
@@ -696,6 +821,7 @@ class Interleavings(RuleBasedStateMachine):
             max_duration=max_duration,
             silence=silence,
             first_sound=first_sound,
+            max_tokens=max_tokens,
             goodbye=goodbye,
             warning=WARNING,
             goodbye_time=GOODBYE_TIME,
@@ -721,6 +847,8 @@ class Interleavings(RuleBasedStateMachine):
         self.unheard_since = NOW
         self.busy = False
         self.sounded = False
+        self.tokens = 0
+        self.near: list[LimitKind] = []
         self.wall: float | None = None
         self.patient = patient  # a program that leaves the end to others
         self.answers = answers  # a service that answers probes
@@ -758,7 +886,13 @@ class Interleavings(RuleBasedStateMachine):
                     assert self.open
                     self.dropping = True
                 case LimitNear(limit, seconds):
-                    assert seconds <= (WARNING if limit is not LimitKind.EXPIRY else math.inf)
+                    if limit is LimitKind.TOKENS:
+                        assert seconds is None
+                        assert 80 <= self.tokens < 100
+                    else:
+                        assert seconds is not None
+                        assert seconds <= (WARNING if limit is not LimitKind.EXPIRY else math.inf)
+                    self.near.append(limit)
                 case Finish(ended):
                     self.ended = ended
 
@@ -777,6 +911,8 @@ class Interleavings(RuleBasedStateMachine):
             reached.add(LimitKind.DURATION)
         if self.wall is not None and self.wall - self.now <= GOODBYE_TIME + 5:
             reached.add(LimitKind.EXPIRY)
+        if limits.max_tokens is not None and self.tokens >= limits.max_tokens:
+            reached.add(LimitKind.TOKENS)
         if self.open and limits.silence is not None and not self.busy and self.now - self.quiet_since >= limits.silence:
             reached.add(LimitKind.SILENCE)
         unheard = self.now - self.unheard_since
@@ -843,6 +979,14 @@ class Interleavings(RuleBasedStateMachine):
             self.wall = NOW + seconds
         self.lifecycle.expires_at(unix)
         self.pass_time(0)
+
+    @precondition(lambda self: not self.raised and self.open)
+    @rule(tokens=st.sampled_from([1, 40, 85]))
+    def a_response_is_done(self, tokens: int) -> None:
+        self.tokens += tokens
+        self.take(self.lifecycle.spent(self.now, cost=None, estimate=None, tokens=self.tokens))
+        self.pass_time(0)
+        assert self.near.count(LimitKind.TOKENS) <= 1
 
     @precondition(lambda self: not self.raised and self.open)
     @rule(close=st.sampled_from([DROPPED] * 5 + [CLOSED] * 5 + [EXPIRED]))

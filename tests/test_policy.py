@@ -180,7 +180,7 @@ def test_without_phonenumbers_the_rule_of_countries_says_what_to_install(monkeyp
         lambda: ConcurrentCalls(-1),
         lambda: DailySpend(Decimal(0)),
         lambda: DailySpend(Decimal("NaN")),
-        lambda: DailySpend(0.5),  # type: ignore[arg-type]
+        lambda: DailySpend(-0.5),
         lambda: CallPolicy(DailySpend),  # type: ignore[arg-type]
         lambda: CallPolicy("deny"),  # type: ignore[arg-type]
         lambda: CallPolicy(CallerRate(5, per=60), CallerRate(9, per=60)),

@@ -408,3 +408,146 @@ async def test_a_check_that_refuses_comes_before_the_question() -> None:
         assert await ran.fails("cancel_order") == "Never."
         ran.runner.caller_spoke()
     assert ran.runs == []
+
+
+# --- how it went ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_result_says_whether_the_attempt_has_failed(ran: Ran) -> None:
+    @ran.tools.function
+    async def add(a: int) -> int:
+        return a + 1
+
+    @ran.tools.function
+    async def note() -> NoResponse:
+        return NoResponse()
+
+    @ran.tools.function
+    async def unlucky() -> None:
+        raise ValueError(SECRET)
+
+    @ran.tools.function(timeout=0.01)
+    async def slow() -> None:
+        await asyncio.Event().wait()
+
+    failed = {
+        (name, arguments): (await ran.runner.run(RunTool("call_1", name, arguments))).failed
+        for name, arguments in [
+            ("add", '{"a": 1}'),
+            ("note", "{}"),
+            ("add", '{"a": "?"}'),
+            ("add", "{"),
+            ("unlucky", "{}"),
+            ("slow", "{}"),
+            ("missing", "{}"),
+        ]
+    }
+    assert list(failed.values()) == [False, False, True, True, True, True, True]
+
+
+async def test_a_validator_or_a_check_that_breaks_is_a_failed_attempt() -> None:
+    def broken(_: str) -> str:
+        raise RuntimeError(SECRET)
+
+    ran = Ran(check=lambda _name, _arguments: _raise(ValueError(SECRET)))
+
+    @ran.tools.function
+    async def take(s: Annotated[str, AfterValidator(broken)]) -> None: ...
+
+    @ran.tools.function
+    async def buy() -> None: ...
+
+    for name, arguments in (("take", '{"s": "x"}'), ("buy", "{}")):
+        assert (await ran.runner.run(RunTool("call_1", name, arguments))).failed
+
+
+async def test_a_refusal_and_a_question_are_no_failed_attempts(confirming: Ran) -> None:
+    refusing = Ran(check=_sync("Not on Sundays."))
+
+    @refusing.tools.function
+    async def buy() -> None: ...
+
+    assert not (await refusing.runner.run(RunTool("call_1", "buy", "{}"))).failed
+    assert not (await confirming.runner.run(RunTool("call_1", "cancel_order", "{}"))).failed
+    confirming.runner.caller_spoke()
+    assert await confirming.runner.run(RunTool("call_1", "cancel_order", "{}")) == ToolResult("cancelled")
+
+
+def test_law_a_result_is_not_shown() -> None:
+    assert SECRET not in repr(ToolResult(SECRET))
+
+
+# --- another registry -------------------------------------------------------------------------------------------------
+
+
+def registry(*names: str, says: str) -> Tools:
+    """Return a registry of tools that all say the same."""
+    tools = Tools()
+    for name in names:
+
+        async def tool() -> str:
+            return says
+
+        tools.function(tool, name=name)
+    return tools
+
+
+@pytest.fixture
+def changing() -> Ran:
+    """A runner that has `look` and `old`, which say "before"."""
+    ran = Ran()
+    ran.runner = ToolRunner(registry("look", "old", says="before"), call=None, check=None)
+    return ran
+
+
+async def test_tools_that_are_offered_run_beside_those_of_before(changing: Ran) -> None:
+    changing.runner.offer(registry("look", "new", says="after"))
+    assert [await changing.run(name) for name in ("look", "new", "old")] == ["after", "after", "before"]
+
+
+async def test_tools_that_were_taken_are_alone(changing: Ran) -> None:
+    changing.runner.offer(registry("look", "new", says="after"))
+    changing.runner.settle(taken=True)
+    assert [changing.runner.has(name) for name in ("look", "new", "old")] == [True, True, False]
+    assert await changing.run("look") == "after"
+    await changing.fails("old")
+
+
+async def test_tools_that_were_refused_are_gone(changing: Ran) -> None:
+    changing.runner.offer(registry("look", "new", says="after"))
+    changing.runner.settle(taken=False)
+    assert [changing.runner.has(name) for name in ("look", "new", "old")] == [True, False, True]
+    assert await changing.run("look") == "before"
+
+
+async def test_an_empty_registry_can_be_offered_and_taken(changing: Ran) -> None:
+    changing.runner.offer(Tools())
+    assert await changing.run("look") == "before"
+    changing.runner.settle(taken=True)
+    assert not changing.runner.has("look")
+
+
+async def test_what_is_settled_twice_or_was_never_offered_changes_nothing(changing: Ran) -> None:
+    changing.runner.settle(taken=True)
+    changing.runner.offer(registry("new", says="after"))
+    changing.runner.settle(taken=True)
+    changing.runner.settle(taken=False)
+    assert await changing.run("new") == "after"
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "says"),
+    [
+        ([True, True], "second"),
+        ([True, False], "first"),
+        ([False, True], "second"),
+        ([False, False], "before"),
+    ],
+)
+async def test_two_offers_at_once_are_settled_in_their_order(changing: Ran, outcomes: list[bool], says: str) -> None:
+    changing.runner.offer(registry("look", says="first"))
+    changing.runner.offer(registry("look", says="second"))
+    assert await changing.run("look") == "second"
+    for taken in outcomes:
+        changing.runner.settle(taken=taken)
+    assert await changing.run("look") == says

@@ -74,8 +74,8 @@ SPEECH_STOPPED = {"type": "input_audio_buffer.speech_stopped", "audio_end_ms": 2
 class Played:
     """Turns, a clock, and what came of it."""
 
-    def __init__(self) -> None:
-        self.turns = Turns()
+    def __init__(self, detection: Frame | None = None) -> None:
+        self.turns = Turns(detection=detection)
         self.now = 0.0
         self.sent: list[events.ClientEvent] = []
         self.tools: list[RunTool] = []
@@ -99,8 +99,14 @@ class Played:
         for frame in frames:
             self.take(self.turns.receive(parse(frame), self.now))
 
-    def respond(self, key: str = "speech_1", **config: Any) -> None:
-        self.take(self.turns.respond(ResponseConfig(**config), key=key, now=self.now))
+    def respond(self, key: str = "speech_1", *, despite_hold: bool = False, **config: Any) -> None:
+        self.take(self.turns.respond(ResponseConfig(**config), key=key, now=self.now, despite_hold=despite_hold))
+
+    def hold(self, reason: str = "digits") -> None:
+        self.take(self.turns.hold(reason, self.now))
+
+    def release(self, reason: str = "digits") -> None:
+        self.take(self.turns.release(reason, self.now))
 
     def output(self, call_id: str, *, respond: bool = True) -> None:
         self.take(self.turns.tool_output(call_id, "output", respond=respond, now=self.now))
@@ -122,6 +128,14 @@ class Played:
     @property
     def asked(self) -> list[events.ResponseCreate]:
         return [event for event in self.sent if isinstance(event, events.ResponseCreate)]
+
+    @property
+    def updates(self) -> list[events.SessionUpdate]:
+        return [event for event in self.sent if isinstance(event, events.SessionUpdate)]
+
+    @property
+    def cancelled(self) -> list[str | None]:
+        return [event.response_id for event in self.sent if isinstance(event, events.ResponseCancel)]
 
     @property
     def outputs(self) -> list[Any]:
@@ -473,7 +487,25 @@ def test_a_response_that_does_not_say_whose_it_is_is_taken_for_ours_when_nothing
 
 def test_a_response_that_is_never_created_ends_the_speech(played: Played) -> None:
     played.respond()
+    played.receive({"type": "rate_limits.updated", "event_id": "event_1", "rate_limits": []})
     played.wait(15)
+    assert played.heard == {"speech_1": Heard.FAILED}
+
+
+def test_a_response_is_not_given_up_while_nothing_at_all_is_heard() -> None:
+    """The socket is dead then, and over the next one it is asked for again."""
+    played = Played()
+    played.respond()
+    played.wait(40)
+    assert played.heard == {}
+    played.take(played.turns.attached_again(played.now))
+    played.wait(5)
+    assert [asked.event_id for asked in played.asked] == ["speech_1", "speech_1"]
+
+
+def test_a_response_of_which_nothing_is_ever_heard_is_given_up_in_the_end(played: Played) -> None:
+    played.respond()
+    played.wait(70)
     assert played.heard == {"speech_1": Heard.FAILED}
 
 
@@ -509,6 +541,272 @@ def test_withdrawing_ends_what_was_not_asked_for_yet(played: Played) -> None:
     played.receive(done("resp_own", SPOKEN))
     assert played.asked == []
     assert played.heard == {"speech_1": Heard.NOT_AT_ALL}
+
+
+@pytest.mark.parametrize("audible", [True, False])
+def test_interrupting_stops_a_response_that_was_asked_for_and_not_created_yet(played: Played, audible: bool) -> None:
+    if audible:
+        spoken(played)
+    played.respond("late")
+    played.take(played.turns.interrupt(played.now))
+    assert [event.type for event in played.sent[-2:]] == ["response.cancel", "output_audio_buffer.clear"]
+    assert played.cancelled == [None], "it has no id yet"
+    played.granted("resp_late")
+    played.receive(done("resp_late", status="cancelled"))
+    assert played.heard["late"] is Heard.NOT_AT_ALL
+
+
+# --- a hold -----------------------------------------------------------------------------------------------------------
+
+DETECTION = {"type": "server_vad", "create_response": True}
+
+
+def updated(detection: Frame | None) -> Frame:
+    session = {"type": "realtime", "audio": {"input": {"turn_detection": detection}}}
+    return {"type": "session.updated", "session": session}
+
+
+QUIET = updated({**DETECTION, "create_response": False})
+
+
+def creates_of(update: events.SessionUpdate) -> bool:
+    creates: bool = update.to_wire()["session"]["audio"]["input"]["turn_detection"]["create_response"]
+    return creates
+
+
+@pytest.fixture
+def held() -> Played:
+    """Turns under a hold that the service has confirmed."""
+    played = Played(DETECTION)
+    played.hold()
+    played.receive(QUIET)
+    return played
+
+
+def test_law_a_hold_turns_the_services_responses_off_and_a_release_turns_them_on() -> None:
+    played = Played(DETECTION)
+    states = [played.turns.held]
+    played.hold()
+    states.append(played.turns.held)
+    played.receive(QUIET)
+    played.release()
+    states.append(played.turns.held)
+    assert states == [False, True, False]
+    played.receive(updated(DETECTION))
+    played.wait(300)
+    assert [creates_of(update) for update in played.updates] == [False, True]
+
+
+def test_law_a_held_response_waits_for_the_release(held: Played) -> None:
+    held.respond()
+    held.wait(300)
+    assert held.asked == []
+    assert held.heard == {}
+    held.release()
+    assert [asked.event_id for asked in held.asked] == ["speech_1"]
+
+
+def test_a_held_response_waits_for_the_last_of_two_releases(held: Played) -> None:
+    held.hold("transfer")
+    held.respond()
+    held.release("digits")
+    assert held.asked == []
+    held.release("transfer")
+    assert len(held.asked) == 1
+
+
+def test_what_is_asked_for_despite_the_hold_overtakes_what_waits_in_its_own_order(held: Played) -> None:
+    held.respond("waits")
+    held.respond("prompt", despite_hold=True)
+    held.respond("again", despite_hold=True)
+    for response_id in ("resp_1", "resp_2"):
+        held.granted(response_id)
+        held.receive(done(response_id, SPOKEN))
+    assert [asked.event_id for asked in held.asked] == ["prompt", "again"]
+    held.release()
+    assert [asked.event_id for asked in held.asked] == ["prompt", "again", "waits"]
+
+
+def test_what_is_asked_for_despite_the_hold_waits_for_its_turn_all_the_same(held: Played) -> None:
+    held.receive(SPEECH_STARTED)
+    held.respond(despite_hold=True)
+    assert held.asked == []
+    held.receive(SPEECH_STOPPED)
+    assert len(held.asked) == 1, "the service starts none by itself now"
+
+
+def test_law_outputs_are_sent_during_a_hold_and_only_the_response_waits(held: Played) -> None:
+    held.receive(created("resp_1", metadata={"realtime_sip": "x"}), done("resp_1", call("call_1")))
+    held.output("call_1")
+    held.receive(added("call_1"))
+    held.wait(300)
+    assert [item.call_id for item in held.outputs] == ["call_1"]
+    assert held.asked == []
+    held.release()
+    assert len(held.asked) == 1
+
+
+def test_an_mcp_call_that_ends_during_a_hold_gets_its_response_after_it(held: Played) -> None:
+    held.receive(created("resp_1", metadata={"realtime_sip": "x"}), mcp("in_progress"), done("resp_1"))
+    held.receive(mcp("completed"))
+    held.wait(300)
+    assert held.asked == []
+    held.release()
+    assert len(held.asked) == 1
+
+
+def test_law_a_response_that_the_service_starts_in_a_hold_is_stopped() -> None:
+    played = Played(DETECTION)
+    played.hold()
+    played.receive(created("resp_own"))
+    assert played.cancelled == ["resp_own"]
+    assert played.sent[-1].type == "output_audio_buffer.clear"
+    played.receive(done("resp_own", status="cancelled"), QUIET)
+    played.wait(300)
+    assert played.cancelled == ["resp_own"]
+
+
+def test_a_response_that_the_service_had_started_before_is_left_alone() -> None:
+    played = Played(DETECTION)
+    played.receive(created("resp_own"))
+    played.hold()
+    played.receive(created("resp_own"))
+    assert played.cancelled == []
+
+
+def test_a_response_that_the_service_starts_after_the_release_is_left_alone(held: Played) -> None:
+    held.release()
+    held.receive(created("resp_own"))
+    assert held.cancelled == []
+
+
+@pytest.mark.parametrize("metadata", [None, {"realtime_sip": "speech_1"}])
+def test_law_a_response_of_ours_is_not_stopped_by_a_hold(metadata: Frame | None) -> None:
+    played = Played(DETECTION)
+    played.respond()
+    played.hold()
+    played.receive(created("resp_1", metadata=metadata), created("resp_1", metadata=metadata))
+    played.receive(playing("started", "resp_1"), done("resp_1", SPOKEN))
+    played.wait(3)
+    played.receive(created("resp_1", metadata=metadata))
+    assert played.cancelled == []
+    assert not any(event.type == "output_audio_buffer.clear" for event in played.sent)
+
+
+def test_law_a_response_of_ours_is_not_stopped_by_a_hold__one_of_before_a_lost_socket(held: Played) -> None:
+    held.respond(despite_hold=True)
+    held.take(held.turns.attached_again(held.now))
+    held.receive(created("resp_1"))
+    assert held.cancelled == []
+
+
+def test_law_a_response_of_ours_is_not_stopped_by_a_hold__one_that_was_active_when_it_is_asked_for_again(
+    held: Played,
+) -> None:
+    held.respond(despite_hold=True)
+    held.take(held.turns.attached_again(held.now))
+    held.wait(3)
+    held.receive(created("resp_1"), busy(held.last_key()))
+    assert held.cancelled == []
+    assert held.heard == {"speech_1": Heard.ASSUMED}
+
+
+def test_law_a_response_of_ours_is_not_stopped_by_a_hold__one_outside_of_the_conversation(held: Played) -> None:
+    held.respond("side", conversation="none")
+    nameless = created("resp_side")
+    del nameless["response"]["conversation_id"]
+    held.receive(nameless)
+    assert held.cancelled == []
+
+
+def test_the_services_response_that_made_it_refuse_ours_is_stopped_and_ours_follows() -> None:
+    played = Played(DETECTION)
+    played.hold()
+    played.respond("prompt", despite_hold=True)
+    played.receive(created("resp_own"))
+    assert played.cancelled == [], "it could be ours, of a service that does not give metadata back"
+    played.receive(busy("prompt"))
+    assert played.cancelled == ["resp_own"]
+    played.receive(done("resp_own", status="cancelled"))
+    assert [asked.event_id for asked in played.asked] == ["prompt", "prompt"]
+    played.granted("resp_prompt")
+    assert played.cancelled == ["resp_own"]
+
+
+def test_the_services_response_that_made_it_refuse_ours_goes_on_after_the_release() -> None:
+    played = Played(DETECTION)
+    played.hold()
+    played.respond("prompt", despite_hold=True)
+    played.receive(created("resp_own"))
+    played.release()
+    played.receive(busy("prompt"))
+    assert played.cancelled == []
+
+
+def test_stopping_the_services_response_does_not_cut_off_ours_that_is_still_heard(held: Played) -> None:
+    held.respond("prompt", despite_hold=True)
+    held.granted("resp_prompt")
+    held.receive(playing("started", "resp_prompt"), done("resp_prompt", SPOKEN, tokens=100), created("resp_own"))
+    assert held.cancelled == ["resp_own"]
+    assert not any(event.type == "output_audio_buffer.clear" for event in held.sent)
+    held.receive(playing("stopped", "resp_prompt"))
+    held.wait(1)
+    assert held.heard == {"prompt": Heard.ENTIRELY}
+
+
+@pytest.mark.parametrize("what", ["tool", "mcp"])
+@pytest.mark.parametrize("prompted", [True, False])
+def test_law_a_response_that_was_stopped_answers_no_tool(what: str, prompted: bool) -> None:
+    played = Played(DETECTION)
+    if what == "tool":
+        played.receive(created("resp_1"), done("resp_1", call("call_1")))
+        played.hold()
+        played.output("call_1")
+        played.receive(added("call_1"))
+    else:
+        played.receive(created("resp_1"), mcp("in_progress"), done("resp_1"))
+        played.hold()
+        played.receive(mcp("completed"))
+    if prompted:
+        played.respond("prompt", despite_hold=True)
+    played.receive(created("resp_own"))
+    if prompted:
+        played.receive(busy("prompt"))
+    played.receive(done("resp_own", status="cancelled"))
+    assert played.cancelled == ["resp_own"]
+    if prompted:
+        error = {"type": "invalid_request_error", "code": "invalid_value", "message": "…", "event_id": "prompt"}
+        played.receive({"type": "error", "error": error})
+        assert played.heard == {"prompt": Heard.FAILED}
+    played.release()
+    assert played.last_key().startswith("answer_")
+
+
+def test_a_refused_hold_is_not_a_refused_response() -> None:
+    played = Played(DETECTION)
+    played.respond("prompt", despite_hold=True)
+    played.hold()
+    (update,) = played.updates
+    error = {"type": "invalid_request_error", "code": "invalid_value", "message": "…", "event_id": update.event_id}
+    played.receive({"type": "error", "error": error})
+    assert played.heard == {}
+    played.wait(8)
+    assert [creates_of(update) for update in played.updates] == [False, False]
+
+
+def test_law_after_a_re_attach_a_hold_that_was_not_confirmed_is_sent_again() -> None:
+    played = Played(DETECTION)
+    played.hold()
+    played.take(played.turns.attached_again(played.now))
+    assert [creates_of(update) for update in played.updates] == [False, False]
+
+
+def test_withdrawing_in_a_hold_ends_what_waits_and_what_is_asked_for_despite_it_still_comes(held: Played) -> None:
+    held.respond("waits")
+    held.take(held.turns.withdraw(held.now))
+    held.respond("goodbye", despite_hold=True)
+    assert held.heard == {"waits": Heard.NOT_AT_ALL}
+    assert [asked.event_id for asked in held.asked] == ["goodbye"]
 
 
 # --- a lost connection ------------------------------------------------------------------------------------------------
@@ -631,9 +929,12 @@ class Service:
 
     def __init__(self, *, echoes_metadata: bool) -> None:
         self.echoes_metadata = echoes_metadata
+        self.creates_responses = True
+        self.stopped: list[str] = []  # keys of ours that were cancelled
         self.inbox: list[events.ClientEvent] = []
         self.outbox: list[Frame] = []
-        self.active: tuple[str, bool] | None = None
+        self.active: tuple[str, str | None, set[str]] | None = None
+        """Its id, the key of ours, and the outputs that were answered before."""
         self.playing: list[str] = []
         self.items: set[str] = set()
         self.outputs: set[str] = set()
@@ -644,7 +945,7 @@ class Service:
 
     def start(self, *, key: str | None) -> None:
         response_id = f"resp_{next(self.count)}"
-        self.active = (response_id, False)
+        self.active = (response_id, key, set(self.answered))
         self.responses.append(key)
         self.answered |= self.outputs
         metadata = {"realtime_sip": key} if key and self.echoes_metadata else None
@@ -662,10 +963,18 @@ class Service:
             assert item.call_id not in self.outputs, "an output is sent once"
             self.outputs.add(item.call_id)
             self.outbox.append(added(item.call_id))
+        elif isinstance(event, events.SessionUpdate):
+            self.creates_responses = creates_of(event)
+            self.outbox.append(updated({**DETECTION, "create_response": self.creates_responses}))
+        elif isinstance(event, events.ResponseCancel) and self.active and self.active[0] == event.response_id:
+            response_id, key, self.answered = self.active
+            self.active = None
+            self.stopped += [key] if key else []
+            self.outbox.append(done(response_id, status="cancelled"))
 
     def finish(self, tools: int) -> None:
         assert self.active is not None
-        response_id, _ = self.active
+        response_id, _, _ = self.active
         self.active = None
         calls = [call(f"call_{next(self.calls)}") for _ in range(tools)]
         if not calls:
@@ -681,7 +990,8 @@ STEPS = st.lists(
         st.tuples(st.just("finish"), st.integers(0, 2)),
         st.tuples(st.just("caller"), st.just(0)),
         st.tuples(st.just("tool"), st.integers(0, 3)),
-        st.tuples(st.just("respond"), st.just(0)),
+        st.tuples(st.just("respond"), st.integers(0, 1)),
+        st.tuples(st.just("hold"), st.integers(0, 1)),
         st.tuples(st.just("stop"), st.just(0)),
         st.tuples(st.just("time"), st.integers(0, 4)),
     ),
@@ -694,10 +1004,11 @@ STEPS = st.lists(
 def test_law_no_order_makes_it_ask_twice_run_a_tool_twice_or_wait_for_ever(
     steps: list[tuple[str, int]], echoes_metadata: bool
 ) -> None:
-    played, service = Played(), Service(echoes_metadata=echoes_metadata)
+    played, service = Played(DETECTION), Service(echoes_metadata=echoes_metadata)
     sent = 0
     wanted: list[str] = []
     open_tools: list[str] = []
+    reasons: set[str] = set()
     speaking = False
 
     def deliver() -> None:
@@ -723,14 +1034,18 @@ def test_law_no_order_makes_it_ask_twice_run_a_tool_twice_or_wait_for_ever(
                 service.outbox.append(SPEECH_STARTED)
             else:
                 service.outbox.append(SPEECH_STOPPED)
-                if service.active is None:
+                if service.active is None and service.creates_responses:
                     service.start(key=None)
             speaking = not speaking
         elif step == "tool" and open_tools:
             played.output(open_tools.pop(argument % len(open_tools)))
         elif step == "respond":
             wanted.append(f"speech_{len(wanted)}")
-            played.respond(wanted[-1])
+            played.respond(wanted[-1], despite_hold=bool(argument))
+        elif step == "hold":
+            reason = ("digits", "transfer")[argument]
+            (played.release if reason in reasons else played.hold)(reason)
+            reasons ^= {reason}
         elif step == "stop" and service.playing:
             service.outbox.append(playing("stopped", service.playing.pop(0)))
         elif step == "time":
@@ -738,6 +1053,8 @@ def test_law_no_order_makes_it_ask_twice_run_a_tool_twice_or_wait_for_ever(
         transmit()
 
     # Now everybody finishes what is under way, and time passes.
+    for reason in reasons:
+        played.release(reason)
     if speaking:
         service.outbox.append(SPEECH_STOPPED)
     for _ in range(400):
@@ -760,6 +1077,8 @@ def test_law_no_order_makes_it_ask_twice_run_a_tool_twice_or_wait_for_ever(
         raise AssertionError("it never comes to rest")
 
     assert not played.turns.busy
+    assert service.creates_responses
+    assert all(played.heard[key] is Heard.FAILED for key in service.stopped), "ours are not stopped, unless given up"
     assert set(wanted) == set(played.heard) - {key for key in played.heard if key.startswith("answer_")}
     runs = Counter(tool.call_id for tool in played.tools)
     assert all(count == 1 for count in runs.values())

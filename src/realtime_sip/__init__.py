@@ -27,14 +27,19 @@ from realtime_sip.calls import WebRtcCall
 from realtime_sip.client import AsyncRealtimeSip, RealtimeSip
 from realtime_sip.client_secrets import ClientSecret
 from realtime_sip.dedupe.memory import MemoryStore
+from realtime_sip.ended import CallEnded, EndReason, Gap
 from realtime_sip.errors import RealtimeSipError
+from realtime_sip.escalation import Escalation
+from realtime_sip.event_log import EventLogs
 from realtime_sip.event_queue import EventsDropped
 from realtime_sip.host import CallHost, Submission
 from realtime_sip.hosts import Hosts
-from realtime_sip.lifecycle import CallEnded, CallLimits, EndReason, Gap, LimitKind, LimitNear
+from realtime_sip.limits import CallLimits, LimitKind, LimitNear
 from realtime_sip.playback import Heard
+from realtime_sip.policy import CallPolicy
 from realtime_sip.protocol import Close, CloseKind
 from realtime_sip.response import ResponseConfig
+from realtime_sip.router import Router
 from realtime_sip.session import RealtimeSession, TranscriptionSession
 from realtime_sip.sideband import AsyncSideband, Sideband
 from realtime_sip.sip import SipHeaders, SipUri
@@ -43,6 +48,7 @@ from realtime_sip.tool_runner import NoResponse
 from realtime_sip.tools import Tools
 from realtime_sip.transfer import Transfers, TransferTarget
 from realtime_sip.turns import AskApproval
+from realtime_sip.usage import RateCard
 from realtime_sip.webhooks import IncomingCall, OpenAIWebhooks, UnknownWebhookEvent, WebhookVerificationError
 
 __version__ = version("realtime-sip")
@@ -55,10 +61,13 @@ __all__ = [
     "CallEnded",
     "CallHost",
     "CallLimits",
+    "CallPolicy",
     "ClientSecret",
     "Close",
     "CloseKind",
     "EndReason",
+    "Escalation",
+    "EventLogs",
     "EventsDropped",
     "Gap",
     "Heard",
@@ -69,10 +78,12 @@ __all__ = [
     "MemoryStore",
     "NoResponse",
     "OpenAIWebhooks",
+    "RateCard",
     "RealtimeSession",
     "RealtimeSip",
     "RealtimeSipError",
     "ResponseConfig",
+    "Router",
     "Sideband",
     "SipHeaders",
     "SipUri",

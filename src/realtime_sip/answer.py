@@ -35,7 +35,7 @@ class _Block:
         self._task = asyncio.current_task()
         self._grace: asyncio.TimerHandle | None = None
         self.overstayed = False
-        call.runtime.over.add_done_callback(self._call_ended)
+        call._runtime.over.add_done_callback(self._call_ended)
 
     def _call_ended(self, _over: object) -> None:
         if self._task is not None:
@@ -64,7 +64,7 @@ async def answer(
     if options.limits.max_cost is not None and not priced:
         raise ConfigurationError("max_cost needs a model, and a model of transcription, that the rate card has")
     call = Call(calls, incoming, whole, options)
-    runtime = call.runtime
+    runtime = call._runtime
     failed, block = True, None
     try:
         await runtime.start()

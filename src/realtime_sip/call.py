@@ -15,17 +15,18 @@ from realtime_sip import events
 from realtime_sip._wire import checked
 from realtime_sip.call_tools import offered
 from realtime_sip.digits import CollectedDigits, DigitCollector
+from realtime_sip.ended import CallEnded, EndReason, Gap
 from realtime_sip.errors import CallEndedError, ConfigurationError, InvalidRequestError, TransferFailed
-from realtime_sip.escalation import Escalation, EscalationCause
-from realtime_sip.lifecycle import CallEnded, EndReason, Gap
+from realtime_sip.escalation import Escalation
 from realtime_sip.response import ResponseConfig
 from realtime_sip.runtime import AnswerOptions, CallEvent, Runtime
 from realtime_sip.session import AudioConfig, AudioInput, Prompt, RealtimeSession, Transcription
 from realtime_sip.session_update import in_language, refuse_locked
 from realtime_sip.speech import Speech
+from realtime_sip.tool_runner import waiting_for_caller
 from realtime_sip.tools import Tools
 from realtime_sip.transcript import Transcript
-from realtime_sip.transfer import TransferFailure, TransferOver, TransferRequest, TransferSign
+from realtime_sip.transfer import TransferFailure, TransferRequest, TransferSign
 from realtime_sip.usage import Usage
 from realtime_sip.webhooks import IncomingCall
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from realtime_sip.calls import AsyncCalls
 
 __all__ = ["Call"]
+
+_UNREACHABLE = "it is on the phone network, which takes no WhatsApp callers"
 
 
 class Call:
@@ -53,18 +56,18 @@ class Call:
     ) -> None:
         transfers = options.transfers
         self._reachable = None if transfers is None else transfers.reachable(_channel(incoming))
-        self.runtime = Runtime(calls, incoming, offered(session, options.tools, self._reachable), options, call=self)
-        self.incoming = self.runtime.incoming
-        self.call_id = self.runtime.call_id
-        self.session = self.runtime.session
-        self.gaps: list[Gap] = self.runtime.gaps
+        self._runtime = Runtime(calls, incoming, offered(session, options.tools, self._reachable), options, call=self)
+        self.incoming = self._runtime.incoming
+        self.call_id = self._runtime.call_id
+        self.session = self._runtime.session
+        self.gaps: list[Gap] = self._runtime.gaps
 
     # --- what is known of it ------------------------------------------------------------------------------------------
 
     @property
     def ended(self) -> CallEnded | None:
         """How the call ended, or None while it is up."""
-        return self.runtime.ended
+        return self._runtime.ended
 
     @property
     def transcript(self) -> Transcript:
@@ -73,17 +76,17 @@ class Call:
         What the caller says is written down one to three seconds late (field reports, 2026), and lost where they hang
         up before.
         """
-        return self.runtime.record.transcript
+        return self._runtime.record.transcript
 
     @property
     def usage(self) -> Usage:
         """What was used so far: tokens by kind from `response.done`, and transcription by itself."""
-        return self.runtime.record.usage
+        return self._runtime.record.usage
 
     @property
     def cost(self) -> Decimal | None:
         """What that costs in US dollars by the call's rate card; None where anything of it has no price."""
-        return self.runtime.record.meter.cost
+        return self._runtime.record.meter.cost
 
     # --- speech -------------------------------------------------------------------------------------------------------
 
@@ -99,9 +102,9 @@ class Call:
             InvalidRequestError: The config is not valid.
             CallEndedError: The call has ended.
         """
-        self.runtime.check_live()
+        self._runtime.check_live()
         response = None if config is None else checked(ResponseConfig, config, what="response")
-        return await self.runtime.respond(instructions, response)
+        return await self._runtime.respond(instructions, response)
 
     async def interrupt(self) -> None:
         """Stop what the model says, now.
@@ -109,8 +112,8 @@ class Call:
         Raises:
             CallEndedError: The call has ended.
         """
-        self.runtime.check_live()
-        self.runtime.do(self.runtime.turns.interrupt(self.runtime.clock()))
+        self._runtime.check_live()
+        self._runtime.do(self._runtime.turns.interrupt(self._runtime.clock()))
 
     async def collect_digits(
         self,
@@ -128,6 +131,9 @@ class Call:
         Meanwhile the service starts no responses by itself, and those that are asked for wait; that is restored
         whatever happens. Keys count from the moment that this is called, also during the prompt.
 
+        In a tool, the time that this takes is not the tool's. A terminator that follows `max_digits` keys at once is
+        dropped, and does not end the next answer.
+
         The model is never told the digits; tell it what it needs to know. This cannot hide what is in the audio: a line
         that sends tones in-band, instead of as events (RFC 4733), sends them to the model and to the transcription
         too, and digits that are spoken are words like all others. So take no card numbers with it: use the carrier's
@@ -141,7 +147,8 @@ class Call:
             inter_digit_timeout: Seconds from one key to the next.
             barge_in: Stop what is being said when the first key is pressed.
             secret: Keep the keys from the events that the call gives, and from its event log, also where that is not
-                redacted.
+                redacted; and those that follow within `inter_digit_timeout` too. Keys that the caller presses before
+                this is called are not secret.
 
         Raises:
             ConfigurationError: An option makes no sense, or digits are being collected already.
@@ -150,21 +157,33 @@ class Call:
         collector = DigitCollector(
             max_digits=max_digits, terminator=terminator, timeout=timeout, inter_digit_timeout=inter_digit_timeout
         )
-        self.runtime.check_live()
-        if self.runtime.collecting:
+        self._runtime.check_live()
+        if self._runtime.collecting:
             raise ConfigurationError("digits are being collected already")
-        await self.runtime.collect(collector, prompt, barge_in=barge_in, secret=secret)
+        with waiting_for_caller():
+            await self._runtime.collect(collector, prompt, barge_in=barge_in, secret=secret)
         if collector.collected is None:
-            self.runtime.check_live()
+            self._runtime.check_live()
         assert collector.collected is not None
         return collector.collected
 
     # --- handing over and ending --------------------------------------------------------------------------------------
 
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The names of `transfers` that this caller can be transferred to: of WhatsApp, none on the phone network."""
+        return tuple(self._reachable or ())
+
+    @property
+    def transferring(self) -> bool:
+        """Whether a transfer is under way. Meanwhile what `respond` asks for waits."""
+        return self._runtime.lifecycle.transferring
+
     async def transfer(
         self,
         target: str,
         *,
+        announcement: str | None = None,
         after_speech: bool = True,
         unless_interrupted: bool = False,
         reason: str = "",
@@ -174,87 +193,97 @@ class Call:
 
         The model says nothing while that is under way, and nothing hangs up: no limit, no drain, no end of the block.
         Where the refer comes to nothing, the second path of `Transfers` is taken, unless the target was dialled. A
-        transfer of which nothing is heard is given up ten seconds after the target's ring time. Then the model is told,
-        and speaks with the caller again.
+        transfer of which nothing is heard is given up ten seconds after the target's ring time: until then the caller
+        hears what the carrier plays, or nothing. Then the model is told, and speaks with them again.
 
         `CallEnded.certainty` is "reported" where the carrier has said that the target has answered, and "inferred"
         where the caller's leg left: a caller who gives up while the target rings looks the same.
 
         Args:
             target: A name in `transfers` of `answer`.
+            announcement: What the model is told to say first.
             after_speech: Wait until what is being said was heard, or cut off by the caller.
             unless_interrupted: Give up where the caller cuts it off.
-            reason: Why, for the second path.
+            reason: Why, for the second path. A refer carries none of it.
             summary: What the person who answers should know, for the second path.
 
         Raises:
-            InvalidRequestError: No such name, or this caller cannot be transferred there: WhatsApp callers reach no
-                phone network.
+            InvalidRequestError: There is no such name.
             ConfigurationError: The call was answered without `transfers`.
-            TransferFailed: The caller is still on the line. What `respond` asks for now comes after what the model says
-                about it.
+            TransferFailed: The caller is still on the line, and the model has been told, except where another transfer
+                is under way. What `respond` asks for now comes after what the model says about it. Where it leaves the
+                block, the caller hears that to its end.
             CallEndedError: The call has ended otherwise.
         """
-        failing = self._transfer(target, after_speech, unless_interrupted, reason, summary)
-        ended = self.runtime.over
-        either: set[asyncio.Future[Any]] = {failing, ended}
+        request = self._request(target, reason, summary)
+        runtime = self._runtime
+        if target not in self.targets:
+            runtime.tell_of_failed_transfer(target, TransferFailure.UNREACHABLE)
+            raise TransferFailed(target, failure=TransferFailure.UNREACHABLE, evidence=_UNREACHABLE)
+        failing = runtime.transfer(
+            request, announcement=announcement, after_speech=after_speech, unless_interrupted=unless_interrupted
+        )
+        either: set[asyncio.Future[Any]] = {failing, runtime.over}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if not ended.done():
+        if not runtime.over.done():
             over = failing.result()
             raise TransferFailed(target, failure=over.failure, evidence=over.evidence)
-        if ended.result().reason is not EndReason.TRANSFERRED:
-            raise CallEndedError(ended.result())
-        return ended.result()
+        if runtime.over.result().reason is not EndReason.TRANSFERRED:
+            raise CallEndedError(runtime.over.result())
+        return runtime.over.result()
 
     def begin_transfer(self, target: str, *, reason: str = "", summary: str = "") -> None:
-        """Begin a transfer as `transfer` does, and do not wait: what the tool `transfer_to_human` does.
+        """Begin a transfer as `transfer` does, and do not wait for it: for tools, which have little time.
 
-        Iterating over the call gives an `Escalation` with the reason and the summary.
+        Iterating over the call gives a `TransferGivenUp` where it fails.
 
         Raises:
             InvalidRequestError, ConfigurationError, CallEndedError: As with `transfer`.
-            TransferFailed: Another one is under way.
+            TransferFailed: Another one is under way, or this caller cannot be transferred there. The model is not told.
         """
-        self._transfer(target, True, False, reason, summary)
-        self.runtime.escalate(Escalation(EscalationCause.MODEL, target=target, reason=reason, summary=summary))
+        request = self._request(target, reason, summary)
+        if target not in self.targets:
+            raise TransferFailed(target, failure=TransferFailure.UNREACHABLE, evidence=_UNREACHABLE)
+        self._runtime.transfer(request, announcement=None, after_speech=True, unless_interrupted=False)
 
-    def _transfer(
-        self, target: str, after_speech: bool, unless_interrupted: bool, reason: str, summary: str
-    ) -> asyncio.Future[TransferOver]:
-        self.runtime.check_live()
-        transfers = self.runtime.options.transfers
+    def _request(self, target: str, reason: str, summary: str) -> TransferRequest:
+        self._runtime.check_live()
+        transfers = self._runtime.options.transfers
         if transfers is None:
             raise ConfigurationError("no transfers are allowed on this call: answer(…, transfers=Transfers({…}))")
-        request = TransferRequest(
+        return TransferRequest(
             call_id=self.call_id,
             name=target,
-            target=transfers.chosen(target, channel=None if self.incoming is None else self.incoming.channel),
+            target=transfers.chosen(target),
             reason=reason,
             summary=summary,
             parent_call_sid=None if self.incoming is None else self.incoming.parent_call_sid,
         )
-        return self.runtime.transfer(request, after_speech=after_speech, unless_interrupted=unless_interrupted)
+
+    def escalate(self, escalation: Escalation) -> None:
+        """Tell among the events that a person should help, as failing tools and the tool `transfer_to_human` do."""
+        self._runtime.escalate(escalation)
 
     def transfer_sign(self, sign: TransferSign) -> None:
         """Note what the carrier tells of the transfer under way, such as that its target has answered.
 
         Where the caller's leg has left already, `ended` becomes "reported" with `TransferSign.ANSWERED`.
         """
-        self.runtime.lifecycle.transfer_signed(sign, self.runtime.clock())
-        self.runtime.settle()
+        self._runtime.lifecycle.transfer_signed(sign, self._runtime.clock())
+        self._runtime.settle()
 
     def transfer_failed(self, failure: TransferFailure) -> None:
         """Note that the transfer under way has failed, as the carrier tells. The target is not dialled again."""
-        self.runtime.do(self.runtime.lifecycle.transfer_failed(failure, self.runtime.clock()))
+        self._runtime.do(self._runtime.lifecycle.transfer_failed(failure, self._runtime.clock()))
 
     async def hangup(self, *, after_speech: bool = False, goodbye: str | None = None) -> CallEnded:
         """Hang up, with `after_speech` when what is being said was heard or cut off. A second one changes nothing.
 
         With `goodbye`, which is an instruction to the model, that is said first, in place of all that waits to be said.
         Hanging up is tried until it succeeds or the call is gone. During a transfer it waits, and is done where that
-        fails. Returns how the call ended.
+        fails. Returns how the call ended; in a tool it never does, because the end of the call ends its tools.
         """
-        runtime = self.runtime
+        runtime = self._runtime
         if goodbye is not None and self.ended is None and not runtime.lifecycle.transferring:
             runtime.do(runtime.turns.withdraw(runtime.clock()))
             await runtime.respond(goodbye, despite_hold=True)
@@ -264,11 +293,11 @@ class Call:
 
     async def wait_ended(self) -> CallEnded:
         """Wait for the end of the call."""
-        return await asyncio.shield(self.runtime.over)
+        return await asyncio.shield(self._runtime.over)
 
     async def detach(self) -> None:
         """Let go of the call: it goes on without this program, which answers for it no more."""
-        self.runtime.do(self.runtime.lifecycle.detached(self.runtime.clock()))
+        self._runtime.do(self._runtime.lifecycle.detached(self._runtime.clock()))
 
     # --- the session and the conversation -----------------------------------------------------------------------------
 
@@ -298,7 +327,7 @@ class Call:
             DeadlineError: The service has not answered in time; the session may have changed.
             CallEndedError: The call has ended.
         """
-        runtime = self.runtime
+        runtime = self._runtime
         runtime.check_live()
         changed = checked(RealtimeSession, {} if session is None else session, what="session")
         refuse_locked(changed, accepted=self.session, spoken=runtime.spoken)
@@ -322,7 +351,7 @@ class Call:
     def _language(self, language: str, instructions: str | None, changed: RealtimeSession) -> dict[str, Any]:
         if not (len(language) in (2, 3) and language.isascii() and language.isalpha() and language.islower()):
             raise InvalidRequestError("language", (("", "must be a code of ISO 639-1, such as en"),))
-        base = instructions if instructions is not None else self.runtime.instructions
+        base = instructions if instructions is not None else self._runtime.instructions
         fields: dict[str, Any] = {"instructions": in_language(base, language)}
         for session in (changed, self.session):
             heard = None if session.audio is None else session.audio.input
@@ -335,7 +364,7 @@ class Call:
         return fields
 
     async def _change(self, session: RealtimeSession, tools: Tools | None) -> None:
-        runtime, taken = self.runtime, False
+        runtime, taken = self._runtime, False
         if tools is not None:
             runtime.tools.offer(tools)
         try:
@@ -353,12 +382,12 @@ class Call:
             SocketClosedError: The socket closed while it was sent; whether the service got it is unknown.
             CallEndedError: The call has ended.
         """
-        self.runtime.check_live()
+        self._runtime.check_live()
         checked_event = events.client_event(event)
         if isinstance(checked_event, events.ResponseCreate):
-            self.runtime.say(checked_event.response or ResponseConfig())
+            self._runtime.say(checked_event.response or ResponseConfig())
             return
-        await self.runtime.send(checked_event)
+        await self._runtime.send(checked_event)
 
     async def tool_output(self, call_id: str, output: str, *, respond: bool = True) -> None:
         """Answer a function call that no registered tool has; with `respond`, the model then says something about it.
@@ -368,8 +397,8 @@ class Call:
         Raises:
             CallEndedError: The call has ended.
         """
-        self.runtime.check_live()
-        runtime = self.runtime
+        self._runtime.check_live()
+        runtime = self._runtime
         runtime.do(runtime.turns.tool_output(call_id, output, respond=respond, now=runtime.clock()))
 
     def __aiter__(self) -> AsyncIterator[CallEvent]:
@@ -378,7 +407,7 @@ class Call:
 
     async def __anext__(self) -> CallEvent:
         """Return the next event."""
-        event = await self.runtime.queue.get()
+        event = await self._runtime.queue.get()
         if event is None:
             raise StopAsyncIteration
         return event

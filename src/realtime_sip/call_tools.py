@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from realtime_sip.errors import ConfigurationError, InvalidRequestError, TransferFailed
+from realtime_sip.errors import ConfigurationError, InvalidRequestError, ToolFailed, TransferFailed
+from realtime_sip.escalation import Escalation, EscalationCause
 from realtime_sip.session import FunctionTool, RealtimeSession
 from realtime_sip.tool_runner import NoResponse
 from realtime_sip.tools import Tools
-from realtime_sip.transfer import TransferTarget
+from realtime_sip.transfer import TransferFailure, TransferTarget
 
 if TYPE_CHECKING:
     from realtime_sip.call import Call
@@ -29,7 +30,7 @@ async def end_call(call: Call) -> NoResponse:
     return NoResponse()
 
 
-async def transfer_to_human(call: Call, target: str, reason: str, summary: str) -> NoResponse | dict[str, str]:
+async def transfer_to_human(call: Call, target: str, reason: str, summary: str) -> NoResponse:
     """Transfer the caller to a person. Say first that you are connecting them; say nothing after it.
 
     Args:
@@ -37,12 +38,16 @@ async def transfer_to_human(call: Call, target: str, reason: str, summary: str) 
         reason: Why a person should help, in a few words.
         summary: What the person should know: who calls, what they want, and what was tried.
     """
+    reason, summary = reason[:_MOST_WORDS], summary[:_MOST_WORDS]
     try:
-        call.begin_transfer(target, reason=reason[:_MOST_WORDS], summary=summary[:_MOST_WORDS])
-    except InvalidRequestError as error:
-        return {"error": "; ".join(f"{where or 'target'} {what}" for where, what in error.problems)}
-    except TransferFailed:
-        return NoResponse("The caller is being transferred already.")
+        call.begin_transfer(target, reason=reason, summary=summary)
+    except InvalidRequestError:
+        raise ToolFailed(f"target must be one of: {', '.join(call.targets)}") from None
+    except TransferFailed as failed:
+        if failed.failure is TransferFailure.PENDING:
+            return NoResponse("The caller is being transferred already.")
+        raise ToolFailed(f"This caller can only be transferred to: {', '.join(call.targets) or 'nobody'}") from None
+    call.escalate(Escalation(EscalationCause.MODEL, target=target, reason=reason, summary=summary))
     return NoResponse("The caller is being transferred. Say nothing until you hear more.")
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from realtime_sip.escalation import EscalationRules
     from realtime_sip.event_log import EventLogs
     from realtime_sip.guardrail import CheckSpeech
-    from realtime_sip.lifecycle import CallLimits
+    from realtime_sip.limits import CallLimits
     from realtime_sip.runtime import ApproveMcp
     from realtime_sip.tool_runner import CheckTool
     from realtime_sip.tools import Tools

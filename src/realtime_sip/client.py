@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import replace
 from functools import cached_property
@@ -65,7 +66,7 @@ class _Client(Generic[_Transport]):
         """
         if not self._webhook_secret:
             raise ConfigurationError("no webhook secret: pass webhook_secret, or set OPENAI_WEBHOOK_SECRET")
-        return OpenAIWebhooks(self._webhook_secret, context_secret=self._context_secret)
+        return OpenAIWebhooks(self._webhook_secret, context_secret=self._context_secret, clock=self.settings.clock)
 
     def with_options(self, **options: Unpack[Options]) -> Self:
         """Return a client that differs in the options given. It shares the HTTP client, which is this one's to close.
@@ -98,6 +99,7 @@ def _settings(
     deadline: float,
     ping_interval: float | None,
     ping_timeout: float | None,
+    clock: Callable[[], float],
 ) -> Settings:
     """Return the settings, with what is not given taken from the environment."""
     api_key = api_key if api_key is not None else os.environ.get("OPENAI_API_KEY")
@@ -113,6 +115,7 @@ def _settings(
         deadline=deadline,
         ping_interval=ping_interval,
         ping_timeout=ping_timeout,
+        clock=clock,
     )
 
 
@@ -140,6 +143,7 @@ class RealtimeSip(_Client[Transport]):
         deadline: float = DEADLINE,
         ping_interval: float | None = 20.0,
         ping_timeout: float | None = 20.0,
+        clock: Callable[[], float] = time.time,
         http_client: httpx.Client | httpx2.Client | None = None,
     ) -> None:
         """Make a client. Nothing is sent.
@@ -156,12 +160,15 @@ class RealtimeSip(_Client[Transport]):
             deadline: Seconds that a request may take with all its repeats.
             ping_interval: Seconds between pings on a WebSocket, or None.
             ping_timeout: Seconds after which an unanswered ping ends a WebSocket, or None.
+            clock: Returns Unix seconds: how old a webhook is, and when things happen.
             http_client: Your own; it is not closed here. httpx and httpx2 both fit.
 
         Raises:
             ConfigurationError: There is no key, or a value makes no sense.
         """
-        settings = _settings(api_key, base_url, hosts, organization, project, deadline, ping_interval, ping_timeout)
+        settings = _settings(
+            api_key, base_url, hosts, organization, project, deadline, ping_interval, ping_timeout, clock
+        )
         self._webhook_secret = webhook_secret or os.environ.get("OPENAI_WEBHOOK_SECRET")
         self._context_secret = context_secret or os.environ.get("REALTIME_SIP_CONTEXT_SECRET") or None
         self._use(Transport(settings, http_client))
@@ -221,6 +228,7 @@ class AsyncRealtimeSip(_Client[AsyncTransport]):
         deadline: float = DEADLINE,
         ping_interval: float | None = 20.0,
         ping_timeout: float | None = 20.0,
+        clock: Callable[[], float] = time.time,
         http_client: httpx.AsyncClient | httpx2.AsyncClient | None = None,
     ) -> None:
         """Make a client. Nothing is sent.
@@ -237,12 +245,15 @@ class AsyncRealtimeSip(_Client[AsyncTransport]):
             deadline: Seconds that a request may take with all its repeats.
             ping_interval: Seconds between pings on a WebSocket, or None.
             ping_timeout: Seconds after which an unanswered ping ends a WebSocket, or None.
+            clock: Returns Unix seconds: how old a webhook is, and when things happen.
             http_client: Your own; it is not closed here. httpx and httpx2 both fit.
 
         Raises:
             ConfigurationError: There is no key, or a value makes no sense.
         """
-        settings = _settings(api_key, base_url, hosts, organization, project, deadline, ping_interval, ping_timeout)
+        settings = _settings(
+            api_key, base_url, hosts, organization, project, deadline, ping_interval, ping_timeout, clock
+        )
         self._webhook_secret = webhook_secret or os.environ.get("OPENAI_WEBHOOK_SECRET")
         self._context_secret = context_secret or os.environ.get("REALTIME_SIP_CONTEXT_SECRET") or None
         self._use(AsyncTransport(settings, http_client))

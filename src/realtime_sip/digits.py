@@ -61,9 +61,9 @@ class DigitCollector:
     """
 
     def __init__(self, *, max_digits: int, terminator: str | None, timeout: float, inter_digit_timeout: float) -> None:
-        if not isinstance(max_digits, int) or not 1 <= max_digits <= _MOST_DIGITS:
+        if isinstance(max_digits, bool) or not isinstance(max_digits, int) or not 1 <= max_digits <= _MOST_DIGITS:
             raise ConfigurationError(f"max_digits must be 1 to {_MOST_DIGITS}")
-        if terminator is not None and terminator not in KEYS:
+        if terminator is not None and not (isinstance(terminator, str) and terminator in KEYS):
             raise ConfigurationError("terminator must be one of 0-9, *, #, A-D, or None")
         for name, seconds in (("timeout", timeout), ("inter_digit_timeout", inter_digit_timeout)):
             if not isinstance(seconds, (int, float)) or not 0 < seconds <= _LONGEST_WAIT:
@@ -89,6 +89,7 @@ class DigitCollector:
 
     def press(self, key: str, now: float) -> bool:
         """Take a key; return whether it is the first. What is no key is ignored, and so is what comes too late."""
+        self.tick(now)
         key = key.upper()
         if self.collected is not None or key not in KEYS:
             return False
@@ -107,3 +108,19 @@ class DigitCollector:
         if self.collected is None and self._until is not None and self._until <= now:
             end = DigitsEnd.INTER_DIGIT_TIMEOUT if self._pressed else DigitsEnd.TIMEOUT
             self.collected = CollectedDigits(self._pressed, end)
+
+    def swallows(self, key: str, now: float) -> bool:
+        """Whether a key that comes after the answer still belongs to it: the terminator behind `max_digits` keys, once.
+
+        Callers press it out of habit, and it would end the next answer before it begins.
+        """
+        habit = self.collected is not None and self.collected.end is DigitsEnd.MAX_DIGITS and key == self._terminator
+        if not habit or self._until is None or now >= self._until:
+            return False
+        self._until = None
+        return True
+
+    @property
+    def open_until(self) -> float | None:
+        """Until when keys belong to this answer, or follow it so closely that the caller meant them for it."""
+        return self._until

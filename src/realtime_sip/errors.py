@@ -20,6 +20,7 @@
     ├── EventRefusedError               them: the service answered an event that was sent with an error
     ├── TransferFailed                  them: the caller was not transferred, and is still on the line
     ├── NotAnEventError                 them: a WebSocket frame is not a JSON object (also ValueError)
+    ├── ToolFailed                      you: raised by a tool of yours, to tell the model why it has failed
     ├── ToolArgumentsError              them: the model called a tool with invalid arguments (also ValueError)
     ├── NetworkError                    the network: no answer; `sent` tells whether the request may have arrived
     │   └── DeadlineError               no answer within the deadline (also TimeoutError)
@@ -46,7 +47,7 @@ from typing import TYPE_CHECKING, Any
 from realtime_sip._redaction import redact
 
 if TYPE_CHECKING:
-    from realtime_sip.lifecycle import CallEnded
+    from realtime_sip.ended import CallEnded
     from realtime_sip.protocol import Close
     from realtime_sip.transfer import TransferFailure
 
@@ -73,6 +74,7 @@ __all__ = [
     "ServiceError",
     "SocketClosedError",
     "ToolArgumentsError",
+    "ToolFailed",
     "TransferFailed",
     "UnexpectedReplyError",
     "UnknownCallError",
@@ -234,6 +236,17 @@ class EventRefusedError(RealtimeSipError):
         self.code = code if code is None else redact(code)
         self.param = param if param is None else redact(param)
         super().__init__(f"the service has refused a {event}: {self.code or 'no code'}, {self.param or 'no parameter'}")
+
+
+class ToolFailed(RealtimeSipError):  # noqa: N818 - as `TransferFailed`
+    """Raise it in a tool that has failed: the model is told `for_model`, and `EscalationRules` count the failure.
+
+    Any other exception reaches the model as a failure without its message, which can hold anything.
+    """
+
+    def __init__(self, for_model: str) -> None:
+        self.for_model = for_model
+        super().__init__("the tool has failed")
 
 
 class TransferFailed(RealtimeSipError):  # noqa: N818 - what the word says; it is as much an outcome as an error

@@ -7,7 +7,7 @@ three turns in a row without input, and when the model finds a reason; the last 
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import ClassVar
@@ -18,6 +18,7 @@ from realtime_sip.errors import ConfigurationError
 __all__ = ["Escalation", "EscalationCause", "EscalationRules", "Struggle"]
 
 _MOST_TOOLS = 200
+_REMEMBERED = 100
 
 
 class EscalationCause(Enum):
@@ -73,7 +74,7 @@ class EscalationRules:
         """Refuse what is no count."""
         for name in ("tool_failures", "turns_without_input"):
             value = getattr(self, name)
-            if value is not None and not (isinstance(value, int) and value >= 1):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 raise ConfigurationError(f"{name} must be 1 or more, or None")
 
 
@@ -85,21 +86,23 @@ class Struggle:
         self._failures: Counter[str] = Counter()
         self._without_input = 0
         self._before_words = 0  # turns without input before a turn that has words, as it seems
+        self._counted: deque[str] = deque(maxlen=_REMEMBERED)  # ids of the items of turns without input
 
     def receive(self, event: events.ServerEvent) -> Escalation | None:
         """Take in what the service says."""
         if event.type == "input_audio_buffer.timeout_triggered":
-            return self._silent()
+            return self._silent(getattr(event, "item_id", None))
         if event.type == "input_audio_buffer.speech_started":
             # Words are likely. Where the transcript, which comes later, has none, the turn counts all the same.
             self._before_words = self._without_input or self._before_words
             self._without_input = 0
+        elif event.type == "conversation.item.input_audio_transcription.failed":
+            self._before_words = 0  # nobody knows that there were none
         elif event.type == "input_audio_buffer.dtmf_event_received":
             self._without_input = self._before_words = 0
         elif isinstance(event, events.ConversationItemInputAudioTranscriptionCompleted):
             if not event.transcript.strip():
-                self._without_input = max(self._without_input, self._before_words)
-                return self._silent()
+                return self._silent(event.item_id, before=self._before_words)
             self._without_input = self._before_words = 0
         return None
 
@@ -108,7 +111,7 @@ class Struggle:
         if not failed:
             del self._failures[name]
             return None
-        if len(self._failures) >= _MOST_TOOLS:
+        if name not in self._failures and len(self._failures) >= _MOST_TOOLS:
             self._failures.clear()
         self._failures[name] += 1
         if self._rules.tool_failures is None or self._failures[name] < self._rules.tool_failures:
@@ -116,8 +119,13 @@ class Struggle:
         count = self._failures.pop(name)
         return Escalation(EscalationCause.TOOL_FAILURES, count, tool=name)
 
-    def _silent(self) -> Escalation | None:
-        self._without_input += 1
+    def _silent(self, item_id: object, *, before: int = 0) -> Escalation | None:
+        # The silence that ends with the idle timeout is an item too, and may get a transcript.
+        if isinstance(item_id, str):
+            if item_id in self._counted:
+                return None
+            self._counted.append(item_id)
+        self._without_input = max(self._without_input, before) + 1
         if self._rules.turns_without_input is None or self._without_input < self._rules.turns_without_input:
             return None
         count, self._without_input, self._before_words = self._without_input, 0, 0

@@ -4,6 +4,9 @@ While digits are collected or the call is transferred, the service must not answ
 of the session's turn detection, `create_response`, which has to come back: also where a socket was lost, an update was
 refused, or its answer never came. Whether `session.update` merges turn detection or replaces it is not documented, so
 the whole of it is sent, as the service has reported it.
+
+`session.updated` does not name what it answers. So one update is under way at a time, and the next waits for its answer
+or for the end of the time that it has: what is reported meanwhile, and is not what was asked for, is of before.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ _AGAIN = 5.0
 _MOST_TRIES = 12
 _MODELS: dict[object, type[ServerVad | SemanticVad]] = {"server_vad": ServerVad, "semantic_vad": SemanticVad}
 
+_Detection = dict[str, Any] | None
+
 
 class Hold:
     """Whether the service starts responses by itself, as we want it and as it is.
@@ -33,11 +38,13 @@ class Hold:
     """
 
     def __init__(self, detection: dict[str, Any] | None) -> None:
-        self._own = detection
+        self._own: _Detection = detection
         self._reasons: set[str] = set()
-        self._altered = False  # the service has, or may have, what we sent
-        self._confirmed = True
-        self._update = ""  # the id of the event that was sent last
+        self._there: bool | None = False
+        """Whether the service has what we made of its turn detection, rather than `_own`; None for unknown."""
+        self._asked = False  # what the update that was sent last asks for, as `_there` has it
+        self._sent: _Detection = None
+        self._update = ""  # its event's id, until it is answered
         self._tries = 0
         self._next_try: float | None = None
 
@@ -48,40 +55,46 @@ class Hold:
 
     def begin(self, reason: str, now: float) -> list[events.SessionUpdate]:
         """Hold for this reason. Returns what to send."""
-        if reason in self._reasons:
-            return []
         self._reasons.add(reason)
-        return self._changed(now) if len(self._reasons) == 1 else []
+        return self._changed(now)
 
     def end(self, reason: str, now: float) -> list[events.SessionUpdate]:
         """Hold for this reason no more. Returns what to send."""
-        if reason not in self._reasons:
-            return []
         self._reasons.discard(reason)
-        return [] if self._reasons else self._changed(now)
+        return self._changed(now)
 
-    def reported(self, detection: object) -> None:
-        """Take in the turn detection that the service reports, None for none."""
-        shown = detection if isinstance(detection, dict) else None
-        quiet = shown is None or shown.get("create_response") is False
-        if not self._altered:
-            self._own = shown
-        elif quiet == self.on:
-            # Reports of before come too; what they show is not what was asked for.
-            self._confirmed, self._next_try = True, None
-            self._altered = self.on
+    def reported(self, detection: object, now: float) -> None:
+        """Take in the turn detection that the service reports, None for none. What follows is due for `tick`."""
+        if detection is not None and not isinstance(detection, dict):
+            return
+        as_held = _creates(detection) is False
+        if self._there is not None:
+            if not (self._there and as_held):
+                self._own, self._there = detection, False
+        elif as_held if self._asked else _shows(detection, self._sent):
+            self._there, self._update, self._next_try = self._asked, "", None
+            self._own = self._own if self._asked else detection
+        elif not as_held and _is_known(detection):
+            # The program's own, of before what was sent: it is what comes back.
+            self._own = detection
+            if not self._asked and self._tries < _MOST_TRIES:
+                self._next_try = now
+        if self._there is not None and self._there != self._wanted and self._tries < _MOST_TRIES:
+            self._next_try = now
 
     def refused(self, event_id: str, now: float) -> bool:
         """Note that the service has refused an event; return whether it was ours. It is sent again."""
-        if not event_id or event_id != self._update or self._confirmed:
+        if not event_id or event_id != self._update:
             return False
-        self._next_try = now + _AGAIN
+        self._update = ""
+        if self._next_try is not None:
+            self._next_try = now if self._asked != self._wanted else now + _AGAIN
         return True
 
     def attached_again(self, now: float) -> list[events.SessionUpdate]:
         """Note that the sideband was lost and is back: what was not confirmed may never have arrived."""
         self._tries = 0
-        return [] if self._confirmed else self._send(now)
+        return [] if self._there == self._wanted else self._send(now)
 
     @property
     def deadline(self) -> float | None:
@@ -89,38 +102,71 @@ class Hold:
         return self._next_try
 
     def tick(self, now: float) -> list[events.SessionUpdate]:
-        """Send again what was not confirmed."""
-        return self._send(now) if self._next_try is not None and self._next_try <= now else []
+        """Send again what was not confirmed, and what had to wait."""
+        if self._next_try is None or self._next_try > now:
+            return []
+        self._next_try = None
+        return [] if self._there == self._wanted else self._send(now)
+
+    @property
+    def _wanted(self) -> bool:
+        """Whether the service is to have what we make of its turn detection. One of an unknown kind cannot be sent."""
+        return self.on and _starts_responses(self._own) and _is_known(self._own)
 
     def _changed(self, now: float) -> list[events.SessionUpdate]:
-        if not self._altered and (self._own is None or self._own.get("create_response") is False):
-            return []  # the service starts none anyway
+        wanted = self._wanted
+        if self._there == wanted or (self._there is None and self._asked == wanted and self._next_try is not None):
+            return []
         self._tries = 0
-        return self._send(now)
+        return [] if self._update and self._next_try is not None else self._send(now)
 
     def _send(self, now: float) -> list[events.SessionUpdate]:
-        detection = self._wanted()
         self._tries += 1
         self._next_try = now + _AGAIN if self._tries < _MOST_TRIES else None
-        if detection is None:
-            self._confirmed, self._next_try = True, None
-            return []
-        self._altered, self._confirmed = True, False
+        self._asked, self._there = self._wanted, None
         self._update = f"hold_{secrets.token_hex(8)}"
+        detection = _written(self._own, held=self._asked)
+        self._sent = None if detection is None else detection.to_wire()
         session = RealtimeSession(audio=AudioConfig(input=AudioInput(turn_detection=detection)))
         return [events.SessionUpdate(event_id=self._update, session=session)]
 
-    def _wanted(self) -> ServerVad | SemanticVad | None:
-        """Return the turn detection as it is to be; None where it is of a kind that cannot be written here."""
-        own = self._own or {}
-        model = _MODELS.get(own.get("type", "server_vad"))
-        if model is None:
-            return None
-        kept = {name: value for name, value in own.items() if value is not None and name in model.model_fields}
-        kept["create_response"] = False if self.on else kept.get("create_response", True)
-        if self.on and "idle_timeout_ms" in kept:
-            kept["idle_timeout_ms"] = None  # it would have the model ask whether anybody is there
-        try:
-            return model.model_validate(kept)
-        except ValidationError:
-            return model(create_response=bool(kept["create_response"]))
+
+def _creates(detection: _Detection) -> bool | None:
+    """Return what `create_response` comes to, None where turn detection is off."""
+    return None if detection is None else detection.get("create_response") is not False
+
+
+def _shows(detection: _Detection, sent: _Detection) -> bool:
+    if detection is None or sent is None:
+        return detection is sent
+    return all(detection.get(name) == value for name, value in sent.items())
+
+
+def _starts_responses(detection: _Detection) -> bool:
+    # After the idle timeout the model asks whether anybody is there, so that is a response too.
+    return detection is not None and (_creates(detection) is True or bool(detection.get("idle_timeout_ms")))
+
+
+def _is_known(detection: _Detection) -> bool:
+    kind = (detection or {}).get("type", "server_vad")
+    return isinstance(kind, str) and kind in _MODELS
+
+
+def _written(detection: _Detection, *, held: bool) -> ServerVad | SemanticVad | None:
+    """Return turn detection to be sent: without nulls, unknown fields and odd values, and held if it is to be."""
+    if detection is None:
+        return None
+    model = _MODELS[detection.get("type", "server_vad")]
+    names = model.model_fields.keys() - {"extra_fields"}
+    kept = {name: value for name, value in detection.items() if name in names and value is not None}
+    kept["create_response"] = _creates(detection)
+    try:
+        model.model_validate(kept)
+    except ValidationError as error:
+        odd = {problem["loc"][0] for problem in error.errors()}
+        kept = {name: value for name, value in kept.items() if name not in odd}
+    if held:
+        kept["create_response"] = False
+        if "idle_timeout_ms" in names:
+            kept["idle_timeout_ms"] = None  # left out, it may stay as it is
+    return model.model_validate(kept)

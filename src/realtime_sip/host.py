@@ -20,8 +20,10 @@ from realtime_sip.dedupe import DedupeStore, Outcome
 from realtime_sip.dedupe.context import use_context
 from realtime_sip.dedupe.memory import MemoryStore
 from realtime_sip.dedupe.tally import TallyStore
+from realtime_sip.ended import CallEnded
 from realtime_sip.errors import ConfigurationError, RealtimeSipError, UnknownCallError
-from realtime_sip.lifecycle import CallEnded, CallLimits, Lifecycle
+from realtime_sip.lifecycle import Lifecycle
+from realtime_sip.limits import CallLimits
 from realtime_sip.policy import CallPolicy, Refusal
 from realtime_sip.webhooks import IncomingCall
 
@@ -140,13 +142,13 @@ class CallHost:
 
         Raises what the dedupe store raises: then nothing was taken, and 500 brings the webhook back.
         """
-        if incoming.is_test or incoming.is_stale(self._client.calls.transport.unix()):
+        if incoming.is_test or incoming.is_stale(self._client.calls.transport.settings.clock()):
             _log.info("call %s: %s", incoming.call_id, "a test delivery" if incoming.is_test else "stale")
             if incoming.call_id not in self._ends:  # else it is a late repeat, of a call that may be up
                 self._over(incoming.call_id, self._end_without_call("stale"))
             return Submission.STALE
         call_id = incoming.call_id
-        incoming = await use_context(incoming, self._dedupe, now=self._client.calls.transport.unix())
+        incoming = await use_context(incoming, self._dedupe, now=self._client.calls.transport.settings.clock())
         claimed = await self._dedupe.claim(call_id, owner=self._owner, lease=LEASE)
         if claimed.outcome is Outcome.REPEAT or call_id in self._calls:
             return Submission.REPEAT
@@ -277,7 +279,7 @@ class CallHost:
     def _end_without_call(self, how: Literal["stale", "rejected", "detached"]) -> CallEnded:
         """Return the end of a call that no `answer` block kept; `detached` is one that the handler keeps by itself."""
         now = asyncio.get_running_loop().time()
-        lifecycle = Lifecycle(CallLimits(), now=now, unix=self._client.calls.transport.unix())
+        lifecycle = Lifecycle(CallLimits(), now=now, unix=self._client.calls.transport.settings.clock())
         {"stale": lifecycle.stale, "rejected": lifecycle.rejected, "detached": lifecycle.detached}[how](now)
         assert lifecycle.ended is not None
         return lifecycle.ended
@@ -285,7 +287,8 @@ class CallHost:
     async def drain(self, timeout: float = 60.0) -> None:  # noqa: ASYNC109 - what happens before it is over
         """Take no new calls, let those that are up finish, and end what is left within `timeout` seconds.
 
-        Calls that are still up twelve seconds before hear a goodbye first. Calling it again changes nothing.
+        Calls that are still up twelve seconds before hear a goodbye first. A transfer under way is waited for, longer
+        than that where it must be. Calling it again changes nothing.
         """
         self._draining = True
         loop = asyncio.get_running_loop()

@@ -11,17 +11,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import Enum
-from typing import ClassVar, Literal
+from typing import Literal
 
+from realtime_sip.ended import CallEnded, EndReason, Gap
 from realtime_sip.errors import (
     CallGoneError,
-    ConfigurationError,
     DecisionAlreadyMadeError,
     NetworkError,
     RateLimitedError,
     RealtimeSipError,
     ServerError,
 )
+from realtime_sip.limits import CallLimits, LimitKind, LimitNear
 from realtime_sip.protocol import Close, CloseKind
 from realtime_sip.transfer import (
     Refer,
@@ -36,22 +37,18 @@ from realtime_sip.transfer import (
 __all__ = [
     "Act",
     "Attach",
-    "CallEnded",
-    "CallLimits",
     "DropSocket",
-    "EndReason",
     "Finish",
-    "Gap",
     "HangUp",
     "Lifecycle",
-    "LimitKind",
-    "LimitNear",
     "Probe",
     "SayGoodbye",
 ]
 
 RINGING = 8.0
 """Seconds from the beginning in which a first sideband is tried: accepting and attaching share them."""
+AWAITED = 10.0
+"""Seconds without any frame after which it is asked for one where it has something to say."""
 SILENT_SOCKET = 30.0
 """Seconds without any frame after which the service is asked for a sign of life."""
 PROOF_OF_LIFE = 5.0
@@ -64,141 +61,6 @@ _LONGEST_SESSION = 86_400.0
 _HANGUP_PAUSE = 5.0
 _NEAR = Decimal("0.8")
 _MOST_HANGUPS = 12
-
-
-class EndReason(Enum):
-    """Why a call ended."""
-
-    CALLER = "caller"
-    """The caller hung up, or gave up while it rang."""
-    AGENT = "agent"
-    """The program hung up: `hangup()`, the `end_call` tool, or the end of the `answer` block."""
-    REJECTED = "rejected"
-    """The program rejected it."""
-    TRANSFERRED = "transferred"
-    """The caller was transferred: reported where the carrier said that the target has answered; inferred where the
-    caller's leg left after a refer that was answered with success."""
-    EXPIRED = "expired"
-    """The session had reached its longest duration (60 minutes, API guide, November 2026)."""
-    LIMIT = "limit"
-    """One of the call's own limits; `CallEnded.limit` says which."""
-    STALE = "stale"
-    """The webhook came too late to answer anything."""
-    DECIDED_ELSEWHERE = "decided elsewhere"
-    """Another program had accepted or rejected it."""
-    NOT_CONNECTED = "not connected"
-    """It was accepted, but there was no call to attach to: the accept was not what it said, or the caller gave up."""
-    CONNECTION_LOST = "connection lost"
-    """The service could not be reached any more. The call was hung up as far as that was possible."""
-    HANDLER_FAILED = "handler failed"
-    """The program broke: an exception ended its block."""
-    DETACHED = "detached"
-    """The program let go of it with `detach()`; the call itself goes on."""
-
-
-class LimitKind(Enum):
-    """What a call can have too much of."""
-
-    DURATION = "duration"
-    SILENCE = "silence"
-    FIRST_SOUND = "first sound"
-    EXPIRY = "expiry"
-    COST = "cost"
-    TOKENS = "tokens"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallLimits:
-    """When a call is ended by itself. None turns a limit off; all are on by default.
-
-    Attributes:
-        max_duration: Seconds from attaching. The service's own wall is at 60 minutes.
-        silence: Seconds in which nobody speaks or presses a key, nothing plays, and no tool or response is under way.
-        first_sound: Seconds from attaching without any sound from either side. Where the sideband was lost, this and
-            `silence` begin anew, for nobody knows what was said meanwhile.
-        warning: Seconds before a limit (and the service's wall) at which `LimitNear` is told.
-        goodbye: What the model is told to do when a limit is reached; None hangs up without a word.
-        goodbye_time: Seconds that the goodbye may take.
-        max_cost: US dollars, by the call's rate card. Looked at when a response is done, so that it is exceeded by one
-            response and the goodbye. A model without a price is refused.
-        max_tokens: Tokens of all responses together, looked at as `max_cost` is.
-    """
-
-    max_duration: float | None = 55 * 60.0
-    silence: float | None = 60.0
-    first_sound: float | None = 20.0
-    warning: float = 15.0
-    goodbye: str | None = "The call ends now. Say goodbye in one short sentence."
-    goodbye_time: float = 15.0
-    max_cost: Decimal | float | None = None
-    max_tokens: int | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse what is no duration.
-
-        Raises:
-            ConfigurationError: A value is not a positive number of seconds.
-        """
-        for name in ("max_duration", "silence", "first_sound", "warning", "goodbye_time"):
-            value = getattr(self, name)
-            optional = name in ("max_duration", "silence", "first_sound")
-            if not (value is None and optional) and not (isinstance(value, (int, float)) and 0 < value < 1e7):
-                raise ConfigurationError(f"{name} must be a positive number of seconds{' or None' if optional else ''}")
-        for name, kinds in (("max_cost", (int, float, Decimal)), ("max_tokens", (int,))):
-            value = getattr(self, name)
-            if value is not None and not (isinstance(value, kinds) and 0 < value < 1e12):
-                raise ConfigurationError(f"{name} must be a positive number or None")
-
-
-@dataclass(frozen=True, slots=True)
-class LimitNear:
-    """A limit will be reached in `seconds`, unless something changes. Told once for each approach.
-
-    `seconds` is None for cost and tokens, which are told at 80 % of the limit, the response under way estimated.
-    """
-
-    type: ClassVar[str] = "call.limit_near"
-    limit: LimitKind
-    seconds: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """A time in which the sideband was down. What the service said meanwhile is lost. Unix seconds."""
-
-    type: ClassVar[str] = "call.gap"
-    start: float
-    end: float
-    close: Close
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallEnded:
-    """How a call ended.
-
-    Attributes:
-        reason: Why.
-        certainty: "reported" where the service said so, "inferred" where it is what remains.
-        evidence: What speaks for it, in a sentence that is safe to log.
-        limit: Which limit, where that was the reason.
-        started_at: Unix seconds at which answering began.
-        attached_at: Unix seconds at which the sideband was attached first, or None.
-        ended_at: Unix seconds at which the end was known.
-        close: How the sideband closed last, or None where there was none.
-    """
-
-    reason: EndReason
-    certainty: Literal["reported", "inferred"]
-    evidence: str
-    limit: LimitKind | None = None
-    started_at: float
-    attached_at: float | None
-    ended_at: float
-    close: Close | None = None
-
-    def __str__(self) -> str:
-        """Say it in one line, safe to log."""
-        return f"{self.reason.value} ({self.certainty}): {self.evidence}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,10 +139,12 @@ class Lifecycle:
         self._goodbye: tuple[LimitKind, float] | None = None  # which limit it is for, and how long it may take
         self._failed_attaches = 0
         self._frame_at = 0.0
+        self._awaited_since: float | None = None
         self._proof_until: float | None = None
         self._proven = False  # that the service speaks over the socket that is open
         self._busy = False
         self._sounded = False
+        self._unattended = False  # the caller has not answered since the model was to ask whether anybody is there
         self._wall: float | None = None
         self._reached_at: dict[LimitKind, float] = {}  # as things are now
         self._told: set[LimitKind] = set()
@@ -382,6 +246,21 @@ class Lifecycle:
         if self._alive is False:
             self._alive = True
 
+    def awaits(self, *, something: bool, now: float) -> None:
+        """Note whether the service has something to say, so that a dead socket is noticed sooner."""
+        if not something:
+            self._awaited_since = None
+        elif self._awaited_since is None:
+            self._awaited_since = now
+
+    @property
+    def _silent_at(self) -> float:
+        """When the socket has been silent for too long."""
+        silent = self._frame_at + SILENT_SOCKET
+        return (
+            silent if self._awaited_since is None else min(silent, max(self._frame_at, self._awaited_since) + AWAITED)
+        )
+
     def expires_at(self, unix: float) -> None:
         """Note when the session's wall is, as `session.updated` says. What cannot be true is ignored."""
         if not self._started_at < unix < self._started_at + _LONGEST_SESSION:
@@ -403,6 +282,8 @@ class Lifecycle:
         self._reached_at.pop(LimitKind.FIRST_SOUND, None)
         if close.kind is CloseKind.EXPIRED:
             evidence = "the service said that the session expired"
+            if self._transfer is not None:
+                return self._left(evidence, now, EndReason.EXPIRED, "reported")
             if self._ending is None:
                 return self._finish(EndReason.EXPIRED, "reported", evidence, now)
             self._ending.evidence += f"; {evidence} before that was done"
@@ -448,7 +329,7 @@ class Lifecycle:
 
     def detached(self, now: float) -> list[Act]:
         """Let go of the call, which goes on. Where its end was decided, that is carried out all the same."""
-        if self._ending is not None:
+        if self._ending is not None or self._end_after is not None:
             return []
         return self._finish(EndReason.DETACHED, "reported", "the program let go of the call", now)
 
@@ -486,6 +367,8 @@ class Lifecycle:
     def _finish_ending(self, certainty: Literal["reported", "inferred"], now: float) -> list[Act]:
         if self._ending is None:
             return []
+        if self._ending.reason is EndReason.TRANSFERRED:
+            certainty = "reported"  # the target has answered, however the leg left
         return self._finish(self._ending.reason, certainty, self._ending.evidence, now, self._ending.limit)
 
     def _finish(
@@ -529,29 +412,37 @@ class Lifecycle:
         """Transfer now."""
         return [] if self._transfer is None else self._moved(self._transfer.begin(now), now)
 
-    def referred(self) -> None:
+    def referred(self, request: TransferRequest | None = None) -> None:
         """Note that the refer was answered with success, which proves nothing."""
-        if self._transfer is not None:
-            self._transfer.referred()
+        transfer = self._transfer_of(request)
+        if transfer is not None:
+            transfer.referred()
 
-    def refer_failed(self, error: RealtimeSipError, now: float) -> list[Act]:
+    def refer_failed(self, error: RealtimeSipError, now: float, request: TransferRequest | None = None) -> list[Act]:
         """Say what a failed refer means."""
-        if self._transfer is None:
+        transfer = self._transfer_of(request)
+        if transfer is None:
             return []
         if isinstance(error, CallGoneError):
-            evidence = "the call was gone when it was to be transferred"
-            return self._finish(EndReason.CALLER, "inferred", evidence, now)
-        return self._moved(self._transfer.refer_failed(error), now)
+            return self._left("the call was gone when it was to be transferred", now)
+        return self._moved(transfer.refer_failed(error, now), now)
 
-    def second_path_taken(self, now: float) -> None:
+    def second_path_taken(self, now: float, request: TransferRequest | None = None) -> None:
         """Note that the carrier was asked by the second path."""
-        if self._transfer is not None:
+        transfer = self._transfer_of(request)
+        if transfer is not None:
             self._alive = None
-            self._transfer.second_path_taken(now)
+            transfer.second_path_taken(now)
 
-    def second_path_failed(self, what: str, now: float) -> list[Act]:
+    def second_path_failed(self, what: str, now: float, request: TransferRequest | None = None) -> list[Act]:
         """Note that the second path failed; `what` is safe to log."""
-        return [] if self._transfer is None else self._moved(self._transfer.second_path_failed(what), now)
+        transfer = self._transfer_of(request)
+        return [] if transfer is None else self._moved(transfer.second_path_failed(what), now)
+
+    def _transfer_of(self, request: TransferRequest | None) -> Transferring | None:
+        """Return the transfer under way, unless what was answered is the request of one before it."""
+        mine = self._transfer is not None and (request is None or self._transfer.request is request)
+        return self._transfer if mine else None
 
     def transfer_signed(self, sign: TransferSign, now: float) -> None:
         """Note what the carrier tells; that the target has answered may come after the caller's leg has left."""
@@ -565,9 +456,9 @@ class Lifecycle:
         """Note that it failed, as the carrier tells. Where the caller's leg has left, that is all that can be done."""
         if self._transfer is not None:
             return self._moved(self._transfer.failed(failure), now)
-        if self._was_transferred is not None:
-            evidence = f"{self._was_transferred.evidence}; the carrier reported: {failure.value}"
-            self.ended = replace(self._was_transferred, evidence=evidence)
+        told = f"; the carrier reported: {failure.value}"
+        if self._was_transferred is not None and told not in self._was_transferred.evidence:
+            self.ended = replace(self._was_transferred, evidence=self._was_transferred.evidence + told)
         return []
 
     @property
@@ -577,13 +468,20 @@ class Lifecycle:
         inferred = ended is not None and ended.reason is EndReason.TRANSFERRED and ended.certainty == "inferred"
         return ended if inferred else None
 
-    def _left(self, evidence: str, now: float) -> list[Act]:
+    def _left(
+        self,
+        evidence: str,
+        now: float,
+        otherwise: EndReason = EndReason.CALLER,
+        certainty: Literal["reported", "inferred"] = "inferred",
+    ) -> list[Act]:
+        """Say why the caller's leg left during a transfer: it was transferred, as far as anybody can tell, or not."""
         assert self._transfer is not None
         seen = self._transfer.evidence
-        if not self._transfer.left_as_transferred:
-            words = f"{evidence}; a transfer was under way: {seen}"
-            return self._finish(EndReason.CALLER, "inferred", words, now)
-        return self._finish(EndReason.TRANSFERRED, self._transfer.certainty, f"{seen}; then {evidence}", now)
+        answered = self._transfer.certainty == "reported"
+        if answered or (otherwise is EndReason.CALLER and self._transfer.left_as_transferred):
+            return self._finish(EndReason.TRANSFERRED, self._transfer.certainty, f"{seen}; then {evidence}", now)
+        return self._finish(otherwise, certainty, f"{evidence}; a transfer was under way: {seen}", now)
 
     def _moved(self, moves: Sequence[Refer | TakeSecondPath | TransferOver], now: float) -> list[Act]:
         acts: list[Act] = [*moves]
@@ -602,7 +500,7 @@ class Lifecycle:
             self._transfer = self._end_after = None
             return self.end(EndReason.TRANSFERRED, f"{transfer.evidence}; the caller's leg stayed, and was hung up")
         if self._unreachable:
-            return self._moved(transfer.failed(TransferFailure.NO_SIGN), now)
+            return self._moved(transfer.tick(now, there=False), now)
         if self._alive is None:
             # The leg may have left with nobody telling: then dialling again would dial twice.
             self._alive = False
@@ -611,12 +509,14 @@ class Lifecycle:
             self._proof_until = now + PROOF_OF_LIFE
             return [Probe()]
         self._alive = None
-        return self._moved(transfer.tick(now), now)
+        return self._moved(transfer.tick(now, there=True), now)
 
     # --- limits -------------------------------------------------------------------------------------------------------
 
     def spent(self, now: float, *, cost: Decimal | None, estimate: Decimal | None, tokens: int) -> list[Act]:
         """Note what the call has cost so far, in US dollars and tokens; `estimate` with what is being said."""
+        if self._phase is _Phase.OVER:
+            return []
         limits = self._limits
         most_cost = None if limits.max_cost is None else Decimal(str(limits.max_cost))
         acts: list[Act] = []
@@ -627,7 +527,7 @@ class Lifecycle:
             if most is None or used is None:
                 continue
             if used >= most and self._goodbye is None:
-                self._reached_at[limit] = now
+                self._reached_at.setdefault(limit, now)
                 self._told.add(limit)
             elif max(used, likely or used) >= most * _NEAR and limit not in self._told:
                 self._told.add(limit)
@@ -642,14 +542,31 @@ class Lifecycle:
     def activity(self, now: float, *, busy: bool) -> None:
         """Note that something has happened; while `busy`, silence does not count."""
         self._busy = busy
+        if self._unattended:
+            return
         self._told.discard(LimitKind.SILENCE)
         self._reached_at.pop(LimitKind.SILENCE, None)
-        if not busy and self._phase is _Phase.LIVE and self._limits.silence is not None:
+        if not busy:
+            self._count_silence(now)
+
+    def caller_silent(self, now: float) -> None:
+        """Note that the model is about to ask whether anybody is there. Until the caller answers, that is silence."""
+        self._unattended = True
+        if LimitKind.SILENCE not in self._reached_at:
+            self._count_silence(now)
+
+    def caller_there(self) -> None:
+        """Note that the caller has spoken or pressed a key."""
+        self._unattended = False
+
+    def _count_silence(self, now: float) -> None:
+        if self._phase is _Phase.LIVE and self._limits.silence is not None:
             self._reached_at[LimitKind.SILENCE] = now + self._limits.silence
 
     def _listen_anew(self, now: float) -> None:
+        self._unattended = False
         self.activity(now, busy=self._busy)
-        if self._limits.first_sound is not None and not self._sounded:
+        if self._limits.first_sound is not None and not self._sounded and self._phase is _Phase.LIVE:
             self._told.discard(LimitKind.FIRST_SOUND)
             self._reached_at[LimitKind.FIRST_SOUND] = now + self._limits.first_sound
 
@@ -683,7 +600,7 @@ class Lifecycle:
             for limit, at in self._reached_at.items():
                 times.append(at if limit in self._told else max(at - self._limits.warning, 0.0))
         if self._phase is _Phase.LIVE:
-            times.append(self._proof_until if self._proof_until is not None else self._frame_at + SILENT_SOCKET)
+            times.append(self._proof_until if self._proof_until is not None else self._silent_at)
         return min(times, default=None)
 
     def tick(self, now: float) -> list[Act]:
@@ -697,7 +614,7 @@ class Lifecycle:
                 self._frame_at = now
                 self._failed_attaches += not self._proven
                 return [DropSocket()]
-            if self._proof_until is None and self._frame_at + SILENT_SOCKET <= now:
+            if self._proof_until is None and self._silent_at <= now:
                 self._proof_until = now + PROOF_OF_LIFE
                 acts.append(Probe())
         if self._ending is not None:

@@ -110,11 +110,11 @@ class Playback:
         """Note a sign of a response, also where its `response.created` was lost or came before we attached."""
         self._responses.setdefault(response_id, _Response(None, outside=False, seen_at=now)).seen_at = now
 
-    def done(self, response_id: str, shown: dict[str, Any], now: float) -> None:
-        """Note that a response was made. `shown` is what `response.done` says of it."""
+    def done(self, response_id: str, shown: dict[str, Any], now: float, *, key: str | None = None) -> None:
+        """Note that a response was made, as `response.done` has it; `key` is its key where that was not known."""
         outside = "conversation_id" in shown and shown["conversation_id"] is None
         response = self._responses.setdefault(response_id, _Response(None, outside, now))
-        response.outside = response.outside or outside
+        response.key, response.outside = response.key or key, response.outside or outside
         response.done_at = now
         response.seconds = _seconds(shown)
         status = shown.get("status")

@@ -13,6 +13,9 @@
 Rules are asked in their order, and the first one that refuses decides. Put the lists first: a rate counts the calls
 that reach it, and not those that a rule before it refused.
 
+The policy is asked before any handler, and so before a `Router`: it is the same for all numbers that are dialled,
+unless a function tells them apart, and calls that no route takes count too.
+
 A caller's number is a claim of whoever placed the call (`SipHeaders.caller`). These rules keep out nuisance and bound
 what a mistake costs. They are no proof of who is calling.
 
@@ -287,21 +290,23 @@ class DailySpend:
     What calls cost is told by the host, of a call that is up every ten seconds, so that it counts in all processes that
     share the store. Calls that are up are not ended, and overshoot; `CallLimits` is for that. What is spent is counted
     in steps of 24 minutes: it counts for 24 hours at least. A call whose cost is not known, such as that of a model
-    without a price or of a sideband of your own, counts nothing, and a warning says so once.
+    without a price or of a sideband of your own, counts nothing, and a warning says so once. A `MemoryStore` forgets
+    the day when the process ends.
     """
 
     key = "spend"
     """What it counts under."""
 
-    def __init__(self, most: Decimal | int, *, status_code: int = 503) -> None:
+    def __init__(self, most: Decimal | float, *, status_code: int = 503) -> None:
         """Make the rule. It is answered with 503, so that the next route may take the call: a person, perhaps.
 
         Raises:
-            ConfigurationError: `most` is no Decimal or int, or not positive, or the status is not 300 to 699.
+            ConfigurationError: `most` is no positive number, or the status is not 300 to 699.
         """
-        money = isinstance(most, (Decimal, int)) and not isinstance(most, bool) and Decimal(most).is_finite()
-        _require(money and most > 0, "the most to spend must be a positive Decimal, in USD")
-        self._most = _micros(Decimal(most))
+        number = isinstance(most, (Decimal, int, float)) and not isinstance(most, bool)
+        money = Decimal(str(most)) if number else Decimal(0)
+        _require(money.is_finite() and money > 0, "the most to spend must be a positive number, in USD")
+        self._most = _micros(money)
         self._status_code = _status(status_code)
         # Millionths of a dollar that the store was told, of each call that is up.
         self._told: OrderedDict[str, int] = OrderedDict()

@@ -6,8 +6,8 @@ import logging
 
 from realtime_sip import events
 from realtime_sip.conversation import Conversation
+from realtime_sip.ended import Gap
 from realtime_sip.event_log import EventLog, Logged
-from realtime_sip.lifecycle import Gap
 from realtime_sip.meter import Meter
 from realtime_sip.session import RealtimeSession
 from realtime_sip.transcript import Transcript

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from realtime_sip import events, protocol
 from realtime_sip.decision import deciding
 from realtime_sip.digits import DigitCollector
+from realtime_sip.ended import CallEnded, EndReason, Gap
 from realtime_sip.errors import (
     CallEndedError,
     DeadlineError,
@@ -30,22 +31,8 @@ from realtime_sip.errors import (
 from realtime_sip.escalation import Escalation, EscalationRules, Struggle
 from realtime_sip.event_queue import EventQueue, EventsDropped
 from realtime_sip.guardrail import CheckSpeech, Guardrail
-from realtime_sip.items import SystemMessage
-from realtime_sip.lifecycle import (
-    Act,
-    Attach,
-    CallEnded,
-    CallLimits,
-    DropSocket,
-    EndReason,
-    Finish,
-    Gap,
-    HangUp,
-    Lifecycle,
-    LimitNear,
-    Probe,
-    SayGoodbye,
-)
+from realtime_sip.lifecycle import Act, Attach, DropSocket, Finish, HangUp, Lifecycle, Probe, SayGoodbye
+from realtime_sip.limits import CallLimits, LimitNear
 from realtime_sip.outbox import Outbox
 from realtime_sip.playback import Heard
 from realtime_sip.record import CallRecord
@@ -60,6 +47,7 @@ from realtime_sip.transfer import (
     Refer,
     TakeSecondPath,
     TransferFailure,
+    TransferGivenUp,
     TransferOver,
     TransferRequest,
     Transfers,
@@ -77,7 +65,7 @@ __all__ = ["AnswerOptions", "ApproveMcp", "CallEvent", "Runtime"]
 
 _log = logging.getLogger("realtime_sip.call")
 
-CallEvent = events.ServerEvent | LimitNear | Gap | EventsDropped | Escalation
+CallEvent = events.ServerEvent | LimitNear | Gap | EventsDropped | Escalation | TransferGivenUp
 """What iterating over a call gives: what the service says, and what happens to the call itself."""
 
 ApproveMcp = Callable[[AskApproval], bool | Awaitable[bool]]
@@ -161,7 +149,7 @@ class Runtime:
         if self._decision is not None:
             self._decision.call = call
         now = self.clock()
-        unix = calls.transport.unix()
+        unix = calls.transport.settings.clock()
         self.lifecycle = Lifecycle(options.limits, now=now, unix=unix, owned=self._decision is not None)
         self.turns = Turns(detection=_detection(session))
         self.tools = ToolRunner(options.tools, call=call, check=options.check_tool)
@@ -184,7 +172,9 @@ class Runtime:
         self._waiting: dict[str, _Waiting] = {}  # by the ids of updates
         self._speeches: dict[str, Speech] = {}
         self._collector: DigitCollector | None = None
+        self._collected: DigitCollector | None = None  # the one before
         self._barge_in = self._secret = False  # of the digits that are collected
+        self._secret_until = 0.0  # keys that follow secret ones closely are secret too
         self._transfer: asyncio.Future[TransferOver] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._sideband: AsyncSideband | None = None
@@ -220,9 +210,9 @@ class Runtime:
         """
         if self._decision is not None and self._decision.adopted:
             self.ours = True
-            self.record.missed(self.calls.transport.unix())
+            self.record.missed(self.calls.transport.settings.clock())
             self.do(self.lifecycle.adopted())
-        elif self.incoming is not None and self.incoming.is_stale(self.calls.transport.unix()):
+        elif self.incoming is not None and self.incoming.is_stale(self.calls.transport.settings.clock()):
             self.do(self.lifecycle.stale(self.clock()))
         else:
             await self._accept()
@@ -336,8 +326,8 @@ class Runtime:
             waiting = self._waiting.get(taken.event_id)
             if waiting is not None and not waiting.answered.done():
                 waiting.answered.set_result(taken)
-        secret = self._secret and kind == _DTMF
-        self.record.receive(event, now, self.calls.transport.unix(), secret=secret)
+        secret = kind == _DTMF and (self._secret if self._collector is not None else now < self._secret_until)
+        self.record.receive(event, now, self.calls.transport.settings.clock(), secret=secret)
         if kind in _ACTIVITY:
             self.lifecycle.sound()
             self.spoken = self.spoken or kind.startswith("output_audio_buffer.")
@@ -345,6 +335,9 @@ class Runtime:
             self._interruptions += 1
         if kind in _CALLER:
             self.tools.caller_spoke()
+            self.lifecycle.caller_there()
+        elif kind == "input_audio_buffer.timeout_triggered":
+            self.lifecycle.caller_silent(now)
         if isinstance(event, events.InputAudioBufferDtmfEventReceived) and self._collector is not None:
             self._pressed(self._collector, event.event, now)
         self.do(self.turns.receive(event, now))
@@ -419,6 +412,7 @@ class Runtime:
         if busy != self._busy:
             self._busy = busy
             self.lifecycle.activity(self.clock(), busy=busy)
+        self.lifecycle.awaits(something=self.turns.awaiting, now=self.clock())
         self._changed.set()
         if self._timer is not None:
             self._timer.cancel()
@@ -508,7 +502,7 @@ class Runtime:
         if instructions is not None:
             if self.session.prompt is not None and self.instructions is None:
                 # The prompt's text is the service's: a message adds to what cannot be repeated here.
-                await self.send(events.ConversationItemCreate(item=SystemMessage.text(instructions)))
+                self.do(self.turns.tell(instructions))
             else:
                 whole = f"{self.instructions}\n\n{instructions}" if self.instructions else instructions
                 response = response.model_copy(update={"instructions": whole})
@@ -591,7 +585,7 @@ class Runtime:
         if escalation is not None:
             self._tell(escalation)
 
-    def _tell(self, happened: LimitNear | Escalation) -> None:
+    def _tell(self, happened: LimitNear | Escalation | TransferGivenUp) -> None:
         self.record.note(happened)
         self.queue.put(happened, is_delta=False)
 
@@ -611,7 +605,9 @@ class Runtime:
             self.settle()
             await self.until(lambda: collector.collected is not None, None)
         finally:
-            self._collector, self._secret = None, False
+            if secret:
+                self._secret_until = collector.open_until or 0.0
+            self._collector, self._collected, self._secret = None, collector, False
             self.do(self.turns.release("digits", self.clock()))
         return collector
 
@@ -621,13 +617,16 @@ class Runtime:
         return self._collector is not None
 
     def _pressed(self, collector: DigitCollector, key: str, now: float) -> None:
+        before = self._collected
+        if before is not None and before.swallows(key, now):
+            return
         if collector.press(key, now) and self._barge_in:
             self.do(self.turns.interrupt(now))
 
     # --- transfer -----------------------------------------------------------------------------------------------------
 
     def transfer(
-        self, request: TransferRequest, *, after_speech: bool, unless_interrupted: bool
+        self, request: TransferRequest, *, announcement: str | None, after_speech: bool, unless_interrupted: bool
     ) -> asyncio.Future[TransferOver]:
         """Begin a transfer. The result is there when it has failed; with success the call ends.
 
@@ -641,10 +640,13 @@ class Runtime:
         second_path = transfers is not None and transfers.second_path is not None
         self.lifecycle.transfer(request, second_path=second_path)
         # A task of its own, so that whoever waits for it may run out of time.
-        self.spawn(self._transfer_after_speech(AFTER_SPEECH if after_speech else 0.0, unless_interrupted))
+        seconds = AFTER_SPEECH if after_speech or announcement is not None else 0.0
+        self.spawn(self._transfer_after_speech(announcement, seconds, unless_interrupted))
         return self._transfer
 
-    async def _transfer_after_speech(self, seconds: float, unless_interrupted: bool) -> None:
+    async def _transfer_after_speech(self, announcement: str | None, seconds: float, unless_interrupted: bool) -> None:
+        if announcement is not None:
+            await self.respond(announcement)
         before = self._interruptions
         if seconds:
             await self.until(lambda: not self.turns.speaking or self._interruptions > before, seconds)
@@ -659,13 +661,13 @@ class Runtime:
         try:
             await self.calls.refer(self.call_id, target_uri=request.target.uri)
         except RealtimeSipError as error:
-            self.do(self.lifecycle.refer_failed(error, self.clock()))
+            self.do(self.lifecycle.refer_failed(error, self.clock(), request))
         except Exception as error:  # noqa: BLE001 - an HTTP client of the program's own may raise anything
             _log.error("call %s: the refer failed: %s", self.call_id, type(error).__name__)
             failure = NetworkError(f"refer: {type(error).__name__}", sent=True)
-            self.do(self.lifecycle.refer_failed(failure, self.clock()))
+            self.do(self.lifecycle.refer_failed(failure, self.clock(), request))
         else:
-            self.lifecycle.referred()
+            self.lifecycle.referred(request)
             self.settle()
 
     async def _take_second_path(self, request: TransferRequest) -> None:
@@ -678,9 +680,9 @@ class Runtime:
         except Exception as error:  # noqa: BLE001 - the program's own code, which must not end the call
             if not deadline.expired():
                 _log.error("call %s: the second path failed: %s", self.call_id, type(error).__name__)
-                self.do(self.lifecycle.second_path_failed(type(error).__name__, self.clock()))
+                self.do(self.lifecycle.second_path_failed(type(error).__name__, self.clock(), request))
                 return
-        self.lifecycle.second_path_taken(self.clock())
+        self.lifecycle.second_path_taken(self.clock(), request)
         self.settle()
 
     def _transfer_over(self, over: TransferOver) -> None:
@@ -688,12 +690,16 @@ class Runtime:
         if self._transfer is not None and not self._transfer.done():
             self._transfer.set_result(over)
         self.do(self.turns.release("transfer", self.clock()))
+        self._tell(TransferGivenUp(over.request.name, over.failure, over.evidence))
         if not self.lifecycle.ending:
-            # The model keeps the caller. One who has interrupted is being answered already.
-            words = _TRANSFER_FAILED.format(name=over.request.name, failure=over.failure.value)
-            self.put(events.ConversationItemCreate(item=SystemMessage.text(words)))
-            if over.failure is not TransferFailure.INTERRUPTED:
-                self.say(ResponseConfig())
+            self.tell_of_failed_transfer(over.request.name, over.failure)
+
+    def tell_of_failed_transfer(self, name: str, failure: TransferFailure) -> None:
+        """Tell the model, so that it keeps the caller. One who has interrupted is being answered already."""
+        words = _TRANSFER_FAILED.format(name=name, failure=failure.value)
+        self.do(self.turns.tell(words))
+        if failure is not TransferFailure.INTERRUPTED:
+            self.say(ResponseConfig())
 
     # --- the end ------------------------------------------------------------------------------------------------------
 

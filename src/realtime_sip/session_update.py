@@ -1,11 +1,13 @@
 """Changes to a session that is under way: what may change, and which of them the service has taken; without I/O.
 
 `session.updated` does not say which `session.update` it answers (API reference, November 2026), but each is answered
-once, in order, by it or by an `error` that names the event. Where an answer is lost, what the session then shows tells.
+once, in order, by it or by an `error` that names the event. Where an answer is lost, what the session then shows tells;
+the answer itself may come all the same, and is not taken for that of the next update.
 """
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
@@ -17,8 +19,9 @@ from realtime_sip.session import RealtimeSession
 __all__ = ["SessionUpdates", "Taken", "in_language", "refuse_locked"]
 
 _MOST_UNANSWERED = 100
-LANGUAGE = "\n\n# Language\n"
-"""What begins the part of the instructions that `update(language=…)` writes."""
+_LANGUAGE = '# Language\nSpeak only the language with the ISO 639-1 code "{}" from now on.'
+"""The part of the instructions that `update(language=…)` writes. A program may have such a heading of its own."""
+_WRITTEN = re.compile(rf"(?:\A|\n\n){re.escape(_LANGUAGE).replace(re.escape('{}'), '[a-z]{2,3}')}(?=\n|\Z)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,38 +37,52 @@ class SessionUpdates:
 
     def __init__(self) -> None:
         self._unanswered: OrderedDict[str, events.SessionUpdate] = OrderedDict()
+        self._told: set[str] = set()  # those of them of which the session has shown that they were taken
 
     def sent(self, update: events.SessionUpdate) -> None:
         """Note an update that is sent; it has an `event_id`."""
         assert update.event_id is not None
         self._unanswered[update.event_id] = update
         while len(self._unanswered) > _MOST_UNANSWERED:
-            self._unanswered.popitem(last=False)
+            self._told.discard(self._unanswered.popitem(last=False)[0])
 
     def receive(self, event: events.ServerEvent) -> list[Taken]:
         """Take in what the service says; return which updates it answers."""
         if isinstance(event, events.Error):
-            event_id = event.error.event_id
-            if event_id is None or self._unanswered.pop(event_id, None) is None:
-                return []
-            return [
-                Taken(event_id, EventRefusedError("session.update", code=event.error.code, param=event.error.param))
-            ]
+            return self._refused(event.error)
         if event.type != "session.updated" or not self._unanswered:
             return []
-        taken = [self._unanswered.popitem(last=False)[0]]
+        first, _ = self._unanswered.popitem(last=False)
+        taken = [] if first in self._told else [first]
+        self._told.discard(first)
         shown = event.to_wire().get("session")
-        for event_id, update in list(self._unanswered.items()):
+        for event_id, update in self._unanswered.items():
             wanted = update.to_wire()["session"]
-            if len(wanted) > 1 and _shows(shown, wanted):
-                del self._unanswered[event_id]
+            if event_id not in self._told and len(wanted) > 1 and _shows(shown, wanted):
+                self._told.add(event_id)
                 taken.append(event_id)
         return [Taken(event_id) for event_id in taken]
 
+    def _refused(self, error: events.ErrorDetail) -> list[Taken]:
+        event_id = error.event_id
+        if event_id is None or event_id not in self._unanswered:
+            return []
+        # Answers come in order: those that the session has shown before this one are not to come any more.
+        for earlier in list(self._unanswered):
+            if earlier == event_id or earlier in self._told:
+                del self._unanswered[earlier]
+            if earlier == event_id:
+                break
+        told, self._told = event_id in self._told, self._told & self._unanswered.keys()
+        if told:
+            return []
+        return [Taken(event_id, EventRefusedError("session.update", code=error.code, param=error.param))]
+
     def lost(self) -> list[events.SessionUpdate]:
         """Note that the socket was lost, and with it the answers; return the updates, to be sent again."""
-        waiting = list(self._unanswered.values())
+        waiting = [update for event_id, update in self._unanswered.items() if event_id not in self._told]
         self._unanswered.clear()
+        self._told.clear()
         return waiting
 
 
@@ -96,13 +113,13 @@ def refuse_locked(session: RealtimeSession, *, accepted: RealtimeSession, spoken
 
 
 def in_language(instructions: str | None, language: str) -> str:
-    """Return the instructions with the language to speak at their end, in place of one that was said there before.
+    """Return the instructions with the language to speak at their end, in place of one that was said here before.
 
     >>> in_language(in_language("Be brief.", "pt"), "es")
     'Be brief.\\n\\n# Language\\nSpeak only the language with the ISO 639-1 code "es" from now on.'
     """
-    before = (instructions or "").partition(LANGUAGE)[0]
-    return f'{before}{LANGUAGE}Speak only the language with the ISO 639-1 code "{language}" from now on.'.lstrip("\n")
+    before = _WRITTEN.sub("", instructions or "")
+    return f"{before}\n\n{_LANGUAGE.format(language)}" if before else _LANGUAGE.format(language)
 
 
 def _shows(shown: Any, wanted: Any) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
@@ -27,6 +29,7 @@ class Settings:
         deadline: Seconds that an operation may take with all its repeats.
         ping_interval: Seconds between the WebSocket's pings, or None for none.
         ping_timeout: Seconds after which a ping without an answer ends the connection, or None to wait for ever.
+        clock: Returns Unix seconds. Durations are measured by other clocks.
     """
 
     api_key: str = field(repr=False)
@@ -36,6 +39,7 @@ class Settings:
     deadline: float = DEADLINE
     ping_interval: float | None = 20.0
     ping_timeout: float | None = 20.0
+    clock: Callable[[], float] = field(default=time.time, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse at the door what could not be sent.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from realtime_sip.ended import CallEnded
 from realtime_sip.errors import CallEndedError
-from realtime_sip.lifecycle import CallEnded
 from realtime_sip.playback import Heard
 
 __all__ = ["Speech"]

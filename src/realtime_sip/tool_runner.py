@@ -7,15 +7,18 @@ import inspect
 import json
 import logging
 import traceback
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
-from realtime_sip.errors import ToolArgumentsError
+from realtime_sip.errors import ToolArgumentsError, ToolFailed
 from realtime_sip.tools import NOT_SERIALIZABLE, Tool, Tools, error_output, render_output
 from realtime_sip.turns import RunTool
 
-__all__ = ["CheckTool", "NoResponse", "ToolResult", "ToolRunner"]
+__all__ = ["CheckTool", "NoResponse", "ToolResult", "ToolRunner", "waiting_for_caller"]
 
 _log = logging.getLogger("realtime_sip.tools")
 
@@ -37,6 +40,28 @@ class NoResponse:
     """What a tool returns so that its output is sent without asking the model to say something about it."""
 
     output: object = None
+
+
+_deadline: ContextVar[asyncio.Timeout | None] = ContextVar("realtime_sip.tool_deadline", default=None)
+"""That of the tool that is running; None outside of tools."""
+
+
+@contextmanager
+def waiting_for_caller() -> Iterator[None]:
+    """Let the clock of the tool that is running stand still: what the caller takes is not the tool's time."""
+    deadline, clock = _deadline.get(), asyncio.get_running_loop().time
+    due = None if deadline is None else deadline.when()
+    if deadline is None or due is None:
+        yield
+        return
+    began = clock()
+    with suppress(RuntimeError):  # the tool has ended, and what it has started goes on
+        deadline.reschedule(None)
+    try:
+        yield
+    finally:
+        with suppress(RuntimeError):
+            deadline.reschedule(due + clock() - began)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +90,7 @@ class ToolRunner:
 
     def __init__(self, tools: Tools, *, call: object, check: CheckTool | None) -> None:
         self._tools = tools
-        self._offered: Tools | None = None  # in an update that the service has not answered yet
+        self._offered: deque[Tools] = deque()  # in updates that the service has not answered yet, in their order
         self._call = call
         self._check = check
         self._turns_of_caller = 0
@@ -77,17 +102,17 @@ class ToolRunner:
 
     def offer(self, tools: Tools) -> None:
         """Know these tools too, from now on: the service may use them before it says so."""
-        self._offered = tools
+        self._offered.append(tools)
 
     def settle(self, *, taken: bool) -> None:
-        """Know those that were offered alone, or no more."""
-        if taken and self._offered is not None:
-            self._tools = self._offered
-        self._offered = None
+        """Know those that were offered first alone, or no more."""
+        if self._offered:
+            offered = self._offered.popleft()
+            self._tools = offered if taken else self._tools
 
     def _get(self, name: str) -> Tool | None:
-        offered = None if self._offered is None else self._offered.get(name)
-        return offered or self._tools.get(name)
+        known = (tools.get(name) for tools in (*reversed(self._offered), self._tools))
+        return next((tool for tool in known if tool is not None), None)
 
     def caller_spoke(self) -> None:
         """Note that the caller had a turn, in which they can have agreed to something."""
@@ -110,12 +135,15 @@ class ToolRunner:
             _log.error("tool %s: its arguments could not be read: %s", tool.name, _where(error))
             return ToolResult(error_output(_BROKEN), failed=True)
         deadline = asyncio.timeout(tool.timeout)
+        _deadline.set(deadline)
         try:
             async with deadline:
                 refusal = await self._refusal(tool, asked, arguments)
                 if refusal is not None:
                     return ToolResult(error_output(refusal))
                 result = await self._call_function(tool, arguments)
+        except ToolFailed as error:
+            return ToolResult(error_output(error.for_model), failed=True)
         except (Exception, SystemExit, asyncio.CancelledError) as error:
             task = asyncio.current_task()
             if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():

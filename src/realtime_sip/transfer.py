@@ -11,7 +11,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
-from typing import Literal
+from typing import ClassVar, Literal
 
 from realtime_sip.errors import (
     ConfigurationError,
@@ -28,6 +28,7 @@ __all__ = [
     "SecondPath",
     "TakeSecondPath",
     "TransferFailure",
+    "TransferGivenUp",
     "TransferOver",
     "TransferRequest",
     "TransferSign",
@@ -93,7 +94,7 @@ class TransferTarget:
 
         A SIP URI says so with `user=phone` (RFC 3261 19.1.1); any other may lead there all the same.
         """
-        return self.uri.scheme == "tel" or self.uri.param("user") == "phone"
+        return self.uri.scheme == "tel" or (self.uri.param("user") or "").lower() == "phone"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +179,7 @@ class Transfers(Mapping[str, TransferTarget]):
             if not (channel == "whatsapp" and target.on_phone_network)
         }
 
-    def chosen(self, name: str, *, channel: Channel | None) -> TransferTarget:
+    def chosen(self, name: str, *, channel: Channel | None = None) -> TransferTarget:
         """Return the target of that name.
 
         Raises:
@@ -221,6 +222,18 @@ class TransferFailure(Enum):
     """The caller spoke before the announcement had ended, and the transfer was to be given up then."""
     PENDING = "pending"
     """Another transfer of the call is under way."""
+    UNREACHABLE = "unreachable"
+    """This caller cannot be transferred there: WhatsApp callers reach no phone network."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferGivenUp:
+    """A transfer has failed, and the caller is still on the line. It is told among the events of the call."""
+
+    type: ClassVar[str] = "call.transfer_given_up"
+    target: str
+    failure: TransferFailure
+    evidence: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,10 +275,12 @@ class Transferring:
         self.request = request
         self.sign: TransferSign | None = None
         self.over = False
-        self._second_path = second_path
+        self._second_path = second_path  # whether it is there to be taken
+        self._taking_second_path = False  # whether the carrier is being asked
+        self._refer_counts = True  # no longer once the second path is taken
         self._wait = request.target.ring_time + BEYOND_RINGING
         self._begun = False
-        self._until: float | None = None  # while a way is being tried
+        self._until: float | None = None
         self._evidence: list[str] = []
 
     @property
@@ -276,15 +291,17 @@ class Transferring:
     @property
     def evidence(self) -> str:
         """What was seen of it, in a sentence that is safe to log."""
-        return "; ".join(self._evidence) or "the refer was not sent yet"
+        return "; ".join(self._evidence) or f"the refer was not {'answered' if self._begun else 'sent'} yet"
 
     @property
     def deadline(self) -> float | None:
-        """When `tick` must be called at the latest; None where nothing is waited for."""
+        """When `tick` must be called at the latest; None before it has begun."""
         return self._until
 
     def begin(self, now: float) -> list[_Move]:
-        """Ask for it now: what was to be said was heard."""
+        """Ask for it now, once: what was to be said was heard."""
+        if self._begun or self.over:
+            return []
         self._begun = True
         self._until = now + self._wait
         return [Refer(self.request)]
@@ -294,27 +311,34 @@ class Transferring:
         if not self.over:
             self._saw(TransferSign.REFERRED, "the refer was answered with success")
 
-    def refer_failed(self, error: RealtimeSipError) -> list[_Move]:
+    def refer_failed(self, error: RealtimeSipError, now: float) -> list[_Move]:
         """Say what a failed refer means: the next way, or, where it may have been sent, waiting for the deadline."""
         if self.over:
             return []
-        self._evidence.append(f"the refer failed ({type(error).__name__})")
+        self._note(f"the refer failed ({type(error).__name__})")
         unclear = isinstance(error, ServerError) or (isinstance(error, NetworkError) and error.sent)
         unclear = unclear or (isinstance(error, ServiceError) and error.status_code == _REQUEST_TIMEOUT)
-        return [] if unclear else self._next(TransferFailure.REFUSED)
+        # What the carrier has taken was sent, whatever the service says; and the second path goes on without the first.
+        if unclear or self._dialled or not self._refer_counts:
+            return []
+        return self._next(TransferFailure.REFUSED, now)
 
     def second_path_taken(self, now: float) -> None:
         """Note that the carrier was asked by the second way."""
-        if not self.over:
+        if self.over:
+            return
+        self._taking_second_path = False
+        if self.sign is not TransferSign.ANSWERED:
             self._until = now + self._wait
-            self._saw(TransferSign.ASKED, "the second path was taken")
+        self._saw(TransferSign.ASKED, "the second path was taken")
 
     def second_path_failed(self, what: str) -> list[_Move]:
-        """Note that the second way failed; there is no third."""
+        """Note that the second way failed; there is no third. What the carrier has told all the same counts."""
         if self.over:
             return []
-        self._evidence.append(f"the second path failed ({what})")
-        return self._fail(TransferFailure.REFUSED)
+        self._taking_second_path = False
+        self._note(f"the second path failed ({what})")
+        return [] if self._dialled else self._fail(TransferFailure.REFUSED)
 
     def signed(self, sign: TransferSign, now: float) -> None:
         """Note what the carrier tells of it."""
@@ -325,40 +349,59 @@ class Transferring:
         self._saw(sign, f"the carrier reported: {sign.name.lower()}")
 
     def failed(self, failure: TransferFailure) -> list[_Move]:
-        """Note that it failed, as the carrier tells, or before anything was sent. The target is not dialled again."""
-        if self.over:
+        """Note that it failed: as the carrier tells, or because the caller spoke. The target is not dialled again.
+
+        What a carrier tells before it was asked is of another transfer, or of the refer that the second path follows.
+        """
+        if self.over or not (self._begun or failure is TransferFailure.INTERRUPTED):
             return []
-        self._evidence.append(f"it failed: {failure.value}")
-        return self._fail(failure)
+        self._note(f"it failed: {failure.value}")
+        return [] if self._taking_second_path else self._fail(failure)
 
     def overdue(self, now: float) -> bool:
         """Whether the target has answered, and the caller's leg should have left by now."""
         return self.sign is TransferSign.ANSWERED and self._until is not None and self._until <= now
 
-    def tick(self, now: float) -> list[_Move]:
-        """Take the next way where the deadline has passed. One whose target has answered is not touched."""
+    def tick(self, now: float, *, there: bool) -> list[_Move]:
+        """Take the next way where the deadline has passed. One whose target has answered is not touched.
+
+        `there` says whether the caller's leg surely is: else there is no next way, for it may have been transferred.
+        """
         if self.over or self._until is None or now < self._until or self.sign is TransferSign.ANSWERED:
             return []
-        self._evidence.append("nothing was heard of it in time")
-        dialled = self.sign is not None and self.sign >= TransferSign.ASKED
-        return self._next(TransferFailure.NO_ANSWER if dialled else TransferFailure.NO_SIGN)
+        self._note("nothing was heard of it in time")
+        failure = TransferFailure.NO_ANSWER if self._dialled else TransferFailure.NO_SIGN
+        return self._next(failure, now) if there else self._fail(failure)
 
     @property
     def left_as_transferred(self) -> bool:
-        """Whether a caller's leg that leaves now was most likely transferred: a way was taken, with success."""
-        return self.sign is not None
+        """Whether a caller's leg that leaves now was most likely transferred: a way was taken, or is being taken.
+
+        The refer is no such way before it is answered; the carrier acts before it answers.
+        """
+        return self.sign is not None or self._taking_second_path
+
+    @property
+    def _dialled(self) -> bool:
+        return self.sign is not None and self.sign >= TransferSign.ASKED
+
+    def _note(self, words: str) -> None:
+        if words not in self._evidence:
+            self._evidence.append(words)
 
     def _saw(self, sign: TransferSign, words: str) -> None:
         self.sign = sign if self.sign is None else max(self.sign, sign)
-        self._evidence.append(words)
+        self._note(words)
 
-    def _next(self, failure: TransferFailure) -> list[_Move]:
+    def _next(self, failure: TransferFailure, now: float) -> list[_Move]:
         """Take the second way, once, and only where nothing says that the target has been dialled."""
-        if self._second_path and (self.sign is None or self.sign < TransferSign.ASKED):
-            self._second_path = False
-            self._until = None
-            return [TakeSecondPath(self.request)]
-        return self._fail(failure)
+        if not self._second_path or self._dialled:
+            return self._fail(failure)
+        self._second_path = self._refer_counts = False
+        self._taking_second_path = True
+        self._until = now + self._wait  # in case that it never answers
+        self._note("the second path was asked for")
+        return [TakeSecondPath(self.request)]
 
     def _fail(self, failure: TransferFailure) -> list[_Move]:
         self.over = True

@@ -266,8 +266,6 @@ class AsyncTransport:
 
     def __init__(self, settings: Settings, http_client: httpx.AsyncClient | httpx2.AsyncClient | None = None) -> None:
         self.settings = settings
-        self.unix: Callable[[], float] = time.time
-        """The wall clock, Unix seconds. The event loop's own clock measures durations."""
         self._owned = http_client is None
         self._client: Any = httpx.AsyncClient() if http_client is None else http_client
         self._library = _library_of(self._client, "AsyncClient")

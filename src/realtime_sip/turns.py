@@ -24,7 +24,7 @@ from typing import Any
 
 from realtime_sip import events
 from realtime_sip.hold import Hold
-from realtime_sip.items import FunctionCallOutput, McpApprovalResponse
+from realtime_sip.items import FunctionCallOutput, McpApprovalResponse, SystemMessage
 from realtime_sip.playback import Heard, Playback, PlaybackTimings
 from realtime_sip.response import ResponseConfig
 
@@ -35,6 +35,7 @@ _TAG = "realtime_sip"
 _BUSY = "conversation_already_has_active_response"
 _UNKNOWN = ""
 _REMEMBERED = 512
+_MOST_UNSEEN = 100
 _MOST_TRIES = 8
 _MOST_FAILED_ANSWERS = 3
 _NEVER = float("-inf")
@@ -46,6 +47,8 @@ class TurnTimings:
 
     created: float = 10.0
     """For `response.created` after asking for a response."""
+    deaf: float = 60.0
+    """For the same while nothing at all comes: longer than a dead socket takes to be replaced."""
     response: float = 60.0
     """For any sign of the active response."""
     caller: float = 60.0
@@ -131,6 +134,8 @@ class Turns:
         self._wanted: deque[_Ask] = deque()
         self._asked: _Ask | None = None  # sent, and neither granted nor refused
         self._asked_at = 0.0
+        self._heard_at = _NEVER
+        self._stray: str | None = None  # a response that the service has started during a hold, as it seems
         self._answered_by_ask: set[str] = set()  # call ids whose outputs were sent before we asked
         self._untagged = False  # a response without any tag was created since we asked
         self._told: deque[str] = deque(maxlen=_REMEMBERED)  # keys of speech that is over
@@ -142,7 +147,7 @@ class Turns:
         self._to_answer: set[str] = set()  # call ids whose output no response has taken up
         self._mcp: dict[str, float] = {}  # MCP calls and approvals that are under way, and until when
         self._mcp_to_answer = False
-        self._approvals: dict[str, Send] = {}  # answers that the conversation was not seen to hold
+        self._unseen: dict[str, Send] = {}  # items of ours that the conversation was not seen to hold
         self._failed_answers = 0
         self._answer_tries = 0
         self._caller_since: float | None = None
@@ -177,6 +182,11 @@ class Turns:
     def held(self) -> bool:
         """Whether responses are held, but for those that were asked for despite that."""
         return self._hold.on
+
+    @property
+    def awaiting(self) -> bool:
+        """Whether the service has something to say: that a response begins, or how it goes on."""
+        return self._asked is not None or self._active is not None
 
     @property
     def busy(self) -> bool:
@@ -221,9 +231,11 @@ class Turns:
     def interrupt(self, now: float) -> list[Effect]:
         """Stop what is being made and what is being heard."""
         effects: list[Effect] = []
-        if self._active is not None:
+        going_on = self._active is not None or self._asked is not None
+        if going_on:
+            # Without an id it is for what we have asked for just now, too.
             effects.append(Send(events.ResponseCancel(response_id=self._active or None)))
-        if self._active is not None or self._playback.audible:
+        if going_on or self._playback.audible:
             effects.append(Send(events.OutputAudioBufferClear()))
         self._playback.cut_off(now)
         return [*effects, *self.tick(now)]
@@ -252,13 +264,21 @@ class Turns:
             self._mcp_to_answer = True
         item_id = f"item_{secrets.token_hex(10)}"
         item = McpApprovalResponse(id=item_id, approval_request_id=request_id, approve=approve)
-        self._approvals[item_id] = Send(events.ConversationItemCreate(item=item))
-        return [self._approvals[item_id], *self.tick(now)]
+        self._unseen[item_id] = Send(events.ConversationItemCreate(item=item))
+        return [self._unseen[item_id], *self.tick(now)]
+
+    def tell(self, text: str) -> list[Effect]:
+        """Tell the model something. It is told again where the connection was lost before the conversation had it."""
+        item = SystemMessage.text(text).model_copy(update={"id": f"item_{secrets.token_hex(10)}"})
+        self._unseen[str(item.id)] = Send(events.ConversationItemCreate(item=item))
+        while len(self._unseen) > _MOST_UNSEEN:
+            del self._unseen[next(iter(self._unseen))]
+        return [self._unseen[str(item.id)]]
 
     def attached_again(self, now: float) -> list[Effect]:
         """Note that the sideband was lost and is back. Nothing was replayed, so nothing of before is assumed."""
         effects: list[Effect] = [c.output for c in self._calls.values() if c.output and not c.in_conversation]
-        effects += self._approvals.values()
+        effects += self._unseen.values()
         effects += map(Send, self._hold.attached_again(now))
         self._caller_since = None
         self._own_until = now + self._timings.unknown
@@ -275,6 +295,7 @@ class Turns:
     def receive(self, event: events.ServerEvent, now: float) -> list[Effect]:
         """Take in what the service says."""
         kind = event.type
+        self._heard_at = now
         if kind.startswith("response."):
             response_id = getattr(event, "response_id", None)
             if isinstance(response_id, str) and response_id:
@@ -312,12 +333,21 @@ class Turns:
         asked = self._asked
         ours = asked is not None and key == asked.key
         self._untagged = self._untagged or key is None
+        # Turn detection may be faster than the update that told it to start none.
+        stray = self._hold.on and key is None and not self._is_known(response_id)
         self._playback.created(response_id, key=key, outside=outside, now=now)
         if outside:
             self._beside.pop(key or "", None)
             self._active = None if self._active == response_id else self._active
             return []
         self._active, self._active_seen = response_id, now
+        self._own_until = _NEVER
+        if stray:
+            # It answers nothing, for it is stopped, as soon as it is certain that it is none of ours.
+            self._stray = response_id
+            maybe_outside = bool(self._beside) and "conversation_id" not in shown
+            maybe_ours = asked is not None or maybe_outside or any(ask.maybe_sent for ask in self._wanted)
+            return [] if maybe_ours else self._stop_stray()
         if ours:
             self._asked = None
             self._to_answer -= self._answered_by_ask
@@ -327,13 +357,20 @@ class Turns:
             self._to_answer -= {i for i in self._to_answer if i not in self._calls or self._calls[i].in_conversation}
         self._mcp_to_answer = False
         self._failed_answers = self._answer_tries = 0
-        self._own_until = _NEVER
         self._forget_answered()
-        if self._hold.on and key is None and asked is None:
-            # Turn detection was faster than the update that told it to start none.
-            self._playback.cut_off(now)
-            return [Send(events.ResponseCancel(response_id=response_id)), Send(events.OutputAudioBufferClear())]
         return []
+
+    def _is_known(self, response_id: str) -> bool:
+        return any(response_id == known for known, _ in self._playback.deadlines())
+
+    def _stop_stray(self) -> list[Effect]:
+        """Stop a response that the service has started during a hold; not what the caller still hears of another."""
+        stray, self._stray = self._stray, None
+        if stray is None or stray != self._active or not self._hold.on:
+            return []
+        cancel = Send(events.ResponseCancel(response_id=stray))
+        alone = all(stray == known for known, _ in self._playback.deadlines())
+        return [cancel, Send(events.OutputAudioBufferClear())] if alone else [cancel]
 
     def _done(self, raw: dict[str, Any], now: float) -> list[Effect]:
         shown = _object(raw.get("response"))
@@ -345,10 +382,21 @@ class Turns:
             self._asked_at = min(self._asked_at, now + self._timings.unknown - self._timings.created)
         if self._playback.is_over(response_id):
             return []
-        self._playback.done(response_id, shown, now)
+        self._playback.done(response_id, shown, now, key=self._made_meanwhile(shown))
         if self._playback.is_outside(response_id):
             return []
         return self._calls_in(_list(shown.get("output")), now)
+
+    def _made_meanwhile(self, shown: dict[str, Any]) -> str | None:
+        """Return the key of a response that was created while the sideband was lost: it is not asked for again."""
+        key = _text(_object(shown.get("metadata")).get(_TAG))
+        ask = next((ask for ask in self._wanted if ask.maybe_sent and ask.key == key), None)
+        if ask is None:
+            return None
+        self._wanted.remove(ask)
+        self._to_answer -= self._answered_by_ask if ask.answer else set()
+        self._forget_answered()
+        return key
 
     def _output_item(self, raw: dict[str, Any], now: float) -> list[Effect]:
         if self._playback.is_outside(_text(raw.get("response_id"))):
@@ -373,7 +421,7 @@ class Turns:
 
     def _item(self, raw: dict[str, Any], now: float) -> list[Effect]:
         item = _object(raw.get("item"))
-        self._approvals.pop(_text(item.get("id")), None)
+        self._unseen.pop(_text(item.get("id")), None)
         if item.get("type") == "mcp_approval_request":
             return self._calls_in([item], now)
         call = self._calls.get(_text(item.get("call_id")))
@@ -422,11 +470,11 @@ class Turns:
         self._playback.cleared(_text(raw.get("response_id")), now)
         return []
 
-    def _session(self, raw: dict[str, Any], _now: float) -> list[Effect]:
+    def _session(self, raw: dict[str, Any], now: float) -> list[Effect]:
         heard = _object(_object(_object(raw.get("session")).get("audio")).get("input"))
         if "turn_detection" in heard:
             detection = heard["turn_detection"]
-            self._hold.reported(detection)
+            self._hold.reported(detection, now)
             self._service_responds = isinstance(detection, dict) and detection.get("create_response") is not False
         return []
 
@@ -454,7 +502,7 @@ class Turns:
             self._answer_tries = asked.tries  # what is to be answered stays so
         else:
             self._wanted.appendleft(asked)
-        return []
+        return self._stop_stray()
 
     def _ask_granted_unseen(self) -> list[Effect]:
         """Take it that a response without our tag was ours all the same: nothing has refused it."""
@@ -504,7 +552,9 @@ class Turns:
     def _deadlines(self) -> list[tuple[str, float]]:
         timings, times = self._timings, []
         if self._asked is not None:
-            times.append(("asked", self._asked_at + timings.created))
+            # While nothing at all is heard, the socket is what is to blame, and a new one asks again.
+            heard = self._heard_at >= self._asked_at
+            times.append(("asked", self._asked_at + (timings.created if heard else timings.deaf)))
         if self._active is not None:
             times.append(("active", self._active_seen + timings.response))
         if self._caller_since is not None:

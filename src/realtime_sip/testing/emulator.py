@@ -6,7 +6,7 @@ import asyncio
 import base64
 import logging
 import secrets
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from types import MappingProxyType, TracebackType
 from typing import Any, Literal, Self, TypedDict, get_args
 
@@ -41,6 +41,8 @@ class ClientOptions(TypedDict):
     api_key: str
     base_url: str
     webhook_secret: str
+    context_secret: str | None
+    clock: Callable[[], float]
 
 
 class OpenAIEmulator:
@@ -131,7 +133,13 @@ class OpenAIEmulator:
     @property
     def client_options(self) -> ClientOptions:
         """What a client must be told, as keyword arguments of `RealtimeSip` and `AsyncRealtimeSip`."""
-        return {"api_key": self.api_key, "base_url": self.base_url, "webhook_secret": self.webhook_secret}
+        return {
+            "api_key": self.api_key,
+            "base_url": self.base_url,
+            "webhook_secret": self.webhook_secret,
+            "context_secret": self._context_secret,
+            "clock": self.now,
+        }
 
     def now(self) -> float:
         """Return the Unix time of the emulator's wall clock, as a `clock` for what must agree with it.

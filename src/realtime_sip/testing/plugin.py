@@ -56,8 +56,10 @@ def openai_emulator(request: pytest.FixtureRequest) -> OpenAIEmulator:
 def openai_on_thread(openai_emulator: OpenAIEmulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[EmulatorOnThread]:
     """Return a running emulator; OPENAI_API_KEY, OPENAI_BASE_URL and OPENAI_WEBHOOK_SECRET name it."""
     with EmulatorOnThread(openai_emulator) as openai:
-        for name, value in openai_emulator.client_options.items():
-            monkeypatch.setenv(f"OPENAI_{name.upper()}", str(value))
+        options = openai_emulator.client_options
+        monkeypatch.setenv("OPENAI_API_KEY", options["api_key"])
+        monkeypatch.setenv("OPENAI_BASE_URL", options["base_url"])
+        monkeypatch.setenv("OPENAI_WEBHOOK_SECRET", options["webhook_secret"])
         yield openai
 
 

@@ -1,0 +1,116 @@
+"""A shop's phone that fetches a person where the agent cannot help, and takes a message where no person answers.
+
+The model fetches one as its instructions say. Where a tool fails twice in a row, the program does.
+
+    pip install 'realtime-sip[fastapi]' uvicorn
+    export OPENAI_API_KEY=… OPENAI_WEBHOOK_SECRET=…
+    uvicorn --factory examples.escalation:from_environment
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from fastapi import FastAPI, Request, Response
+
+from realtime_sip import (
+    AsyncRealtimeSip,
+    Call,
+    CallHost,
+    Escalation,
+    IncomingCall,
+    RealtimeSession,
+    Tools,
+    Transfers,
+    TransferTarget,
+    end_call,
+    transfer_to_human,
+)
+from realtime_sip.errors import TransferFailed, WebhookError
+from realtime_sip.escalation import EscalationCause
+
+log = logging.getLogger("escalation")
+
+ORDERS = {"1042": "It left our warehouse yesterday and arrives tomorrow before noon."}
+# The model chooses among these names, and never sees a number; a caller can be sent nowhere else.
+DESKS = Transfers(
+    {
+        "service": TransferTarget("sip:service@pbx.example.com", description="Orders, and whatever else comes up."),
+        "billing": TransferTarget("tel:+14155550123", description="Invoices and refunds.", ring_time=25),
+    }
+)
+INSTRUCTIONS = """\
+# Role
+- You answer the phone of a shop, in short and friendly sentences.
+- Look orders up with order_status. When the caller has no more questions, say goodbye and call end_call.
+
+# Safety and escalation
+Fetch a person with transfer_to_human, without another attempt of your own, when:
+- somebody is in danger, threatens, or is being threatened
+- the caller asks for a person
+- the caller is clearly upset, or complains again about the same thing
+- the request is about law, medicine or money matters other than the caller's own invoices
+In the same turn, first thank the caller for their patience and say that you are connecting them.
+
+# When nobody answers
+- Apologise once, and offer to take a message.
+- Take it with take_message, read it back in one sentence, and do not promise a time.
+"""
+SESSION = RealtimeSession(model="gpt-realtime-2.1", instructions=INSTRUCTIONS)
+
+
+def create_app(client: AsyncRealtimeSip, *, keep: Callable[[str], None]) -> FastAPI:
+    """Return the server. `keep` is given each message that a caller leaves."""
+    tools = Tools()
+    tools.function(transfer_to_human)
+    tools.function(end_call)
+
+    @tools.function
+    async def order_status(order_id: str) -> str:
+        """Tell where an order is."""
+        return ORDERS[order_id]  # what it raises, for a number that is none, is a failure; so is taking too long
+
+    @tools.function
+    async def take_message(message: str) -> str:
+        """Take a message for the staff: what the caller wants, and how to reach them."""
+        keep(message)
+        return "The message was taken."
+
+    async def on_call(incoming: IncomingCall) -> None:
+        async with client.calls.answer(incoming, SESSION, tools=tools, transfers=DESKS) as call:
+            await call.respond("Greet the caller and ask how you can help.")
+            async for event in call:
+                if isinstance(event, Escalation):
+                    log.info("call %s: a person should help: %s", call.call_id, event.cause.value)
+                    if event.cause is not EscalationCause.MODEL:  # else the transfer is under way
+                        await fetch_person(call)
+
+    host = CallHost(on_call, client=client)
+    app = FastAPI(lifespan=host.lifespan)
+
+    @app.post("/openai/webhook")
+    async def webhook(request: Request) -> Response:
+        try:
+            event = client.webhooks.unwrap(await request.body(), request.headers)
+        except WebhookError:
+            return Response(status_code=400)
+        if isinstance(event, IncomingCall):
+            await host.submit(event)
+        return Response(status_code=200)
+
+    return app
+
+
+async def fetch_person(call: Call) -> None:
+    """Transfer the caller, once they have heard why. Where nobody answers, the model is told so, and goes on."""
+    try:
+        await call.transfer("service", announcement="Thank the caller for their patience, and say who you connect to.")
+    except TransferFailed as failed:
+        log.warning("call %s: no transfer: %s", call.call_id, failed.failure.value)
+
+
+def from_environment() -> FastAPI:
+    """Return the server with keys from the environment, for uvicorn's --factory."""
+    logging.basicConfig(level=logging.INFO)
+    return create_app(AsyncRealtimeSip(), keep=lambda _: log.info("a message was left"))

@@ -113,6 +113,7 @@ def test_law_tools_are_counted_in_bounds_and_one_that_is_counted_already_is_not_
     assert failing.tool_ended("tool_0", failed=True) is not None
     for number in range(5000):
         assert failing.tool_ended(f"invented_{number}", failed=True) is None
+    assert failing.tool_ended("invented_0", failed=True) is None, "that is long ago"
     failing.tool_ended("pay", failed=True)
     assert failing.tool_ended("pay", failed=True) is not None
 
@@ -210,6 +211,14 @@ def test_an_event_that_comes_twice_counts_once() -> None:
         caller.transcript("", "item_x")
         caller.silent("item_y")
     assert caller.counts == []
+
+
+@pytest.mark.parametrize("item_id", [None, 7, [], {}])
+def test_silences_whose_item_is_not_told_count_each(item_id: object) -> None:
+    caller = Caller()
+    for _ in range(3):
+        caller.receive("input_audio_buffer.timeout_triggered", item_id=item_id)
+    assert caller.counts == [3]
 
 
 def test_transcripts_that_come_late_count_all_the_same() -> None:

@@ -124,8 +124,7 @@ def test_a_hold_sends_the_whole_of_turn_detection_without_responses_and_brings_a
     states.append(held.hold.on)
     assert states == [False, True, False]
     held.confirm()
-    set_in = {name: value for name, value in own.items() if value is not None}
-    assert held.wanted == [{**set_in, "create_response": False, "idle_timeout_ms": None}, set_in]
+    assert held.wanted == [{**own, "create_response": False}, own]
     held.wait(LONG)
     assert len(held.sent) == 2
 
@@ -206,9 +205,11 @@ def test_a_value_that_cannot_be_sent_costs_no_other_value(odd: dict[str, Any]) -
     held.begin()
     held.confirm()
     held.end()
-    kept = {n: v for n, v in SERVER.items() if v is not None and n not in odd} | {"silence_duration_ms": 700}
-    quiet = {"create_response": False, "idle_timeout_ms": None}
-    assert held.wanted == [{**kept, **quiet}, {**kept, "create_response": True}]
+    kept = {name: value for name, value in SERVER.items() if name not in odd} | {
+        "silence_duration_ms": 700,
+        "idle_timeout_ms": None,
+    }
+    assert held.wanted == [{**kept, "create_response": False}, {**kept, "create_response": True}]
 
 
 # --- several reasons --------------------------------------------------------------------------------------------------
@@ -272,6 +273,31 @@ def test_an_update_of_the_program_that_turned_it_off_just_before_the_hold_is_wha
     held.end()
     assert held.wanted[-1] is None
     assert len(held.sent) == 2
+
+
+@pytest.mark.parametrize("changed", [{**SERVER, "silence_duration_ms": 900}, SEMANTIC, None])
+def test_an_update_of_the_program_that_a_release_has_overwritten_comes_back(changed: Detection) -> None:
+    held = Held(SERVER)
+    held.begin()
+    held.confirm()
+    held.end()
+    held.report(changed)  # taken after the hold and before the release
+    held.report(SERVER)
+    assert held.wanted[2:] == [changed]
+    held.confirm()
+    held.wait(LONG)
+    assert len(held.sent) == 3
+
+
+def test_a_service_that_rounds_what_it_is_told_is_not_told_again_and_again() -> None:
+    held = Held({"type": "server_vad", "threshold": 0.8})
+    held.begin()
+    held.confirm()
+    held.end()
+    for _ in range(5):
+        held.report({**SERVER, "threshold": 0.800000012})
+        held.wait(6)
+    assert len(held.sent) == 3
 
 
 def test_turn_detection_that_comes_on_during_a_hold_is_held_too() -> None:
@@ -643,7 +669,7 @@ def test_law_responses_are_off_during_a_hold_and_restored_whatever_happens(
 
     if reported:
         held.report(own)
-    for step, argument in steps:
+    for number, (step, argument) in enumerate(steps):
         if step == "begin":
             held.begin(argument)
         elif step == "end":
@@ -664,9 +690,9 @@ def test_law_responses_are_off_during_a_hold_and_restored_whatever_happens(
             held.attach_again()
             transmit()
             service.inbox += of_the_program.items()  # whoever has lost an answer asks again
-        elif step == "program" and not held.hold.on and held.hold.deadline is None:
-            of_the_program[f"program_{len(of_the_program)}"] = argument
-            service.inbox.append(list(of_the_program.items())[-1])
+        elif step == "program" and not (held.hold.on or held.hold.deadline or of_the_program):
+            of_the_program[f"program_{number}"] = argument  # it waits for the answer
+            service.inbox += of_the_program.items()
         elif step == "report":
             service.inbox.append(("", None))
         transmit()

@@ -128,6 +128,24 @@ def test_an_update_that_the_session_does_not_show_is_not_answered_by_the_answer_
     assert updates.answers == [("a", "taken")]
 
 
+@pytest.mark.parametrize(
+    ("shown", "taken"),
+    [
+        ([{"name": "look", "type": "function", "parameters": {"type": "object"}, "description": None}], True),
+        ([{"name": "pay", "type": "function", "parameters": {"type": "object"}}], False),
+        ([], False),
+        ([{"name": "look", "type": "function", "parameters": {"type": "object"}}] * 2, False),
+        (7, False),
+        (None, False),
+    ],
+)
+def test_tools_are_shown_where_each_of_them_is(updates: Updates, shown: object, taken: bool) -> None:
+    updates.sent("a", instructions="new")
+    updates.sent("b", tools=[{"type": "function", "name": "look", "parameters": {"type": "object"}}])
+    updates.receive(updated(tools=shown))
+    assert (("b", "taken") in updates.answers) is taken
+
+
 def test_law_an_answer_that_was_not_lost_is_not_taken_for_that_of_the_next_update(updates: Updates) -> None:
     updates.sent("a", instructions="same")
     updates.sent("b", instructions="same")
@@ -263,7 +281,7 @@ def problems(changed: Frame, *, accepted: Frame | None = None, spoken: bool = Fa
     try:
         refuse_locked(session, accepted=before, spoken=spoken)
     except InvalidRequestError as error:
-        return [place for place, _ in error.problems]
+        return [place for place, _ in error.problems] or ["nowhere"]
     return []
 
 

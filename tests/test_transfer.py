@@ -117,6 +117,7 @@ def test_a_ring_time_is_a_bounded_number_of_seconds(ring_time: Any) -> None:
 
 
 def test_a_description_is_bounded() -> None:
+    assert TransferTarget(BILLING, description="d" * 200).description == "d" * 200
     with pytest.raises(ConfigurationError, match="200"):
         TransferTarget(BILLING, description="d" * 201)
 
@@ -131,6 +132,7 @@ def test_a_name_is_a_word(name: str) -> None:
 def test_an_allow_list_has_one_to_a_hundred_targets(many: int) -> None:
     with pytest.raises(ConfigurationError, match="1 to 100"):
         Transfers({f"desk_{i}": BILLING for i in range(many)})
+    assert len(Transfers({f"desk_{i}": BILLING for i in range(100)})) == 100
 
 
 DESKS = Transfers(

@@ -23,7 +23,7 @@ class EndReason(Enum):
     """The program rejected it."""
     TRANSFERRED = "transferred"
     """The caller was transferred: reported where the carrier said that the target has answered; inferred where the
-    caller's leg left after a refer that was answered with success."""
+    caller's leg left after a refer that was answered with success, or with the second path."""
     EXPIRED = "expired"
     """The session had reached its longest duration (60 minutes, API guide, November 2026)."""
     LIMIT = "limit"

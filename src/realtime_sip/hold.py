@@ -72,14 +72,16 @@ class Hold:
             if not (self._there and as_held):
                 self._own, self._there = detection, False
         elif as_held if self._asked else _shows(detection, self._sent):
-            self._there, self._update, self._next_try = self._asked, "", None
-            self._own = self._own if self._asked else detection
+            self._update, self._next_try = "", None
+            if self._asked:
+                self._there = True
+            elif _wire(_written(self._own, held=False)) == self._sent:
+                self._own, self._there = detection, False
         elif not as_held and _is_known(detection):
             # The program's own, of before what was sent: it is what comes back.
             self._own = detection
-            if not self._asked and self._tries < _MOST_TRIES:
-                self._next_try = now
-        if self._there is not None and self._there != self._wanted and self._tries < _MOST_TRIES:
+        waits = bool(self._update) or self._next_try is not None
+        if not waits and not self._is_as_wanted and self._tries < _MOST_TRIES:
             self._next_try = now
 
     def refused(self, event_id: str, now: float) -> bool:
@@ -94,7 +96,7 @@ class Hold:
     def attached_again(self, now: float) -> list[events.SessionUpdate]:
         """Note that the sideband was lost and is back: what was not confirmed may never have arrived."""
         self._tries = 0
-        return [] if self._there == self._wanted else self._send(now)
+        return [] if self._is_as_wanted else self._send(now)
 
     @property
     def deadline(self) -> float | None:
@@ -106,7 +108,12 @@ class Hold:
         if self._next_try is None or self._next_try > now:
             return []
         self._next_try = None
-        return [] if self._there == self._wanted else self._send(now)
+        return [] if self._is_as_wanted else self._send(now)
+
+    @property
+    def _is_as_wanted(self) -> bool:
+        # What is held stays so during a hold, also where the program has turned its own off meanwhile.
+        return self._there == self._wanted or (self.on and self._there is True)
 
     @property
     def _wanted(self) -> bool:
@@ -115,7 +122,7 @@ class Hold:
 
     def _changed(self, now: float) -> list[events.SessionUpdate]:
         wanted = self._wanted
-        if self._there == wanted or (self._there is None and self._asked == wanted and self._next_try is not None):
+        if self._is_as_wanted or (self._there is None and self._asked == wanted and self._next_try is not None):
             return []
         self._tries = 0
         return [] if self._update and self._next_try is not None else self._send(now)
@@ -126,7 +133,7 @@ class Hold:
         self._asked, self._there = self._wanted, None
         self._update = f"hold_{secrets.token_hex(8)}"
         detection = _written(self._own, held=self._asked)
-        self._sent = None if detection is None else detection.to_wire()
+        self._sent = _wire(detection)
         session = RealtimeSession(audio=AudioConfig(input=AudioInput(turn_detection=detection)))
         return [events.SessionUpdate(event_id=self._update, session=session)]
 
@@ -153,7 +160,7 @@ def _is_known(detection: _Detection) -> bool:
 
 
 def _written(detection: _Detection, *, held: bool) -> ServerVad | SemanticVad | None:
-    """Return turn detection to be sent: without nulls, unknown fields and odd values, and held if it is to be."""
+    """Return turn detection to be sent: without unknown fields and odd values, and held if it is to be."""
     if detection is None:
         return None
     model = _MODELS[detection.get("type", "server_vad")]
@@ -165,8 +172,12 @@ def _written(detection: _Detection, *, held: bool) -> ServerVad | SemanticVad | 
     except ValidationError as error:
         odd = {problem["loc"][0] for problem in error.errors()}
         kept = {name: value for name, value in kept.items() if name not in odd}
+    if "idle_timeout_ms" in names:
+        kept["idle_timeout_ms"] = None if held else kept.get("idle_timeout_ms")  # left out, it may stay as it is
     if held:
         kept["create_response"] = False
-        if "idle_timeout_ms" in names:
-            kept["idle_timeout_ms"] = None  # left out, it may stay as it is
     return model.model_validate(kept)
+
+
+def _wire(detection: ServerVad | SemanticVad | None) -> _Detection:
+    return None if detection is None else detection.to_wire()

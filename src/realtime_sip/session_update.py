@@ -36,15 +36,15 @@ class SessionUpdates:
     """The updates of one call that wait for their answer."""
 
     def __init__(self) -> None:
-        self._unanswered: OrderedDict[str, events.SessionUpdate] = OrderedDict()
-        self._told: set[str] = set()  # those of them of which the session has shown that they were taken
+        # None for one that the session has shown to be taken: its answer may come all the same.
+        self._unanswered: OrderedDict[str, events.SessionUpdate | None] = OrderedDict()
 
     def sent(self, update: events.SessionUpdate) -> None:
         """Note an update that is sent; it has an `event_id`."""
         assert update.event_id is not None
         self._unanswered[update.event_id] = update
         while len(self._unanswered) > _MOST_UNANSWERED:
-            self._told.discard(self._unanswered.popitem(last=False)[0])
+            self._unanswered.popitem(last=False)
 
     def receive(self, event: events.ServerEvent) -> list[Taken]:
         """Take in what the service says; return which updates it answers."""
@@ -52,37 +52,32 @@ class SessionUpdates:
             return self._refused(event.error)
         if event.type != "session.updated" or not self._unanswered:
             return []
-        first, _ = self._unanswered.popitem(last=False)
-        taken = [] if first in self._told else [first]
-        self._told.discard(first)
+        first, update = self._unanswered.popitem(last=False)
+        taken = [] if update is None else [Taken(first)]
         shown = event.to_wire().get("session")
-        for event_id, update in self._unanswered.items():
-            wanted = update.to_wire()["session"]
-            if event_id not in self._told and len(wanted) > 1 and _shows(shown, wanted):
-                self._told.add(event_id)
-                taken.append(event_id)
-        return [Taken(event_id) for event_id in taken]
+        for event_id, later in self._unanswered.items():
+            wanted = {} if later is None else later.to_wire()["session"]
+            if len(wanted) > 1 and _shows(shown, wanted):
+                self._unanswered[event_id] = None
+                taken.append(Taken(event_id))
+        return taken
 
     def _refused(self, error: events.ErrorDetail) -> list[Taken]:
         event_id = error.event_id
         if event_id is None or event_id not in self._unanswered:
             return []
-        # Answers come in order: those that the session has shown before this one are not to come any more.
-        for earlier in list(self._unanswered):
-            if earlier == event_id or earlier in self._told:
-                del self._unanswered[earlier]
-            if earlier == event_id:
-                break
-        told, self._told = event_id in self._told, self._told & self._unanswered.keys()
-        if told:
-            return []
-        return [Taken(event_id, EventRefusedError("session.update", code=error.code, param=error.param))]
+        update = self._unanswered[event_id]
+        # Answers come in order: of those before this one that the session has shown, none is to come any more.
+        earlier = list(self._unanswered)[: list(self._unanswered).index(event_id)]
+        for over in (*(i for i in earlier if self._unanswered[i] is None), event_id):
+            del self._unanswered[over]
+        refused = EventRefusedError("session.update", code=error.code, param=error.param)
+        return [] if update is None else [Taken(event_id, refused)]
 
     def lost(self) -> list[events.SessionUpdate]:
         """Note that the socket was lost, and with it the answers; return the updates, to be sent again."""
-        waiting = [update for event_id, update in self._unanswered.items() if event_id not in self._told]
+        waiting = [update for update in self._unanswered.values() if update is not None]
         self._unanswered.clear()
-        self._told.clear()
         return waiting
 
 

@@ -263,7 +263,7 @@ _Move = Refer | TakeSecondPath | TransferOver
 
 
 class Transferring:
-    """One transfer under way, from the moment that it is wanted.
+    """One transfer under way, from the moment that it is wanted until it has failed, which ends the use of it.
 
     Attributes:
         request: What was asked for.
@@ -274,10 +274,7 @@ class Transferring:
     def __init__(self, request: TransferRequest, *, second_path: bool) -> None:
         self.request = request
         self.sign: TransferSign | None = None
-        self.over = False
-        self._second_path = second_path  # whether it is there to be taken
-        self._taking_second_path = False  # whether the carrier is being asked
-        self._refer_counts = True  # no longer once the second path is taken
+        self._second_path: Literal["none", "there", "asked for", "answered"] = "there" if second_path else "none"
         self._wait = request.target.ring_time + BEYOND_RINGING
         self._begun = False
         self._until: float | None = None
@@ -300,7 +297,7 @@ class Transferring:
 
     def begin(self, now: float) -> list[_Move]:
         """Ask for it now, once: what was to be said was heard."""
-        if self._begun or self.over:
+        if self._begun:
             return []
         self._begun = True
         self._until = now + self._wait
@@ -308,41 +305,34 @@ class Transferring:
 
     def referred(self) -> None:
         """Note that the refer was answered with success."""
-        if not self.over:
-            self._saw(TransferSign.REFERRED, "the refer was answered with success")
+        self._saw(TransferSign.REFERRED, "the refer was answered with success")
 
     def refer_failed(self, error: RealtimeSipError, now: float) -> list[_Move]:
         """Say what a failed refer means: the next way, or, where it may have been sent, waiting for the deadline."""
-        if self.over:
-            return []
         self._note(f"the refer failed ({type(error).__name__})")
         unclear = isinstance(error, ServerError) or (isinstance(error, NetworkError) and error.sent)
         unclear = unclear or (isinstance(error, ServiceError) and error.status_code == _REQUEST_TIMEOUT)
         # What the carrier has taken was sent, whatever the service says; and the second path goes on without the first.
-        if unclear or self._dialled or not self._refer_counts:
+        if unclear or self._dialled or self._second_path in ("asked for", "answered"):
             return []
         return self._next(TransferFailure.REFUSED, now)
 
     def second_path_taken(self, now: float) -> None:
         """Note that the carrier was asked by the second way."""
-        if self.over:
-            return
-        self._taking_second_path = False
+        self._second_path = "answered"
         if self.sign is not TransferSign.ANSWERED:
             self._until = now + self._wait
         self._saw(TransferSign.ASKED, "the second path was taken")
 
     def second_path_failed(self, what: str) -> list[_Move]:
         """Note that the second way failed; there is no third. What the carrier has told all the same counts."""
-        if self.over:
-            return []
-        self._taking_second_path = False
+        self._second_path = "answered"
         self._note(f"the second path failed ({what})")
         return [] if self._dialled else self._fail(TransferFailure.REFUSED)
 
     def signed(self, sign: TransferSign, now: float) -> None:
         """Note what the carrier tells of it."""
-        if self.over or not self._begun or (self.sign is not None and sign <= self.sign):
+        if not self._begun or (self.sign is not None and sign <= self.sign):
             return
         if sign is TransferSign.ANSWERED:
             self._until = now + LEAVING
@@ -353,10 +343,10 @@ class Transferring:
 
         What a carrier tells before it was asked is of another transfer, or of the refer that the second path follows.
         """
-        if self.over or not (self._begun or failure is TransferFailure.INTERRUPTED):
+        if not (self._begun or failure is TransferFailure.INTERRUPTED):
             return []
         self._note(f"it failed: {failure.value}")
-        return [] if self._taking_second_path else self._fail(failure)
+        return [] if self._second_path == "asked for" else self._fail(failure)
 
     def overdue(self, now: float) -> bool:
         """Whether the target has answered, and the caller's leg should have left by now."""
@@ -367,7 +357,7 @@ class Transferring:
 
         `there` says whether the caller's leg surely is: else there is no next way, for it may have been transferred.
         """
-        if self.over or self._until is None or now < self._until or self.sign is TransferSign.ANSWERED:
+        if self._until is None or now < self._until or self.sign is TransferSign.ANSWERED:
             return []
         self._note("nothing was heard of it in time")
         failure = TransferFailure.NO_ANSWER if self._dialled else TransferFailure.NO_SIGN
@@ -379,7 +369,7 @@ class Transferring:
 
         The refer is no such way before it is answered; the carrier acts before it answers.
         """
-        return self.sign is not None or self._taking_second_path
+        return self.sign is not None or self._second_path == "asked for"
 
     @property
     def _dialled(self) -> bool:
@@ -395,15 +385,12 @@ class Transferring:
 
     def _next(self, failure: TransferFailure, now: float) -> list[_Move]:
         """Take the second way, once, and only where nothing says that the target has been dialled."""
-        if not self._second_path or self._dialled:
+        if self._second_path != "there" or self._dialled:
             return self._fail(failure)
-        self._second_path = self._refer_counts = False
-        self._taking_second_path = True
+        self._second_path = "asked for"
         self._until = now + self._wait  # in case that it never answers
         self._note("the second path was asked for")
         return [TakeSecondPath(self.request)]
 
     def _fail(self, failure: TransferFailure) -> list[_Move]:
-        self.over = True
-        self._until = None
         return [TransferOver(self.request, failure, self.evidence)]

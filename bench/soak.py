@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import faulthandler
 import gc
 import logging
 import os
@@ -42,6 +43,9 @@ DIALED = "+14155550199"
 BROKEN_ROUTE = "+14155550151"
 PATIENCE = 150.0
 """Seconds that callers wait for the program: longer than any transfer takes to come to nothing."""
+
+STUCK = 900.0
+"""Seconds, real ones, after which the soak is given up: it takes less than one minute."""
 
 
 class Progress:
@@ -238,6 +242,8 @@ def main() -> int:
     parser.add_argument("--only", default="", metavar="NAME", help="play those of the calls alone that have this name")
     options = parser.parse_args()
     logging.getLogger("realtime_sip").setLevel(logging.CRITICAL)
+    # A program that asks again and again without waiting stops the virtual clock, and with it every deadline.
+    faulthandler.dump_traceback_later(STUCK, exit=True)
     before = sockets()
     began = time.monotonic()
     calls, wrong = soaked(options.calls, options.seed, options.at_once, options.only)

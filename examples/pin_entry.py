@@ -68,7 +68,7 @@ def tools_for(accounts: dict[str, Account]) -> Tools:
     @tools.function  # its ten seconds stand still while the caller presses keys
     async def enter_pin(call: Call, number: str) -> str | NoResponse:
         """Have the caller enter the PIN of the account with this number. Say nothing before: the caller is asked."""
-        # A number that nobody has is asked about like any other.
+        # A number that nobody has is asked about like any other, so that a call does not tell whose there are.
         account = accounts.get(number) or Account(pin="none")
         for prompt in (ASK, AGAIN, AGAIN):
             if account.locked:
@@ -94,7 +94,7 @@ def tools_for(accounts: dict[str, Account]) -> Tools:
 def create_app(
     client: AsyncRealtimeSip, accounts: dict[str, Account], *, event_log: EventLogs | None = None
 ) -> FastAPI:
-    """Return the server. An event log has no PIN in it, not even one that is not redacted."""
+    """Return the server. An event log has none of the keys that `enter_pin` asks for, redacted or not."""
 
     async def on_call(incoming: IncomingCall) -> None:
         answering = client.calls.answer(

@@ -506,32 +506,38 @@ async def test_tools_that_are_offered_run_beside_those_of_before(changing: Ran) 
 
 
 async def test_tools_that_were_taken_are_alone(changing: Ran) -> None:
-    changing.runner.offer(registry("look", "new", says="after"))
-    changing.runner.settle(taken=True)
+    tools = registry("look", "new", says="after")
+    changing.runner.offer(tools)
+    changing.runner.taken(tools)
     assert [changing.runner.has(name) for name in ("look", "new", "old")] == [True, True, False]
     assert await changing.run("look") == "after"
     await changing.fails("old")
 
 
 async def test_tools_that_were_refused_are_gone(changing: Ran) -> None:
-    changing.runner.offer(registry("look", "new", says="after"))
-    changing.runner.settle(taken=False)
+    tools = registry("look", "new", says="after")
+    changing.runner.offer(tools)
+    changing.runner.refused(tools)
     assert [changing.runner.has(name) for name in ("look", "new", "old")] == [True, False, True]
     assert await changing.run("look") == "before"
 
 
 async def test_an_empty_registry_can_be_offered_and_taken(changing: Ran) -> None:
-    changing.runner.offer(Tools())
+    tools = Tools()
+    changing.runner.offer(tools)
     assert await changing.run("look") == "before"
-    changing.runner.settle(taken=True)
+    changing.runner.taken(tools)
     assert not changing.runner.has("look")
 
 
 async def test_what_is_settled_twice_or_was_never_offered_changes_nothing(changing: Ran) -> None:
-    changing.runner.settle(taken=True)
-    changing.runner.offer(registry("new", says="after"))
-    changing.runner.settle(taken=True)
-    changing.runner.settle(taken=False)
+    tools = registry("new", says="after")
+    changing.runner.taken(registry("look", says="never"))
+    changing.runner.refused(registry("look", says="never"))
+    changing.runner.offer(tools)
+    changing.runner.taken(tools)
+    changing.runner.taken(tools)
+    changing.runner.refused(tools)
     assert await changing.run("new") == "after"
 
 
@@ -542,12 +548,34 @@ async def test_what_is_settled_twice_or_was_never_offered_changes_nothing(changi
         ([True, False], "first"),
         ([False, True], "second"),
         ([False, False], "before"),
+        ([None, True], "second"),
+        ([True, None], "second"),  # nobody knows; the service may have it
     ],
 )
-async def test_two_offers_at_once_are_settled_in_their_order(changing: Ran, outcomes: list[bool], says: str) -> None:
-    changing.runner.offer(registry("look", says="first"))
-    changing.runner.offer(registry("look", says="second"))
+async def test_two_offers_at_once_are_settled_each_by_itself(
+    changing: Ran, outcomes: list[bool | None], says: str
+) -> None:
+    offers = [registry("look", says="first"), registry("look", says="second")]
+    for tools in offers:
+        changing.runner.offer(tools)
     assert await changing.run("look") == "second"
-    for taken in outcomes:
-        changing.runner.settle(taken=taken)
+    for tools, taken in zip(offers, outcomes, strict=True):
+        if taken is not None:
+            (changing.runner.taken if taken else changing.runner.refused)(tools)
     assert await changing.run("look") == says
+
+
+async def test_an_answer_that_comes_late_does_not_bring_back_what_was_replaced(changing: Ran) -> None:
+    first, second = registry("look", says="first"), registry("look", says="second")
+    changing.runner.offer(first)
+    changing.runner.offer(second)
+    changing.runner.taken(second)
+    changing.runner.taken(first)
+    assert await changing.run("look") == "second"
+
+
+async def test_law_bounded__offers_of_which_nobody_hears_are_not_kept_for_ever(changing: Ran) -> None:
+    for n in range(100):
+        changing.runner.offer(registry(f"tool_{n}", says="maybe"))
+    assert await changing.run("tool_99") == "maybe"
+    assert not changing.runner.has("tool_0")

@@ -145,6 +145,14 @@ DESKS = Transfers(
 )
 
 
+def test_a_second_path_is_kept_as_it_is() -> None:
+    async def second_path(request: TransferRequest) -> None:
+        raise NotImplementedError
+
+    assert Transfers(dict(DESKS), second_path=second_path).second_path is second_path
+    assert DESKS.second_path is None
+
+
 @given(name=st.text() | st.sampled_from([BILLING, "Billing", "billing ", "tel:+14155550123"]))
 def test_law_targets_come_from_the_allow_list_by_name(name: str) -> None:
     if name in dict(DESKS):
@@ -481,6 +489,11 @@ def test_law_never_a_double_dial__a_refer_that_is_unclear_is_waited_for(error: R
     assert line.asked() == []
     line.wait(0.2)
     assert line.asked() == [TakeSecondPath(line.request)]
+    line.second_path_fails()
+    evidence = line.over().evidence
+    words = (type(error).__name__, "nothing was heard of it in time", "second path was asked for", "RuntimeError")
+    assert sorted(words, key=evidence.find) == list(words)
+    assert min(map(evidence.find, words)) >= 0
 
 
 def test_law_no_sign_in_time__the_next_path(line: Line) -> None:
@@ -619,8 +632,20 @@ def test_law_never_a_double_dial__a_second_path_that_the_carrier_has_taken_has_n
     line.second_path_fails()
     assert line.asked() == []
     assert line.lifecycle.transferring
-    line.wait(WAIT)
+    line.wait(WAIT - 0.1)
+    assert line.asked() == []
+    line.wait(0.1)
     assert line.over().failure is TransferFailure.NO_ANSWER
+
+
+def test_a_second_path_that_was_dialled_and_has_failed_since_is_over(line: Line) -> None:
+    line.transfer(second_path=True)
+    line.refer_answered(REFUSED)
+    line.asked()
+    line.sign(TransferSign.ASKED)
+    line.second_path_fails()
+    line.fails(TransferFailure.BUSY)
+    assert line.over().failure is TransferFailure.BUSY
 
 
 def test_a_failure_that_is_told_while_the_second_path_is_being_asked_for_is_not_of_it(line: Line) -> None:
@@ -874,8 +899,10 @@ def test_law_a_leg_that_stays_after_its_target_has_answered_is_hung_up(line: Lin
     line.sign(TransferSign.ANSWERED)
     line.wait(9.9)
     assert line.asked() == []
+    line.sign(TransferSign.ANSWERED)
+    line.sign(TransferSign.LEFT)
     line.wait(0.2)
-    assert line.asked() == [HangUp()]
+    assert line.asked() == [HangUp()], "whatever is told again"
     line.hung_up()
     assert line.outcome == (EndReason.TRANSFERRED, "reported")
     assert "stayed" in line.ended.evidence

@@ -168,6 +168,13 @@ def test_law_one_response_at_a_time__ours_is_asked_for_at_once_when_nothing_is_g
     assert asked.response.instructions == "Greet."
 
 
+def test_the_programs_own_metadata_is_kept(played: Played) -> None:
+    played.respond(metadata={"order": "7"})
+    (asked,) = played.asked
+    assert asked.response is not None
+    assert asked.response.metadata == {"order": "7", "realtime_sip": "speech_1"}
+
+
 def test_law_one_response_at_a_time__ours_waits_while_another_is_made(played: Played) -> None:
     played.receive(created("resp_own"))
     played.respond()
@@ -529,6 +536,29 @@ def test_interrupting_cancels_and_clears(played: Played) -> None:
     assert played.heard == {"speech_1": Heard.IN_PART}
 
 
+def test_interrupting_what_is_only_heard_still_cancels_nothing(played: Played) -> None:
+    spoken(played)
+    played.take(played.turns.interrupt(played.now))
+    assert [event.type for event in played.sent[1:]] == ["output_audio_buffer.clear"]
+    played.receive(playing("cleared", "resp_1"))
+    assert played.heard == {"speech_1": Heard.IN_PART}
+
+
+def test_interrupting_names_the_response_that_is_being_made(played: Played) -> None:
+    played.receive(created("resp_own"))
+    played.take(played.turns.interrupt(played.now))
+    assert played.cancelled == ["resp_own"]
+
+
+def test_a_response_that_is_over_is_not_begun_again_by_a_repeat(played: Played) -> None:
+    spoken(played)
+    played.receive(playing("stopped", "resp_1"))
+    played.wait(30)
+    played.receive(created("resp_1"))
+    assert played.turns.active is None
+    assert not played.turns.speaking
+
+
 def test_interrupting_nothing_sends_nothing(played: Played) -> None:
     played.take(played.turns.interrupt(played.now))
     assert played.sent == []
@@ -687,8 +717,9 @@ def test_law_a_response_of_ours_is_not_stopped_by_a_hold(metadata: Frame | None)
     played.hold()
     played.receive(created("resp_1", metadata=metadata), created("resp_1", metadata=metadata))
     played.receive(playing("started", "resp_1"), done("resp_1", SPOKEN))
-    played.wait(3)
-    played.receive(created("resp_1", metadata=metadata))
+    for _ in range(2):
+        played.wait(3)
+        played.receive(created("resp_1", metadata=metadata))
     assert played.cancelled == []
     assert not any(event.type == "output_audio_buffer.clear" for event in played.sent)
 

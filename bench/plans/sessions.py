@@ -24,11 +24,15 @@ from realtime_sip.testing import (
     SocketSilent,
     UpdateRefused,
 )
+from realtime_sip.transfer import TransferFailure
 
 __all__ = ["SESSIONS"]
 
 PROMPT = ModelSays("Please enter your number, and then press the hash key.")
-HELLO_AGAIN = CallerSays("Hello?", after=40.0)
+SOON = CallerSays("Hello?", after=12.0)
+"""When the digits are there, or the time for them is over, and turn detection with them."""
+LATER = CallerSays("Hello?", after=22.0)
+"""When an update that was refused or lost twice has been sent again; before anything else could have restored it."""
 YES = ModelSays("Yes.")
 PRESSED = "input_audio_buffer.dtmf_event_received"
 DETECTIONS: list[dict[str, Any] | None] = [
@@ -108,7 +112,7 @@ def update_faults(rng: random.Random) -> list[Any]:
     return [rng.choice(kinds)() for _ in range(rng.randint(1, 2))]
 
 
-def digits(rng: random.Random, name: str, faults: Callable[[str], list[Any]]) -> Plan:
+def digits(rng: random.Random, name: str, faults: Callable[[str], list[Any]], *, afterwards: CallerSays = SOON) -> Plan:
     terminator = rng.choice(["#", "*", None])
     most = rng.randint(1, 8)
     keys = "".join(rng.choice("0123456789") for _ in range(rng.randint(0, 9)))
@@ -119,7 +123,7 @@ def digits(rng: random.Random, name: str, faults: Callable[[str], list[Any]]) ->
     update = rng.choice(["merged", "replaced"])
     return Plan(
         name=f"digits: {name}",
-        scenario=(PROMPT, *([CallerPresses(keys)] if keys else []), HELLO_AGAIN, YES, BYE),
+        scenario=(PROMPT, *([CallerPresses(keys)] if keys else []), afterwards, YES, BYE),
         session=with_detection(rng.choice(DETECTIONS)),
         talk=talk,
         ring={"behaviour": Behaviour(turn_detection_update=update), "faults": faults(keys)},  # type: ignore[arg-type]
@@ -136,11 +140,12 @@ def digits_with_drops(rng: random.Random) -> Plan:
 
 
 def digits_with_update_faults(rng: random.Random) -> Plan:
-    return digits(rng, "updates refused or lost", lambda _: update_faults(rng))
+    return digits(rng, "updates refused or lost", lambda _: update_faults(rng), afterwards=LATER)
 
 
 def digits_with_both(rng: random.Random) -> Plan:
-    return digits(rng, "sockets dropped, updates fail", lambda keys: [*drops(rng, keys), *update_faults(rng)])
+    faults = update_faults(rng)
+    return digits(rng, "sockets dropped, updates fail", lambda keys: [*drops(rng, keys), *faults], afterwards=LATER)
 
 
 def digits_raced(rng: random.Random) -> Plan:
@@ -157,7 +162,7 @@ def digits_silent(rng: random.Random) -> Plan:
     fault = SocketSilent(when="output_audio_buffer.stopped", after=rng.uniform(0.1, 5.0), pongs=rng.random() < 0.5)
     return Plan(
         name="digits: socket silent",
-        scenario=(PROMPT, CallerPresses("12#", after=60.0), HELLO_AGAIN, YES, BYE),
+        scenario=(PROMPT, CallerPresses("12#", after=60.0), SOON, YES, BYE),
         talk=talk,
         ring={"faults": [fault]},
         checks=(talk.check, restored, answered),
@@ -178,7 +183,7 @@ def digits_barge_in(rng: random.Random) -> Plan:
         scenario=(
             ModelSays("z" * 300),
             CallerPresses(keys, during="speech", after=rng.uniform(0, 15)),
-            HELLO_AGAIN,
+            SOON,
             YES,
             BYE,
         ),
@@ -220,31 +225,68 @@ def digits_cancelled(rng: random.Random) -> Plan:
 
     return Plan(
         name="digits: cancelled",
-        scenario=(PROMPT, HELLO_AGAIN, YES, BYE),
+        scenario=(PROMPT, CallerSays("Hello?", after=seconds + 14.0), YES, BYE),
         talk=talk,
         ring={"faults": rng.choice([[], update_faults(rng), drops(rng, "")])},
         checks=(restored, answered),
     )
 
 
-def digits_during_transfer(rng: random.Random) -> Plan:
-    """Two reasons to hold at once: neither ends the other's."""
-    seconds = rng.uniform(0.0, 40.0)
-    talk = Collects(CollectedDigits("", DigitsEnd.TIMEOUT), timeout=rng.uniform(2.0, 40.0))
+def digits_and_words(rng: random.Random) -> Plan:
+    """The caller speaks before they press keys: nobody answers that, until the digits are there."""
+    keys = "".join(rng.choice("0123456789") for _ in range(4))
+    talk = Collects(CollectedDigits(keys, DigitsEnd.TERMINATOR), timeout=20.0)
+    words = CallerSays("Hold on.", after=rng.uniform(0.0, 3.0))
+
+    def check(plan: Plan) -> Iterator[str]:
+        if plan.said() != [PROMPT.text, words.text, "Hello?", YES.text]:
+            yield f"said was {plan.said()}"
+
+    return Plan(
+        name="digits: words before them",
+        scenario=(PROMPT, words, CallerPresses(f"{keys}#", after=rng.uniform(0.0, 6.0)), SOON, YES, BYE),
+        session=with_detection(rng.choice(DETECTIONS)),
+        talk=talk,
+        ring={"faults": drops(rng, keys)},
+        checks=(talk.check, check, restored),
+    )
+
+
+def digits_and_transfer(rng: random.Random) -> Plan:
+    """Two reasons to hold at once: the one that ends first does not end the other. A transfer is not talked into."""
+    transfer_first = rng.random() < 0.5
+    talk = Collects(CollectedDigits("", DigitsEnd.TIMEOUT), timeout=rng.uniform(25.0, 30.0) if transfer_first else 3.0)
+    sorry = ModelSays("Nobody is there.")
 
     async def both(call: Call) -> None:
+        if transfer_first:
+            call.begin_transfer("billing")
+            await talk(call)
+            return
+        collecting = asyncio.ensure_future(talk(call))
+        await asyncio.sleep(6.0)
         call.begin_transfer("billing")
-        await asyncio.sleep(seconds)
-        await talk(call)
+        await collecting
 
-    sorry = ModelSays("Nobody is there.")
+    async def outside(plan: Plan) -> None:
+        if transfer_first:
+            await plan.ringing.until_requested("refer")
+            await asyncio.sleep(6.0)
+            assert plan.call is not None
+            plan.call.transfer_failed(TransferFailure.CARRIER)
+
+    def check(plan: Plan) -> Iterator[str]:
+        if plan.said() != [PROMPT.text, "Hm?", sorry.text, "Hello?", YES.text]:
+            yield f"said was {plan.said()}"
+
     return Plan(
-        name="digits: during a transfer",
-        scenario=(PROMPT, sorry, CallerSays("Hello?", after=60.0), YES, BYE),
+        name="digits: and a transfer",
+        scenario=(PROMPT, CallerSays("Hm?", after=12.0), sorry, CallerSays("Hello?", after=5.0), YES, BYE),
         talk=both,
+        outside=outside,
         answer={"transfers": Transfers({"billing": "tel:+14155550123"})},
-        ring={"behaviour": Behaviour(refer=rng.choice(["ignored", "busy", "no answer"])), "faults": drops(rng, "")},
-        checks=(talk.check, restored, answered),
+        ring={"behaviour": Behaviour(refer="ignored"), "faults": drops(rng, "")},
+        checks=(talk.check, check, restored),
     )
 
 
@@ -399,7 +441,7 @@ def updates_during_digits(rng: random.Random) -> Plan:
 
     return Plan(
         name="updates: during digits",
-        scenario=(PROMPT, CallerPresses("12#", after=rng.uniform(0.0, 6.0)), HELLO_AGAIN, YES, BYE),
+        scenario=(PROMPT, CallerPresses("12#", after=rng.uniform(0.0, 6.0)), SOON, YES, BYE),
         talk=both,
         ring={"faults": drops(rng, "12#")},
         checks=(talk.check, check, restored, answered),
@@ -447,7 +489,8 @@ SESSIONS = [
     digits_barge_in,
     digits_idle,
     digits_cancelled,
-    digits_during_transfer,
+    digits_and_words,
+    digits_and_transfer,
     updates_plainly,
     updates_refused,
     updates_lost,

@@ -79,8 +79,8 @@ async def answer(
         if block is None or not block.overstayed or task is None or task.uncancel() > 0:
             raise
         failed = False
-    except CallEndedError as error:
-        if error.ended != call.ended and not (runtime.over.done() and error.ended == runtime.over.result()):
+    except (CallEndedError, ExceptionGroup) as error:
+        if not _is_end_of(call, error):
             raise
         failed = False
     except TransferFailed:
@@ -96,3 +96,14 @@ async def answer(
                 runtime.fail()
                 await asyncio.wait({leaving})
                 raise
+
+
+def _is_end_of(call: Call, error: BaseException) -> bool:
+    """Whether all that has left the block is that this call has ended."""
+    if isinstance(error, ExceptionGroup):
+        return all(_is_end_of(call, each) for each in error.exceptions)
+    over = call._runtime.over
+    # What the carrier tells later changes how it ended.
+    return isinstance(error, CallEndedError) and (
+        error.ended == call.ended or (over.done() and error.ended == over.result())
+    )

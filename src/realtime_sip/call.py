@@ -16,8 +16,16 @@ from realtime_sip._wire import checked
 from realtime_sip.call_tools import offered
 from realtime_sip.digits import CollectedDigits, DigitCollector
 from realtime_sip.ended import CallEnded, EndReason, Gap
-from realtime_sip.errors import CallEndedError, ConfigurationError, InvalidRequestError, TransferFailed
+from realtime_sip.errors import (
+    CallEndedError,
+    ConfigurationError,
+    EventRefusedError,
+    InvalidRequestError,
+    TransferFailed,
+)
 from realtime_sip.escalation import Escalation
+from realtime_sip.items import FunctionCallOutput
+from realtime_sip.record import transcription_model
 from realtime_sip.response import ResponseConfig
 from realtime_sip.runtime import AnswerOptions, CallEvent, Runtime
 from realtime_sip.session import AudioConfig, AudioInput, Prompt, RealtimeSession, Transcription
@@ -61,6 +69,9 @@ class Call:
         self.call_id = self._runtime.call_id
         self.session = self._runtime.session
         self.gaps: list[Gap] = self._runtime.gaps
+        # As updates have left them.
+        self._tools = list(self.session.tools or [])
+        self._transcription = _transcription(self.session)
 
     # --- what is known of it ------------------------------------------------------------------------------------------
 
@@ -104,7 +115,7 @@ class Call:
         """
         self._runtime.check_live()
         response = None if config is None else checked(ResponseConfig, config, what="response")
-        return await self._runtime.respond(instructions, response)
+        return self._runtime.respond(instructions, response)
 
     async def interrupt(self) -> None:
         """Stop what the model says, now.
@@ -147,8 +158,8 @@ class Call:
             inter_digit_timeout: Seconds from one key to the next.
             barge_in: Stop what is being said when the first key is pressed.
             secret: Keep the keys from the events that the call gives, and from its event log, also where that is not
-                redacted; and those that follow within `inter_digit_timeout` too. Keys that the caller presses before
-                this is called are not secret.
+                redacted; and those of a caller who was too slow, until another prompt was heard. Keys that are pressed
+                before this is called are not secret.
 
         Raises:
             ConfigurationError: An option makes no sense, or digits are being collected already.
@@ -277,18 +288,14 @@ class Call:
         self._runtime.do(self._runtime.lifecycle.transfer_failed(failure, self._runtime.clock()))
 
     async def hangup(self, *, after_speech: bool = False, goodbye: str | None = None) -> CallEnded:
-        """Hang up, with `after_speech` when what is being said was heard or cut off. A second one changes nothing.
+        """Hang up, with `after_speech` when what is being said was heard or cut off. Of several, the soonest counts.
 
-        With `goodbye`, which is an instruction to the model, that is said first, in place of all that waits to be said.
-        Hanging up is tried until it succeeds or the call is gone. During a transfer it waits, and is done where that
-        fails. Returns how the call ended; in a tool it never does, because the end of the call ends its tools.
+        With `goodbye`, which is an instruction to the model, that is said first, in place of all that waits to be said;
+        not where the call is being hung up already. Hanging up is tried until it succeeds or the call is gone. During a
+        transfer it waits, and is done where that fails. Returns how the call ended; in a tool it does not return, because
+        the end of the call ends its tools.
         """
-        runtime = self._runtime
-        if goodbye is not None and self.ended is None and not runtime.lifecycle.transferring:
-            runtime.do(runtime.turns.withdraw(runtime.clock()))
-            await runtime.respond(goodbye, despite_hold=True)
-            after_speech = True
-        runtime.end(after_speech=after_speech)
+        self._runtime.end(after_speech=after_speech, goodbye=goodbye)
         return await self.wait_ended()
 
     async def wait_ended(self) -> CallEnded:
@@ -296,8 +303,12 @@ class Call:
         return await asyncio.shield(self._runtime.over)
 
     async def detach(self) -> None:
-        """Let go of the call: it goes on without this program, which answers for it no more."""
-        self._runtime.do(self._runtime.lifecycle.detached(self._runtime.clock()))
+        """Let go of the call: it goes on without this program, which answers for it no more.
+
+        Where digits are collected or a transfer is under way, turn detection is restored first, which may take seconds.
+        Where the call is to be hung up already, that is done all the same.
+        """
+        await self._runtime.let_go()
 
     # --- the session and the conversation -----------------------------------------------------------------------------
 
@@ -322,7 +333,9 @@ class Call:
 
         Raises:
             InvalidRequestError: It is not valid, says something twice, or is locked: the model, audio formats, and the
-                voice once the model has been heard.
+                voice once the model has been heard. Or `language` would override a stored prompt.
+            ConfigurationError: Two tools have the same name; `transfer_to_human` is there and no `transfers` are; or
+                `max_cost` is set and the model of transcription has no price.
             EventRefusedError: The service has refused it; nothing has changed.
             DeadlineError: The service has not answered in time; the session may have changed.
             CallEndedError: The call has ended.
@@ -338,41 +351,57 @@ class Call:
         own = {} if prompt is None else {"prompt": checked(Prompt, prompt, what="prompt")}
         fields: dict[str, Any] = {**own, **({} if instructions is None else {"instructions": instructions})}
         if tools is not None:
-            others = [tool for tool in self.session.tools or [] if tool.type != "function"]
+            others = [tool for tool in self._tools if tool.type != "function" or not runtime.tools.has(tool.name)]
             whole = tools.merged_into(self.session.model_copy(update={"tools": others}))
             fields["tools"] = offered(whole, tools, self._reachable).tools
         twice = sorted(changed.model_fields_set & fields.keys())
         if twice:
             raise InvalidRequestError("session", ((twice[0], "is said twice"),))
+        self._refuse_unpriced(changed)
         if language is not None:
-            fields |= self._language(language, fields.get("instructions", changed.instructions), changed)
+            fields |= self._language(language, changed.model_copy(update=fields))
         await self._change(changed.model_copy(update=fields), tools)
 
-    def _language(self, language: str, instructions: str | None, changed: RealtimeSession) -> dict[str, Any]:
+    def _refuse_unpriced(self, changed: RealtimeSession) -> None:
+        options, model = self._runtime.options, transcription_model(changed)
+        limited = options.limits.max_cost is not None and model is not None
+        if limited and not options.rates.has_price(self.session.model, transcription_model=model):
+            raise ConfigurationError("max_cost needs a model of transcription that the rate card has")
+
+    def _language(self, language: str, changed: RealtimeSession) -> dict[str, Any]:
         if not (len(language) in (2, 3) and language.isascii() and language.isalpha() and language.islower()):
             raise InvalidRequestError("language", (("", "must be a code of ISO 639-1, such as en"),))
-        base = instructions if instructions is not None else self._runtime.instructions
+        base = changed.instructions if "instructions" in changed.model_fields_set else self._runtime.instructions
+        if not base and (changed.prompt or self.session.prompt) is not None:
+            why = "would override the stored prompt, whose text is not known here: make it one of its variables"
+            raise InvalidRequestError("language", (("", why),))
         fields: dict[str, Any] = {"instructions": in_language(base, language)}
-        for session in (changed, self.session):
-            heard = None if session.audio is None else session.audio.input
-            if heard is not None and heard.transcription is not None:
-                written = heard.transcription.model_copy(update={"language": language})
-                audio = changed.audio or AudioConfig()
-                own = (audio.input or AudioInput()).model_copy(update={"transcription": Transcription(**_set(written))})
-                fields["audio"] = audio.model_copy(update={"input": own})
-                break
+        transcription = _transcription(changed) if _says_transcription(changed) else self._transcription
+        if transcription is not None:
+            written = Transcription(**{**_set(transcription), "language": language})
+            audio = changed.audio or AudioConfig()
+            own = (audio.input or AudioInput()).model_copy(update={"transcription": written})
+            fields["audio"] = audio.model_copy(update={"input": own})
         return fields
 
     async def _change(self, session: RealtimeSession, tools: Tools | None) -> None:
-        runtime, taken = self._runtime, False
+        runtime = self._runtime
         if tools is not None:
             runtime.tools.offer(tools)
+        else:
+            runtime.own_functions |= {tool.name for tool in session.tools or [] if tool.type == "function"}
         try:
             await runtime.update(session)
-            taken = True
-        finally:
+        except (EventRefusedError, InvalidRequestError):
             if tools is not None:
-                runtime.tools.settle(taken=taken)
+                runtime.tools.refused(tools)
+            raise
+        if tools is not None:
+            runtime.tools.taken(tools)
+        if "tools" in session.model_fields_set:
+            self._tools = list(session.tools or [])
+        if _says_transcription(session):
+            self._transcription = _transcription(session)
 
     async def send(self, event: events.ClientEvent | dict[str, Any]) -> None:
         """Send a client event. A `response.create` waits for its turn, as `respond` does.
@@ -395,9 +424,11 @@ class Call:
         `call_id` is that of the function call's item, not of the phone call.
 
         Raises:
+            InvalidRequestError: The output is no text.
             CallEndedError: The call has ended.
         """
         self._runtime.check_live()
+        checked(FunctionCallOutput, {"call_id": call_id, "output": output}, what="output")
         runtime = self._runtime
         runtime.do(runtime.turns.tool_output(call_id, output, respond=respond, now=runtime.clock()))
 
@@ -418,6 +449,16 @@ class Call:
 
 def _channel(incoming: IncomingCall | str) -> Any:
     return None if isinstance(incoming, str) else incoming.channel
+
+
+def _transcription(session: RealtimeSession) -> Transcription | None:
+    heard = None if session.audio is None else session.audio.input
+    return None if heard is None else heard.transcription
+
+
+def _says_transcription(session: RealtimeSession) -> bool:
+    heard = None if session.audio is None else session.audio.input
+    return heard is not None and "transcription" in heard.model_fields_set
 
 
 def _set(model: Transcription) -> dict[str, Any]:

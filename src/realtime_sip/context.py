@@ -45,6 +45,7 @@ and the channel and the dialled number ride there too."""
 _MAX_ENTRIES = 16
 _MAX_VALUE = 256
 _MAX_LIFE = 24 * 3600.0
+_CLOCKS = 600.0  # by which the clocks of those who sign and those who verify may differ
 _MIN_SECRET = 16
 _LAST_SECOND = 253402300799  # of the year 9999
 
@@ -185,7 +186,7 @@ class ContextSigner:
         if not sum(hmac.compare_digest(_mac(key, payload), mac) for key in self._keys):
             return ContextRefusal.FORGED
         context = _read(payload)
-        if context is None:
+        if context is None or context.expires_at - now > _MAX_LIFE + _CLOCKS:
             return ContextRefusal.MALFORMED
         return context if now < context.expires_at else ContextRefusal.EXPIRED
 

@@ -121,6 +121,6 @@ class DigitCollector:
         return True
 
     @property
-    def open_until(self) -> float | None:
-        """Until when keys belong to this answer, or follow it so closely that the caller meant them for it."""
-        return self._until
+    def grace(self) -> float:
+        """Seconds after the answer in which a caller who was too slow still presses keys that were meant for it."""
+        return max(self._timeout, self._inter_digit_timeout)

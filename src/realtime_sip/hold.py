@@ -80,8 +80,7 @@ class Hold:
         elif not as_held and _is_known(detection):
             # The program's own, of before what was sent: it is what comes back.
             self._own = detection
-        waits = bool(self._update) or self._next_try is not None
-        if not waits and not self._is_as_wanted and self._tries < _MOST_TRIES:
+        if self._next_try is None and not self._is_as_wanted and self._tries < _MOST_TRIES:
             self._next_try = now
 
     def refused(self, event_id: str, now: float) -> bool:
@@ -105,10 +104,7 @@ class Hold:
 
     def tick(self, now: float) -> list[events.SessionUpdate]:
         """Send again what was not confirmed, and what had to wait."""
-        if self._next_try is None or self._next_try > now:
-            return []
-        self._next_try = None
-        return [] if self._is_as_wanted else self._send(now)
+        return self._send(now) if self._next_try is not None and self._next_try <= now else []
 
     @property
     def _is_as_wanted(self) -> bool:
@@ -121,8 +117,7 @@ class Hold:
         return self.on and _starts_responses(self._own) and _is_known(self._own)
 
     def _changed(self, now: float) -> list[events.SessionUpdate]:
-        wanted = self._wanted
-        if self._is_as_wanted or (self._there is None and self._asked == wanted and self._next_try is not None):
+        if self._is_as_wanted:
             return []
         self._tries = 0
         return [] if self._update and self._next_try is not None else self._send(now)

@@ -252,7 +252,7 @@ class CallHost:
         status_code = self._busy_status if refusal is None else refusal.status_code
         try:
             await self._client.calls.reject(call_id, status_code=status_code)
-        except RealtimeSipError as error:
+        except Exception as error:  # noqa: BLE001 - an HTTP client of the program's own may raise anything
             _log.warning("call %s: it could not be rejected: %s", call_id, type(error).__name__)
 
     async def ended(self, call_id: str) -> CallEnded:

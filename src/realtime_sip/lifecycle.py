@@ -412,13 +412,13 @@ class Lifecycle:
         """Transfer now."""
         return [] if self._transfer is None else self._moved(self._transfer.begin(now), now)
 
-    def referred(self, request: TransferRequest | None = None) -> None:
+    def referred(self, request: TransferRequest) -> None:
         """Note that the refer was answered with success, which proves nothing."""
         transfer = self._transfer_of(request)
         if transfer is not None:
             transfer.referred()
 
-    def refer_failed(self, error: RealtimeSipError, now: float, request: TransferRequest | None = None) -> list[Act]:
+    def refer_failed(self, error: RealtimeSipError, now: float, request: TransferRequest) -> list[Act]:
         """Say what a failed refer means."""
         transfer = self._transfer_of(request)
         if transfer is None:
@@ -427,22 +427,21 @@ class Lifecycle:
             return self._left("the call was gone when it was to be transferred", now)
         return self._moved(transfer.refer_failed(error, now), now)
 
-    def second_path_taken(self, now: float, request: TransferRequest | None = None) -> None:
+    def second_path_taken(self, now: float, request: TransferRequest) -> None:
         """Note that the carrier was asked by the second path."""
         transfer = self._transfer_of(request)
         if transfer is not None:
             self._alive = None
             transfer.second_path_taken(now)
 
-    def second_path_failed(self, what: str, now: float, request: TransferRequest | None = None) -> list[Act]:
+    def second_path_failed(self, what: str, now: float, request: TransferRequest) -> list[Act]:
         """Note that the second path failed; `what` is safe to log."""
         transfer = self._transfer_of(request)
         return [] if transfer is None else self._moved(transfer.second_path_failed(what), now)
 
-    def _transfer_of(self, request: TransferRequest | None) -> Transferring | None:
+    def _transfer_of(self, request: TransferRequest) -> Transferring | None:
         """Return the transfer under way, unless what was answered is the request of one before it."""
-        mine = self._transfer is not None and (request is None or self._transfer.request is request)
-        return self._transfer if mine else None
+        return self._transfer if self._transfer is not None and self._transfer.request is request else None
 
     def transfer_signed(self, sign: TransferSign, now: float) -> None:
         """Note what the carrier tells; that the target has answered may come after the caller's leg has left."""
@@ -496,11 +495,11 @@ class Lifecycle:
     def _transfer_due(self, now: float) -> list[Act]:
         transfer = self._transfer
         assert transfer is not None
-        if transfer.overdue(now):
+        if transfer.sign is TransferSign.ANSWERED:
             self._transfer = self._end_after = None
             return self.end(EndReason.TRANSFERRED, f"{transfer.evidence}; the caller's leg stayed, and was hung up")
         if self._unreachable:
-            return self._moved(transfer.tick(now, there=False), now)
+            return self._moved(transfer.expired(now, there=False), now)
         if self._alive is None:
             # The leg may have left with nobody telling: then dialling again would dial twice.
             self._alive = False
@@ -509,7 +508,7 @@ class Lifecycle:
             self._proof_until = now + PROOF_OF_LIFE
             return [Probe()]
         self._alive = None
-        return self._moved(transfer.tick(now, there=True), now)
+        return self._moved(transfer.expired(now, there=True), now)
 
     # --- limits -------------------------------------------------------------------------------------------------------
 

@@ -79,8 +79,10 @@ SECOND_PATH = 10.0
 """Seconds that asking the carrier may take."""
 UPDATED = 10.0
 """Seconds that the service has to answer a `session.update`."""
+TOOLS_END = 10.0
+"""Seconds that tools have to end after their call has."""
 _UNHEARD_GREETING = 10.0
-_MOST_LISTENS = 3
+_LISTEN_AGAIN = 10.0
 _DTMF = "input_audio_buffer.dtmf_event_received"
 _ACTIVITY = frozenset(
     {
@@ -151,7 +153,7 @@ class Runtime:
         now = self.clock()
         unix = calls.transport.settings.clock()
         self.lifecycle = Lifecycle(options.limits, now=now, unix=unix, owned=self._decision is not None)
-        self.turns = Turns(detection=_detection(session))
+        self.turns = Turns(detection=None if options.greet_undisturbed else _detection(session))
         self.tools = ToolRunner(options.tools, call=call, check=options.check_tool)
         caller = None if self.incoming is None else self.incoming.caller
         logs = options.event_log
@@ -159,6 +161,9 @@ class Runtime:
         self.record = CallRecord(session, rates=options.rates, log=log)
         self.queue: EventQueue[CallEvent] = EventQueue()
         self.instructions = session.instructions
+        functions = {tool.name for tool in session.tools or [] if tool.type == "function"}
+        self.own_functions = {name for name in functions if not self.tools.has(name)}
+        """The names of functions that no registry has: the program answers them with `tool_output`."""
         self.spoken = False
         """Whether the model has been heard, so that its voice is locked."""
         self.ours = False
@@ -174,7 +179,7 @@ class Runtime:
         self._collector: DigitCollector | None = None
         self._collected: DigitCollector | None = None  # the one before
         self._barge_in = self._secret = False  # of the digits that are collected
-        self._secret_until = 0.0  # keys that follow secret ones closely are secret too
+        self._secret_until = self._secret_grace = 0.0  # keys that follow secret ones are secret too
         self._transfer: asyncio.Future[TransferOver] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._sideband: AsyncSideband | None = None
@@ -182,6 +187,9 @@ class Runtime:
         self._changed = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._busy = False
+        self._adopted = self._decision is not None and self._decision.adopted
+        # A program that died may have left its turn detection as it is for a greeting, or for collecting digits.
+        self._deaf = options.greet_undisturbed or self._adopted
         self._interruptions = 0
         self._goodbye: str | None = None
         self._live = asyncio.Event()
@@ -208,7 +216,7 @@ class Runtime:
         Raises:
             ServiceError, NetworkError: The service refuses the accept, or cannot be reached; the call rings on.
         """
-        if self._decision is not None and self._decision.adopted:
+        if self._adopted:
             self.ours = True
             self.record.missed(self.calls.transport.settings.clock())
             self.do(self.lifecycle.adopted())
@@ -289,6 +297,8 @@ class Runtime:
                     self._updates.sent(update)  # it waits in the outbox
         elif self.options.greet_undisturbed:
             self.spawn(self._listen_after_greeting())
+        elif self._adopted:
+            self.spawn(self._listen())
         self.lifecycle.activity(now, busy=self._is_busy())
         self._live.set()
         self.settle()
@@ -326,7 +336,9 @@ class Runtime:
             waiting = self._waiting.get(taken.event_id)
             if waiting is not None and not waiting.answered.done():
                 waiting.answered.set_result(taken)
-        secret = kind == _DTMF and (self._secret if self._collector is not None else now < self._secret_until)
+        secret = kind == _DTMF and (self._secret or now < self._secret_until)
+        if secret and not self._secret:
+            self._secret_until = max(self._secret_until, now + self._secret_grace)
         self.record.receive(event, now, self.calls.transport.settings.clock(), secret=secret)
         if kind in _ACTIVITY:
             self.lifecycle.sound()
@@ -491,10 +503,13 @@ class Runtime:
         error = waiting.answered.result().error
         if error is not None:
             raise error
+        heard = None if session.audio is None else session.audio.input
+        if heard is not None and "turn_detection" in heard.model_fields_set:
+            self._deaf = False
 
     # --- speech -------------------------------------------------------------------------------------------------------
 
-    async def respond(
+    def respond(
         self, instructions: str | None, config: ResponseConfig | None = None, *, despite_hold: bool = False
     ) -> Speech:
         """Ask for a response, with instructions that add to the session's own."""
@@ -523,43 +538,44 @@ class Runtime:
             self.do(self.lifecycle.goodbye_said())
 
     def _say_goodbye(self, words: str) -> None:
-        now = self.clock()
-        self.do(self.turns.withdraw(now))
-        whole = f"{self.instructions}\n\n{words}" if self.instructions else words
-        self._goodbye = f"goodbye_{secrets.token_hex(8)}"
-        self.do(self.turns.respond(ResponseConfig(instructions=whole), key=self._goodbye, now=now, despite_hold=True))
+        self.do(self.turns.withdraw(self.clock()))
+        self._goodbye = self.respond(words, despite_hold=True).key
 
     async def _listen_after_greeting(self) -> None:
         """Turn detection on, after the first speech that the program asks for."""
         await self.until(lambda: self.turns.speaking, _UNHEARD_GREETING)
         await self.until(lambda: not self.turns.speaking and not self.turns.held, AFTER_SPEECH)
+        await self._listen()
+
+    async def _listen(self) -> None:
+        """Turn detection as the session has it, unless the program has changed it. Without it, nobody answers."""
         own = (self.session.audio or AudioConfig()).input or AudioInput()
         # What was left out is the service's default; None is off, and stays so.
         detection = own.turn_detection if "turn_detection" in own.model_fields_set else ServerVad()
+        if detection is not None and "create_response" not in detection.model_fields_set:
+            detection = detection.model_copy(update={"create_response": True})  # left out, it may stay as it is
         update = RealtimeSession(audio=AudioConfig(input=AudioInput(turn_detection=detection)))
-        for _ in range(_MOST_LISTENS):
+        while self._deaf:
             try:
                 await self.update(update)
             except CallEndedError:
                 return
             except RealtimeSipError as error:
                 _log.warning("call %s: turn detection is not on yet (%s)", self.call_id, type(error).__name__)
-            else:
-                return
+                await asyncio.sleep(_LISTEN_AGAIN)
 
     async def _guard(self, check: Coroutine[Any, Any, str | None]) -> None:
         words = await check
         if words is not None and self.ended is None:
             self.do(self.turns.interrupt(self.clock()))
             if words:
-                await self.respond(words)
+                self.respond(words)
 
     # --- tools and approvals ------------------------------------------------------------------------------------------
 
     def _run_tool(self, asked: RunTool) -> None:
-        declared = {tool.name for tool in self.session.tools or [] if tool.type == "function"}
-        if asked.name in declared and not self.tools.has(asked.name):
-            return  # the program answers it with tool_output
+        if asked.name in self.own_functions and not self.tools.has(asked.name):
+            return
         self.spawn(self._tool(asked))
 
     async def _tool(self, asked: RunTool) -> None:
@@ -598,15 +614,19 @@ class Runtime:
         self._collector, self._barge_in, self._secret = collector, barge_in, secret
         self.do(self.turns.hold("digits", self.clock()))
         try:
+            # The model is quiet during a transfer, and the caller hears the target ring.
+            await self.until(lambda: not self.lifecycle.transferring, None)
             if prompt is not None:
-                speech = await self.respond(prompt, despite_hold=True)
+                speech = self.respond(prompt, despite_hold=True)
                 await self.until(lambda: speech.over or collector.collected is not None, None)
+                if speech.over and await speech.heard() is Heard.ENTIRELY:
+                    self._secret_until = 0.0  # keys from now on answer this prompt
             collector.listen(self.clock())
             self.settle()
             await self.until(lambda: collector.collected is not None, None)
         finally:
             if secret:
-                self._secret_until = collector.open_until or 0.0
+                self._secret_until, self._secret_grace = self.clock() + collector.grace, collector.grace
             self._collector, self._collected, self._secret = None, collector, False
             self.do(self.turns.release("digits", self.clock()))
         return collector
@@ -645,14 +665,22 @@ class Runtime:
         return self._transfer
 
     async def _transfer_after_speech(self, announcement: str | None, seconds: float, unless_interrupted: bool) -> None:
-        if announcement is not None:
-            await self.respond(announcement)
         before = self._interruptions
+        announced = None if announcement is None else self.respond(announcement)
+
+        def was_said() -> bool:
+            interrupted = self._interruptions > before
+            if announced is not None:
+                return announced.over or (unless_interrupted and interrupted)
+            return interrupted or not self.turns.speaking
+
         if seconds:
-            await self.until(lambda: not self.turns.speaking or self._interruptions > before, seconds)
+            await self.until(was_said, seconds)
         if unless_interrupted and self._interruptions > before:
             self.do(self.lifecycle.transfer_failed(TransferFailure.INTERRUPTED, self.clock()))
             return
+        if announced is not None:
+            self.do(self.turns.give_up(announced.key))
         self.do(self.turns.hold("transfer", self.clock()))
         self.do(self.turns.interrupt(self.clock()))
         self.do(self.lifecycle.transfer_begins(self.clock()))
@@ -691,7 +719,7 @@ class Runtime:
             self._transfer.set_result(over)
         self.do(self.turns.release("transfer", self.clock()))
         self._tell(TransferGivenUp(over.request.name, over.failure, over.evidence))
-        if not self.lifecycle.ending:
+        if not self.lifecycle.ending and not self.leaving:
             self.tell_of_failed_transfer(over.request.name, over.failure)
 
     def tell_of_failed_transfer(self, name: str, failure: TransferFailure) -> None:
@@ -703,11 +731,13 @@ class Runtime:
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
-    def end(self, *, after_speech: bool) -> None:
-        """Hang up: now, or when what is being said was heard or cut off."""
-        self.leaving = True
-        if after_speech:
-            # A task of its own, so that a tool that waits for it may run out of time, and the call ends all the same.
+    def end(self, *, after_speech: bool, goodbye: str | None = None) -> None:
+        """Hang up: now, or when what is being said, or the goodbye, was heard or cut off. One goodbye is enough."""
+        first, self.leaving = not self.leaving, True
+        # Tasks of their own, so that a tool that waits for them may run out of time, and the call ends all the same.
+        if goodbye is not None and first:
+            self.spawn(self._hang_up_after_goodbye(goodbye))
+        elif goodbye is not None or after_speech:
             self.spawn(self._hang_up_after_speech())
         else:
             self.do(self.lifecycle.end(EndReason.AGENT, "the program hung up"))
@@ -716,6 +746,14 @@ class Runtime:
         before = self._interruptions
         await self.until(lambda: not self.turns.speaking or self._interruptions > before, AFTER_SPEECH)
         self.do(self.lifecycle.end(EndReason.AGENT, "the program hung up"))
+
+    async def _hang_up_after_goodbye(self, words: str) -> None:
+        await self.until(lambda: not self.lifecycle.transferring, None)
+        if not self.lifecycle.ending:
+            self.do(self.turns.withdraw(self.clock()))
+            goodbye = self.respond(words, despite_hold=True)
+            await self.until(lambda: goodbye.over, AFTER_SPEECH)
+            self.do(self.lifecycle.end(EndReason.AGENT, "the program hung up"))
 
     async def _hang_up(self) -> None:
         try:
@@ -759,8 +797,20 @@ class Runtime:
                 self._timer.cancel()
             for task in self._tasks:
                 task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            if self._tasks and (await asyncio.wait(self._tasks, timeout=TOOLS_END))[1]:
+                _log.error("call %s: something goes on after its end, such as a tool", self.call_id)
             await self.record.close()
+
+    async def let_go(self) -> None:
+        """Let go of the call, which goes on, with turn detection as it was before a hold."""
+        try:
+            if self.turns.held and self.ended is None and not (self.leaving or self.lifecycle.ending):
+                for reason in ("digits", "transfer"):
+                    self.do(self.turns.release(reason, self.clock()))
+                with contextlib.suppress(RealtimeSipError):
+                    await self.update(RealtimeSession())  # the answer to it comes after those before
+        finally:
+            self.do(self.lifecycle.detached(self.clock()))
 
     def fail(self) -> None:
         """End the call at once, because the program failed."""

@@ -380,7 +380,7 @@ class _Party:
         bare = unquote(address).lower()
         whatsapp, rest = without_whatsapp(bare)
         if whatsapp:
-            return cls(number=e164(rest.partition("@")[0]), whatsapp=True)
+            return cls(number=e164(rest.partition("@")[0].partition(";")[0]), whatsapp=True)
         try:
             uri = SipUri.parse(address)
         except InvalidRequestError:

@@ -33,6 +33,7 @@ _CONFIRM = (
     "Call this again with the same arguments only after they have said it."
 )
 _MOST_UNCONFIRMED = 100
+_MOST_OFFERED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,8 @@ class ToolRunner:
 
     def __init__(self, tools: Tools, *, call: object, check: CheckTool | None) -> None:
         self._tools = tools
-        self._offered: deque[Tools] = deque()  # in updates that the service has not answered yet, in their order
+        # In updates that the service has not answered yet, or of which nobody knows whether it has, in their order.
+        self._offered: deque[Tools] = deque(maxlen=_MOST_OFFERED)
         self._call = call
         self._check = check
         self._turns_of_caller = 0
@@ -104,11 +106,17 @@ class ToolRunner:
         """Know these tools too, from now on: the service may use them before it says so."""
         self._offered.append(tools)
 
-    def settle(self, *, taken: bool) -> None:
-        """Know those that were offered first alone, or no more."""
-        if self._offered:
-            offered = self._offered.popleft()
-            self._tools = offered if taken else self._tools
+    def taken(self, tools: Tools) -> None:
+        """Know these in place of all before: the service has taken them."""
+        if tools in self._offered:  # else it has taken others since
+            while self._offered.popleft() is not tools:
+                pass
+            self._tools = tools
+
+    def refused(self, tools: Tools) -> None:
+        """Know these no more: the service has refused them."""
+        if tools in self._offered:
+            self._offered.remove(tools)
 
     def _get(self, name: str) -> Tool | None:
         known = (tools.get(name) for tools in (*reversed(self._offered), self._tools))
@@ -152,7 +160,7 @@ class ToolRunner:
                 _log.warning("tool %s: not done within %.1f s", tool.name, tool.timeout)
             else:
                 _log.error("tool %s failed: %s", tool.name, _where(error))
-                _log.debug("tool %s failed", tool.name, exc_info=error)
+                _log.debug("tool %s failed: %s", tool.name, "".join(traceback.format_tb(error.__traceback__)))
             late = deadline.expired() or isinstance(error, TimeoutError)
             return ToolResult(error_output(_TOO_LONG if late else _BROKEN), failed=True)
         respond = not isinstance(result, NoResponse)

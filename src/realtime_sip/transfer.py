@@ -292,7 +292,7 @@ class Transferring:
 
     @property
     def deadline(self) -> float | None:
-        """When `tick` must be called at the latest; None before it has begun."""
+        """Until when the target has time to answer, or the caller's leg to leave; None before it has begun."""
         return self._until
 
     def begin(self, now: float) -> list[_Move]:
@@ -348,17 +348,11 @@ class Transferring:
         self._note(f"it failed: {failure.value}")
         return [] if self._second_path == "asked for" else self._fail(failure)
 
-    def overdue(self, now: float) -> bool:
-        """Whether the target has answered, and the caller's leg should have left by now."""
-        return self.sign is TransferSign.ANSWERED and self._until is not None and self._until <= now
-
-    def tick(self, now: float, *, there: bool) -> list[_Move]:
-        """Take the next way where the deadline has passed. One whose target has answered is not touched.
+    def expired(self, now: float, *, there: bool) -> list[_Move]:
+        """Take the next way, because the deadline has passed, and the target is not known to have answered.
 
         `there` says whether the caller's leg surely is: else there is no next way, for it may have been transferred.
         """
-        if self._until is None or now < self._until or self.sign is TransferSign.ANSWERED:
-            return []
         self._note("nothing was heard of it in time")
         failure = TransferFailure.NO_ANSWER if self._dialled else TransferFailure.NO_SIGN
         return self._next(failure, now) if there else self._fail(failure)

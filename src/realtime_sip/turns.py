@@ -228,6 +228,14 @@ class Turns:
         self._nothing_to_answer()
         return [*effects, *self.tick(now)]
 
+    def give_up(self, key: str) -> list[Effect]:
+        """Give up what was asked for under this key, where it waits: it would come too late."""
+        ask = next((ask for ask in self._wanted if ask.key == key), None)
+        if ask is None:
+            return []
+        self._wanted.remove(ask)
+        return self._ended(key, Heard.NOT_AT_ALL)
+
     def interrupt(self, now: float) -> list[Effect]:
         """Stop what is being made and what is being heard."""
         effects: list[Effect] = []

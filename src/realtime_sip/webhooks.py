@@ -59,6 +59,7 @@ _HEADER_NAMES = {name: name for name in _HEADERS} | {f"http_{name.replace('-', '
 _MAX_SIGNATURES = 20
 _MAX_DEPTH = 64
 _MAX_DIGITS = 19  # of an integer: 64 bits
+_MAX_CALL_ID = 256
 
 # Without a dot (so says Standard Webhooks), because the signed text is split at dots: a dot in the id would let a part
 # of a signed body pass for the timestamp.
@@ -316,10 +317,18 @@ def _parse(text: str) -> WebhookEvent:
     model = KNOWN.get(kind)
     if model is not None:
         try:
-            return model.model_validate(data)
+            event = model.model_validate(data)
         except ValidationError:
-            logger.warning("a webhook of type %s lacks what its type must have; it is taken as unknown", kind)
+            event = None
+        # Nothing could be done with a call of another id, which would make lines of its own in logs.
+        if event is not None and not (isinstance(event, IncomingCall) and not _is_call_id(event.call_id)):
+            return event
+        logger.warning("a webhook of type %s lacks what its type must have; it is taken as unknown", kind)
     return UnknownWebhookEvent.model_validate(data)
+
+
+def _is_call_id(text: str) -> bool:
+    return len(text) <= _MAX_CALL_ID and text.isprintable()
 
 
 def _has_lone_surrogates(data: object) -> bool:

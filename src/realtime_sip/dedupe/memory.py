@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Generic, TypeVar
 
 from realtime_sip.dedupe import REMEMBER, Claim, Claimed, Outcome, Phase, advanced, decide, finished, held, renewed
 from realtime_sip.dedupe.tally import Places, Window
@@ -16,6 +16,50 @@ __all__ = ["MemoryStore"]
 _Counter = TypeVar("_Counter", Window, Places)
 
 
+class _Counters(Generic[_Counter]):
+    """Counters by key and time, those of a kind together: all keys that are alike up to their last colon.
+
+    In each kind the one that was asked for least recently comes first. Whoever calls under many numbers makes many
+    counters of callers, and pushes out no counter of another kind, such as what the day has cost.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._kinds: dict[str, OrderedDict[tuple[str, float], _Counter]] = {}
+        self._size = 0
+
+    def get(self, key: str, per: float = 0.0) -> _Counter | None:
+        """Return a counter that is there, or None."""
+        kind = self._kinds.get(_kind(key), OrderedDict())
+        if (key, per) not in kind:
+            return None
+        kind.move_to_end((key, per))
+        return kind[key, per]
+
+    def put(self, key: str, counter: _Counter, per: float = 0.0) -> None:
+        """Keep a counter that is not there yet."""
+        self._kinds.setdefault(_kind(key), OrderedDict())[key, per] = counter
+        self._size += 1
+
+    def forget(self, now: float) -> None:
+        """Forget what counts nothing any more, and one of the largest kind as long as there are too many."""
+        for name, kind in list(self._kinds.items()):
+            while kind and not next(iter(kind.values())).counts(now=now):
+                self._forget_first(name)
+        while self._size > self._most:
+            self._forget_first(max(self._kinds, key=lambda name: len(self._kinds[name])))
+
+    def _forget_first(self, name: str) -> None:
+        self._kinds[name].popitem(last=False)
+        self._size -= 1
+        if not self._kinds[name]:
+            del self._kinds[name]
+
+
+def _kind(key: str) -> str:
+    return key.rpartition(":")[0]
+
+
 class MemoryStore:
     """Keeps claims and counters in memory, for a program of one process, and for tests.
 
@@ -24,8 +68,10 @@ class MemoryStore:
     for new, and count for itself. It is used on one event loop.
 
     It starts no task, and remembers at most `max_calls` calls. Beyond that it forgets the call that was done first,
-    then one whose owner has died; a call that is being served is never forgotten. Of counters it forgets those that
-    count nothing any more, and beyond `max_keys` the one that was asked for least recently.
+    then the nonce of a context (`use_context`), then a call whose owner has died; a call that is being served is never
+    forgotten. Of counters it forgets those that
+    count nothing any more, and beyond `max_keys` the one that was asked for least recently, of those whose keys are
+    alike up to the last colon and are the most: a flood of callers pushes out counters of callers alone.
     """
 
     def __init__(
@@ -47,10 +93,8 @@ class MemoryStore:
             raise ConfigurationError("max_keys must be positive")
         self._clock = clock
         self._max_calls = max_calls
-        self._max_keys = max_keys
-        # Each with the one that was asked for least recently first.
-        self._windows: OrderedDict[tuple[str, float], Window] = OrderedDict()
-        self._places: OrderedDict[str, Places] = OrderedDict()
+        self._windows: _Counters[Window] = _Counters(max_keys)
+        self._places: _Counters[Places] = _Counters(max_keys)
         self._open: dict[str, Claim] = {}
         # In the order in which they were done, which is nearly the order in which they are to be forgotten.
         self._done: dict[str, Claim] = {}
@@ -104,18 +148,18 @@ class MemoryStore:
             ConfigurationError: The amount is negative, or `per` is not a positive number of seconds.
         """
         now = self._clock()
-        total = self._windows.setdefault((key, per), Window(per)).add(amount, now=now, most=most)
-        self._windows.move_to_end((key, per))
-        self._forget_counters(self._windows, now)
+        window = self._windows.get(key, per)
+        counted = Window(per) if window is None else window
+        total = counted.add(amount, now=now, most=most)
+        if window is None:
+            self._windows.put(key, counted, per)
+        self._windows.forget(now)
         return total
 
     async def total(self, key: str, *, per: float) -> int:
         """Return the sum of the last `per` seconds."""
-        window = self._windows.get((key, per))
-        if window is None:
-            return 0
-        self._windows.move_to_end((key, per))
-        return window.total(now=self._clock())
+        window = self._windows.get(key, per)
+        return 0 if window is None else window.total(now=self._clock())
 
     async def enter(self, key: str, member: str, *, lease: float, most: int | None = None) -> bool:
         """Let a member in for `lease` seconds, or for as long again. False where it is not in and `most` others are.
@@ -124,16 +168,20 @@ class MemoryStore:
             ConfigurationError: The lease is not a positive number of seconds.
         """
         now = self._clock()
-        entered = self._places.setdefault(key, Places()).enter(member, now=now, lease=lease, most=most)
-        self._places.move_to_end(key)
-        self._forget_counters(self._places, now)
+        places = self._places.get(key)
+        taken = Places() if places is None else places
+        entered = taken.enter(member, now=now, lease=lease, most=most)
+        if places is None:
+            self._places.put(key, taken)
+        self._places.forget(now)
         return entered
 
     async def leave(self, key: str, member: str) -> None:
         """Let a member out. One that is not in may leave too."""
-        if key in self._places:
-            self._places[key].leave(member)
-            self._forget_counters(self._places, self._clock())
+        places = self._places.get(key)
+        if places is not None:
+            places.leave(member)
+            self._places.forget(self._clock())
 
     def __len__(self) -> int:
         """Return how many calls are remembered."""
@@ -150,7 +198,7 @@ class MemoryStore:
 
     def _make_room(self, now: float) -> None:
         while self._done and next(iter(self._done.values())).expires_at <= now:
-            self._forget_first_done()
+            del self._done[next(iter(self._done))]
         if len(self) < self._max_calls:
             return
         if self._done:
@@ -162,11 +210,6 @@ class MemoryStore:
         del self._open[dead]
 
     def _forget_first_done(self) -> None:
-        del self._done[next(iter(self._done))]
-
-    def _forget_counters(self, counters: OrderedDict[Any, _Counter], now: float) -> None:
-        while counters:
-            first = next(iter(counters.values()))
-            if len(counters) <= self._max_keys and first.counts(now=now):
-                return
-            counters.popitem(last=False)
+        # A call that is forgotten too soon cannot be announced again for long, but a nonce could be used again.
+        first = next(iter(self._done))
+        del self._done[next((key for key in self._done if not _kind(key)), first)]

@@ -125,7 +125,8 @@ class Places:
             return False
         self._until[member] = now + lease
         self._until.move_to_end(member)
-        while next(iter(self._until.values())) <= now:
+        # A lease that is too short for the clock to tell has ended already.
+        while self._until and next(iter(self._until.values())) <= now:
             self._until.popitem(last=False)
         return True
 

@@ -17,8 +17,9 @@ __all__ = ["KEY_FILE", "LogFile", "caller_hash", "made_key", "read_key"]
 
 KEY_FILE = ".key"
 _KEY_BYTES = 32
-# Not through a link that somebody else has put there. Windows has no such flag.
-_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+# Not through a link that somebody else has put there, and not waiting for who might be at the other end of a pipe.
+# Windows has no such flags.
+_SAFELY = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,7 +42,7 @@ class LogFile:
         Raises:
             OSError: They cannot be written, in part or at all.
         """
-        flags = os.O_WRONLY | os.O_APPEND | _NO_LINK
+        flags = os.O_WRONLY | os.O_APPEND | _SAFELY
         if not self._created:
             caller = None if self.caller is None else caller_hash(self.caller, made_key(self.path.parent))
             header = CallLogHeader(
@@ -71,8 +72,8 @@ def read_key(folder: Path) -> bytes | None:
         OSError: It cannot be read, or is no key.
     """
     try:
-        with (folder / KEY_FILE).open("rb") as opened:
-            key = opened.read(_KEY_BYTES + 1)
+        with os.fdopen(os.open(folder / KEY_FILE, os.O_RDONLY | getattr(os, "O_BINARY", 0) | _SAFELY), "rb") as opened:
+            key = opened.read(_KEY_BYTES + 1) or b""  # None where it is a pipe
     except FileNotFoundError:
         return None
     if len(key) != _KEY_BYTES:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import math
 import os
 import re
+import stat
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,8 +19,11 @@ from realtime_sip.errors import ConfigurationError
 from realtime_sip.event_log.entries import MAX_HEADER, MAX_LOG, read_header
 from realtime_sip.event_log.file import LogFile, caller_hash, read_key
 from realtime_sip.event_log.writer import END_ROOM, Consent, EventLog
+from realtime_sip.sip import e164
 
 __all__ = ["EventLogs"]
+
+_log = logging.getLogger("realtime_sip.event_log")
 
 _SAFE_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _FILE = re.compile(r"([0-9]{8}T[0-9]{9})Z\.([A-Za-z0-9_-]{1,100}|~[0-9a-f]{32})\.jsonl")
@@ -28,8 +33,10 @@ _LEAST_BYTES = 4 * END_ROOM
 class EventLogs:
     """The event logs of calls, one file a call, in a folder of one's own.
 
-    A file is named by when the call began and by its id; folder and files are the user's alone (0700 and 0600). Several
-    processes may share the folder. What reads or deletes here blocks, and belongs in a thread where a loop runs.
+    A file is named by when the call began and by its id, and is the user's alone (0600). So is the folder (0700) where
+    it is made here; one that is there stays as it is, and a warning is logged where others may write to it: they could
+    delete logs, or bring a key that they know. Several processes may share the folder. What reads or deletes here
+    blocks, and belongs in a thread where a loop runs.
 
     Nothing is deleted by itself: have `prune` called daily, by cron or a scheduler of your own.
 
@@ -73,8 +80,11 @@ class EventLogs:
         self.folder = Path(folder)
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            mode = self.folder.stat().st_mode
         except OSError as error:
             raise ConfigurationError(f"cannot make the folder of the event logs: {type(error).__name__}") from None
+        if os.name == "posix" and mode & (stat.S_IWGRP | stat.S_IWOTH):
+            _log.warning("the folder of the event logs can be written by others than its owner")
         self._redact = redact
         self._max_bytes = max_bytes
         self._consent = consent
@@ -128,11 +138,15 @@ class EventLogs:
         the key lost, nothing older is found here any more.
 
         Calls whose caller withheld the number, or has none, as from a SIP address, are found by `delete_call` alone.
-        The log of a call that still goes on ends with it. What the program keeps elsewhere is its own to delete.
+        The log of a call that still goes on ends with it, where its file is there: that of a call whose caller is still
+        being asked for consent may begin later. What the program keeps elsewhere is its own to delete.
 
         Raises:
+            ConfigurationError: It is no number in E.164, so that nothing could ever be found.
             OSError: The key cannot be read, or a log could not be read or deleted. All others were.
         """
+        if e164(caller) is None:
+            raise ConfigurationError("the caller must be a number in E.164, with + and country code")
         key = read_key(self.folder)
         if key is None:
             return 0

@@ -27,6 +27,8 @@ _NAMES = frozenset(
 )
 # These are names only there: elsewhere `reason` is a sentence, and `code` the language that a caller spoke.
 _NAMES_THERE = frozenset({("status_details", "reason"), ("error", "code")})
+# And this is a harmless number only there: elsewhere a code is what somebody has to enter.
+_NUMBERS_THERE = frozenset({("error", "code")})
 
 # Numbers that count, measure or date. Not `bytes`, which spells the words of a transcript, and not `logprob`.
 _NUMBERS = frozenset(
@@ -50,7 +52,6 @@ _NUMBERS = frozenset(
             "limit",
             "remaining",
             "reset_seconds",
-            "code",
             "strength",
         ),
         *("threshold", "prefix_padding_ms", "silence_duration_ms", "idle_timeout_ms", "retention_ratio"),
@@ -134,7 +135,8 @@ def _value(value: object, key: str, parent: str, depth: int) -> object:
         case str():
             return value if (key in _NAMES or (parent, key) in _NAMES_THERE) and is_name(value) else size_of(value)
         case int() | float():
-            return value if key in _NUMBERS and abs(value) < _LARGEST else "<number>"
+            known = key in _NUMBERS or (parent, key) in _NUMBERS_THERE
+            return value if known and abs(value) < _LARGEST else "<number>"
         case {} if not value:
             return {}
         case dict() if key in _PARTS and depth < _DEEPEST:

@@ -292,8 +292,8 @@ class Call:
 
         With `goodbye`, which is an instruction to the model, that is said first, in place of all that waits to be said;
         not where the call is being hung up already. Hanging up is tried until it succeeds or the call is gone. During a
-        transfer it waits, and is done where that fails. Returns how the call ended; in a tool it never does, for the end
-        of the call ends its tools.
+        transfer it waits, and is done where that fails. Returns how the call ended. In a tool it does not return: the
+        end of the call ends its tools.
         """
         self._runtime.end(after_speech=after_speech, goodbye=goodbye)
         return await self.wait_ended()

@@ -616,6 +616,7 @@ class Runtime:
         try:
             # The model is quiet during a transfer, and the caller hears the target ring.
             await self.until(lambda: not self.lifecycle.transferring, None)
+            self.check_live()
             if prompt is not None:
                 speech = self.respond(prompt, despite_hold=True)
                 await self.until(lambda: speech.over or collector.collected is not None, None)

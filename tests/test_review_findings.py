@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from realtime_sip import (
 )
 from realtime_sip.dedupe.memory import MemoryStore
 from realtime_sip.errors import CallEndedError, ConfigurationError, InvalidRequestError, TransferFailed
+from realtime_sip.event_log import EventLogs
 from realtime_sip.testing import (
     Behaviour,
     CallerHangsUp,
@@ -217,6 +219,22 @@ async def test_digits_are_asked_for_once_the_transfer_has_failed() -> None:
         )
     assert collected == ["12"]
     assert said(ringing) == [HELLO.text, "Your number?", SORRY.text]
+
+
+@virtual
+async def test_digits_of_the_consent_and_of_the_handler_are_collected_one_after_the_other(tmp_path: Path) -> None:
+    """Both may ask as soon as the call is up, and neither knows of the other."""
+
+    async def consent(call: Call) -> bool:
+        return (await call.collect_digits("Ask for consent.", max_digits=1)).digits == "1"
+
+    async def talk(call: Call) -> None:
+        await call.collect_digits("Ask for the number.", max_digits=2, timeout=5.0)
+
+    async with phone(timings=PATIENT) as line:
+        scenario = (ModelSays("May we?"), CallerPresses("1"), ModelSays("Your number?"), CallerPresses("12"))
+        ended, _ = await line.played(*scenario, talk=talk, event_log=EventLogs(tmp_path, consent=consent))
+    assert ended.reason is EndReason.AGENT
 
 
 @virtual
@@ -502,3 +520,132 @@ async def test_what_leaves_the_block_in_a_group_because_the_call_has_ended_leave
     async with phone() as line:
         ended, _ = await line.played(CallerHangsUp(after=5.0), talk=talk)
     assert ended.reason is EndReason.CALLER
+
+
+@virtual
+async def test_law_drain__a_second_one_changes_nothing() -> None:
+    """Such as that of a signal's handler, and that of the application's lifespan after it."""
+
+    async def talk(call: Call) -> None:
+        await call.wait_ended()
+
+    async with phone() as line:
+        ringing = await line.ring(GOODBYE, GOODBYE, talk=talk, limits=CallLimits(silence=None, first_sound=None))
+        await ringing.until_attached()
+        first = asyncio.create_task(line.host.drain(12))
+        await asyncio.sleep(0.5)
+        await line.host.drain(12)
+        await first
+        assert (await line.host.ended(ringing.call_id)).reason is EndReason.AGENT
+    assert said(ringing) == [GOODBYE.text]
+
+
+@virtual
+async def test_law_drain__a_call_that_is_being_finished_is_told_of_all_the_same() -> None:
+    store = MemoryStore()
+
+    async def slow(_call_id: str, *, owner: str) -> None:
+        await asyncio.sleep(5)
+
+    store.finish = slow  # type: ignore[method-assign, assignment]
+    async with phone() as line:
+        line.host = CallHost(line.on_call, client=line.client, dedupe=store)
+        ringing = await line.ring(HELLO, CallerHangsUp(), talk=greet)
+        await until(lambda: ringing.state == "ended")
+        await asyncio.sleep(1)
+        await line.host.drain(1)
+        async with asyncio.timeout(60):
+            assert (await line.host.ended(ringing.call_id)).reason is EndReason.CALLER
+        assert line.host.live == 0
+        await asyncio.sleep(10)
+
+
+@virtual
+async def test_law_never_an_agent_with_a_dead_line__a_handler_that_is_cancelled_again_and_again_has_hung_up() -> None:
+    handlers: list[asyncio.Task[Any]] = []
+
+    async def talk(_call: Call) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        handlers.append(task)
+        await asyncio.sleep(10_000)
+
+    async with phone() as line:
+        ringing = await line.ring(HELLO, talk=talk)
+        await ringing.until_attached()
+        await asyncio.sleep(1)
+        line.openai.fail("hangup", status=500, times=30)
+        for _ in range(3):
+            handlers[0].cancel()
+            await asyncio.sleep(0.1)
+        ended = await line.host.ended(ringing.call_id)
+        assert ended.reason is EndReason.HANDLER_FAILED
+        assert ringing.state == "ended"
+        await line.idle()
+
+
+@virtual
+async def test_law_decide__a_reject_that_breaks_in_an_unknown_way_leaves_nothing_behind() -> None:
+    async def breaks(*_args: Any, **_kwargs: Any) -> None:
+        raise RuntimeError("an HTTP client of the program's own")
+
+    async def on_call(_incoming: IncomingCall) -> None:
+        line.client.calls.reject = breaks  # type: ignore[method-assign]
+
+    async with phone() as line:
+        line.host = CallHost(on_call, client=line.client)
+        ringing = await line.openai.ring(line.host)
+        await asyncio.sleep(1)
+        async with asyncio.timeout(60):
+            assert (await line.host.ended(ringing.call_id)).reason is EndReason.REJECTED
+        assert line.host.live == 0
+        ringing.hang_up()
+
+
+@virtual
+async def test_turn_detection_that_the_program_sets_during_an_undisturbed_greeting_stays() -> None:
+    semantic = {"audio": {"input": {"turn_detection": {"type": "semantic_vad"}}}}
+
+    async def talk(call: Call) -> None:
+        await call.respond("Greet the caller.")
+        await call.update(semantic)
+        await call.wait_ended()
+
+    async with phone() as line:
+        _, ringing = await line.played(HELLO, CallerHangsUp(after=20.0), talk=talk, greet_undisturbed=True)
+    assert ringing.session is not None
+    assert ringing.session["audio"]["input"]["turn_detection"]["type"] == "semantic_vad"
+
+
+@virtual
+async def test_speech_that_is_asked_for_as_the_call_ends_is_over() -> None:
+    """Digits are awaited behind a transfer, and the call ends with it."""
+
+    async def talk(call: Call) -> None:
+        await (await call.respond("Greet the caller.")).heard()
+        call.begin_transfer("billing")
+        with pytest.raises(CallEndedError):
+            await call.collect_digits("Ask for the number.")
+        assert not [speech for speech in call._runtime._speeches.values() if not speech.over]
+
+    async with phone(timings=PATIENT) as line:
+        ended, _ = await line.played(HELLO, talk=talk, transfers=DESKS)
+    assert ended.reason is EndReason.TRANSFERRED
+
+
+@virtual
+async def test_what_waits_for_the_end_of_a_hold_is_not_waited_for() -> None:
+    """Hanging up and transferring would wait 30 seconds for it."""
+
+    async def talk(call: Call) -> None:
+        collecting = asyncio.ensure_future(call.collect_digits(timeout=60.0))
+        await asyncio.sleep(1)
+        await call.respond("Say something later.")
+        await call.hangup(after_speech=True)
+        with pytest.raises(CallEndedError):
+            await collecting
+
+    async with phone(timings=PATIENT) as line:
+        ended, _ = await line.played(HELLO, talk=talk, limits=CallLimits(first_sound=None))
+    assert ended.reason is EndReason.AGENT
+    assert ended.ended_at - (ended.attached_at or 0) < 10

@@ -374,6 +374,9 @@ def test_what_a_carrier_repeats_after_the_end_is_written_once(line: Line) -> Non
         line.fails(TransferFailure.NO_ANSWER)
     assert line.outcome == (EndReason.TRANSFERRED, "inferred")
     assert line.ended.evidence.count("no answer") == 1
+    for _ in range(1000):
+        line.sign(TransferSign.ANSWERED)
+    assert line.ended.evidence.count("answered") == 2, "the refer, and the target"
 
 
 def test_what_is_told_of_a_transfer_after_another_end_changes_nothing(line: Line) -> None:
@@ -577,6 +580,24 @@ def test_law_never_a_double_dial__a_proof_from_before_the_deadline_is_none(line:
     assert line.asked() == []
 
 
+def test_law_never_a_double_dial__a_proof_from_an_earlier_transfer_is_none(line: Line) -> None:
+    line.transfer()
+    line.wait(WAIT - 1)
+    line.lifecycle.frame(line.now)
+    line.heard = False
+    line.wait(2)
+    line.fails(TransferFailure.BUSY)
+    line.lifecycle.frame(line.now)
+    line.over()
+    line.transfer(second_path=True)
+    line.wait(20)
+    line.lifecycle.frame(line.now)
+    line.wait(20)
+    line.lifecycle.frame(line.now)
+    line.wait(6)
+    assert line.asked() == []
+
+
 def test_a_socket_that_is_down_at_the_deadline_is_waited_for(line: Line) -> None:
     line.transfer(second_path=True)
     line.refer_answered()
@@ -600,6 +621,27 @@ def test_a_second_path_has_the_whole_time_again(line: Line) -> None:
     assert line.asked() == []
     line.wait(0.2)
     assert line.over().failure is TransferFailure.NO_ANSWER
+
+
+def test_a_second_path_that_has_taken_the_caller_away_with_the_socket_open_is_noticed(line: Line) -> None:
+    line.transfer(second_path=True)
+    line.wait(WAIT - 1)
+    line.lifecycle.frame(line.now)
+    line.heard = False
+    line.wait(2)
+    line.refer_answered(REFUSED)  # while the service is being asked whether the caller is still there
+    assert line.asked() == [TakeSecondPath(line.request)]
+    line.lifecycle.frame(line.now)
+    line.second_path_taken()
+    for _ in range(4):
+        line.wait(WAIT / 5)
+        line.lifecycle.frame(line.now)
+    line.wait(WAIT / 5)
+    assert line.asked(TransferOver) == []
+    line.wait(6)
+    line.close(OURS)
+    line.attach_fails(GONE)
+    assert line.outcome == (EndReason.TRANSFERRED, "inferred")
 
 
 def test_law_never_a_double_dial__there_is_no_third_path(line: Line) -> None:
@@ -879,6 +921,16 @@ def test_letting_go_during_a_transfer_leaves_the_call_unless_its_end_was_decided
     assert (line.lifecycle.ended is None) is decided
     line.fails(TransferFailure.BUSY)
     assert (HangUp() in line.asked()) is decided
+
+
+def test_a_transfer_of_a_call_that_is_over_is_none(line: Line) -> None:
+    line.take(line.lifecycle.detached(line.now))
+    line.want()
+    line.asked()
+    line.begin()
+    assert line.asked() == []
+    assert not line.lifecycle.transferring
+    assert line.lifecycle.deadline is None
 
 
 def test_a_transfer_of_a_call_that_is_to_end_is_none(line: Line) -> None:

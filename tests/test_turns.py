@@ -394,6 +394,10 @@ def test_law_hosted_mcp_calls_get_their_response_when_both_the_call_and_its_resp
     assert played.asked == []
     played.receive(mcp("completed"))
     assert len(played.asked) == 1
+    played.granted("resp_2")
+    played.receive(done("resp_2", SPOKEN))
+    played.wait(300)
+    assert len(played.asked) == 1
 
 
 def test_an_mcp_call_that_never_ends_holds_nothing_up_for_ever(played: Played) -> None:

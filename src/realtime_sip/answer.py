@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from realtime_sip._wire import checked
@@ -94,7 +94,9 @@ async def answer(
             except asyncio.CancelledError:
                 # In a hurry, but never with the caller left behind: hanging up has deadlines of its own.
                 runtime.fail()
-                await asyncio.wait({leaving})
+                while not leaving.done():
+                    with suppress(asyncio.CancelledError):
+                        await asyncio.wait({leaving})
                 raise
 
 

@@ -169,8 +169,6 @@ class Call:
             max_digits=max_digits, terminator=terminator, timeout=timeout, inter_digit_timeout=inter_digit_timeout
         )
         self._runtime.check_live()
-        if self._runtime.collecting:
-            raise ConfigurationError("digits are being collected already")
         with waiting_for_caller():
             await self._runtime.collect(collector, prompt, barge_in=barge_in, secret=secret)
         if collector.collected is None:

@@ -188,21 +188,27 @@ class CallHost:
             _log.error("call %s: the handler failed: %s", call_id, type(error).__name__, exc_info=error)
         finally:
             renewing.cancel()
-            if not decision.made.is_set():
-                if taken.refusal is None:
-                    _log.warning("call %s: the handler did not decide; rejecting it", call_id)
-                await asyncio.shield(self._reject(call_id, taken.refusal))
-            call = decision.call
-            ended = call.ended if isinstance(call, Call) else None
-            how: Literal["rejected", "detached"] = (
-                "rejected" if decision.rejected or not decision.made.is_set() else "detached"
-            )
+            try:
+                await self._settle(taken)
+            finally:
+                call = decision.call
+                how: Literal["rejected", "detached"] = (
+                    "rejected" if decision.rejected or not decision.made.is_set() else "detached"
+                )
+                self._calls.pop(call_id, None)
+                self._decisions.pop(call_id, None)
+                self._over(call_id, (call.ended if isinstance(call, Call) else None) or self._end_without_call(how))
+
+    async def _settle(self, taken: _Taken) -> None:
+        """Reject a call that nobody has decided about, free its places, and finish its claim."""
+        incoming, call_id = taken.incoming, taken.incoming.call_id
+        if not taken.decision.made.is_set():
             if taken.refusal is None:
-                await asyncio.shield(self._policy.ended(incoming, store=self._tallies, cost=taken.cost))
-            await asyncio.shield(self._finish(call_id))
-            self._calls.pop(call_id, None)
-            self._decisions.pop(call_id, None)
-            self._over(call_id, ended or self._end_without_call(how))
+                _log.warning("call %s: the handler did not decide; rejecting it", call_id)
+            await asyncio.shield(self._reject(call_id, taken.refusal))
+        if taken.refusal is None:
+            await asyncio.shield(self._policy.ended(incoming, store=self._tallies, cost=taken.cost))
+        await asyncio.shield(self._finish(call_id))
 
     async def _finish(self, call_id: str) -> None:
         try:

@@ -406,7 +406,6 @@ class Lifecycle:
         """Note that the call is to be transferred, once what is being said was heard; one at a time."""
         if self._phase is not _Phase.OVER and self._ending is None and self._transfer is None:
             self._transfer = Transferring(request, second_path=second_path)
-            self._alive, self._unreachable = None, False
 
     def transfer_begins(self, now: float) -> list[Act]:
         """Transfer now."""
@@ -431,7 +430,6 @@ class Lifecycle:
         """Note that the carrier was asked by the second path."""
         transfer = self._transfer_of(request)
         if transfer is not None:
-            self._alive = None
             transfer.second_path_taken(now)
 
     def second_path_failed(self, what: str, now: float, request: TransferRequest) -> list[Act]:
@@ -484,6 +482,8 @@ class Lifecycle:
 
     def _moved(self, moves: Sequence[Refer | TakeSecondPath | TransferOver], now: float) -> list[Act]:
         acts: list[Act] = [*moves]
+        if moves:
+            self._alive = None  # that the caller was there says nothing about later
         if any(isinstance(move, TransferOver) for move in moves):
             self._transfer = None
             self._ending, self._end_after = self._end_after, None
@@ -507,7 +507,6 @@ class Lifecycle:
                 return []
             self._proof_until = now + PROOF_OF_LIFE
             return [Probe()]
-        self._alive = None
         return self._moved(transfer.expired(now, there=True), now)
 
     # --- limits -------------------------------------------------------------------------------------------------------

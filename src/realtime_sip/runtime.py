@@ -12,6 +12,7 @@ import inspect
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from realtime_sip.digits import DigitCollector
 from realtime_sip.ended import CallEnded, EndReason, Gap
 from realtime_sip.errors import (
     CallEndedError,
+    ConfigurationError,
     DeadlineError,
     InvalidRequestError,
     NetworkError,
@@ -102,6 +104,10 @@ _TRANSFER_FAILED = (
 )
 
 
+_consenting: ContextVar[bool] = ContextVar("realtime_sip.consenting", default=False)
+"""Whether what runs is what asks the caller for consent to the event log."""
+
+
 @dataclass(slots=True)
 class _Waiting:
     """An update that somebody waits for."""
@@ -178,7 +184,7 @@ class Runtime:
         self._speeches: dict[str, Speech] = {}
         self._collector: DigitCollector | None = None
         self._collected: DigitCollector | None = None  # the one before
-        self._barge_in = self._secret = False  # of the digits that are collected
+        self._barge_in = self._secret = self._for_consent = False  # of the digits that are collected
         self._secret_until = self._secret_grace = 0.0  # keys that follow secret ones are secret too
         self._transfer: asyncio.Future[TransferOver] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -307,7 +313,9 @@ class Runtime:
         if self.record.log is not None:
             asking = self.record.log.begin(self._call)
             if asking is not None:
+                before = _consenting.set(True)
                 self.spawn(asking)
+                _consenting.reset(before)
             self.record.note({"type": "call.started"})
 
     async def _pump(self, sideband: AsyncSideband) -> None:
@@ -610,8 +618,21 @@ class Runtime:
     async def collect(
         self, collector: DigitCollector, prompt: str | None, *, barge_in: bool, secret: bool
     ) -> DigitCollector:
-        """Collect digits until the collector has them, or the call has ended. One at a time."""
+        """Collect digits until the collector has them, or the call has ended.
+
+        One at a time; the program, and its consent to the event log, which runs beside it, wait for each other.
+
+        Raises:
+            ConfigurationError: Digits are being collected already.
+            CallEndedError: The call has ended meanwhile.
+        """
+        while self._collector is not None and (self._for_consent or _consenting.get()):
+            await self.until(lambda: self._collector is None, None)
+            self.check_live()
+        if self._collector is not None:
+            raise ConfigurationError("digits are being collected already")
         self._collector, self._barge_in, self._secret = collector, barge_in, secret
+        self._for_consent = _consenting.get()
         self.do(self.turns.hold("digits", self.clock()))
         try:
             # The model is quiet during a transfer, and the caller hears the target ring.
@@ -631,11 +652,6 @@ class Runtime:
             self._collector, self._collected, self._secret = None, collector, False
             self.do(self.turns.release("digits", self.clock()))
         return collector
-
-    @property
-    def collecting(self) -> bool:
-        """Whether digits are being collected."""
-        return self._collector is not None
 
     def _pressed(self, collector: DigitCollector, key: str, now: float) -> None:
         before = self._collected

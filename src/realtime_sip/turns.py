@@ -169,8 +169,9 @@ class Turns:
 
     @property
     def speaking(self) -> bool:
-        """Whether a response is wanted, being made, or being heard."""
-        asked = bool(self._wanted) or self._asked is not None
+        """Whether a response is wanted now, being made, or being heard."""
+        # What has to wait for the end of a hold is not waited for.
+        asked = self._asked is not None or any(ask.despite_hold or not self._hold.on for ask in self._wanted)
         return asked or self._active is not None or self._playback.going_on
 
     @property

@@ -150,9 +150,8 @@ class Lifecycle:
         self._told: set[LimitKind] = set()
         self._transfer: Transferring | None = None
         self._end_after: _Ending | None = None  # decided during a transfer, in case it fails
-        self._alive: bool | None = (
-            None  # whether the service was seen alive since the transfer was due; None: not asked
-        )
+        # Whether the caller was seen to be there since the transfer was due; None where nobody asked.
+        self._alive: bool | None = None
         self._unreachable = False
         self.ended: CallEnded | None = None
 

@@ -560,6 +560,17 @@ def test_a_limit_is_told_before_once_for_each_approach() -> None:
     assert life.asked() == [LimitNear(LimitKind.SILENCE, 15)]
 
 
+def test_a_first_sound_that_is_waited_for_anew_is_told_anew() -> None:
+    life = Life(silence=None, max_duration=None).live()
+    life.wait(6)
+    assert life.asked() == [LimitNear(LimitKind.FIRST_SOUND, 15)]
+    life.close()
+    life.attach()
+    life.asked()
+    life.wait(6)
+    assert life.asked() == [LimitNear(LimitKind.FIRST_SOUND, 15)]
+
+
 def test_the_wall_is_told_before_and_leaves_time_for_a_goodbye() -> None:
     life = Life(**NO_LIMITS).live()
     life.lifecycle.expires_at(UNIX + 3600)
@@ -719,6 +730,16 @@ def test_what_is_spent_without_a_limit_of_it_ends_nothing() -> None:
 def test_a_response_that_costs_it_all_at_once_ends_the_call_without_a_warning() -> None:
     life = spender(max_tokens=100)
     assert [type(act) for act in spend(life, tokens=500)] == [SayGoodbye]
+
+
+def test_money_that_is_gone_during_a_goodbye_is_not_near() -> None:
+    life = spender(silence=60.0, max_cost=1.0)
+    life.wait(60)
+    assert len(life.asked(SayGoodbye)) == 1
+    assert spend(life, "1.1") == []
+    life.take(life.lifecycle.goodbye_said())
+    life.take(life.lifecycle.hung_up(life.now))
+    assert life.ended.limit is LimitKind.SILENCE
 
 
 def test_what_is_spent_after_the_end_is_not_told() -> None:

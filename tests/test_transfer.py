@@ -580,6 +580,17 @@ def test_law_never_a_double_dial__a_proof_from_before_the_deadline_is_none(line:
     assert line.asked() == []
 
 
+def test_a_refer_that_is_answered_late_and_unclearly_does_not_put_off_the_proof(line: Line) -> None:
+    line.transfer(second_path=True)
+    line.wait(WAIT - 1)
+    line.lifecycle.frame(line.now)
+    line.heard = False
+    line.wait(4)
+    line.refer_answered(LOST)
+    line.wait(2)
+    assert line.asked() == [DropSocket()]
+
+
 def test_law_never_a_double_dial__a_proof_from_an_earlier_transfer_is_none(line: Line) -> None:
     line.transfer()
     line.wait(WAIT - 1)

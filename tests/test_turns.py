@@ -778,6 +778,16 @@ def test_the_services_response_that_made_it_refuse_ours_goes_on_after_the_releas
     assert played.cancelled == []
 
 
+def test_the_services_response_that_has_ended_before_ours_was_refused_is_not_stopped() -> None:
+    played = Played(DETECTION)
+    played.hold()
+    played.respond("prompt", despite_hold=True)
+    played.receive(created("resp_own"), done("resp_own"), busy("prompt"))
+    assert played.cancelled == []
+    played.wait(5)
+    assert [asked.event_id for asked in played.asked] == ["prompt", "prompt"]
+
+
 def test_stopping_the_services_response_does_not_cut_off_ours_that_is_still_heard(held: Played) -> None:
     held.respond("prompt", despite_hold=True)
     held.granted("resp_prompt")

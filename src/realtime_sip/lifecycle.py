@@ -523,9 +523,8 @@ class Lifecycle:
         ):
             if most is None or used is None:
                 continue
-            if used >= most and self._goodbye is None:
+            if used >= most:
                 self._reached_at.setdefault(limit, now)
-                self._told.add(limit)
             elif max(used, likely or used) >= most * _NEAR and limit not in self._told:
                 self._told.add(limit)
                 acts.append(LimitNear(limit, None))

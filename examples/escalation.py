@@ -19,6 +19,7 @@ from realtime_sip import (
     Call,
     CallHost,
     Escalation,
+    EscalationCause,
     IncomingCall,
     RealtimeSession,
     Tools,
@@ -28,7 +29,6 @@ from realtime_sip import (
     transfer_to_human,
 )
 from realtime_sip.errors import TransferFailed, WebhookError
-from realtime_sip.escalation import EscalationCause
 
 log = logging.getLogger("escalation")
 

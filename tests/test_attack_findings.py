@@ -17,16 +17,16 @@ import pytest
 
 from phone import phone, virtual
 from realtime_sip import Call, EventLogs, IncomingCall, MemoryStore, OpenAIWebhooks, Router, Tools
-from realtime_sip.context import ContextRefusal, ContextSigner, SignedContext
-from realtime_sip.dedupe import Outcome
-from realtime_sip.dedupe.context import use_context
-from realtime_sip.dedupe.tally import Places, Window
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.event_log import read_event_log, redacted_event
 from realtime_sip.policy import AllowCallers, CallerRate, CallPolicy, DailySpend, DenyCallers, TotalRate
-from realtime_sip.sip import SipHeaders, e164
+from realtime_sip.sip.headers import SipHeaders, e164
+from realtime_sip.sip.signed_context import ContextRefusal, ContextSigner, SignedContext
+from realtime_sip.stores.claims import Outcome
+from realtime_sip.stores.counters import Places, Window
+from realtime_sip.stores.nonces import use_context
 from realtime_sip.testing import CallerHangsUp, CallerPresses, CallerSays, ModelCalls, ModelSays, run_virtual
-from realtime_sip.webhooks import UnknownWebhookEvent
+from realtime_sip.webhooks.unwrap import UnknownWebhookEvent
 
 if TYPE_CHECKING:
     from realtime_sip.event_log import EventLog

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from realtime_sip import AsyncRealtimeSip, AsyncSideband, ClientSecret, Hosts, RealtimeSip, Sideband, WebRtcCall
-from realtime_sip.calls import AsyncCalls, Calls
-from realtime_sip.client_secrets import AsyncClientSecrets, ClientSecrets
+from realtime_sip.api.calls import AsyncCalls, Calls
+from realtime_sip.api.client_secrets import AsyncClientSecrets, ClientSecrets
+from realtime_sip.api.protocol import Protocol
 from realtime_sip.errors import ConfigurationError
-from realtime_sip.protocol import Protocol
 
 ENVIRONMENT = ("OPENAI_API_KEY", "OPENAI_WEBHOOK_SECRET", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID")
 

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from phone import Phone, greet, phone, virtual
 from realtime_sip import Call, CallHost, EndReason, IncomingCall, MemoryStore, Submission
-from realtime_sip.dedupe import Claimed
 from realtime_sip.errors import ConfigurationError, MissingExtraError
 from realtime_sip.policy import (
     AllowCallers,
@@ -29,6 +28,7 @@ from realtime_sip.policy import (
     Rule,
     TotalRate,
 )
+from realtime_sip.stores.claims import Claimed
 from realtime_sip.testing import CallerHangsUp, EndedBy, ModelSays, RingingCall
 
 ANNA, BERT = "+14155550101", "+14155550102"

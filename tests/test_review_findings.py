@@ -20,9 +20,9 @@ from realtime_sip import (
     Transfers,
     events,
 )
-from realtime_sip.dedupe.memory import MemoryStore
 from realtime_sip.errors import CallEndedError, ConfigurationError, InvalidRequestError, TransferFailed
 from realtime_sip.event_log import EventLogs
+from realtime_sip.stores.memory import MemoryStore
 from realtime_sip.testing import (
     Behaviour,
     CallerHangsUp,

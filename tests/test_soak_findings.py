@@ -10,6 +10,7 @@ import pytest
 from phone import greet, phone, types, virtual
 from realtime_sip import Call, CallLimits, EndReason, Tools, Transfers
 from realtime_sip.errors import TransferFailed
+from realtime_sip.outcomes import TransferFailure, TransferSign
 from realtime_sip.testing import (
     Behaviour,
     CallerHangsUp,
@@ -20,7 +21,6 @@ from realtime_sip.testing import (
     SocketSilent,
     Timings,
 )
-from realtime_sip.transfer import TransferFailure, TransferSign
 
 HELLO = ModelSays("Good morning, how can I help you?")
 ASK = CallerSays("Where is my order?")

@@ -9,8 +9,8 @@ import pytest
 from pydantic import Field, ValidationError
 
 from realtime_sip import events, items, session
-from realtime_sip._http import json_body
 from realtime_sip._wire import Inbound, Open, Outbound, Unknown, checked, invalid_request, refusing_beta_types
+from realtime_sip.api.operations import json_body
 from realtime_sip.errors import BetaShapeError, InvalidRequestError
 
 

@@ -29,7 +29,7 @@ from realtime_sip.testing import (
     ModelSays,
     RingingCall,
 )
-from realtime_sip.testing.call import CallEnd
+from realtime_sip.testing.openai.call import CallEnd
 from realtime_sip.testing.scenario import Step
 
 __all__ = [

@@ -10,8 +10,9 @@ from typing import Any
 
 from plans.plan import ASK, BYE, HELLO, SESSION, TELL, Plan, turn_detection
 from realtime_sip import Call, Tools, Transfers
-from realtime_sip.digits import CollectedDigits, DigitsEnd
+from realtime_sip.call.machine.digits import CollectedDigits, DigitsEnd
 from realtime_sip.errors import DeadlineError, EventRefusedError, RealtimeSipError
+from realtime_sip.outcomes import TransferFailure
 from realtime_sip.testing import (
     Behaviour,
     CallerPresses,
@@ -24,7 +25,6 @@ from realtime_sip.testing import (
     SocketSilent,
     UpdateRefused,
 )
-from realtime_sip.transfer import TransferFailure
 
 __all__ = ["SESSIONS"]
 

@@ -21,35 +21,33 @@ from __future__ import annotations
 from importlib.metadata import version
 
 from realtime_sip import errors, events, items, session
-from realtime_sip.call import Call
-from realtime_sip.call_tools import end_call, transfer_to_human
-from realtime_sip.calls import WebRtcCall
+from realtime_sip.api.calls import WebRtcCall
+from realtime_sip.api.client_secrets import ClientSecret
+from realtime_sip.api.sideband import AsyncSideband, Sideband
+from realtime_sip.call.call import Call
+from realtime_sip.call.event_queue import EventsDropped
+from realtime_sip.call.machine.limits import CallLimits, LimitNear
+from realtime_sip.call.machine.transfer import Transfers, TransferTarget
+from realtime_sip.call.machine.turns import AskApproval
+from realtime_sip.call.ready_tools import end_call, transfer_to_human
+from realtime_sip.call.record.struggle import Escalation, EscalationCause
+from realtime_sip.call.speech import Speech
+from realtime_sip.call.tool_runner import NoResponse
 from realtime_sip.client import AsyncRealtimeSip, RealtimeSip
-from realtime_sip.client_secrets import ClientSecret
-from realtime_sip.dedupe.memory import MemoryStore
-from realtime_sip.ended import CallEnded, EndReason, Gap
+from realtime_sip.endpoints import Hosts
 from realtime_sip.errors import RealtimeSipError
-from realtime_sip.escalation import Escalation
 from realtime_sip.event_log import EventLogs
-from realtime_sip.event_queue import EventsDropped
-from realtime_sip.host import CallHost, Submission
-from realtime_sip.hosts import Hosts
-from realtime_sip.limits import CallLimits, LimitKind, LimitNear
-from realtime_sip.playback import Heard
+from realtime_sip.hosting.host import CallHost, Submission
+from realtime_sip.hosting.router import Router
+from realtime_sip.outcomes import CallEnded, Close, CloseKind, EndReason, Gap, Heard, LimitKind
 from realtime_sip.policy import CallPolicy
-from realtime_sip.protocol import Close, CloseKind
 from realtime_sip.response import ResponseConfig
-from realtime_sip.router import Router
 from realtime_sip.session import RealtimeSession, TranscriptionSession
-from realtime_sip.sideband import AsyncSideband, Sideband
-from realtime_sip.sip import SipHeaders, SipUri
-from realtime_sip.speech import Speech
-from realtime_sip.tool_runner import NoResponse
-from realtime_sip.tools import Tools
-from realtime_sip.transfer import Transfers, TransferTarget
-from realtime_sip.turns import AskApproval
+from realtime_sip.sip.headers import SipHeaders, SipUri
+from realtime_sip.stores.memory import MemoryStore
+from realtime_sip.tools.registry import Tools
 from realtime_sip.usage import RateCard
-from realtime_sip.webhooks import IncomingCall, OpenAIWebhooks, UnknownWebhookEvent, WebhookVerificationError
+from realtime_sip.webhooks.unwrap import IncomingCall, OpenAIWebhooks, UnknownWebhookEvent, WebhookVerificationError
 
 __version__ = version("realtime-sip")
 
@@ -67,6 +65,7 @@ __all__ = [
     "CloseKind",
     "EndReason",
     "Escalation",
+    "EscalationCause",
     "EventLogs",
     "EventsDropped",
     "Gap",

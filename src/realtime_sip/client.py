@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypedDict, TypeVar, Unpack
 
 import httpx
 
-from realtime_sip import protocol
-from realtime_sip._http import DEADLINE
-from realtime_sip.calls import AsyncCalls, Calls
-from realtime_sip.client_secrets import AsyncClientSecrets, ClientSecrets
+from realtime_sip.api import protocol
+from realtime_sip.api.calls import AsyncCalls, Calls
+from realtime_sip.api.client_secrets import AsyncClientSecrets, ClientSecrets
+from realtime_sip.api.operations import DEADLINE
+from realtime_sip.api.settings import Settings
+from realtime_sip.api.sideband import AsyncSideband, Sideband
+from realtime_sip.api.transport import AsyncTransport, Transport
+from realtime_sip.endpoints import Hosts
 from realtime_sip.errors import ConfigurationError
-from realtime_sip.hosts import Hosts
-from realtime_sip.settings import Settings
-from realtime_sip.sideband import AsyncSideband, Sideband
-from realtime_sip.transport import AsyncTransport, Transport
-from realtime_sip.webhooks import OpenAIWebhooks
+from realtime_sip.webhooks.unwrap import OpenAIWebhooks
 
 if TYPE_CHECKING:
     import httpx2

@@ -47,9 +47,7 @@ from typing import TYPE_CHECKING, Any
 from realtime_sip._redaction import redact
 
 if TYPE_CHECKING:
-    from realtime_sip.ended import CallEnded
-    from realtime_sip.protocol import Close
-    from realtime_sip.transfer import TransferFailure
+    from realtime_sip.outcomes import CallEnded, Close, TransferFailure
 
 __all__ = [
     "AuthenticationError",

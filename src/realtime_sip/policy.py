@@ -50,10 +50,10 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from typing import TypeAlias
 
-from realtime_sip.dedupe.tally import TallyStore
 from realtime_sip.errors import ConfigurationError, MissingExtraError
-from realtime_sip.sip import e164
-from realtime_sip.webhooks import IncomingCall
+from realtime_sip.sip.headers import e164
+from realtime_sip.stores.counters import TallyStore
+from realtime_sip.webhooks.unwrap import IncomingCall
 
 __all__ = [
     "AllowCallers",

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from realtime_sip import events, items
+from realtime_sip.api.sideband import AsyncSideband
 from realtime_sip.cli.screen import Screen
 from realtime_sip.client import AsyncRealtimeSip
-from realtime_sip.protocol import Close
-from realtime_sip.sideband import AsyncSideband
+from realtime_sip.outcomes import Close
 from realtime_sip.testing import OpenAIEmulator, RecordedFrame, Recording
 
 __all__ = ["for_a_call", "outputs", "replay_primary"]

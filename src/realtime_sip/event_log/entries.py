@@ -14,9 +14,9 @@ from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 from realtime_sip import events
 from realtime_sip._redaction import redact, size_of
 from realtime_sip._wire import Inbound, Outbound
-from realtime_sip.ended import CallEnded
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.event_log.redaction import is_name, redacted_event
+from realtime_sip.outcomes import CallEnded
 
 __all__ = [
     "MAX_HEADER",

@@ -15,12 +15,12 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from realtime_sip.ended import CallEnded
 from realtime_sip.event_log.entries import Logged, encoded_entry
 from realtime_sip.event_log.file import LogFile
+from realtime_sip.outcomes import CallEnded
 
 if TYPE_CHECKING:
-    from realtime_sip.call import Call
+    from realtime_sip.call.call import Call
 
 __all__ = ["Consent", "EventLog"]
 

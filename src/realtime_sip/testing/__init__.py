@@ -9,10 +9,7 @@ the caller does (`CallerSays`, `CallerPresses`, `CallerHangsUp`) and what the mo
 
 from __future__ import annotations
 
-from realtime_sip.testing.behaviour import Behaviour, Timings
-from realtime_sip.testing.call import CallEnd, CallState, EndedBy
 from realtime_sip.testing.clock import ScenarioError
-from realtime_sip.testing.emulator import ClientOptions, OpenAIEmulator
 from realtime_sip.testing.faults import (
     ErrorSent,
     EventAltered,
@@ -24,10 +21,14 @@ from realtime_sip.testing.faults import (
     SocketSilent,
     UpdateRefused,
 )
-from realtime_sip.testing.primary import ExpectedSocket
-from realtime_sip.testing.record import RecordedRequest, Said, WebhookResponse
-from realtime_sip.testing.recording import RecordedFrame, Recording, Replay
-from realtime_sip.testing.ringing import RingingCall
+from realtime_sip.testing.openai.behaviour import Behaviour, Timings
+from realtime_sip.testing.openai.call import CallEnd, CallState, EndedBy
+from realtime_sip.testing.openai.emulator import ClientOptions, OpenAIEmulator
+from realtime_sip.testing.openai.primary import ExpectedSocket
+from realtime_sip.testing.openai.record import RecordedRequest, Said, WebhookResponse
+from realtime_sip.testing.openai.recording import RecordedFrame, Recording, Replay
+from realtime_sip.testing.openai.ringing import RingingCall
+from realtime_sip.testing.openai.webhook import CallTarget
 from realtime_sip.testing.scenario import (
     CallerHangsUp,
     CallerPresses,
@@ -39,7 +40,6 @@ from realtime_sip.testing.scenario import (
     Step,
 )
 from realtime_sip.testing.virtual_time import VirtualTimeLoop, run_virtual
-from realtime_sip.testing.webhook import CallTarget
 
 __all__ = [
     "Behaviour",

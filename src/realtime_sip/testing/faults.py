@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from realtime_sip.errors import ConfigurationError
-from realtime_sip.testing.frames import CLIENT_EVENTS
 
 __all__ = [
+    "CLIENT_EVENTS",
     "ErrorSent",
     "EventAltered",
     "EventFault",
@@ -32,6 +32,21 @@ __all__ = [
 
 Operation = Literal["accept", "reject", "refer", "hangup", "create", "client_secrets", "attach"]
 """What can fail; "attach" is the upgrade to a sideband, the others are REST operations."""
+
+CLIENT_EVENTS = (
+    "session.update",
+    "input_audio_buffer.append",
+    "input_audio_buffer.commit",
+    "input_audio_buffer.clear",
+    "output_audio_buffer.clear",
+    "conversation.item.create",
+    "conversation.item.delete",
+    "conversation.item.retrieve",
+    "conversation.item.truncate",
+    "response.create",
+    "response.cancel",
+)
+"""The events that a client may send (API guide, November 2026)."""
 
 PHASES = ("attached", "generating", "playing", "tool", "mcp", "caller")
 

@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, Self, TypeVar, overload
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from realtime_sip.errors import ConfigurationError
-from realtime_sip.testing.emulator import OpenAIEmulator
+from realtime_sip.testing.openai.emulator import OpenAIEmulator
 
 __all__ = ["EmulatorOnThread"]
 

@@ -33,8 +33,8 @@ from typing import Any
 
 import pytest
 
-from realtime_sip.testing.emulator import OpenAIEmulator
 from realtime_sip.testing.on_thread import EmulatorOnThread
+from realtime_sip.testing.openai.emulator import OpenAIEmulator
 from realtime_sip.testing.virtual_time import run_virtual
 
 __all__ = ["openai_emulator", "openai_on_thread", "pytest_configure", "virtual_time"]

@@ -1,0 +1,151 @@
+"""The WebSocket's protocol without its I/O: frames to events, events to frames, and what a close means.
+
+A shell of a few lines pumps a socket through it: every frame that arrives goes to `receive`, every event to send
+through `encode`, and the close, however it came, to `closed`.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections import OrderedDict
+from typing import Any
+from urllib.parse import urlencode
+
+from realtime_sip import events
+from realtime_sip._redaction import redact
+from realtime_sip.api.operations import Operation, Repeat, checked_call_id, json_body, nothing
+from realtime_sip.errors import ConfigurationError, InvalidRequestError, RealtimeSipError
+from realtime_sip.outcomes import Close, CloseKind
+
+__all__ = ["Protocol", "attach", "open_primary"]
+
+_log = logging.getLogger("realtime_sip.protocol")
+
+MAX_EVENT_BYTES = 4 * 1024 * 1024
+"""A larger frame is skipped; the largest that the service is known to send, a whole response, is far below."""
+
+MAX_SENT_BYTES = events.MAX_APPENDED_AUDIO * 4 // 3 + 64 * 1024
+"""What is sent at once: as much audio as one `input_audio_buffer.append` may hold, in base64, and what is around it."""
+
+_REMEMBERED = 256
+_MAX_CLOSE_REASON = 123
+
+
+_KINDS = {
+    1000: CloseKind.NORMAL,
+    1001: CloseKind.GOING_AWAY,
+    1002: CloseKind.REFUSED,
+    1003: CloseKind.REFUSED,
+    1005: CloseKind.NORMAL,
+    1006: CloseKind.DROPPED,
+    1007: CloseKind.REFUSED,
+    1008: CloseKind.REFUSED,
+    1009: CloseKind.REFUSED,
+    1010: CloseKind.REFUSED,
+    1011: CloseKind.FAILED,
+    1012: CloseKind.GOING_AWAY,
+    1013: CloseKind.GOING_AWAY,
+    1014: CloseKind.GOING_AWAY,
+}
+
+
+def attach(call_id: str, *, again: bool = False) -> Operation[None]:
+    """Open the sideband of a call that has been accepted.
+
+    An early 404 is repeated, because attaching takes a while; not when it was open before, for then 404 means ended.
+
+    Raises:
+        InvalidRequestError: `call_id` cannot be one.
+    """
+    return _open("attach", {"call_id": checked_call_id(call_id)}, early_404=not again)
+
+
+def open_primary(*, model: str | None, intent: str | None) -> Operation[None]:
+    """Open a primary socket, whose audio rides in the events.
+
+    Raises:
+        ConfigurationError: Neither model nor intent is given.
+        InvalidRequestError: One of them is not printable.
+    """
+    query = {name: value for name, value in (("model", model), ("intent", intent)) if value}
+    for name, value in query.items():
+        if not value.isprintable():
+            raise InvalidRequestError(name, (("", "must be printable characters"),))
+    if not query:
+        raise ConfigurationError("connect() needs a model, or an intent such as 'transcription'")
+    return _open("connect", query, early_404=False)
+
+
+def _open(name: str, query: dict[str, str], *, early_404: bool) -> Operation[None]:
+    # An opening that failed leaves nothing behind, so it may be repeated after any failure.
+    path = "/realtime?" + urlencode(query)
+    return Operation(name=name, path=path, read=nothing, repeat=Repeat.ANY, early_404=early_404, method="GET")
+
+
+class Protocol:
+    """One connection: encodes and decodes, remembers what was sent, and says what a close means."""
+
+    def __init__(self) -> None:
+        self._sent: OrderedDict[str, events.ClientEvent] = OrderedDict()
+        self._expired = False
+        self._closing = False
+
+    def encode(self, event: events.ClientEvent | dict[str, Any]) -> tuple[str, str]:
+        """Return the frame to send and the event's id, generated where it has none.
+
+        Raises:
+            BetaShapeError: The event has a name of the beta API.
+            InvalidRequestError: The event is not valid, or larger than the service takes.
+        """
+        event = events.client_event(event)
+        if event.event_id is None:
+            event = event.model_copy(update={"event_id": f"event_{secrets.token_hex(8)}"})
+        assert event.event_id is not None
+        frame = json_body(event, what=event.type)
+        if len(frame) > MAX_SENT_BYTES:
+            raise InvalidRequestError(event.type, (("", f"is larger than {MAX_SENT_BYTES} bytes"),))
+        if not isinstance(event, events.InputAudioBufferAppend):
+            self._sent[event.event_id] = event
+        if len(self._sent) > _REMEMBERED:
+            self._sent.popitem(last=False)
+        return frame.decode(), event.event_id
+
+    def receive(self, frame: str | bytes) -> events.ServerEvent | None:
+        """Return the frame's event, or None for a frame that is no event: it is logged and skipped."""
+        if len(frame) > MAX_EVENT_BYTES:
+            _log.warning("skipped a frame of %d characters: larger than %d", len(frame), MAX_EVENT_BYTES)
+            return None
+        try:
+            event = events.parse_server_event(frame)
+        except RealtimeSipError as error:
+            _log.warning("skipped a frame of %d characters: %s", len(frame), error)
+            return None
+        if isinstance(event, events.Error) and event.error.code == "session_expired":
+            self._expired = True
+        return event
+
+    def cause(self, error: events.Error) -> events.ClientEvent | None:
+        """Return the client event that caused `error`, where the service named it and it was among the last sent.
+
+        Appended audio is not remembered: a second of it would push out all else, and it may be 15 MiB at a time.
+        """
+        return self._sent.get(error.error.event_id) if error.error.event_id else None
+
+    def closing(self) -> None:
+        """Note that this side is about to close."""
+        self._closing = True
+
+    def closed(self, code: int | None, reason: str | None) -> Close:
+        """Return what the close means. `code` is None where no close frame came."""
+        # websockets has an enumeration for it.
+        code = 1006 if code is None else int(code)
+        if self._closing:
+            kind = CloseKind.OURS
+        elif self._expired:
+            kind = CloseKind.EXPIRED
+        elif 3000 <= code <= 4999:
+            kind = CloseKind.REFUSED
+        else:
+            kind = _KINDS.get(code, CloseKind.FAILED)
+        return Close(kind, code, redact((reason or "")[:_MAX_CLOSE_REASON]))

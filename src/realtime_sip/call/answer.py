@@ -1,0 +1,111 @@
+"""The block in which a call is answered: `client.calls.answer` opens it, and leaving it ends the call."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from realtime_sip._wire import checked
+from realtime_sip.call.call import Call
+from realtime_sip.call.record.call_record import transcription_model
+from realtime_sip.call.runtime import AnswerOptions
+from realtime_sip.errors import CallEndedError, ConfigurationError, TransferFailed
+from realtime_sip.session import RealtimeSession
+from realtime_sip.webhooks.unwrap import IncomingCall
+
+if TYPE_CHECKING:
+    from realtime_sip.api.calls import AsyncCalls
+
+__all__ = ["answer"]
+
+_log = logging.getLogger("realtime_sip.call")
+
+GRACE = 10.0
+"""Seconds that the block may go on after the end of its call, before it is cancelled."""
+
+
+class _Block:
+    """The program's block, which does not outlive its call for long."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._task = asyncio.current_task()
+        self._grace: asyncio.TimerHandle | None = None
+        self.overstayed = False
+        call._runtime.over.add_done_callback(self._call_ended)
+
+    def _call_ended(self, _over: object) -> None:
+        if self._task is not None:
+            self._grace = asyncio.get_running_loop().call_later(GRACE, self._cancel)
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            _log.warning("call %s: the block still runs %.0f s after the end; cancelling", self._call.call_id, GRACE)
+            self.overstayed = True
+            self._task.cancel()
+
+    def left(self) -> None:
+        """Note that the block was left."""
+        self._task = None
+        if self._grace is not None:
+            self._grace.cancel()
+
+
+@asynccontextmanager
+async def answer(
+    calls: AsyncCalls, incoming: IncomingCall | str, session: RealtimeSession | dict[str, Any], options: AnswerOptions
+) -> AsyncIterator[Call]:
+    """Do what `AsyncCalls.answer` says."""
+    whole = options.tools.merged_into(checked(RealtimeSession, session, what="session"))
+    priced = options.rates.has_price(whole.model, transcription_model=transcription_model(whole))
+    if options.limits.max_cost is not None and not priced:
+        raise ConfigurationError("max_cost needs a model, and a model of transcription, that the rate card has")
+    call = Call(calls, incoming, whole, options)
+    runtime = call._runtime
+    failed, block = True, None
+    try:
+        await runtime.start()
+        block = _Block(call)
+        try:
+            yield call
+        finally:
+            block.left()
+        failed = False
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if block is None or not block.overstayed or task is None or task.uncancel() > 0:
+            raise
+        failed = False
+    except (CallEndedError, ExceptionGroup) as error:
+        if not _is_end_of(call, error):
+            raise
+        failed = False
+    except TransferFailed:
+        failed = False  # the model tells the caller, who then hears it to its end
+        raise
+    finally:
+        if runtime.ours:
+            leaving = asyncio.ensure_future(runtime.leave(failed=failed))
+            try:
+                await asyncio.shield(leaving)
+            except asyncio.CancelledError:
+                # In a hurry, but never with the caller left behind: hanging up has deadlines of its own.
+                runtime.fail()
+                while not leaving.done():
+                    with suppress(asyncio.CancelledError):
+                        await asyncio.wait({leaving})
+                raise
+
+
+def _is_end_of(call: Call, error: BaseException) -> bool:
+    """Whether all that has left the block is that this call has ended."""
+    if isinstance(error, ExceptionGroup):
+        return all(_is_end_of(call, each) for each in error.exceptions)
+    over = call._runtime.over
+    # What the carrier tells later changes how it ended.
+    return isinstance(error, CallEndedError) and (
+        error.ended == call.ended or (over.done() and error.ended == over.result())
+    )

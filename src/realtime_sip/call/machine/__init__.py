@@ -1,0 +1,1 @@
+"""Decides what happens on a call, without I/O and without a clock."""

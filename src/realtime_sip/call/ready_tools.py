@@ -1,0 +1,76 @@
+"""Ready-made tools, which end a call or hand it over: `tools.function(end_call)`, `tools.function(transfer_to_human)`.
+
+Their docstrings are what the model reads. `transfer_to_human` offers it the names of the call's allow-list, and never a
+number; which of them a caller cannot reach is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from realtime_sip.call.machine.transfer import TransferTarget
+from realtime_sip.call.record.struggle import Escalation, EscalationCause
+from realtime_sip.call.tool_runner import NoResponse
+from realtime_sip.errors import ConfigurationError, InvalidRequestError, ToolFailed, TransferFailed
+from realtime_sip.outcomes import TransferFailure
+from realtime_sip.session import FunctionTool, RealtimeSession
+from realtime_sip.tools.registry import Tools
+
+if TYPE_CHECKING:
+    from realtime_sip.call.call import Call
+
+__all__ = ["end_call", "offered", "transfer_to_human"]
+
+_MOST_WORDS = 2_000
+
+
+async def end_call(call: Call) -> NoResponse:
+    """End the phone call. Say goodbye first; the call ends when that was heard, so say no second goodbye."""
+    await call.hangup(after_speech=True)
+    return NoResponse()
+
+
+async def transfer_to_human(call: Call, target: str, reason: str, summary: str) -> NoResponse:
+    """Transfer the caller to a person. Say first that you are connecting them; say nothing after it.
+
+    Args:
+        target: Who to transfer to.
+        reason: Why a person should help, in a few words.
+        summary: What the person should know: who calls, what they want, and what was tried.
+    """
+    reason, summary = reason[:_MOST_WORDS], summary[:_MOST_WORDS]
+    try:
+        call.begin_transfer(target, reason=reason, summary=summary)
+    except InvalidRequestError:
+        raise ToolFailed(f"target must be one of: {', '.join(call.targets)}") from None
+    except TransferFailed as failed:
+        if failed.failure is TransferFailure.PENDING:
+            return NoResponse("The caller is being transferred already.")
+        raise ToolFailed(f"This caller can only be transferred to: {', '.join(call.targets) or 'nobody'}") from None
+    call.escalate(Escalation(EscalationCause.MODEL, target=target, reason=reason, summary=summary))
+    return NoResponse("The caller is being transferred. Say nothing until you hear more.")
+
+
+def offered(session: RealtimeSession, tools: Tools, targets: Mapping[str, TransferTarget] | None) -> RealtimeSession:
+    """Return the session with its `transfer_to_human` choosing among these names; without it where there are none.
+
+    Raises:
+        ConfigurationError: The tool is there, and `targets` is None: nobody said where callers can be transferred to.
+    """
+    names = {tool.name for tool in tools if tool.function is transfer_to_human}
+    if not names or session.tools is None:
+        return session
+    if targets is None:
+        raise ConfigurationError("transfer_to_human needs an allow-list: answer(…, transfers=Transfers({…}))")
+    kept = []
+    for tool in session.tools:
+        if not isinstance(tool, FunctionTool) or tool.name not in names:
+            kept.append(tool)
+        elif targets:
+            described = "; ".join(f"{name}: {t.description}" if t.description else name for name, t in targets.items())
+            parameters = dict(tool.parameters or {})
+            target = {"type": "string", "enum": list(targets), "description": f"Who to transfer to. {described}"}
+            parameters["properties"] = {**parameters["properties"], "target": target}
+            kept.append(tool.model_copy(update={"parameters": parameters}))
+    return session.model_copy(update={"tools": kept})

@@ -1,0 +1,1 @@
+"""Remembers what happened on a call, without I/O and without a clock."""

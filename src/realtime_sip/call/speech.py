@@ -1,0 +1,42 @@
+"""Something that the model was asked to say, and how much of it was heard."""
+
+from __future__ import annotations
+
+import asyncio
+
+from realtime_sip.errors import CallEndedError
+from realtime_sip.outcomes import CallEnded, Heard
+
+__all__ = ["Speech"]
+
+
+class Speech:
+    """Something that the model was asked to say."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self._over: asyncio.Future[Heard | CallEnded] = asyncio.get_running_loop().create_future()
+
+    @property
+    def over(self) -> bool:
+        """Whether it was heard, cut off, or given up."""
+        return self._over.done()
+
+    async def heard(self) -> Heard:
+        """Wait until it is over, and return how much of it was heard. That never takes for ever.
+
+        Raises:
+            CallEndedError: The call ended before.
+        """
+        heard = await asyncio.shield(self._over)
+        if isinstance(heard, CallEnded):
+            raise CallEndedError(heard)
+        return heard
+
+    def end(self, heard: Heard | CallEnded) -> None:
+        """Note that it is over."""
+        if not self._over.done():
+            self._over.set_result(heard)
+
+    def __repr__(self) -> str:
+        return f"Speech({self.key}, {'over' if self.over else 'not over'})"

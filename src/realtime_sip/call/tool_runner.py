@@ -1,0 +1,221 @@
+"""Runs the tools of one call beside its events: arguments checked, time bounded, mistakes told to the model."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import logging
+import traceback
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+from realtime_sip.call.machine.turns import RunTool
+from realtime_sip.errors import ToolArgumentsError, ToolFailed
+from realtime_sip.tools.registry import NOT_SERIALIZABLE, Tool, Tools, error_output, render_output
+
+__all__ = ["CheckTool", "NoResponse", "ToolResult", "ToolRunner", "waiting_for_caller"]
+
+_log = logging.getLogger("realtime_sip.tools")
+
+CheckTool = Callable[[str, dict[str, Any]], str | Awaitable[str | None] | None]
+"""Told a tool's name and its checked arguments before it runs; returns why it may not run, or None."""
+
+_UNKNOWN_TOOL = "There is no such tool."
+_BROKEN = "The tool failed. Tell the caller that it did not work, and offer something else."
+_TOO_LONG = "The tool took too long. Tell the caller that it did not work, and offer to try again."
+_CONFIRM = (
+    "Not done yet: the caller has to agree first. Tell them exactly what you are about to do and ask for a clear yes. "
+    "Call this again with the same arguments only after they have said it."
+)
+_MOST_UNCONFIRMED = 100
+_MOST_OFFERED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class NoResponse:
+    """What a tool returns so that its output is sent without asking the model to say something about it."""
+
+    output: object = None
+
+
+_deadline: ContextVar[asyncio.Timeout | None] = ContextVar("realtime_sip.tool_deadline", default=None)
+"""That of the tool that is running; None outside of tools."""
+
+
+@contextmanager
+def waiting_for_caller() -> Iterator[None]:
+    """Let the clock of the tool that is running stand still: what the caller takes is not the tool's time."""
+    deadline, clock = _deadline.get(), asyncio.get_running_loop().time
+    due = None if deadline is None else deadline.when()
+    if deadline is None or due is None:
+        yield
+        return
+    began = clock()
+    with suppress(RuntimeError):  # the tool has ended, and what it has started goes on
+        deadline.reschedule(None)
+    try:
+        yield
+    finally:
+        with suppress(RuntimeError):
+            deadline.reschedule(due + clock() - began)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What running a tool came to.
+
+    Attributes:
+        output: What the model is told.
+        respond: Whether a response to it is wanted.
+        failed: Whether the attempt has failed; a refusal, and a call that is still to be confirmed, have not.
+    """
+
+    output: str = field(repr=False)
+    respond: bool = True
+    failed: bool = False
+
+
+class ToolRunner:
+    """The tools of one call.
+
+    Args:
+        tools: The registry.
+        call: What the parameter `call` of a tool gets.
+        check: Asked before each run.
+    """
+
+    def __init__(self, tools: Tools, *, call: object, check: CheckTool | None) -> None:
+        self._tools = tools
+        # In updates that the service has not answered yet, or of which nobody knows whether it has, in their order.
+        self._offered: deque[Tools] = deque(maxlen=_MOST_OFFERED)
+        self._call = call
+        self._check = check
+        self._turns_of_caller = 0
+        self._unconfirmed: dict[tuple[str, str], int] = {}
+
+    def has(self, name: str) -> bool:
+        """Whether the registry has this tool."""
+        return self._get(name) is not None
+
+    def offer(self, tools: Tools) -> None:
+        """Know these tools too, from now on: the service may use them before it says so."""
+        self._offered.append(tools)
+
+    def taken(self, tools: Tools) -> None:
+        """Know these in place of all before: the service has taken them."""
+        if tools in self._offered:  # else it has taken others since
+            while self._offered.popleft() is not tools:
+                pass
+            self._tools = tools
+
+    def refused(self, tools: Tools) -> None:
+        """Know these no more: the service has refused them."""
+        if tools in self._offered:
+            self._offered.remove(tools)
+
+    def _get(self, name: str) -> Tool | None:
+        known = (tools.get(name) for tools in (*reversed(self._offered), self._tools))
+        return next((tool for tool in known if tool is not None), None)
+
+    def caller_spoke(self) -> None:
+        """Note that the caller had a turn, in which they can have agreed to something."""
+        self._turns_of_caller += 1
+
+    async def run(self, asked: RunTool) -> ToolResult:
+        """Run a tool; return its output for the model.
+
+        It raises nothing but CancelledError: whatever goes wrong goes back to the model, without internals.
+        """
+        tool = self._get(asked.name)
+        if tool is None:
+            return ToolResult(error_output(_UNKNOWN_TOOL), failed=True)
+        try:
+            arguments = tool.arguments(asked.arguments)
+        except ToolArgumentsError as error:
+            _log.warning("tool %s: %s", tool.name, error.reason)
+            return ToolResult(error_output(error.for_model), failed=True)
+        except Exception as error:  # noqa: BLE001 - a validator of the tool's own
+            _log.error("tool %s: its arguments could not be read: %s", tool.name, _where(error))
+            return ToolResult(error_output(_BROKEN), failed=True)
+        deadline = asyncio.timeout(tool.timeout)
+        _deadline.set(deadline)
+        try:
+            async with deadline:
+                refusal = await self._refusal(tool, asked, arguments)
+                if refusal is not None:
+                    return ToolResult(error_output(refusal))
+                result = await self._call_function(tool, arguments)
+        except ToolFailed as error:
+            return ToolResult(error_output(error.for_model), failed=True)
+        except (Exception, SystemExit, asyncio.CancelledError) as error:
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                raise  # it is we who are cancelled, not something that the tool has waited for
+            if deadline.expired():
+                _log.warning("tool %s: not done within %.1f s", tool.name, tool.timeout)
+            else:
+                _log.error("tool %s failed: %s", tool.name, _where(error))
+                _log.debug("tool %s failed: %s", tool.name, "".join(traceback.format_tb(error.__traceback__)))
+            late = deadline.expired() or isinstance(error, TimeoutError)
+            return ToolResult(error_output(_TOO_LONG if late else _BROKEN), failed=True)
+        respond = not isinstance(result, NoResponse)
+        output = render_output(result.output if isinstance(result, NoResponse) else result)
+        if output == NOT_SERIALIZABLE:
+            _log.error("tool %s returned what cannot be shown: %s", tool.name, type(result).__name__)
+        return ToolResult(output, respond)
+
+    async def _refusal(self, tool: Tool, asked: RunTool, arguments: dict[str, Any]) -> str | None:
+        if self._check is not None:
+            refusal = self._check(tool.name, arguments)
+            if inspect.isawaitable(refusal):
+                refusal = await refusal
+            if refusal is not None:
+                _log.warning("tool %s was refused by the check", tool.name)
+                return refusal
+        if tool.confirm and not self._confirmed(asked):
+            return _CONFIRM
+        return None
+
+    def _confirmed(self, asked: RunTool) -> bool:
+        """Return whether the same call was made before, and the caller has had a turn since then."""
+        try:
+            key = (asked.name, json.dumps(json.loads(asked.arguments.strip() or "{}"), sort_keys=True))
+        except ValueError:
+            return False
+        asked_in_turn = self._unconfirmed.pop(key, None)
+        if asked_in_turn is not None and asked_in_turn < self._turns_of_caller:
+            return True
+        self._unconfirmed[key] = self._turns_of_caller
+        if len(self._unconfirmed) > _MOST_UNCONFIRMED:
+            del self._unconfirmed[next(iter(self._unconfirmed))]
+        return False
+
+    async def _call_function(self, tool: Tool, arguments: dict[str, Any]) -> object:
+        if tool.takes_call:
+            arguments = {**arguments, "call": self._call}
+        if tool.is_async:
+            result = tool.function(**arguments)
+        else:
+            # The thread cannot be stopped: what it does after the timeout is the function's own affair.
+            result = await asyncio.to_thread(_run_in_thread, tool.function, arguments)
+        return await result if inspect.isawaitable(result) else result
+
+
+def _run_in_thread(function: Callable[..., object], arguments: dict[str, Any]) -> object:
+    try:
+        return function(**arguments)
+    except StopIteration as error:
+        # No future takes it, so that nobody would learn that the function has ended.
+        raise RuntimeError("the tool raised StopIteration").with_traceback(error.__traceback__) from None
+
+
+def _where(error: BaseException) -> str:
+    """Return what failed and where, without the message: that can hold anything."""
+    frames = traceback.extract_tb(error.__traceback__)
+    last = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{last}"

@@ -1,0 +1,1 @@
+"""Runs calls beside a web server."""

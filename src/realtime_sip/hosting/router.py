@@ -1,0 +1,321 @@
+"""Which handler and which session answer a call: by the dialled number, the channel, the verified context, or a test.
+
+    router = Router(client=client)
+
+    @router.route(session=SALES, dialed="+14155550100")
+    async def sales(incoming: IncomingCall, session: RealtimeSession) -> None:
+        async with client.calls.answer(incoming, session) as call:
+            await call.wait_ended()
+
+    host = CallHost(router, client=client)
+
+The dialled number and the channel are claims of whoever placed the call: good enough to choose a greeting, not to open
+a door. What must be trusted is routed by `context`, which our own TwiML has signed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar, get_args
+
+from realtime_sip._wire import checked
+from realtime_sip.api.decision import decided, deciding
+from realtime_sip.client import AsyncRealtimeSip
+from realtime_sip.errors import CallGoneError, ConfigurationError, DeadlineError, DecisionAlreadyMadeError
+from realtime_sip.session import RealtimeSession
+from realtime_sip.sip.headers import Channel, e164
+from realtime_sip.webhooks.unwrap import IncomingCall
+
+__all__ = ["Condition", "Route", "RouteHandler", "Router", "SessionOf"]
+
+_log = logging.getLogger("realtime_sip.router")
+
+RouteHandler: TypeAlias = Callable[[IncomingCall, RealtimeSession], Awaitable[None]]
+"""Answers a call with the session of its route, or rejects it."""
+
+Condition: TypeAlias = Callable[[IncomingCall], bool | Awaitable[bool]]
+"""Tells whether a call is for a route. One that blocks holds up all calls: make it async where it asks somebody."""
+
+SessionOf: TypeAlias = Callable[
+    [IncomingCall], RealtimeSession | dict[str, Any] | Awaitable[RealtimeSession | dict[str, Any]]
+]
+"""Makes the session of one call."""
+
+CONDITION_TIMEOUT = 2.0
+"""Seconds that one condition may take; the phone is ringing."""
+SESSION_TIMEOUT = 5.0
+"""Seconds that making a session may take."""
+_UNDECIDABLE = 503
+
+_Handler = TypeVar("_Handler", bound=RouteHandler)
+_Answer = TypeVar("_Answer")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Route:
+    """One way to answer. It is for a call where all that is given holds; `repr` shows no number and no value.
+
+    Attributes:
+        handler: Answers the call.
+        session: What it is answered with, or what makes that.
+        dialed: The numbers (E.164) of which one was dialled, or None for any and for none.
+        channel: The channels of which one was used, or None for any.
+        context: What the verified context must hold, as (key, value); it may hold more.
+        when: The last condition, asked when all others hold, or None.
+    """
+
+    handler: RouteHandler
+    session: RealtimeSession | SessionOf
+    dialed: frozenset[str] | None = None
+    channel: frozenset[str] | None = None
+    context: tuple[tuple[str, str], ...] = ()
+    when: Condition | None = None
+
+    @property
+    def name(self) -> str:
+        """The handler's name, for logs."""
+        return _name(self.handler)
+
+    @property
+    def takes_every_call(self) -> bool:
+        """Whether it has no condition."""
+        return self.dialed is None and self.channel is None and not self.context and self.when is None
+
+    def __repr__(self) -> str:
+        """Show the handler's name and which conditions there are."""
+        given = {"dialed": self.dialed, "channel": self.channel, "context": self.context, "when": self.when}
+        return f"<Route {self.name} by {', '.join(name for name, value in given.items() if value) or 'nothing'}>"
+
+
+class Router:
+    """Gives each call to the first of its routes that is for it, in the order in which they were added. A host runs it.
+
+    A call that no route is for is rejected with a SIP status, never left to ring. For a default, add a handler without
+    conditions last; nothing can be added after that.
+
+    Args:
+        client: What unmatched calls are rejected with.
+        unmatched: The SIP status for them, 300 to 699. Trunks try their next route after a 5xx, such as 503, and never
+            after 486 or a 6xx; after 404 most give up, which is right for a number that nobody has.
+
+    Raises:
+        ConfigurationError: `unmatched` is no such status.
+    """
+
+    def __init__(self, *, client: AsyncRealtimeSip, unmatched: int = 404) -> None:
+        if type(unmatched) is not int or not 300 <= unmatched <= 699:
+            raise ConfigurationError("unmatched must be a final SIP failure, 300 to 699")
+        self._client = client
+        self._unmatched = unmatched
+        self._routes: list[Route] = []
+
+    def __repr__(self) -> str:
+        """Show how many routes there are."""
+        return f"<Router routes={len(self._routes)} unmatched={self._unmatched}>"
+
+    def route(
+        self,
+        *,
+        session: RealtimeSession | dict[str, Any] | SessionOf,
+        dialed: str | Iterable[str] | None = None,
+        channel: Channel | Iterable[Channel] | None = None,
+        context: Mapping[str, str] | None = None,
+        when: Condition | None = None,
+    ) -> Callable[[_Handler], _Handler]:
+        """Return a decorator that adds a handler; see `add`. The handler stays the function that it is."""
+
+        def added(handler: _Handler) -> _Handler:
+            self.add(handler, session=session, dialed=dialed, channel=channel, context=context, when=when)
+            return handler
+
+        return added
+
+    def add(
+        self,
+        handler: RouteHandler,
+        *,
+        session: RealtimeSession | dict[str, Any] | SessionOf,
+        dialed: str | Iterable[str] | None = None,
+        channel: Channel | Iterable[Channel] | None = None,
+        context: Mapping[str, str] | None = None,
+        when: Condition | None = None,
+    ) -> Route:
+        """Add a route behind all others and return it. A call is for it where all that is given here holds.
+
+        Args:
+            handler: Answers the call, or rejects it.
+            session: What the call is answered with. A dict is checked here, so that a mistake shows when the program
+                starts. A function, sync or async, makes it for each call within 5 seconds; where that fails, the call
+                fails like one whose handler raises.
+            dialed: The number that was dialled, or several. A claim of whoever placed the call.
+            channel: "phone", "whatsapp" or "sip", or several. A claim too.
+            context: What the verified context must hold. Proven: our own TwiML has signed it.
+            when: Tells whether the call is for it, sync or async, within 2 seconds. One that raises or is late says no,
+                and is logged: the next route takes the call rather than nobody. So a condition is no way to keep
+                somebody out; a handler is, which rejects.
+
+        Raises:
+            ConfigurationError: A number is not E.164, a channel is unknown, what is given can never hold, or a route
+                before this one takes every call.
+            InvalidRequestError: The session is not valid.
+        """
+        if not callable(handler):
+            raise ConfigurationError("the handler of a route must be a function of the call and the session")
+        if when is not None and not callable(when):
+            raise ConfigurationError("the condition of a route must be a function of the call")
+        if self._routes and self._routes[-1].takes_every_call:
+            raise ConfigurationError(
+                f"this route is never reached: the one to {self._routes[-1].name} takes every call"
+            )
+        route = Route(
+            handler=handler,
+            session=_session(session),
+            dialed=_numbers(dialed),
+            channel=_channels(channel),
+            context=_required(context),
+            when=when,
+        )
+        self._routes.append(route)
+        return route
+
+    async def match(self, incoming: IncomingCall) -> Route | None:
+        """Return the first route that the call is for, or None. Nothing is done with the call.
+
+        It asks nobody but the routes' own conditions, so that a test can ask it without a service.
+        """
+        route, _ = await self._find(incoming)
+        return route
+
+    async def __call__(self, incoming: IncomingCall) -> None:
+        """Let the route of the call answer it, or reject it. This is what a `CallHost` calls.
+
+        Where no route is for it and a condition has failed, nobody knows whose it is: then the status is 503, so that a
+        trunk tries its next route.
+
+        Raises what the handler raises, and what makes the session.
+
+        Raises:
+            DeadlineError: The session of the call was not made in time.
+            InvalidRequestError: The session that was made is not valid.
+            NetworkError, ServiceError: The call could not be rejected.
+        """
+        route, failed = await self._find(incoming)
+        if route is None:
+            await self._reject(incoming.call_id, _UNDECIDABLE if failed else self._unmatched)
+            return
+        await route.handler(incoming, await _made(route, incoming))
+
+    async def _find(self, incoming: IncomingCall) -> tuple[Route | None, bool]:
+        """Return the call's route, and whether a condition before it has failed."""
+        failed = False
+        dialed, channel, context = incoming.dialed, incoming.channel, incoming.context
+        for route in self._routes:
+            if route.dialed is not None and dialed not in route.dialed:
+                continue
+            if route.channel is not None and channel not in route.channel:
+                continue
+            if any(context.get(key) != value for key, value in route.context):
+                continue
+            if route.when is None:
+                return route, failed
+            try:
+                if await _within(CONDITION_TIMEOUT, route.when, incoming):
+                    return route, failed
+            except Exception as error:  # noqa: BLE001 - the caller is better served by another route than by none
+                failed = True
+                # The message may hold what the condition was asked about, a caller's number for one: the place tells.
+                _log.error(
+                    "call %s: the condition of the route to %s failed, so it is passed over: %s in %s",
+                    *(incoming.call_id, route.name, type(error).__name__, _place(error)),
+                )
+        return None, failed
+
+    async def _reject(self, call_id: str, status: int) -> None:
+        decision = deciding.get()
+        if decision is not None and decision.call_id == call_id and decision.adopted:
+            # It is up already, accepted by a host that died and routed otherwise: nobody will ever speak for it.
+            _log.warning("call %s: no route is for it, and it was accepted before; hanging up", call_id)
+            try:
+                await self._client.calls.hangup(call_id)
+            except CallGoneError:
+                _log.info("call %s: it had ended", call_id)
+            return
+        _log.warning("call %s: no route is for it; rejecting it with %d", call_id, status)
+        try:
+            await self._client.calls.reject(call_id, status_code=status)
+        except (CallGoneError, DecisionAlreadyMadeError) as error:
+            _log.info("call %s: it was over or decided before: %s", call_id, type(error).__name__)
+            decided(call_id, rejected=isinstance(error, CallGoneError))
+
+
+async def _within(seconds: float, ask: Callable[[IncomingCall], _Answer | Awaitable[_Answer]], of: IncomingCall) -> Any:
+    answer = ask(of)
+    if not inspect.isawaitable(answer):
+        return answer
+    deadline = asyncio.timeout(seconds)
+    try:
+        async with deadline:
+            return await answer
+    except TimeoutError:
+        if not deadline.expired():
+            raise
+        raise DeadlineError(f"{_name(ask)} did not answer within {seconds:g} s", sent=False) from None
+
+
+async def _made(route: Route, incoming: IncomingCall) -> RealtimeSession:
+    if isinstance(route.session, RealtimeSession):
+        return route.session
+    session = await _within(SESSION_TIMEOUT, route.session, incoming)
+    valid: RealtimeSession = checked(RealtimeSession, session, what="session")
+    return valid
+
+
+def _session(session: RealtimeSession | dict[str, Any] | SessionOf) -> RealtimeSession | SessionOf:
+    if isinstance(session, (RealtimeSession, dict)):
+        return checked(RealtimeSession, session, what="session")
+    if not callable(session):
+        raise ConfigurationError("the session of a route must be a RealtimeSession, a dict, or a function of the call")
+    return session
+
+
+def _numbers(dialed: str | Iterable[str] | None) -> frozenset[str] | None:
+    if dialed is None:
+        return None
+    texts = [dialed] if isinstance(dialed, str) else list(dialed)
+    numbers = [e164(text) if isinstance(text, str) else None for text in texts]
+    if not numbers or None in numbers:
+        raise ConfigurationError("dialed must be one or several numbers in E.164, with + and country code")
+    return frozenset(number for number in numbers if number is not None)
+
+
+def _channels(channel: Channel | Iterable[Channel] | None) -> frozenset[str] | None:
+    if channel is None:
+        return None
+    channels = frozenset([channel] if isinstance(channel, str) else channel)
+    if not channels or not channels <= set(get_args(Channel)):
+        raise ConfigurationError(f"channel must be one or several of: {', '.join(get_args(Channel))}")
+    return channels
+
+
+def _required(context: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
+    if context is None:
+        return ()
+    if not context or not all(isinstance(part, str) for pair in context.items() for part in pair):
+        raise ConfigurationError("the context of a route must hold one or several values, text to text")
+    return tuple(context.items())
+
+
+def _name(function: object) -> str:
+    return str(getattr(function, "__qualname__", type(function).__name__))
+
+
+def _place(error: BaseException) -> str:
+    """Return the function and the line in which it was raised."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_name}, line {trace.tb_lineno}" if trace is not None else "?"

@@ -1,0 +1,226 @@
+"""A store of claims and counters in the memory of one process."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from realtime_sip.errors import ConfigurationError
+from realtime_sip.stores.claims import (
+    REMEMBER,
+    Claim,
+    Claimed,
+    Outcome,
+    Phase,
+    advanced,
+    decide,
+    finished,
+    held,
+    renewed,
+)
+from realtime_sip.stores.counters import Places, Window
+
+__all__ = ["MemoryStore"]
+
+_Counter = TypeVar("_Counter", Window, Places)
+
+
+class _Counters(Generic[_Counter]):
+    """Counters by key and time, those of a kind together: all keys that are alike up to their last colon.
+
+    In each kind the one that was asked for least recently comes first. Whoever calls under many numbers makes many
+    counters of callers, and pushes out no counter of another kind, such as what the day has cost.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._kinds: dict[str, OrderedDict[tuple[str, float], _Counter]] = {}
+        self._size = 0
+
+    def get(self, key: str, per: float = 0.0) -> _Counter | None:
+        """Return a counter that is there, or None."""
+        kind = self._kinds.get(_kind(key), OrderedDict())
+        if (key, per) not in kind:
+            return None
+        kind.move_to_end((key, per))
+        return kind[key, per]
+
+    def put(self, key: str, counter: _Counter, per: float = 0.0) -> None:
+        """Keep a counter that is not there yet."""
+        self._kinds.setdefault(_kind(key), OrderedDict())[key, per] = counter
+        self._size += 1
+
+    def forget(self, now: float) -> None:
+        """Forget what counts nothing any more, and one of the largest kind as long as there are too many."""
+        for name, kind in list(self._kinds.items()):
+            while kind and not next(iter(kind.values())).counts(now=now):
+                self._forget_first(name)
+        while self._size > self._most:
+            self._forget_first(max(self._kinds, key=lambda name: len(self._kinds[name])))
+
+    def _forget_first(self, name: str) -> None:
+        self._kinds[name].popitem(last=False)
+        self._size -= 1
+        if not self._kinds[name]:
+            del self._kinds[name]
+
+
+def _kind(key: str) -> str:
+    return key.rpartition(":")[0]
+
+
+class MemoryStore:
+    """Keeps claims and counters in memory, for a program of one process, and for tests.
+
+    It is a `DedupeStore` and a `TallyStore`. It survives no crash: a call that is announced again after a restart is
+    new, and accepting it says `decision_already_made`. It does not span processes: two workers would each take a repeat
+    for new, and count for itself. It is used on one event loop.
+
+    It starts no task, and remembers at most `max_calls` calls. Beyond that it forgets the call that was done first,
+    then the nonce of a context (`use_context`), then a call whose owner has died; a call that is being served is never
+    forgotten. Of counters it forgets those that
+    count nothing any more, and beyond `max_keys` the one that was asked for least recently, of those whose keys are
+    alike up to the last colon and are the most: a flood of callers pushes out counters of callers alone.
+    """
+
+    def __init__(
+        self, *, clock: Callable[[], float] = time.monotonic, max_calls: int = 100_000, max_keys: int = 100_000
+    ) -> None:
+        """Create an empty store.
+
+        Args:
+            clock: Returns the time in seconds. It must not go backwards.
+            max_calls: Calls to remember at most, those that are done among them.
+            max_keys: Counters to keep at most, of amounts and of members each.
+
+        Raises:
+            ConfigurationError: `max_calls` or `max_keys` is not positive.
+        """
+        if max_calls < 1:
+            raise ConfigurationError("max_calls must be positive")
+        if max_keys < 1:
+            raise ConfigurationError("max_keys must be positive")
+        self._clock = clock
+        self._max_calls = max_calls
+        self._windows: _Counters[Window] = _Counters(max_keys)
+        self._places: _Counters[Places] = _Counters(max_keys)
+        self._open: dict[str, Claim] = {}
+        # In the order in which they were done, which is nearly the order in which they are to be forgotten.
+        self._done: dict[str, Claim] = {}
+
+    async def claim(self, call_id: str, *, owner: str, lease: float) -> Claimed:
+        """Claim a call for `lease` seconds, if it is to be had.
+
+        Raises:
+            ConfigurationError: The lease is not positive, or `max_calls` calls are being served.
+        """
+        now = self._clock()
+        claimed = decide(self._get(call_id), call_id=call_id, owner=owner, now=now, lease=lease)
+        if claimed.outcome is not Outcome.REPEAT:
+            self._done.pop(call_id, None)
+            if claimed.outcome is Outcome.NEW:
+                self._make_room(now)
+            self._open[call_id] = claimed.claim
+        return claimed
+
+    async def renew(self, call_id: str, *, owner: str, lease: float) -> bool:
+        """Have the lease end `lease` seconds from now. False where the call is not, or no longer, the owner's."""
+        return self._put(renewed(self._get(call_id), owner=owner, now=self._clock(), lease=lease))
+
+    async def advance(self, call_id: str, *, owner: str, phase: Phase) -> bool:
+        """Note that the call is accepted. False where the call is not, or no longer, the owner's."""
+        return self._put(advanced(self._get(call_id), owner=owner, phase=phase))
+
+    async def finish(self, call_id: str, *, owner: str, remember: float = REMEMBER) -> bool:
+        """Note that the call is done, and remember it for `remember` seconds. False where it is not the owner's."""
+        claim = finished(self._get(call_id), owner=owner, now=self._clock(), remember=remember)
+        if claim is None:
+            return False
+        self._open.pop(call_id, None)
+        self._done.pop(call_id, None)
+        self._done[call_id] = claim
+        return True
+
+    async def release(self, call_id: str, *, owner: str) -> bool:
+        """Give the claim up with nothing decided. False where the call is not, or no longer, the owner's."""
+        if not held(self._get(call_id), owner=owner):
+            return False
+        del self._open[call_id]
+        return True
+
+    async def add(self, key: str, amount: int, *, per: float, most: int | None = None) -> int:
+        """Add an amount of 0 or more, and return the sum of the last `per` seconds, with this one.
+
+        Where the sum would be more than `most`, nothing is added; what is returned is what the sum would be.
+
+        Raises:
+            ConfigurationError: The amount is negative, or `per` is not a positive number of seconds.
+        """
+        now = self._clock()
+        window = self._windows.get(key, per)
+        counted = Window(per) if window is None else window
+        total = counted.add(amount, now=now, most=most)
+        if window is None:
+            self._windows.put(key, counted, per)
+        self._windows.forget(now)
+        return total
+
+    async def total(self, key: str, *, per: float) -> int:
+        """Return the sum of the last `per` seconds."""
+        window = self._windows.get(key, per)
+        return 0 if window is None else window.total(now=self._clock())
+
+    async def enter(self, key: str, member: str, *, lease: float, most: int | None = None) -> bool:
+        """Let a member in for `lease` seconds, or for as long again. False where it is not in and `most` others are.
+
+        Raises:
+            ConfigurationError: The lease is not a positive number of seconds.
+        """
+        now = self._clock()
+        places = self._places.get(key)
+        taken = Places() if places is None else places
+        entered = taken.enter(member, now=now, lease=lease, most=most)
+        if places is None:
+            self._places.put(key, taken)
+        self._places.forget(now)
+        return entered
+
+    async def leave(self, key: str, member: str) -> None:
+        """Let a member out. One that is not in may leave too."""
+        places = self._places.get(key)
+        if places is not None:
+            places.leave(member)
+            self._places.forget(self._clock())
+
+    def __len__(self) -> int:
+        """Return how many calls are remembered."""
+        return len(self._open) + len(self._done)
+
+    def _get(self, call_id: str) -> Claim | None:
+        return self._open.get(call_id) or self._done.get(call_id)
+
+    def _put(self, claim: Claim | None) -> bool:
+        if claim is None:
+            return False
+        self._open[claim.call_id] = claim
+        return True
+
+    def _make_room(self, now: float) -> None:
+        while self._done and next(iter(self._done.values())).expires_at <= now:
+            del self._done[next(iter(self._done))]
+        if len(self) < self._max_calls:
+            return
+        if self._done:
+            self._forget_first_done()
+            return
+        dead = next((claim.call_id for claim in self._open.values() if claim.expires_at <= now), None)
+        if dead is None:
+            raise ConfigurationError(f"{self._max_calls} calls are being served, which is all that max_calls allows")
+        del self._open[dead]
+
+    def _forget_first_done(self) -> None:
+        # A call that is forgotten too soon cannot be announced again for long, but a nonce could be used again.
+        first = next(iter(self._done))
+        del self._done[next((key for key in self._done if not _kind(key)), first)]

@@ -1,0 +1,1 @@
+"""OpenAI's side of a call, on loopback."""

@@ -1,0 +1,287 @@
+"""The life of one emulated call: ringing, accepted, over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from realtime_sip.testing.clock import Changes, Clock
+from realtime_sip.testing.faults import LineFault, check_faults
+from realtime_sip.testing.openai.behaviour import Behaviour, Timings
+from realtime_sip.testing.openai.frames import Frame, Ids
+from realtime_sip.testing.openai.line import Line
+from realtime_sip.testing.openai.record import LineRecord, RecordedRequest
+from realtime_sip.testing.openai.recording import Recording
+from realtime_sip.testing.openai.webhook import CallTarget, Deliveries
+from realtime_sip.testing.openai.websocket import WebSocket
+from realtime_sip.testing.scenario import CallerHangsUp, Scenario
+
+__all__ = ["CallEnd", "CallState", "EmulatedCall", "EndedBy"]
+
+
+class CallState(StrEnum):
+    """Where a call is."""
+
+    RINGING = "ringing"
+    ACCEPTED = "accepted"
+    ENDED = "ended"
+
+
+class EndedBy(StrEnum):
+    """Who or what ended a call, as the emulated service saw it."""
+
+    CALLER = "caller"
+    """The caller hung up, or gave up while it rang."""
+    AGENT = "agent"
+    """The program called hangup."""
+    REJECTED = "rejected"
+    """The program called reject."""
+    NOT_ANSWERED = "not answered"
+    """Nobody decided while it rang."""
+    TRANSFERRED = "transferred"
+    """The caller's leg left for a target: after refer, or because the carrier was told to take it there."""
+    EXPIRED = "expired"
+    """The session reached its longest duration."""
+    FAILED = "failed"
+    """Accept was answered 200, and no call came of it (`Behaviour.bad_accept` and `accept`)."""
+    EMULATOR = "emulator"
+    """The emulator was closed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallEnd:
+    """The end of a call.
+
+    Attributes:
+        by: Who or what ended it.
+        close_code: How the sideband was closed; None where none was open, or where it stays open.
+        status_code: The SIP status of a reject; None otherwise.
+        target_uri: Where a transferred caller went; None otherwise.
+        seconds: How long the call was up since the webhook was sent, on the emulator's clock.
+        seen: What the program under test says about the end, where `ring` was given an object that says it
+            (`CallHost.ended`); None otherwise. `reason`, `certainty` and `evidence` are those of it.
+    """
+
+    by: EndedBy
+    close_code: int | None = None
+    status_code: int | None = None
+    target_uri: str | None = field(default=None, repr=False)
+    seconds: float
+    seen: Any = None
+
+    @property
+    def reason(self) -> Any:
+        """Why the call ended, as the program under test says: an `EndReason`; None where it says nothing."""
+        return getattr(self.seen, "reason", None)
+
+    @property
+    def certainty(self) -> Any:
+        """How sure the program is of that; None where it says nothing."""
+        return getattr(self.seen, "certainty", None)
+
+    @property
+    def evidence(self) -> Any:
+        """What the program concludes that from; None where it says nothing."""
+        return getattr(self.seen, "evidence", None)
+
+
+class EmulatedCall:
+    """What the calls API changes, and what the caller does. Holds no HTTP."""
+
+    def __init__(
+        self,
+        call_id: str,
+        *,
+        ids: Ids,
+        clock: Clock,
+        timings: Timings,
+        behaviour: Behaviour,
+        scenario: Scenario,
+        recording: Recording | None = None,
+        faults: Iterable[LineFault] = (),
+    ) -> None:
+        self.call_id = call_id
+        self.state = CallState.RINGING
+        self.end: CallEnd | None = None
+        self.behaviour = behaviour
+        self.record = LineRecord()
+        self.changes = Changes()
+        self.requests: list[RecordedRequest] = []
+        self.deliveries = Deliveries(self.changes)
+        self.targets: list[CallTarget] = []
+        """The objects in this process that the call was given to."""
+        self.accepted_session: Frame | None = None
+        self.line: Line | None = None
+        self.dialled: list[str] = []
+        """The targets that the carrier dialled for the caller."""
+        self.decided = False
+        self.abandoned = False
+        """Whether the caller gave up while it rang."""
+        self.scenario = scenario
+        self.clock = clock
+        self._ids = ids
+        self._timings = timings
+        self._recording = recording
+        self._faults = check_faults(faults)
+        self._rang_at = clock.now()
+        self._accepted_at = 0.0
+        self._transfers = 0
+
+    @property
+    def early_for_accept(self) -> bool:
+        """Whether accept does not find the call yet."""
+        return self.clock.now() < self._rang_at + self.behaviour.early
+
+    @property
+    def early_for_sideband(self) -> bool:
+        """Whether attach and hangup do not find the call yet."""
+        return self.state is CallState.ACCEPTED and self.clock.now() < self._accepted_at + self.behaviour.early
+
+    async def ring(self) -> None:
+        """Ring until somebody decides or everybody gives up."""
+        self._rang_at = self.clock.now()
+        first = self.scenario.next
+        if isinstance(first, CallerHangsUp) and first.while_ringing:
+            self.scenario.advance()
+            await self.clock.sleep(first.after)
+            if self.state is CallState.ACCEPTED:
+                self.record.note("the caller was to give up while it rang, but the call was accepted before")
+                self.finish(EndedBy.CALLER)
+            if self.decided:
+                return
+            self.abandoned = True
+            if self.behaviour.cancelled == "gone":
+                self.finish(EndedBy.CALLER)
+                return
+        patience = self.clock.patience(self._timings.ring)
+        if not await self.changes.until(lambda: self.decided, seconds=patience):
+            self.finish(EndedBy.CALLER if self.abandoned else EndedBy.NOT_ANSWERED)
+
+    def accept(self, session: Frame) -> None:
+        """Accept with a session that is known to be valid."""
+        self.decided = True
+        self.state = CallState.ACCEPTED
+        self.accepted_session = session
+        self._accepted_at = self.clock.now()
+        self.line = Line(
+            ids=self._ids,
+            clock=self.clock,
+            timings=self._timings,
+            behaviour=self.behaviour,
+            record=self.record,
+            changes=self.changes,
+            config=session,
+            scenario=self.scenario,
+            recording=self._recording,
+            faults=self._faults,
+            primary=False,
+            on_end=lambda by: self.finish(EndedBy(by)),
+        )
+        self.line.start(caller=not self.abandoned)
+        self.changes.notify()
+
+    def believe(self) -> None:
+        """Answer an accept as if all were well, and lose the call."""
+        self.decided = True
+        self.finish(EndedBy.FAILED)
+
+    def reject(self, status_code: int) -> None:
+        """Reject."""
+        self.decided = True
+        self.finish(EndedBy.REJECTED, status_code=status_code)
+
+    def refer(self, target_uri: str) -> None:
+        """Have the carrier hand the caller over, as `Behaviour.refer` says."""
+        assert self.line is not None
+        if self.behaviour.refer == "ignored":
+            return
+        if self._transfers:
+            self.record.note("a refer came while another one was under way; what happens then is not known: both dial")
+        self._dial(target_uri)
+        self._transfers += 1
+        self.line.divert(True)
+        self.line.wire.spawn(self._transfer(target_uri))
+
+    def redirect(self, target_uri: str) -> bool:
+        """Have the carrier take the caller's leg to a target by itself; return whether there is a leg to take."""
+        if self.abandoned or (self.end is not None and self.end.by in (EndedBy.CALLER, EndedBy.EMULATOR)):
+            return False
+        if self.end is not None and self.end.by is EndedBy.TRANSFERRED:
+            self.record.note("the carrier took the caller away from a target that was reached before")
+        self._dial(target_uri)
+        self.finish(EndedBy.TRANSFERRED, target_uri=target_uri)
+        return True
+
+    async def attach(self, socket: WebSocket) -> None:
+        """Serve a sideband."""
+        assert self.line is not None
+        await self.line.serve(socket)
+
+    async def attachable(self) -> None:
+        """Wait until the sideband opens after accept, as it does a little later."""
+        left = self._accepted_at + self._timings.attach - self.clock.now()
+        if left > 0:
+            await self.clock.sleep(left)
+
+    def finish(self, by: EndedBy, *, status_code: int | None = None, target_uri: str | None = None) -> None:
+        """End the call; the second time does nothing."""
+        if self.state is CallState.ENDED:
+            return
+        self.state = CallState.ENDED
+        self.decided = True
+        close_code = None
+        if self.line is not None:
+            closes = self.behaviour.closes_at_end or by is EndedBy.EMULATOR
+            self.line.end(self.behaviour.end_code, close=closes)
+            close_code = self.line.wire.close_code
+        self.end = CallEnd(
+            by=by,
+            close_code=close_code,
+            status_code=status_code,
+            target_uri=target_uri,
+            seconds=self.clock.now() - self._rang_at,
+        )
+        self.changes.notify()
+
+    async def stopped(self) -> None:
+        """Wait until nothing of the call runs any more."""
+        if self.line is not None:
+            await self.line.wire.stopped()
+
+    def _dial(self, target_uri: str) -> None:
+        self.record.keep(self.dialled, target_uri)
+        self.changes.notify()
+
+    async def _transfer(self, target_uri: str) -> None:
+        assert self.line is not None
+        outcome = self.behaviour.refer
+        at_once = outcome in ("leaves", "busy")
+        await self.clock.sleep(self._timings.transfer if at_once else self._timings.target_rings)
+        if outcome in ("leaves", "bridged"):
+            self.finish(EndedBy.TRANSFERRED, target_uri=target_uri)
+        elif outcome == "given up":
+            self.finish(EndedBy.CALLER)
+        else:
+            self._transfers -= 1
+            self.line.divert(self._transfers > 0)
+
+    def describe(self) -> str:
+        """Say what has happened so far, without anybody's words or numbers."""
+        sockets = 0 if self.line is None else len(self.line.wire.sockets)
+        parts = [str(self.state), f"{sockets} sideband(s) open, {self.record.sockets} opened so far"]
+        if self.end is not None:
+            parts[0] = f"ended by: {self.end.by}"
+        answers: list[Any] = [answer.status_code for answer in self.deliveries.responses]
+        parts.append("the webhook was answered " + (", ".join(str(a or "not at all") for a in answers) or "not yet"))
+        done = [f"{request.operation} {request.status}" for request in self.requests]
+        parts.append("requests: " + (", ".join(done[-10:]) or "none"))
+        sent = [str(event.get("type")) for event in self.record.client_events]
+        parts.append("the client sent: " + (", ".join(sent[-10:]) or "nothing"))
+        if self.line is not None and self.line.replay is not None:
+            parts.append(f"the recording waits for {self.line.replay.awaited or 'nothing'}")
+        else:
+            parts.append(self.scenario.describe())
+        parts += self.record.notes[-5:]
+        return "; ".join(parts)

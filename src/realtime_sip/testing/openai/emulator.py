@@ -1,0 +1,377 @@
+"""OpenAI's side of a call on loopback: the calls API, the webhook sender and the sideband in one object."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+import secrets
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from types import MappingProxyType, TracebackType
+from typing import Any, Literal, Self, TypedDict, get_args
+
+from realtime_sip.errors import ConfigurationError
+from realtime_sip.sip.headers import Channel
+from realtime_sip.testing.clock import Clock
+from realtime_sip.testing.faults import LineFault, Operation, ReplyFault
+from realtime_sip.testing.openai.behaviour import Behaviour, Timings
+from realtime_sip.testing.openai.call import CallState, EmulatedCall, EndedBy
+from realtime_sip.testing.openai.frames import Frame, Ids
+from realtime_sip.testing.openai.invite import CALLER, DIALED, LIVE, REALTIME, Invite
+from realtime_sip.testing.openai.primary import ExpectedSocket
+from realtime_sip.testing.openai.record import RecordedRequest
+from realtime_sip.testing.openai.recording import Recording
+from realtime_sip.testing.openai.rest import CallsApi
+from realtime_sip.testing.openai.ringing import RingingCall
+from realtime_sip.testing.openai.server import LoopbackServer, Upgrade
+from realtime_sip.testing.openai.webhook import CallTarget, WebhookSender, check_targets
+from realtime_sip.testing.openai.websocket import WebSocket
+from realtime_sip.testing.scenario import Scenario, Step
+
+__all__ = ["ClientOptions", "OpenAIEmulator"]
+
+_logger = logging.getLogger("realtime_sip.testing")
+
+_MAX_CALLS = 10_000
+
+
+class ClientOptions(TypedDict):
+    """What a client of the emulator must be told."""
+
+    api_key: str
+    base_url: str
+    webhook_secret: str
+    context_secret: str | None
+    clock: Callable[[], float]
+
+
+class OpenAIEmulator:
+    """Stands in for OpenAI in tests and demos: real HTTP and real WebSockets on 127.0.0.1, one port, no account.
+
+    It is no model and understands nothing: it plays what a scenario or a recording says. It follows what is known of
+    the service in November 2026: the API guide and reference, frames recorded from real sessions (a sideband of a
+    WebRTC call among them; nobody has published a recording of a SIP call), and field reports. Where they leave two
+    ways, `Behaviour` has a switch.
+
+    Not known, and therefore guessed: all of `Timings` that its docstring does not say to be measured; the messages, and
+    some codes, of refusals; the HTTP status of a refused second sideband; usage figures, which are consistent but
+    counted by a rule of thumb; the order of events at an interruption; what plays when two responses follow each other
+    quickly; when the items of an MCP call are told to be done. Not emulated: media, retrieval of audio, noise, the Live
+    API beyond its webhook, translation, the management of webhook endpoints.
+
+    A program needs three values of it: `base_url`, `api_key`, `webhook_secret`; `AsyncRealtimeSip` takes them as
+    `**openai.client_options`. It serves clients of the same event loop, of other threads and of other processes alike.
+    On a `VirtualTimeLoop` it runs with its real timings, and takes no time.
+
+    Args:
+        api_key: What clients must send as bearer token.
+        webhook_secret: What webhooks are signed with, `whsec_…`; a new one where it is left out.
+        context_secret: What contexts in SIP headers are verified with for a target that is an object, as the client of
+            a server would; see `realtime_sip.context`.
+        speed: How many times faster than real everything runs that the emulator does by itself.
+        port: A port to listen on; a free one where it is 0.
+        timings: Durations; see `Timings`.
+        behaviour: Which way the service goes where that is unknown; see `Behaviour`.
+        starts_at: The Unix time at which the emulator's wall clock starts, for what stands on the wire (`expires_at`,
+            `created_at`, timestamps of webhooks); the wall's where it is left out. See `now`.
+
+    Use it as an async context manager. When that ends, calls that are up end, and no task or socket is left.
+
+    >>> import asyncio
+    >>> async def main() -> str:
+    ...     async with OpenAIEmulator(speed=100) as openai:
+    ...         ringing = await openai.ring("http://127.0.0.1:9/nobody-listens-here")
+    ...         return str(ringing.state)
+    >>> asyncio.run(main())
+    'ringing'
+    """
+
+    def __init__(
+        self,
+        *,
+        api_key: str = "sk-emulator",
+        webhook_secret: str | None = None,
+        context_secret: str | None = None,
+        speed: float = 1.0,
+        port: int = 0,
+        timings: Timings | None = None,
+        behaviour: Behaviour | None = None,
+        starts_at: float | None = None,
+    ) -> None:
+        if not api_key:
+            raise ConfigurationError("api_key must not be empty")
+        self.api_key = api_key
+        self.webhook_secret = webhook_secret or "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
+        self._context_secret = context_secret
+        self._timings = timings or Timings()
+        self._behaviour = behaviour or Behaviour()
+        self._clock = Clock(speed, least_patience=self._timings.least_patience, unix=starts_at)
+        self._ids = Ids()
+        self._calls: dict[str, EmulatedCall] = {}
+        self._expected: list[ExpectedSocket] = []
+        self._connected: set[ExpectedSocket] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._port = port
+        self._sender: WebhookSender | None = None
+        self._api = CallsApi(
+            api_key=api_key,
+            ids=self._ids,
+            clock=self._clock,
+            calls=self._calls,
+            new_call=self._new_call,
+            connect=self._connect,
+        )
+        self._server = LoopbackServer(self._api.handle)
+
+    @property
+    def base_url(self) -> str:
+        """The URL to give to a client instead of the service's, `http://127.0.0.1:PORT/v1`."""
+        if not self._server.port:
+            raise ConfigurationError("the emulator has no URL before it is entered with: async with OpenAIEmulator()")
+        return f"http://127.0.0.1:{self._server.port}/v1"
+
+    @property
+    def client_options(self) -> ClientOptions:
+        """What a client must be told, as keyword arguments of `RealtimeSip` and `AsyncRealtimeSip`."""
+        return {
+            "api_key": self.api_key,
+            "base_url": self.base_url,
+            "webhook_secret": self.webhook_secret,
+            "context_secret": self._context_secret,
+            "clock": self.now,
+        }
+
+    def now(self) -> float:
+        """Return the Unix time of the emulator's wall clock, as a `clock` for what must agree with it.
+
+        On a `VirtualTimeLoop`, and with `starts_at`, it moves as the loop's clock does.
+        """
+        return self._clock.unix()
+
+    @property
+    def requests(self) -> list[RecordedRequest]:
+        """All requests so far, in order of their answers."""
+        return self._api.requests
+
+    @property
+    def calls(self) -> Mapping[str, RingingCall]:
+        """All calls so far by their id, those that were created over WebRTC too."""
+        return MappingProxyType({call_id: RingingCall(call) for call_id, call in self._calls.items()})
+
+    async def __aenter__(self) -> Self:
+        """Start listening."""
+        self._clock.start()
+        self._sender = WebhookSender(
+            secret=self.webhook_secret,
+            context_secret=self._context_secret,
+            clock=self._clock,
+            timings=self._timings,
+        )
+        await self._server.start(self._port)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """End all calls, close all sockets, and wait until nothing runs any more."""
+        for call in self._calls.values():
+            call.finish(EndedBy.EMULATOR)
+        for expected in self._connected:
+            expected.end()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._server.stop()
+        for call in self._calls.values():
+            await call.stopped()
+        if self._sender is not None:
+            await self._sender.close()
+
+    async def ring(
+        self,
+        target: str | CallTarget | Iterable[str | CallTarget],
+        *,
+        scenario: Iterable[Step] = (),
+        recording: Recording | None = None,
+        caller: str = CALLER,
+        dialed: str = DIALED,
+        channel: Channel = "phone",
+        sip_headers: Iterable[tuple[str, str]] = (),
+        media_security: Literal["rtp", "srtp"] | None = "srtp",
+        behaviour: Behaviour | None = None,
+        faults: Iterable[LineFault] = (),
+        late: float = 0.0,
+        duplicates: int = 0,
+        live: bool = False,
+    ) -> RingingCall:
+        """Let a call come in: send its webhook, and serve what follows. Returns at once, while the phone rings.
+
+        Args:
+            target: The URL of your webhook endpoint, or a `CallHost` (any object with `submit(incoming)`): then
+                the webhook is signed, verified and parsed here, as your server would, and the call is submitted. Or
+                several of them; each gets a `webhook-id` of its own.
+            scenario: What the caller and the model do.
+            recording: Play this recording of a sideband instead.
+            caller: The caller's number, as it stands in From; on the channel "sip" it may be a name.
+            dialed: The number that was called, as it stands in Diversion; To holds the project, as with a Twilio trunk.
+            channel: How the call came: from a "phone" by a trunk; or from "whatsapp" or a "sip" domain by TwiML, which
+                tells the channel in `X-Channel` and the number that was called in `X-Dialed-Number`.
+            sip_headers: More headers of the INVITE as (name, value), or others in place of those of the same name.
+            media_security: `sip_media_security` of the webhook; None leaves it out.
+            behaviour: Another behaviour for this call.
+            faults: What goes wrong on its sidebands.
+            late: Seconds of the emulator's clock by which the webhook is late; its `created_at` is as much ago.
+            duplicates: How many more times each endpoint gets the same delivery, with the same `webhook-id`, at once.
+            live: Send `live.transport.incoming` for the same call too, as an own event with an own `webhook-id`.
+
+        Raises:
+            ConfigurationError: A value makes no sense, or the emulator is not running.
+        """
+        if self._sender is None:
+            raise ConfigurationError("the emulator must be entered first: async with OpenAIEmulator() as openai")
+        targets = check_targets(target)
+        if not 0 <= late <= 86_400 * 4 or not 0 <= duplicates <= 100:
+            raise ConfigurationError("late must be 0 to 345600 seconds, duplicates 0 to 100")
+        played = Scenario(scenario)
+        if recording is not None and played.total:
+            raise ConfigurationError("a line plays a scenario or a recording, not both")
+        if recording is not None and recording.primary:
+            raise ConfigurationError("this is the recording of a primary socket: use expect_socket")
+        call = self._new_call(played, recording=recording, behaviour=behaviour, faults=faults)
+        call.targets += [each for each in targets if isinstance(each, CallTarget)]
+        if channel not in get_args(Channel):
+            raise ConfigurationError(f"channel must be one of: {', '.join(get_args(Channel))}")
+        invite = Invite(caller=caller, dialed=dialed, channel=channel, given=sip_headers, media_security=media_security)
+        told = [(REALTIME, invite.realtime(call.call_id))]
+        if live:
+            session_id = call.call_id if call.behaviour.live_ids == "rtc" else self._ids("live_u0")
+            told.append((LIVE, invite.live(session_id)))
+        for kind, data in told:
+            self._spawn(self._deliver(call, targets, kind, data, late=late, copies=1 + duplicates))
+        self._spawn(call.ring())
+        return RingingCall(call)
+
+    def expect_socket(
+        self,
+        *,
+        scenario: Iterable[Step] = (),
+        recording: Recording | None = None,
+        faults: Iterable[LineFault] = (),
+    ) -> ExpectedSocket:
+        """Say what the next primary socket (`?model=`) plays: a scenario, or the recording of one.
+
+        Sockets that nobody expected answer every response with a placeholder.
+
+        Raises:
+            ConfigurationError: The recording is of a sideband, or both are given.
+        """
+        expected = ExpectedSocket(scenario=scenario, recording=recording, faults=faults)
+        self._expected.append(expected)
+        return expected
+
+    def fail(
+        self,
+        operation: Operation,
+        *,
+        status: int = 500,
+        times: int = 1,
+        how: Literal["status", "no answer", "reset"] = "status",
+        acted: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
+        """Let the next `times` requests for `operation` fail; see `ReplyFault` for how.
+
+        `openai.fail("accept", status=429, retry_after=1)`, `openai.fail("refer", status=500, acted=True)`,
+        `openai.fail("attach", how="reset")`.
+
+        Raises:
+            ConfigurationError: No such operation, or a value makes no sense.
+        """
+        fault = ReplyFault(status=status, how=how, acted=acted, retry_after=retry_after)
+        self._api.faults.add(operation, fault, times=times)
+
+    def _new_call(
+        self,
+        scenario: Scenario | None = None,
+        *,
+        recording: Recording | None = None,
+        behaviour: Behaviour | None = None,
+        faults: Iterable[LineFault] = (),
+    ) -> EmulatedCall:
+        if len(self._calls) >= _MAX_CALLS:
+            oldest = next((i for i, call in self._calls.items() if call.state is CallState.ENDED), None)
+            if oldest is None:
+                raise ConfigurationError(f"an emulator has at most {_MAX_CALLS} calls at once")
+            del self._calls[oldest]
+        call_id = self._ids("rtc_u0")
+        call = EmulatedCall(
+            call_id,
+            ids=self._ids,
+            clock=self._clock,
+            timings=self._timings,
+            behaviour=behaviour or self._behaviour,
+            scenario=scenario or Scenario(),
+            recording=recording,
+            faults=faults,
+        )
+        self._calls[call_id] = call
+        return call
+
+    def _connect(self, config: Frame, model: str | None) -> Upgrade:
+        expected = self._expected.pop(0) if self._expected else ExpectedSocket()
+
+        async def serve(socket: WebSocket) -> None:
+            self._connected.add(expected)
+            try:
+                await expected.serve(
+                    socket,
+                    config,
+                    model,
+                    ids=self._ids,
+                    clock=self._clock,
+                    timings=self._timings,
+                    behaviour=self._behaviour,
+                )
+            finally:
+                self._connected.discard(expected)
+
+        return Upgrade(serve)
+
+    async def _deliver(
+        self,
+        call: EmulatedCall,
+        targets: list[str | CallTarget],
+        kind: str,
+        data: Frame,
+        *,
+        late: float,
+        copies: int,
+    ) -> None:
+        assert self._sender is not None
+        if late:
+            await self._clock.sleep(late)
+        event = {
+            "object": "event",
+            "id": self._ids("evt"),
+            "type": kind,
+            "created_at": int(self._clock.unix() - late),
+            "data": data,
+        }
+        deliveries = []
+        for target in targets:
+            webhook_id = self._ids("wh")
+            deliveries += [
+                self._sender.deliver(target, event, webhook_id=webhook_id, log=call.deliveries) for _ in range(copies)
+            ]
+        await asyncio.gather(*deliveries)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            _logger.error("the emulator failed on a call", exc_info=task.exception())

@@ -1,0 +1,300 @@
+"""The emulated calls API: which request is answered how. The state of a call is in `EmulatedCall`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import unquote
+
+from realtime_sip.testing.clock import Clock
+from realtime_sip.testing.faults import Operation, ReplyFault, ReplyFaults
+from realtime_sip.testing.openai.call import CallState, EmulatedCall, EndedBy
+from realtime_sip.testing.openai.frames import Frame, Ids, Refusal, error_event, error_reply, not_found
+from realtime_sip.testing.openai.record import MAX_RECORDED, RecordedRequest
+from realtime_sip.testing.openai.sdp import SDP_ANSWER, offer_and_session
+from realtime_sip.testing.openai.server import Answer, Reply, Request, Silence, Upgrade
+from realtime_sip.testing.openai.session import EmulatedSession, check_session
+from realtime_sip.testing.openai.websocket import WebSocket
+
+__all__ = ["CallsApi"]
+
+_ON_CALLS: dict[str, Operation] = {"accept": "accept", "reject": "reject", "refer": "refer", "hangup": "hangup"}
+_BETA = Refusal(
+    "The Realtime beta API is no longer supported. Use the current API, without the OpenAI-Beta header.",
+    code="beta_api_shape_disabled",
+)
+_MAX_SECRETS = 1000
+
+
+class CallsApi:
+    """Answers requests to `/v1/realtime…`."""
+
+    def __init__(
+        self,
+        *,
+        api_key: str,
+        ids: Ids,
+        clock: Clock,
+        calls: dict[str, EmulatedCall],
+        new_call: Callable[[], EmulatedCall],
+        connect: Callable[[Frame, str | None], Upgrade],
+    ) -> None:
+        self.faults = ReplyFaults()
+        self.requests: list[RecordedRequest] = []
+        self._api_key = api_key
+        self._ids = ids
+        self._clock = clock
+        self._calls = calls
+        self._new_call = new_call
+        self._connect = connect
+        self._ephemeral: dict[str, tuple[int, Frame]] = {}
+
+    async def handle(self, request: Request) -> Answer:
+        """Answer one request, and record it."""
+        operation, call_id = _route(request)
+        body = _json(request.body)
+        answer = await self._answer(request, operation, call_id, body)
+        status = answer.status if isinstance(answer, Reply) else 101 if isinstance(answer, Upgrade) else None
+        seen = RecordedRequest(
+            operation=operation or "unknown", path=request.path, status=status, call_id=call_id, body=body
+        )
+        call = self._calls.get(call_id or "")
+        for where in (self.requests, None if call is None else call.requests):
+            if where is not None and len(where) < MAX_RECORDED:
+                where.append(seen)
+        if call is not None:
+            call.changes.notify()
+        return answer
+
+    async def _answer(self, request: Request, operation: str | None, call_id: str | None, body: Any) -> Answer:
+        if operation is None:
+            refusal = Refusal(f"Unknown request URL: {request.method} {request.path[:200]}.", code="unknown_url")
+            return error_reply(refusal, status=404)
+        denied = self._denied(request, operation)
+        if denied is not None:
+            return denied
+        if request.method != ("GET" if operation in ("attach", "connect") else "POST"):
+            return error_reply(Refusal("Method not allowed.", code="method_not_supported"), status=405)
+        if request.header("openai-beta"):
+            # A socket is opened, told, and closed with 4000 (field reports, 2026).
+            return Upgrade(self._refuse_beta) if request.upgrades else error_reply(_BETA)
+        if operation == "connect":
+            return self._primary(request)
+        fault = self.faults.take(operation)  # type: ignore[arg-type]
+        if fault is not None and not fault.acted:
+            return _failed(fault)
+        answer = await self._act(request, operation, call_id, body)
+        return answer if fault is None else _failed(fault)
+
+    async def _act(self, request: Request, operation: str, call_id: str | None, body: Any) -> Answer:
+        call = self._calls.get(call_id or "")
+        try:
+            match operation:
+                case "client_secrets":
+                    return self._client_secret(body)
+                case "create":
+                    return self._create(request)
+                case "attach":
+                    return await self._attach(request, call)
+                case "accept":
+                    return self._decide(call, lambda ringing: self._accept(ringing, body))
+                case "reject":
+                    return self._decide(call, lambda ringing: _reject(ringing, request, body))
+                case "refer":
+                    return _refer(call, body)
+                case _:
+                    return _hang_up(call, request, body)
+        except Refusal as refusal:
+            return error_reply(refusal)
+
+    def _denied(self, request: Request, operation: str) -> Reply | None:
+        scheme, _, key = request.header("authorization").partition(" ")
+        if scheme.lower() != "bearer" or not key:
+            refusal = Refusal("You did not provide an API key in the Authorization header.", code=None)
+            return error_reply(refusal, status=401)
+        if key == self._api_key:
+            return None
+        known = self._ephemeral.get(key)
+        if operation in ("create", "connect") and known is not None and self._clock.unix() < known[0]:
+            return None
+        return error_reply(Refusal("Incorrect API key provided.", code="invalid_api_key"), status=401)
+
+    def _decide(self, call: EmulatedCall | None, decide: Callable[[EmulatedCall], Reply]) -> Reply:
+        if call is None or call.early_for_accept:
+            return not_found()
+        rejected = call.end is not None and call.end.by is EndedBy.REJECTED
+        if call.state is CallState.ACCEPTED or rejected:
+            refusal = Refusal("A decision was already made for this call.", code="decision_already_made")
+            return error_reply(refusal, status=call.behaviour.second_decision)
+        return not_found() if call.state is CallState.ENDED else decide(call)
+
+    @staticmethod
+    def _accept(call: EmulatedCall, body: Any) -> Reply:
+        try:
+            session = check_session(body, place="")
+        except Refusal:
+            if call.behaviour.bad_accept == "refused":
+                raise
+            call.believe()
+            return Reply()
+        if call.behaviour.accept == "lies":
+            call.believe()
+        else:
+            call.accept(session)
+        return Reply()
+
+    async def _attach(self, request: Request, call: EmulatedCall | None) -> Answer:
+        if not request.upgrades:
+            return error_reply(Refusal("A WebSocket upgrade is expected here.", code=None), status=426)
+        if call is None or call.state is not CallState.ACCEPTED or call.early_for_sideband:
+            return not_found()
+        await call.attachable()
+        if call.line is None or call.state is not CallState.ACCEPTED:
+            return not_found()
+        if call.behaviour.second_attach == "refused" and call.line.wire.sockets:
+            return error_reply(Refusal("Another sideband is attached to this call.", code=None), status=409)
+        return Upgrade(call.attach)
+
+    def _primary(self, request: Request) -> Answer:
+        if not request.upgrades:
+            return error_reply(Refusal("A WebSocket upgrade is expected here.", code=None), status=426)
+        key = request.header("authorization").partition(" ")[2]
+        config = self._ephemeral.get(key, (0, {"type": "realtime"}))[1]
+        if request.query.get("intent") == "transcription":
+            config = {"type": "transcription"}
+        model = request.query.get("model")
+        if not model and config["type"] == "realtime" and key not in self._ephemeral:
+            refusal = Refusal("Missing required parameter: 'model'.", code="missing_required_parameter", param="model")
+            return error_reply(refusal)
+        return self._connect(config, model)
+
+    async def _refuse_beta(self, socket: WebSocket) -> None:
+        socket.send(json.dumps(error_event(self._ids, _BETA, event_id=None)))
+        socket.close(4000, "invalid_request_error.beta_api_shape_disabled")
+        async for _ in socket.messages():
+            pass
+
+    def _create(self, request: Request) -> Reply:
+        offer, session = offer_and_session(request)
+        if not offer.startswith("v=0"):
+            # How the service refuses an offer is not known.
+            raise Refusal("The SDP offer is not valid.", code="invalid_offer", param="sdp")
+        if session is None:
+            key = request.header("authorization").partition(" ")[2]
+            session = self._ephemeral.get(key, (0, {"type": "realtime"}))[1]
+        config = check_session(session, place="session.")
+        call = self._new_call()
+        call.accept(config)
+        location = ("location", f"/v1/realtime/calls/{call.call_id}")
+        return Reply(status=201, body=SDP_ANSWER.encode(), content_type="application/sdp", headers=(location,))
+
+    def _client_secret(self, body: Any) -> Reply:
+        given = _object({} if body is None else body, allowed=("expires_after", "session"))
+        seconds = 600
+        if given.get("expires_after") is not None:
+            after = _object(given["expires_after"], allowed=("anchor", "seconds"), place="expires_after.")
+            seconds = after.get("seconds", 600)
+            if after.get("anchor", "created_at") != "created_at":
+                raise Refusal(
+                    "Invalid value. Supported values are: 'created_at'.",
+                    code="invalid_value",
+                    param="expires_after.anchor",
+                )
+            if not isinstance(seconds, int) or isinstance(seconds, bool) or not 10 <= seconds <= 7200:
+                raise Refusal(
+                    "Invalid 'expires_after.seconds': expected 10 to 7200.",
+                    code="invalid_value",
+                    param="expires_after.seconds",
+                )
+        wanted = given.get("session") or {"type": "realtime"}
+        config = check_session(wanted, place="session.", kinds=("realtime", "transcription"))
+        if len(self._ephemeral) >= _MAX_SECRETS:
+            self._ephemeral.pop(next(iter(self._ephemeral)))
+        value, expires_at = self._ids("ek"), int(self._clock.unix()) + seconds
+        self._ephemeral[value] = (expires_at, config)
+        session = EmulatedSession(config, session_id=self._ids("sess"), expires_at=expires_at)
+        return Reply.of_json({"value": value, "expires_at": expires_at, "session": session.shown()})
+
+
+def _route(request: Request) -> tuple[str | None, str | None]:
+    parts = request.path.split("/")
+    match parts:
+        case ["", "v1", "realtime"] if "call_id" in request.query:
+            return "attach", request.query["call_id"]
+        case ["", "v1", "realtime"]:
+            return "connect", None
+        case ["", "v1", "realtime", "client_secrets"]:
+            return "client_secrets", None
+        case ["", "v1", "realtime", "calls"]:
+            return "create", None
+        case ["", "v1", "realtime", "calls", call_id, action] if action in _ON_CALLS:
+            return action, unquote(call_id)
+    return None, None
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body) if body else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _object(value: Any, *, allowed: tuple[str, ...], place: str = "") -> Frame:
+    if not isinstance(value, dict):
+        raise Refusal("The body must be a JSON object.", code="invalid_type", param=place.rstrip(".") or None)
+    for name in value:
+        if name not in allowed:
+            param = f"{place}{str(name)[:80]}"
+            raise Refusal(f"Unknown parameter: '{param}'.", code="unknown_parameter", param=param)
+    return value
+
+
+def _reject(call: EmulatedCall, request: Request, body: Any) -> Reply:
+    given = _object(body if request.body else {}, allowed=("status_code",))
+    status = given.get("status_code", 603)
+    # The schema has no range for it.
+    if not isinstance(status, int) or isinstance(status, bool):
+        raise Refusal("Invalid type for 'status_code': expected an integer.", code="invalid_type", param="status_code")
+    call.reject(status)
+    return Reply()
+
+
+def _refer(call: EmulatedCall | None, body: Any) -> Reply:
+    if call is None or call.state is not CallState.ACCEPTED:
+        return not_found()
+    target = _object(body, allowed=("target_uri",)).get("target_uri")
+    if target is None:
+        raise Refusal(
+            "Missing required parameter: 'target_uri'.", code="missing_required_parameter", param="target_uri"
+        )
+    if not isinstance(target, str) or not target.strip():
+        raise Refusal("Invalid 'target_uri': expected a URI.", code="invalid_value", param="target_uri")
+    call.refer(target)
+    return Reply()
+
+
+def _hang_up(call: EmulatedCall | None, request: Request, body: Any) -> Reply:
+    if call is None or call.state is not CallState.ACCEPTED or call.early_for_sideband:
+        return not_found()
+    if request.body.strip() and body != {}:
+        raise Refusal("This endpoint takes no body.", code="unknown_parameter")
+    call.finish(EndedBy.AGENT)
+    return Reply()
+
+
+def _failed(fault: ReplyFault) -> Answer:
+    if fault.how != "status":
+        return Silence(reset=fault.how == "reset")
+    if fault.status == 404:
+        return not_found()
+    headers: tuple[tuple[str, str], ...] = ()
+    if fault.retry_after is not None:
+        headers = (("retry-after", f"{fault.retry_after:g}"),)
+    if fault.status == 429:
+        refusal = Refusal("Rate limit reached.", code="rate_limit_exceeded", kind="requests")
+    elif fault.status >= 500:
+        refusal = Refusal("The server had an error while processing your request.", code=None, kind="server_error")
+    else:
+        refusal = Refusal("The request was refused.", code=None)
+    return error_reply(refusal, status=fault.status, headers=headers)

@@ -1,0 +1,275 @@
+"""The events of OpenAI's webhooks that this package acts upon, and one for all others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, Generic, Literal, Self, TypeAlias, TypeVar
+
+from pydantic import Field, PrivateAttr
+
+from realtime_sip._wire import Inbound, Unknown
+from realtime_sip.sip.headers import Channel, SipHeaders
+from realtime_sip.sip.signed_context import SignedContext
+
+__all__ = [
+    "IncomingCall",
+    "LiveCallIncoming",
+    "LiveTransportConnected",
+    "LiveTransportIncoming",
+    "UnknownWebhookEvent",
+    "WebhookEvent",
+]
+
+
+class _Delivered(Inbound):
+    """What the headers of the request said. It is no part of the body, so not of `to_wire()` either."""
+
+    _webhook_id: str = PrivateAttr("")
+    _webhook_timestamp: int | None = PrivateAttr(None)
+    _project: str | None = PrivateAttr(None)
+
+    @property
+    def webhook_id(self) -> str:
+        """The `webhook-id` header, the same at each retry; two endpoints get different ones. "" outside `unwrap`."""
+        return self._webhook_id
+
+    @property
+    def webhook_timestamp(self) -> int | None:
+        """The `webhook-timestamp` header: Unix seconds of this delivery, new at each retry. None outside `unwrap`."""
+        return self._webhook_timestamp
+
+    @property
+    def project(self) -> str | None:
+        """The project whose secret signed it, where `OpenAIWebhooks` was given a mapping of secrets to projects."""
+        return self._project
+
+    def _note_delivery(self, *, webhook_id: str, timestamp: int, project: str | None) -> None:
+        """Note what the headers of the request said."""
+        self._webhook_id = webhook_id
+        self._webhook_timestamp = timestamp
+        self._project = project
+
+    def __repr_args__(self) -> Iterator[tuple[str, Any]]:
+        """Yield ids and sizes, never a number."""
+        if self._webhook_id:
+            yield "webhook_id", self._webhook_id
+        yield from super().__repr_args__()
+
+
+class _Event(_Delivered):
+    """What all events have in their body."""
+
+    id: str | None = None
+    """The event's id, `evt_...`."""
+    object: str | None = None
+    created_at: int | None = None
+    """When the event happened, in Unix seconds. It is not the time of this delivery."""
+
+    def age(self, now: float) -> float | None:
+        """Return the seconds from the event to `now` (Unix seconds), negative where clocks differ.
+
+        Without `created_at` the time of this delivery counts, so that a late retry looks fresh; without that, None.
+        """
+        since = self.created_at if self.created_at is not None else self._webhook_timestamp
+        return None if since is None else now - since
+
+    def is_stale(self, now: float, *, after: float = 30.0) -> bool:
+        """Tell whether the call has rung for longer than `after` seconds at `now`, so that nobody is waiting any more.
+
+        A webhook is retried for up to 72 hours. How long OpenAI lets a call ring is not published, 5 to 30 seconds are
+        reported; 30 is also what Twilio's `<Dial>` waits by default. An event of unknown age is not stale.
+        """
+        age = self.age(now)
+        return age is not None and age > after
+
+
+class _SipData(Inbound):
+    sip_headers: list[Any] | None = None
+    sip_media_security: str | None = None
+
+
+class _CallData(_SipData):
+    call_id: Annotated[str, Field(min_length=1)]
+
+
+class _SessionData(_SipData):
+    session_id: Annotated[str, Field(min_length=1)]
+
+
+class _ConnectedData(Inbound):
+    session_id: Annotated[str, Field(min_length=1)]
+    type: str | None = None
+
+
+_Data = TypeVar("_Data", bound=_SipData)
+
+
+class _SipEvent(_Event, Generic[_Data]):
+    """An event with the headers of an INVITE."""
+
+    data: _Data
+
+    _sip: SipHeaders = PrivateAttr()
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Read the headers once."""
+        super().model_post_init(context)
+        self._sip = SipHeaders.from_wire(self.data.sip_headers)
+
+    @property
+    def sip(self) -> SipHeaders:
+        """The INVITE's headers in order, with repeats, as the other side sent them: untrusted.
+
+        Entries that are no header are left out here and kept in `to_wire()`.
+        """
+        return self._sip
+
+    @property
+    def caller(self) -> str | None:
+        """The caller's number as E.164, or None. A claim: see `SipHeaders.caller`."""
+        return self._sip.caller
+
+    @property
+    def dialed(self) -> str | None:
+        """The number that was dialled as E.164, or None. A claim: see `SipHeaders.dialed`."""
+        return self._sip.dialed
+
+    @property
+    def channel(self) -> Channel:
+        """Either "phone", "whatsapp" or "sip". A claim: see `SipHeaders.channel`."""
+        return self._sip.channel
+
+    @property
+    def media_security(self) -> str | None:
+        """How the audio travels, "rtp" or "srtp", or None where the service does not say."""
+        return self.data.sip_media_security
+
+    @property
+    def is_test(self) -> bool:
+        """Whether this is the service's sample event, whose call cannot be accepted.
+
+        What a test delivery holds is not documented. Every INVITE has From, To and Call-ID (RFC 3261 8.1.1); the sample
+        in the API specification has none of them, and that is what is looked at.
+        """
+        return not any(name in self._sip for name in ("From", "To", "Call-ID"))
+
+    def __repr_args__(self) -> Iterator[tuple[str, Any]]:
+        """Add the names of the headers."""
+        yield from super().__repr_args__()
+        yield "sip", self._sip
+
+
+class IncomingCall(_SipEvent[_CallData]):
+    """`realtime.call.incoming`: a call rings and waits to be accepted or rejected. SIP only.
+
+    API guide, November 2026. The same call may also raise a `live.*` event; the first accept wins.
+    """
+
+    type: Literal["realtime.call.incoming"]
+
+    _context: SignedContext | None = PrivateAttr(None)
+
+    @property
+    def call_id(self) -> str:
+        """The id for accept, reject, refer, hangup and the sideband. Opaque: pass it on unchanged."""
+        return self.data.call_id
+
+    @property
+    def context(self) -> Mapping[str, str]:
+        """What our own TwiML signed about the call, and proven to be that; empty where there is nothing proven.
+
+        Verified where `OpenAIWebhooks` was given a `context_secret`. Unlike all else in the headers it is no claim of
+        whoever placed the call. That it is used by one call alone, `CallHost` sees to. It cannot be changed, and no
+        `repr` shows it.
+        """
+        return self._context.values if self._context is not None else MappingProxyType({})
+
+    @property
+    def parent_call_sid(self) -> str | None:
+        """The call from which our own TwiML dialled, out of the verified context, or None."""
+        return self._context.parent_call_sid if self._context is not None else None
+
+    @property
+    def signed_context(self) -> SignedContext | None:
+        """The verified context with its nonce and its end, or None where there is none."""
+        return self._context
+
+    def without_context(self) -> Self:
+        """Return the same call with an empty context, as for one whose context was used by another call."""
+        copy = self.model_copy()
+        copy._context = None
+        return copy
+
+    def _note_context(self, context: SignedContext) -> None:
+        """Note the context that was verified."""
+        self._context = context
+
+
+class LiveCallIncoming(_SipEvent[_SessionData]):
+    """`live.call.incoming`: a call rings that the Live API could take; the older name. SIP only."""
+
+    type: Literal["live.call.incoming"]
+
+    @property
+    def session_id(self) -> str:
+        """The id for the Live API. For one call it is reported both equal to the `call_id` and different from it."""
+        return self.data.session_id
+
+
+class LiveTransportIncoming(_SipEvent[_SessionData]):
+    """`live.transport.incoming`: a call rings that the Live API could take. SIP only."""
+
+    type: Literal["live.transport.incoming"]
+
+    @property
+    def session_id(self) -> str:
+        """The id for the Live API, another than the `call_id` of the same call."""
+        return self.data.session_id
+
+
+class LiveTransportConnected(_Event):
+    """`live.transport.connected`: a WebRTC client is connected to a Live session."""
+
+    type: Literal["live.transport.connected"]
+    data: _ConnectedData
+
+    @property
+    def session_id(self) -> str:
+        """The id for the Live API."""
+        return self.data.session_id
+
+
+class UnknownWebhookEvent(_Delivered, Unknown):
+    """An event of another type, or one that lacks what its type must have. `raw` is the body."""
+
+    @property
+    def id(self) -> str | None:
+        """The event's id, `evt_...`, or None."""
+        value = (self.__pydantic_extra__ or {}).get("id")
+        return value if isinstance(value, str) else None
+
+    @property
+    def created_at(self) -> int | None:
+        """When the event happened, in Unix seconds, or None."""
+        value = (self.__pydantic_extra__ or {}).get("created_at")
+        return value if type(value) is int else None
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The event's `data`, empty where that is no object."""
+        value = (self.__pydantic_extra__ or {}).get("data")
+        return value if isinstance(value, dict) else {}
+
+
+WebhookEvent: TypeAlias = (
+    IncomingCall | LiveCallIncoming | LiveTransportIncoming | LiveTransportConnected | UnknownWebhookEvent
+)
+"""What `OpenAIWebhooks.unwrap` returns."""
+
+KNOWN: dict[str, type[IncomingCall | LiveCallIncoming | LiveTransportIncoming | LiveTransportConnected]] = {
+    "realtime.call.incoming": IncomingCall,
+    "live.call.incoming": LiveCallIncoming,
+    "live.transport.incoming": LiveTransportIncoming,
+    "live.transport.connected": LiveTransportConnected,
+}

@@ -1,0 +1,372 @@
+"""Webhooks of OpenAI: proof that one comes from the service, and what it says.
+
+The signature is that of Standard Webhooks: HMAC-SHA256 over `id.timestamp.body`, in base64. It proves who sent the
+body. It proves nothing about the SIP headers inside, which whoever placed the call wrote; the context that our own
+TwiML puts there has a signature of its own.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import json
+import logging
+import math
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, NoReturn
+
+from pydantic import ValidationError
+from standardwebhooks import Webhook
+
+from realtime_sip.errors import ConfigurationError, InvalidRequestError, WebhookPayloadError, WebhookVerificationError
+from realtime_sip.sip.signed_context import ContextRefusal, ContextSigner
+from realtime_sip.webhooks.events import (
+    KNOWN,
+    IncomingCall,
+    LiveCallIncoming,
+    LiveTransportConnected,
+    LiveTransportIncoming,
+    UnknownWebhookEvent,
+    WebhookEvent,
+)
+
+__all__ = [
+    "IncomingCall",
+    "LiveCallIncoming",
+    "LiveTransportConnected",
+    "LiveTransportIncoming",
+    "OpenAIWebhooks",
+    "UnknownWebhookEvent",
+    "WebhookEvent",
+    "WebhookPayloadError",
+    "WebhookVerificationError",
+]
+
+logger = logging.getLogger(__name__)
+
+MAX_BODY = 1024 * 1024
+"""Bytes of a body at most."""
+
+_ID, _TIMESTAMP, _SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
+# Each header with the characters it may have at most.
+_HEADERS = {_ID: 256, _TIMESTAMP: 12, _SIGNATURE: 4096}
+# As WSGI and Django's request.META name them. Of other names the underscore is not read as a hyphen.
+_HEADER_NAMES = {name: name for name in _HEADERS} | {f"http_{name.replace('-', '_')}": name for name in _HEADERS}
+_MAX_SIGNATURES = 20
+_MAX_DEPTH = 64
+_MAX_DIGITS = 19  # of an integer: 64 bits
+_MAX_CALL_ID = 256
+
+# Without a dot (so says Standard Webhooks), because the signed text is split at dots: a dot in the id would let a part
+# of a signed body pass for the timestamp.
+_SAFE_ID = re.compile(r"[!-\-/-~]+")
+_SAFE_TIMESTAMP = re.compile(r"[1-9][0-9]*")
+_LAST_SECOND = 253402300799  # of the year 9999, beyond which there is no datetime
+
+
+class OpenAIWebhooks:
+    """Checks and reads the webhooks of one or several endpoints.
+
+    Args:
+        secret: The signing secret that was shown when the endpoint was created. Several while a secret is rotated (the
+            old one may stay valid for 24 hours), or a mapping of secret to project id for several projects; then
+            `event.project` tells whose it was. A secret that begins with `whsec_` is base64; one that does not is used
+            as it is, as UTF-8 bytes, which is what the vendor's own package does.
+        tolerance: Seconds by which a delivery's timestamp may differ from the clock, to either side.
+        clock: Returns Unix seconds.
+        context_secret: What the context in the headers of calls was signed with, one or several while it is rotated;
+            see `ContextSigner`. Without it the context of all calls is empty.
+
+    Raises:
+        ConfigurationError: A secret is empty or cannot be decoded, a context secret is too short, or the tolerance is
+            not a positive number.
+
+    Nothing is read from the environment. It can be shared between threads.
+
+    >>> webhooks = OpenAIWebhooks("whsec_c2VjcmV0", clock=lambda: 1750287078)
+    >>> body = b'{"type": "realtime.call.incoming", "data": {"call_id": "rtc_1", "sip_headers": []}}'
+    >>> event = webhooks.unwrap(body, webhooks.sign(body, id="wh_1", timestamp=1750287078))
+    >>> event.call_id, event.webhook_id
+    ('rtc_1', 'wh_1')
+    """
+
+    def __init__(
+        self,
+        secret: str | Sequence[str] | Mapping[str, str],
+        *,
+        tolerance: float = 300.0,
+        clock: Callable[[], float] = time.time,
+        context_secret: str | Sequence[str] | None = None,
+    ) -> None:
+        if not 0 < tolerance < math.inf:
+            raise ConfigurationError("the tolerance of webhook timestamps is not a positive number of seconds")
+        keys = [(_key(text), project) for text, project in _projects(secret)]
+        if not keys:
+            raise ConfigurationError("no webhook secret is given")
+        if len({key for key, _ in keys}) < len(keys) and isinstance(secret, Mapping):
+            raise ConfigurationError("two projects have the same webhook secret")
+        self._signers = [(Webhook(key), project) for key, project in keys]
+        self._tolerance = tolerance
+        self._clock = clock
+        self._contexts = ContextSigner(context_secret) if context_secret is not None else None
+
+    def __repr__(self) -> str:
+        """Show how many secrets there are."""
+        return f"<OpenAIWebhooks secrets={len(self._signers)} tolerance={self._tolerance:g}>"
+
+    def unwrap(self, body: bytes | str, headers: object) -> WebhookEvent:
+        """Return the event, after proving that the service sent it.
+
+        Args:
+            body: The body as it was received. Parsed and written again it has another signature.
+            headers: The request's headers, names in any case: the mapping of any framework (Django's `request.headers`
+                or `META`, Flask, Starlette, AWS Lambda with single or multi values, text or bytes), or pairs.
+
+        Raises:
+            WebhookVerificationError: Not signed by the service, or not now. `reason` is one of "body_type",
+                "body_too_large", "body_encoding", "header_missing", "header_repeated", "header_malformed", "too_old",
+                "too_new", "no_signature" (none of version v1), "too_many_signatures" and "no_match".
+            WebhookPayloadError: Signed, but no event. `reason` is one of "not_json", "not_object", "no_type"
+                and "too_deep".
+
+        A signed event of an unknown type, or one that lacks something, is an `UnknownWebhookEvent` and not an error. A
+        call whose context is forged, expired or broken is a call with an empty context; the log says why.
+        """
+        text = _text(body)
+        received = _read_headers(headers)
+        timestamp = int(received[_TIMESTAMP])
+        now = self._clock()
+        age = now - timestamp
+        if age > self._tolerance:
+            _refuse("the webhook was sent too long ago", "too_old")
+        if age < -self._tolerance:
+            _refuse("the webhook's timestamp is in the future", "too_new")
+        project = self._verify(text, received[_ID], timestamp, received[_SIGNATURE])
+        event = _parse(text)
+        event._note_delivery(webhook_id=received[_ID], timestamp=timestamp, project=project)
+        if isinstance(event, IncomingCall):
+            self._read_context(event, now)
+        return event
+
+    def sign(self, body: bytes | str, *, id: str, timestamp: float) -> dict[str, str]:  # noqa: A002 - its name
+        """Return the headers with which the service would send `body`: for tests, and for whoever plays the service.
+
+        Args:
+            body: The body as it will be sent.
+            id: The `webhook-id`: visible ASCII without a dot (Standard Webhooks).
+            timestamp: Unix seconds; fractions are cut off.
+
+        Of several secrets the first one signs.
+
+        Raises:
+            InvalidRequestError: The body is not UTF-8, or id or timestamp are not valid.
+        """
+        text = ""
+        problems = []
+        if not (_SAFE_ID.fullmatch(id) and len(id) <= _HEADERS[_ID]):
+            problems.append(("id", "must be visible ASCII without a dot"))
+        if not 1 <= timestamp <= _LAST_SECOND:
+            problems.append(("timestamp", "must be Unix seconds"))
+        try:
+            text = body if isinstance(body, str) else body.decode()
+            text.encode()
+        except UnicodeError:
+            problems.append(("body", "must be UTF-8"))
+        if problems:
+            raise InvalidRequestError("webhook", tuple(problems))
+        seconds = math.floor(timestamp)
+        signature = _signature(self._signers[0][0], id, seconds, text)
+        return {_ID: id, _TIMESTAMP: str(seconds), _SIGNATURE: signature}
+
+    def _read_context(self, call: IncomingCall, now: float) -> None:
+        context = self._contexts.verify(call.sip, now=now) if self._contexts is not None else None
+        if isinstance(context, ContextRefusal):
+            logger.warning("call %s: the context in its headers does not count: %s", call.call_id, context.value)
+        elif context is not None:
+            call._note_context(context)
+
+    def _verify(self, text: str, webhook_id: str, timestamp: int, signatures: str) -> str | None:
+        candidates = [part.encode() for part in signatures.split(" ") if part.startswith("v1,")]
+        if not candidates:
+            _refuse("the webhook has no signature of version v1", "no_signature")
+        if len(candidates) > _MAX_SIGNATURES:
+            _refuse("the webhook has too many signatures", "too_many_signatures")
+        matches: list[str | None] = []
+        # Every secret is tried against every signature, whatever matched before, so that time does not tell which did.
+        for signer, project in self._signers:
+            expected = _signature(signer, webhook_id, timestamp, text).encode()
+            if sum(hmac.compare_digest(expected, candidate) for candidate in candidates):
+                matches.append(project)
+        if not matches:
+            _refuse("no signature of the webhook matches", "no_match")
+        return matches[0]
+
+
+def _projects(secret: object) -> list[tuple[object, str | None]]:
+    if isinstance(secret, Mapping):
+        return list(secret.items())
+    # A secret that is missing altogether, as `os.environ.get` would have it, is for `_key` to complain about.
+    secrets = [secret] if isinstance(secret, str) or not isinstance(secret, Iterable) else secret
+    return [(one, None) for one in secrets]
+
+
+def _key(secret: object) -> bytes:
+    if not isinstance(secret, str) or not secret.strip():
+        raise ConfigurationError("a webhook secret is empty or no text")
+    if secret != secret.strip():
+        raise ConfigurationError("a webhook secret has white space around it")
+    prefix, encoded = secret[:6], secret[6:]
+    try:
+        if prefix != "whsec_":
+            return secret.encode()
+        # The padding may be missing, as other implementations of the standard allow it.
+        key = base64.b64decode(encoded.rstrip("=") + "=" * (-len(encoded.rstrip("=")) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        raise ConfigurationError("a webhook secret cannot be decoded") from None
+    if not key:
+        raise ConfigurationError("a webhook secret is empty")
+    return key
+
+
+def _signature(signer: Webhook, webhook_id: str, timestamp: int, text: str) -> str:
+    return signer.sign(webhook_id, datetime.fromtimestamp(timestamp, UTC), text)
+
+
+def _refuse(message: str, reason: str) -> NoReturn:
+    raise WebhookVerificationError(message, reason=reason)
+
+
+def _text(body: object) -> str:
+    if not isinstance(body, (bytes, str)):
+        _refuse("the body as it was received (bytes) is needed to check the signature", "body_type")
+    if len(body) > MAX_BODY:
+        _refuse("the body is too large", "body_too_large")
+    try:
+        # The service signs JSON, which is UTF-8 (RFC 8259 8.1): anything else is not from there.
+        text = body if isinstance(body, str) else body.decode()
+        size = len(text.encode())
+    except UnicodeError:
+        raise WebhookVerificationError("the body is not UTF-8", reason="body_encoding") from None
+    if size > MAX_BODY:
+        _refuse("the body is too large", "body_too_large")
+    return text
+
+
+def _read_headers(headers: object) -> dict[str, str]:
+    """Return the three headers, each present once and well formed."""
+    found: dict[str, object] = {}
+    try:
+        for name, value in _pairs(headers):
+            key = _HEADER_NAMES.get(_ascii(name).lower()) if isinstance(name, (str, bytes)) else None
+            if key is None:
+                continue
+            # API gateways give lists of values.
+            values = list(value) if isinstance(value, (list, tuple)) else [value]
+            if len(values) + (key in found) > 1:
+                _refuse("a webhook header is repeated", "header_repeated")
+            found.update((key, one) for one in values)
+    except (TypeError, ValueError):
+        raise WebhookVerificationError("the headers cannot be read", reason="header_malformed") from None
+    texts: dict[str, str] = {}
+    for name, limit in _HEADERS.items():
+        value = found.get(name)
+        if value is None or (isinstance(value, (str, bytes)) and not value):
+            _refuse("a webhook header is missing", "header_missing")
+        text = _ascii(value) if isinstance(value, (str, bytes)) else ""
+        if not text or len(text) > limit:
+            _refuse("a webhook header is malformed", "header_malformed")
+        texts[name] = text
+    well_formed = _SAFE_ID.fullmatch(texts[_ID]) and _SAFE_TIMESTAMP.fullmatch(texts[_TIMESTAMP])
+    if not well_formed or int(texts[_TIMESTAMP]) > _LAST_SECOND:
+        _refuse("a webhook header is malformed", "header_malformed")
+    return texts
+
+
+def _pairs(headers: Any) -> Iterable[tuple[object, object]]:
+    pairs: Any = headers.items() if callable(getattr(headers, "items", None)) else headers
+    return pairs  # type: ignore[no-any-return] # whatever it is, the loop over it tells
+
+
+def _ascii(text: str | bytes) -> str:
+    """Return `text`, or "" where it is not ASCII."""
+    if not text.isascii():
+        return ""
+    return text if isinstance(text, str) else text.decode("ascii")
+
+
+def _parse(text: str) -> WebhookEvent:
+    try:
+        data = json.loads(text, parse_constant=_no_number, parse_float=_finite, parse_int=_integer)
+    except RecursionError:
+        raise WebhookPayloadError("the body is nested too deeply", reason="too_deep") from None
+    except ValueError:
+        raise WebhookPayloadError("the body is not JSON", reason="not_json") from None
+    if not isinstance(data, dict):
+        raise WebhookPayloadError("the body is not a JSON object", reason="not_object")
+    if _has_lone_surrogates(data):
+        # RFC 8259 8.2: half of a surrogate pair, as a phone system with another charset in its headers can cause. The
+        # call is worth more than that character.
+        data = json.loads(json.dumps(data, ensure_ascii=False).encode("utf-8", "replace"))
+    kind = data.get("type")
+    if not isinstance(kind, str) or not kind:
+        raise WebhookPayloadError("the body has no type", reason="no_type")
+    model = KNOWN.get(kind)
+    if model is not None:
+        try:
+            event = model.model_validate(data)
+        except ValidationError:
+            event = None
+        # Nothing could be done with a call of another id, which would make lines of its own in logs.
+        if event is not None and not (isinstance(event, IncomingCall) and not _is_call_id(event.call_id)):
+            return event
+        logger.warning("a webhook of type %s lacks what its type must have; it is taken as unknown", kind)
+    return UnknownWebhookEvent.model_validate(data)
+
+
+def _is_call_id(text: str) -> bool:
+    return len(text) <= _MAX_CALL_ID and text.isprintable()
+
+
+def _has_lone_surrogates(data: object) -> bool:
+    """Whether there is text in it that UTF-8 cannot hold.
+
+    Raises:
+        WebhookPayloadError: It is nested so deeply that code which walks, prints or sends it would fail.
+    """
+    found = False
+    level: list[object] = [data]
+    for _ in range(_MAX_DEPTH):
+        below: list[object] = []
+        for value in level:
+            if isinstance(value, dict):
+                below += value.keys()
+                below += value.values()
+            elif isinstance(value, list):
+                below += value
+            elif isinstance(value, str) and not value.isascii():
+                found = found or any("\ud800" <= character <= "\udfff" for character in value)
+        if not below:
+            return found
+        level = below
+    raise WebhookPayloadError("the body is nested too deeply", reason="too_deep")
+
+
+def _no_number(_text: str) -> NoReturn:
+    raise ValueError
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError
+    return number
+
+
+def _integer(text: str) -> int:
+    if len(text.lstrip("-")) > _MAX_DIGITS:
+        raise ValueError
+    return int(text)

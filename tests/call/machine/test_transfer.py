@@ -1,0 +1,1058 @@
+"""A transfer: where to, what speaks for it, and what follows from it. In every order: test_transfer_orders.py."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from realtime_sip.call.machine.lifecycle import Act, Attach, DropSocket, Finish, HangUp, Lifecycle, Probe, SayGoodbye
+from realtime_sip.call.machine.limits import CallLimits, LimitNear
+from realtime_sip.call.machine.transfer import (
+    Refer,
+    TakeSecondPath,
+    TransferOver,
+    TransferRequest,
+    Transfers,
+    TransferTarget,
+)
+from realtime_sip.errors import (
+    BadRequestError,
+    CallGoneError,
+    ConfigurationError,
+    DeadlineError,
+    InvalidRequestError,
+    NetworkError,
+    RateLimitedError,
+    RealtimeSipError,
+    ServerError,
+    ServiceError,
+)
+from realtime_sip.outcomes import CallEnded, Close, CloseKind, EndReason, LimitKind, TransferFailure, TransferSign
+from realtime_sip.sip.headers import SipUri
+
+NOW, UNIX = 1000.0, 1_790_000_000.0
+BILLING = "tel:+14155550123"
+RING = 35.0
+WAIT = RING + 10.0
+GONE = CallGoneError("no such call", status_code=404, code="call_id_not_found")
+REFUSED = BadRequestError("no", status_code=400)
+FAILED = ServerError("failed", status_code=500)
+TIMED_OUT = ServiceError("timeout", status_code=408)
+LOST = NetworkError("no answer", sent=True)
+LATE = DeadlineError("late", sent=True)
+UNSENT = NetworkError("no connection", sent=False)
+BUSY = RateLimitedError("too many", status_code=429)
+DROPPED, EXPIRED, OURS = (
+    Close(CloseKind.DROPPED, 1006),
+    Close(CloseKind.EXPIRED, 1000),
+    Close(CloseKind.OURS, 1000),
+)
+CLEAR, UNCLEAR = [REFUSED, BUSY, UNSENT], [FAILED, LOST, LATE, TIMED_OUT]
+DIALLED = [TransferSign.ASKED, TransferSign.LEFT, TransferSign.ANSWERED]
+
+
+def requested(ring_time: float = RING) -> TransferRequest:
+    return TransferRequest(call_id="rtc_1", name="billing", target=TransferTarget(BILLING, ring_time=ring_time))
+
+
+# --- where to ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "tel:+14155550123",
+        "tel:+1-415-555-0123",
+        "sip:desk@pbx.example.com",
+        "sips:desk@pbx.example.com:5061;transport=tls",
+        "sip:+14155550123@pbx.example.com;user=phone?User-to-User=abc",
+    ],
+)
+def test_law_a_target_is_a_tel_or_a_sip_uri(uri: str) -> None:
+    assert TransferTarget(uri).uri == SipUri.parse(uri)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "",
+        "+14155550123",
+        "tel:",
+        "tel:4155550199",
+        "tel:911",
+        "tel:+0155550199",
+        "tel:0014155550199",
+        "tel:5550199;phone-context=+1415",
+        "tel:+14155550199456789",
+        "https://example.com",
+        "mailto:desk@example.com",
+        "sip:",
+        "sip:desk@pbx.example.com\r\nX: y",
+    ],
+)
+def test_law_what_is_no_e164_number_or_sip_uri_is_refused_when_the_program_starts(uri: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        Transfers({"desk": uri})
+    assert "0199" not in str(refused.value)
+
+
+def test_a_target_that_a_carrier_would_not_take_is_refused() -> None:
+    longest = "sip:" + "d" * (256 - len("sip:@example.com")) + "@example.com"
+    assert str(TransferTarget(longest).uri) == longest
+    with pytest.raises(ConfigurationError, match="256"):
+        TransferTarget(longest.replace("@", "d@"))
+
+
+@pytest.mark.parametrize("ring_time", [0, -1, 601, float("inf"), float("nan"), "35", None])
+def test_a_ring_time_is_a_bounded_number_of_seconds(ring_time: Any) -> None:
+    with pytest.raises(ConfigurationError, match="ring_time"):
+        TransferTarget(BILLING, ring_time=ring_time)
+
+
+def test_a_description_is_bounded() -> None:
+    assert TransferTarget(BILLING, description="d" * 200).description == "d" * 200
+    with pytest.raises(ConfigurationError, match="200"):
+        TransferTarget(BILLING, description="d" * 201)
+
+
+@pytest.mark.parametrize("name", ["", "two words", "d" * 65, BILLING, "büro", "a\n"])
+def test_a_name_is_a_word(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="name"):
+        Transfers({name: BILLING})
+
+
+@pytest.mark.parametrize("many", [0, 101])
+def test_an_allow_list_has_one_to_a_hundred_targets(many: int) -> None:
+    with pytest.raises(ConfigurationError, match="1 to 100"):
+        Transfers({f"desk_{i}": BILLING for i in range(many)})
+    assert len(Transfers({f"desk_{i}": BILLING for i in range(100)})) == 100
+
+
+DESKS = Transfers(
+    {
+        "billing": TransferTarget(BILLING, description="Invoices."),
+        "mobile": "sip:+14155550124@pbx.example.com;user=phone",
+        "shouted": "sip:+14155550125@pbx.example.com;User=PHONE",
+        "workshop": SipUri.parse("sip:workshop@pbx.example.com"),
+    }
+)
+
+
+def test_a_second_path_is_kept_as_it_is() -> None:
+    async def second_path(request: TransferRequest) -> None:
+        raise NotImplementedError
+
+    assert Transfers(dict(DESKS), second_path=second_path).second_path is second_path
+    assert DESKS.second_path is None
+
+
+@given(name=st.text() | st.sampled_from([BILLING, "Billing", "billing ", "tel:+14155550123"]))
+def test_law_targets_come_from_the_allow_list_by_name(name: str) -> None:
+    if name in dict(DESKS):
+        assert DESKS.chosen(name, channel="phone") is DESKS[name]
+        return
+    with pytest.raises(InvalidRequestError, match="must be one of: billing, mobile, shouted, workshop") as refused:
+        DESKS.chosen(name, channel="phone")
+    assert "415" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["billing", "mobile", "shouted"])
+def test_law_whatsapp_callers_never_go_to_the_phone_network(name: str) -> None:
+    assert DESKS.chosen(name, channel="phone").on_phone_network
+    assert DESKS.chosen(name, channel=None).on_phone_network
+    with pytest.raises(InvalidRequestError, match="WhatsApp"):
+        DESKS.chosen(name, channel="whatsapp")
+    assert list(DESKS.reachable("whatsapp")) == ["workshop"]
+    assert DESKS.chosen("workshop", channel="whatsapp").uri.host == "pbx.example.com"
+    assert set(DESKS.reachable("sip")) == set(DESKS)
+
+
+def test_nothing_that_is_shown_has_a_number_or_what_was_said_in_it() -> None:
+    request = TransferRequest(
+        call_id="rtc_1", name="billing", target=DESKS["billing"], reason="refund", summary="Order 1042."
+    )
+    for shown in (repr(request), repr(DESKS), repr(TakeSecondPath(request)), repr(DESKS["mobile"])):
+        assert not {"4155550123", "4155550124", "1042", "refund"} & {
+            word for word in ("4155550123", "4155550124", "1042", "refund") if word in shown
+        }
+
+
+# --- a transfer in scripts --------------------------------------------------------------------------------------------
+
+
+class Line:
+    """A call with a lifecycle, a clock, and what it asked for. The service answers probes while `heard`."""
+
+    def __init__(self, **limits: Any) -> None:
+        off = {"max_duration": None, "silence": None, "first_sound": None}
+        self.lifecycle = Lifecycle(CallLimits(**(off | limits)), now=NOW, unix=UNIX)
+        self.now = NOW
+        self.heard = True
+        self.acts: list[Act] = []
+        self.take(self.lifecycle.accepted())
+        self.attach()
+        self.asked()
+
+    def take(self, acts: list[Act]) -> None:
+        self.acts += [act for act in acts if act != Probe()]
+        if Probe() in acts and self.heard:
+            self.lifecycle.frame(self.now)
+
+    def asked(self, *kinds: type[Any]) -> list[Any]:
+        """Return what was asked for since the last look, of these kinds or all."""
+        acts, self.acts = self.acts, []
+        return [act for act in acts if isinstance(act, kinds)] if kinds else acts
+
+    def attach(self) -> None:
+        self.take(self.lifecycle.attached(self.now))
+
+    def close(self, close: Close = DROPPED) -> None:
+        self.take(self.lifecycle.closed(close, self.now))
+
+    def attach_fails(self, error: RealtimeSipError) -> None:
+        self.take(self.lifecycle.attach_failed(error, self.now))
+
+    def want(self, *, second_path: bool = False, ring_time: float = RING) -> TransferRequest:
+        self.request = requested(ring_time)
+        self.lifecycle.transfer(self.request, second_path=second_path)
+        return self.request
+
+    def begin(self) -> None:
+        self.take(self.lifecycle.transfer_begins(self.now))
+
+    def transfer(self, *, second_path: bool = False, ring_time: float = RING) -> TransferRequest:
+        """Want and begin one."""
+        request = self.want(second_path=second_path, ring_time=ring_time)
+        self.begin()
+        assert self.asked() == [Refer(request)]
+        return request
+
+    def refer_answered(self, error: RealtimeSipError | None = None, request: TransferRequest | None = None) -> None:
+        if error is None:
+            self.lifecycle.referred(request or self.request)
+        else:
+            self.take(self.lifecycle.refer_failed(error, self.now, request or self.request))
+
+    def second_path_taken(self, request: TransferRequest | None = None) -> None:
+        self.lifecycle.second_path_taken(self.now, request or self.request)
+
+    def second_path_fails(self, request: TransferRequest | None = None) -> None:
+        self.take(self.lifecycle.second_path_failed("RuntimeError", self.now, request or self.request))
+
+    def sign(self, sign: TransferSign) -> None:
+        self.lifecycle.transfer_signed(sign, self.now)
+
+    def fails(self, failure: TransferFailure) -> None:
+        self.take(self.lifecycle.transfer_failed(failure, self.now))
+
+    def end(self, reason: EndReason = EndReason.AGENT) -> None:
+        self.take(self.lifecycle.end(reason, "because"))
+
+    def hung_up(self) -> None:
+        self.take(self.lifecycle.hung_up(self.now))
+
+    def wait(self, seconds: float) -> None:
+        end = self.now + seconds
+        for _ in range(1000):
+            deadline = self.lifecycle.deadline
+            if deadline is None or deadline > end:
+                break
+            self.now = max(self.now, deadline)
+            self.take(self.lifecycle.tick(self.now))
+        else:
+            raise AssertionError("ticks for ever")
+        self.now = end
+
+    def over(self) -> TransferOver:
+        """Return the one end of a transfer that was told since the last look."""
+        (over,) = self.asked(TransferOver)
+        assert isinstance(over, TransferOver)
+        return over
+
+    @property
+    def ended(self) -> CallEnded:
+        assert self.lifecycle.ended is not None
+        return self.lifecycle.ended
+
+    @property
+    def outcome(self) -> tuple[EndReason, str]:
+        return self.ended.reason, self.ended.certainty
+
+
+@pytest.fixture
+def line() -> Line:
+    return Line()
+
+
+# What speaks for it
+
+
+def test_law_a_refer_that_is_answered_proves_nothing(line: Line) -> None:
+    line.transfer()
+    line.refer_answered()
+    line.wait(WAIT - 1)
+    assert line.lifecycle.live
+    assert line.lifecycle.transferring
+    assert line.asked() == []
+
+
+def test_law_evidence_is_graded__a_leg_that_left_after_refer_is_inferred_to_be_transferred(line: Line) -> None:
+    line.transfer()
+    line.refer_answered()
+    line.close()
+    assert line.asked() == [Attach(again=True)]
+    line.attach_fails(GONE)
+    assert line.outcome == (EndReason.TRANSFERRED, "inferred")
+    assert "refer was answered with success" in line.ended.evidence
+    assert line.asked() == [Finish(line.ended)]
+
+
+@pytest.mark.parametrize("sign", [TransferSign.REFERRED, TransferSign.ASKED, TransferSign.LEFT])
+def test_law_evidence_is_graded__less_than_an_answer_is_never_reported(line: Line, sign: TransferSign) -> None:
+    line.transfer()
+    line.sign(sign)
+    line.close()
+    line.attach_fails(GONE)
+    assert line.outcome == (EndReason.TRANSFERRED, "inferred")
+    assert sign.name.lower() in line.ended.evidence
+
+
+def test_law_evidence_is_graded__only_that_the_target_has_answered_is_reported(line: Line) -> None:
+    line.transfer()
+    line.sign(TransferSign.ANSWERED)
+    line.sign(TransferSign.ASKED)
+    line.refer_answered()
+    line.close()
+    line.attach_fails(GONE)
+    assert line.outcome == (EndReason.TRANSFERRED, "reported")
+
+
+def test_law_evidence_is_graded__a_caller_who_leaves_before_anything_speaks_for_it_has_hung_up(line: Line) -> None:
+    for how in ("wanted", "asked for", "unclear"):
+        here = Line()
+        here.want()
+        if how != "wanted":
+            here.begin()
+        if how == "unclear":
+            here.refer_answered(LOST)
+        here.close()
+        here.attach_fails(GONE)
+        assert here.outcome == (EndReason.CALLER, "inferred")
+        assert "a transfer was under way" in here.ended.evidence
+        assert ("not sent" in here.ended.evidence) is (how == "wanted")
+
+
+def test_law_an_answer_that_is_told_after_the_leg_has_left_makes_it_reported(line: Line) -> None:
+    line.transfer()
+    line.refer_answered()
+    line.close()
+    line.attach_fails(GONE)
+    before = line.ended
+    line.sign(TransferSign.ASKED)
+    line.sign(TransferSign.LEFT)
+    assert line.ended is before
+    line.sign(TransferSign.ANSWERED)
+    assert line.outcome == (EndReason.TRANSFERRED, "reported")
+    assert line.ended.ended_at == before.ended_at
+    line.fails(TransferFailure.NO_ANSWER)
+    assert line.outcome == (EndReason.TRANSFERRED, "reported")
+
+
+def test_what_a_carrier_repeats_after_the_end_is_written_once(line: Line) -> None:
+    line.transfer()
+    line.refer_answered()
+    line.close()
+    line.attach_fails(GONE)
+    for _ in range(1000):
+        line.fails(TransferFailure.NO_ANSWER)
+    assert line.outcome == (EndReason.TRANSFERRED, "inferred")
+    assert line.ended.evidence.count("no answer") == 1
+    for _ in range(1000):
+        line.sign(TransferSign.ANSWERED)
+    assert line.ended.evidence.count("answered") == 2, "the refer, and the target"
+
+
+def test_what_is_told_of_a_transfer_after_another_end_changes_nothing(line: Line) -> None:
+    line.transfer()
+    line.close()
+    line.attach_fails(GONE)
+    ended = line.ended
+    line.sign(TransferSign.ANSWERED)
+    line.fails(TransferFailure.BUSY)
+    assert line.ended is ended
+    assert ended.reason is EndReason.CALLER
+
+
+def test_a_refer_to_a_call_that_is_gone_says_that_the_caller_left(line: Line) -> None:
+    line.transfer()
+    line.refer_answered(GONE)
+    assert line.outcome == (EndReason.CALLER, "inferred")
+
+
+@pytest.mark.parametrize("sign", DIALLED)
+def test_a_refer_to_a_call_that_is_gone_because_it_was_transferred_says_so(line: Line, sign: TransferSign) -> None:
+    line.transfer()
+    line.sign(sign)
+    line.refer_answered(GONE)
+    assert line.outcome == (
+        EndReason.TRANSFERRED,
+        "reported" if sign is TransferSign.ANSWERED else "inferred",
+    )
+
+
+def test_a_session_that_expires_during_a_transfer_has_expired(line: Line) -> None:
+    line.transfer()
+    line.refer_answered()
+    line.close(EXPIRED)
+    assert line.outcome == (EndReason.EXPIRED, "reported")
+    assert "refer was answered" in line.ended.evidence
+
+
+def test_law_evidence_is_graded__a_session_that_expires_under_a_caller_whose_target_has_answered(line: Line) -> None:
+    line.transfer()
+    line.sign(TransferSign.ANSWERED)
+    line.close(EXPIRED)
+    assert line.outcome == (EndReason.TRANSFERRED, "reported")
+
+
+# The deadline
+
+
+@pytest.mark.parametrize("ring_time", [0.5, 20.0, 35.0, 600.0])
+def test_law_the_deadline_is_the_targets_ring_time_plus_ten_seconds(line: Line, ring_time: float) -> None:
+    line.transfer(ring_time=ring_time)
+    line.refer_answered()
+    line.wait(ring_time + 9.9)
+    assert line.asked() == []
+    line.wait(0.2)
+    over = line.over()
+    assert over.failure is TransferFailure.NO_SIGN
+    assert over.request is line.request
+    assert "nothing was heard" in over.evidence
+    assert line.lifecycle.live
+    assert not line.lifecycle.transferring
+
+
+def test_law_the_deadline_is_forty_five_seconds_by_default() -> None:
+    line = Line()
+    line.lifecycle.transfer(
+        TransferRequest(call_id="rtc_1", name="billing", target=TransferTarget(BILLING)), second_path=False
+    )
+    line.begin()
+    line.wait(44.9)
+    assert line.asked(TransferOver) == []
+    line.wait(0.2)
+    assert line.over().failure is TransferFailure.NO_SIGN
+
+
+def test_a_target_that_was_dialled_and_stays_silent_has_not_answered(line: Line) -> None:
+    line.transfer()
+    line.refer_answered()
+    line.wait(3)
+    line.sign(TransferSign.ASKED)
+    line.wait(WAIT - 3)
+    assert line.over().failure is TransferFailure.NO_ANSWER
+
+
+def test_a_transfer_waits_for_what_is_being_said_without_a_deadline_of_its_own(line: Line) -> None:
+    line.want()
+    line.wait(200)
+    assert line.asked() == []
+    assert line.lifecycle.transferring
+    line.begin()
+    line.wait(WAIT - 1)
+    assert line.asked(Refer, TransferOver) == [Refer(line.request)]
+
+
+# The next path, never a double dial
+
+
+@pytest.mark.parametrize("error", CLEAR)
+def test_law_a_refer_that_was_certainly_refused_is_followed_by_the_next_path_at_once(error: RealtimeSipError) -> None:
+    line = Line()
+    line.transfer(second_path=True)
+    line.refer_answered(error)
+    assert line.asked() == [TakeSecondPath(line.request)]
+    assert line.lifecycle.transferring
+
+
+@pytest.mark.parametrize("error", UNCLEAR)
+def test_law_never_a_double_dial__a_refer_that_is_unclear_is_waited_for(error: RealtimeSipError) -> None:
+    line = Line()
+    line.transfer(second_path=True)
+    line.refer_answered(error)
+    line.wait(WAIT - 0.1)
+    assert line.asked() == []
+    line.wait(0.2)
+    assert line.asked() == [TakeSecondPath(line.request)]
+    line.second_path_fails()
+    evidence = line.over().evidence
+    words = (type(error).__name__, "nothing was heard of it in time", "second path was asked for", "RuntimeError")
+    assert sorted(words, key=evidence.find) == list(words)
+    assert min(map(evidence.find, words)) >= 0
+
+
+def test_law_no_sign_in_time__the_next_path(line: Line) -> None:
+    line.transfer(second_path=True)
+    line.refer_answered()
+    line.wait(WAIT)
+    assert line.asked() == [TakeSecondPath(line.request)]
+    line.second_path_taken()
+    line.close()
+    line.attach_fails(GONE)
+    assert line.outcome == (EndReason.TRANSFERRED, "inferred")
+    assert "second path" in line.ended.evidence
+
+
+@pytest.mark.parametrize("sign", [TransferSign.ASKED, TransferSign.LEFT])
+@pytest.mark.parametrize("when", ["before the answer", "after it", "at the last moment"])
+def test_law_never_a_double_dial__no_second_path_where_the_carrier_has_taken_the_refer(
+    sign: TransferSign, when: str
+) -> None:
+    line = Line()
+    line.transfer(second_path=True)
+    if when == "before the answer":
+        line.sign(sign)
+    line.refer_answered()
+    line.wait(WAIT - 0.1)
+    if when != "before the answer":
+        line.sign(sign)
+    line.wait(1)
+    assert line.over().failure is TransferFailure.NO_ANSWER
+    line.wait(1000)
+    assert line.asked(TakeSecondPath, Refer) == []
+
+
+@pytest.mark.parametrize("sign", DIALLED)
+@pytest.mark.parametrize("error", CLEAR + UNCLEAR)
+def test_law_never_a_double_dial__a_refer_that_the_carrier_has_taken_has_not_failed(
+    error: RealtimeSipError, sign: TransferSign
+) -> None:
+    line = Line()
+    line.transfer(second_path=True)
+    line.sign(sign)
+    line.refer_answered(error)
+    assert line.asked() == []
+    assert line.lifecycle.transferring
+
+
+def test_law_never_a_double_dial__a_carrier_that_says_busy_has_dialled(line: Line) -> None:
+    line.transfer(second_path=True)
+    line.refer_answered()
+    line.fails(TransferFailure.BUSY)
+    assert line.asked() == [
+        TransferOver(line.request, TransferFailure.BUSY, "the refer was answered with success; it failed: busy")
+    ]
+    line.wait(1000)
+    assert line.asked(TakeSecondPath) == []
+
+
+def test_law_never_a_double_dial__the_service_is_asked_first_whether_the_caller_is_still_there(line: Line) -> None:
+    line.transfer(second_path=True)
+    line.refer_answered()
+    line.wait(WAIT - 1)
+    line.lifecycle.frame(line.now)
+    line.heard = False  # the leg has left, and the socket is open
+    line.wait(5.9)
+    assert line.asked() == []
+    line.wait(0.2)
+    assert line.asked() == [DropSocket()]
+    line.close(OURS)
+    line.attach_fails(GONE)
+    assert line.outcome == (EndReason.TRANSFERRED, "inferred")
+    assert line.asked(TakeSecondPath, TransferOver) == []
+
+
+def test_law_never_a_double_dial__a_proof_from_before_the_deadline_is_none(line: Line) -> None:
+    line.transfer(second_path=True)
+    line.refer_answered()
+    line.wait(WAIT - 0.1)
+    line.lifecycle.frame(line.now)
+    line.heard = False
+    line.wait(1)
+    assert line.asked() == []
+
+
+def test_a_refer_that_is_answered_late_and_unclearly_does_not_put_off_the_proof(line: Line) -> None:
+    line.transfer(second_path=True)
+    line.wait(WAIT - 1)
+    line.lifecycle.frame(line.now)
+    line.heard = False
+    line.wait(4)
+    line.refer_answered(LOST)
+    line.wait(2)
+    assert line.asked() == [DropSocket()]
+
+
+def test_law_never_a_double_dial__a_proof_from_an_earlier_transfer_is_none(line: Line) -> None:
+    line.transfer()
+    line.wait(WAIT - 1)
+    line.lifecycle.frame(line.now)
+    line.heard = False
+    line.wait(2)
+    line.fails(TransferFailure.BUSY)
+    line.lifecycle.frame(line.now)
+    line.over()
+    line.transfer(second_path=True)
+    line.wait(20)
+    line.lifecycle.frame(line.now)
+    line.wait(20)
+    line.lifecycle.frame(line.now)
+    line.wait(6)
+    assert line.asked() == []
+
+
+def test_a_socket_that_is_down_at_the_deadline_is_waited_for(line: Line) -> None:
+    line.transfer(second_path=True)
+    line.refer_answered()
+    line.wait(WAIT - 1)
+    line.close()
+    line.asked()
+    line.wait(3)
+    assert line.asked() == []
+    line.attach()
+    line.wait(0)
+    assert line.asked() == [TakeSecondPath(line.request)]
+
+
+def test_a_second_path_has_the_whole_time_again(line: Line) -> None:
+    line.transfer(second_path=True)
+    line.refer_answered(REFUSED)
+    line.asked()
+    line.wait(9)
+    line.second_path_taken()
+    line.wait(WAIT - 0.1)
+    assert line.asked() == []
+    line.wait(0.2)
+    assert line.over().failure is TransferFailure.NO_ANSWER
+
+
+def test_a_second_path_that_has_taken_the_caller_away_with_the_socket_open_is_noticed(line: Line) -> None:
+    line.transfer(second_path=True)
+    line.wait(WAIT - 1)
+    line.lifecycle.frame(line.now)
+    line.heard = False
+    line.wait(2)
+    line.refer_answered(REFUSED)  # while the service is being asked whether the caller is still there
+    assert line.asked() == [TakeSecondPath(line.request)]
+    line.lifecycle.frame(line.now)
+    line.second_path_taken()
+    for _ in range(4):
+        line.wait(WAIT / 5)
+        line.lifecycle.frame(line.now)
+    line.wait(WAIT / 5)
+    assert line.asked(TransferOver) == []
+    line.wait(6)
+    line.close(OURS)
+    line.attach_fails(GONE)
+    assert line.outcome == (EndReason.TRANSFERRED, "inferred")
+
+
+def test_law_never_a_double_dial__there_is_no_third_path(line: Line) -> None:
+    line.transfer(second_path=True)
+    line.refer_answered(REFUSED)
+    assert line.asked() == [TakeSecondPath(line.request)]
+    line.second_path_fails()
+    assert line.over().failure is TransferFailure.REFUSED
+    line.wait(1000)
+    assert line.asked() == []
+
+
+def test_law_never_a_double_dial__a_refer_that_is_refused_late_does_not_end_the_second_path(line: Line) -> None:
+    line.transfer(second_path=True)
+    line.wait(WAIT)
+    assert line.asked() == [TakeSecondPath(line.request)]
+    line.refer_answered(REFUSED)
+    assert line.asked() == []
+    line.second_path_taken()
+    line.refer_answered(REFUSED)
+    assert line.asked() == []
+    assert line.lifecycle.transferring
+
+
+def test_law_never_a_double_dial__a_second_path_that_the_carrier_has_taken_has_not_failed(line: Line) -> None:
+    line.transfer(second_path=True)
+    line.refer_answered(REFUSED)
+    line.asked()
+    line.sign(TransferSign.ASKED)
+    line.second_path_fails()
+    assert line.asked() == []
+    assert line.lifecycle.transferring
+    line.wait(WAIT - 0.1)
+    assert line.asked() == []
+    line.wait(0.1)
+    assert line.over().failure is TransferFailure.NO_ANSWER
+
+
+def test_a_second_path_that_was_dialled_and_has_failed_since_is_over(line: Line) -> None:
+    line.transfer(second_path=True)
+    line.refer_answered(REFUSED)
+    line.asked()
+    line.sign(TransferSign.ASKED)
+    line.second_path_fails()
+    line.fails(TransferFailure.BUSY)
+    assert line.over().failure is TransferFailure.BUSY
+
+
+def test_a_failure_that_is_told_while_the_second_path_is_being_asked_for_is_not_of_it(line: Line) -> None:
+    line.transfer(second_path=True)
+    line.refer_answered(REFUSED)
+    line.asked()
+    line.end()
+    for _ in range(100):
+        line.fails(TransferFailure.CARRIER)
+    assert line.asked() == [], "the carrier is being asked to take the caller"
+    line.second_path_taken()
+    line.fails(TransferFailure.BUSY)
+    over, hangup = line.asked()
+    assert over.failure is TransferFailure.BUSY
+    assert over.evidence.count("it failed: carrier") == 1
+    assert hangup == HangUp()
+
+
+def test_a_caller_who_leaves_while_the_carrier_is_asked_was_most_likely_transferred(line: Line) -> None:
+    line.transfer(second_path=True)
+    line.refer_answered(REFUSED)
+    line.close()
+    line.attach_fails(GONE)
+    assert line.outcome == (EndReason.TRANSFERRED, "inferred")
+    assert "the second path" in line.ended.evidence
+
+
+def test_a_target_that_has_answered_the_second_path_is_not_given_more_time_to_leave(line: Line) -> None:
+    line.transfer(second_path=True)
+    line.refer_answered(REFUSED)
+    line.sign(TransferSign.ANSWERED)
+    line.second_path_taken()
+    line.asked()
+    line.wait(10)
+    assert line.asked() == [HangUp()]
+
+
+@pytest.mark.parametrize("second_path", [False, True])
+def test_law_never_a_wait_without_a_deadline__an_answer_that_never_comes(second_path: bool) -> None:
+    """Neither that of the refer nor that of the second path, which is the program's own code."""
+    line = Line()
+    line.transfer(second_path=second_path)
+    line.wait(WAIT)
+    assert line.asked(TakeSecondPath) == [TakeSecondPath(line.request)] * second_path
+    line.wait(WAIT if second_path else 0.0)
+    assert not line.lifecycle.transferring
+    assert line.lifecycle.live
+
+
+def test_law_at_most_one_refer_for_a_transfer(line: Line) -> None:
+    line.want()
+    line.begin()
+    line.begin()
+    assert line.asked() == [Refer(line.request)]
+    line.fails(TransferFailure.BUSY)
+    line.asked()
+    line.begin()
+    assert line.asked() == []
+
+
+def test_law_never_a_double_dial__an_answer_to_another_transfer_is_none_to_this(line: Line) -> None:
+    first = line.transfer(second_path=True)
+    line.fails(TransferFailure.BUSY)
+    line.asked()
+    second = line.transfer(second_path=True)
+    assert first == second
+    line.refer_answered(REFUSED, request=first)
+    line.refer_answered(GONE, request=first)
+    line.refer_answered(request=first)
+    line.second_path_fails(request=first)
+    line.second_path_taken(request=first)
+    assert line.asked() == []
+    assert line.lifecycle.live
+    line.refer_answered(UNSENT, request=second)
+    assert line.asked() == [TakeSecondPath(second)]
+    line.second_path_fails(request=second)
+    assert "success" not in line.over().evidence
+
+
+def test_a_request_is_refused_while_another_is_pending(line: Line) -> None:
+    request = line.transfer()
+    line.lifecycle.transfer(requested(), second_path=True)
+    line.wait(WAIT)
+    assert line.over().request is request
+
+
+# Signs that come too early
+
+
+@pytest.mark.parametrize("sign", list(TransferSign))
+def test_a_sign_from_before_it_was_asked_for_is_of_another_transfer(line: Line, sign: TransferSign) -> None:
+    line.want(second_path=True)
+    line.sign(sign)
+    line.begin()
+    line.refer_answered(LOST)
+    line.asked()
+    line.wait(WAIT)
+    assert line.asked() == [TakeSecondPath(line.request)]
+
+
+@pytest.mark.parametrize("failure", [TransferFailure.BUSY, TransferFailure.NO_ANSWER, TransferFailure.CARRIER])
+def test_a_failure_from_before_it_was_asked_for_is_of_another_transfer(line: Line, failure: TransferFailure) -> None:
+    line.want()
+    line.fails(failure)
+    assert line.asked() == []
+    line.begin()
+    assert line.asked() == [Refer(line.request)]
+
+
+def test_a_caller_who_speaks_before_it_was_asked_for_may_undo_it(line: Line) -> None:
+    line.want(second_path=True)
+    line.fails(TransferFailure.INTERRUPTED)
+    assert line.over().failure is TransferFailure.INTERRUPTED
+    line.begin()
+    line.wait(1000)
+    assert line.asked() == []
+
+
+# While it is pending, nothing hangs up
+
+
+@pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize("reason", [EndReason.AGENT, EndReason.HANDLER_FAILED, EndReason.LIMIT])
+def test_law_while_a_transfer_is_pending_nothing_hangs_up_and_afterwards_what_was_decided_is_done(
+    reason: EndReason, begun: bool
+) -> None:
+    line = Line()
+    line.want()
+    if begun:
+        line.begin()
+    line.end(reason)
+    line.end(EndReason.DETACHED)
+    line.wait(40)
+    assert line.asked(HangUp) == []
+    line.begin()
+    line.fails(TransferFailure.BUSY)
+    assert line.asked(TransferOver, HangUp)[1:] == [HangUp()]
+    line.hung_up()
+    assert line.outcome == (reason, "reported")
+
+
+def test_law_while_a_transfer_is_pending_no_limit_hangs_up() -> None:
+    line = Line(max_duration=20.0, silence=5.0, first_sound=3.0, max_tokens=10, goodbye=None)
+    line.transfer()
+    line.refer_answered()
+    line.take(line.lifecycle.spent(line.now, cost=None, estimate=None, tokens=10))
+    line.wait(WAIT - 1)
+    assert line.asked() == []
+    line.close()
+    line.attach_fails(GONE)
+    assert line.outcome == (EndReason.TRANSFERRED, "inferred")
+
+
+def test_law_money_that_is_gone_during_a_transfer_waits_for_its_end() -> None:
+    line = Line(max_cost=1.0)
+    line.transfer()
+    for cost in ("0.8", "1.0", "1.1"):
+        line.take(line.lifecycle.spent(line.now, cost=Decimal(cost), estimate=None, tokens=0))
+        line.wait(0)
+    assert line.asked() == [LimitNear(LimitKind.COST, None)]
+    line.wait(WAIT - 1)
+    assert line.asked() == []
+    line.fails(TransferFailure.BUSY)
+    line.wait(0)
+    assert line.asked(SayGoodbye, HangUp) == [SayGoodbye(CallLimits().goodbye or "")]
+
+
+def test_law_a_limit_that_was_reached_during_a_transfer_ends_the_call_after_it_with_a_goodbye() -> None:
+    line = Line(max_duration=20.0)
+    line.transfer()
+    line.wait(WAIT)
+    line.wait(0)
+    over, goodbye = line.asked(TransferOver, SayGoodbye)
+    assert isinstance(over, TransferOver)
+    assert isinstance(goodbye, SayGoodbye)
+    line.take(line.lifecycle.goodbye_said())
+    line.hung_up()
+    assert (line.ended.reason, line.ended.limit) == (EndReason.LIMIT, LimitKind.DURATION)
+
+
+def test_law_silence_rests_during_a_transfer_and_counts_anew_after_it() -> None:
+    line = Line(silence=60.0, first_sound=20.0)
+    line.transfer()
+    line.wait(WAIT)
+    line.over()
+    line.wait(19)
+    assert line.asked(SayGoodbye, HangUp) == []
+    line.lifecycle.sound()
+    line.wait(40)
+    assert line.asked(SayGoodbye, HangUp) == []
+    line.wait(1)
+    assert len(line.asked(SayGoodbye)) == 1
+
+
+def test_law_silence_and_first_sound_rest_while_the_sideband_is_down__also_after_a_transfer() -> None:
+    line = Line(silence=30.0, first_sound=10.0)
+    line.transfer()
+    line.close()
+    line.fails(TransferFailure.BUSY)
+    line.over()
+    line.wait(100)
+    assert line.asked(SayGoodbye, HangUp) == [], "nobody knows whether somebody speaks"
+    line.attach()
+    line.wait(9)
+    assert line.asked(SayGoodbye, HangUp) == []
+    line.wait(1)
+    assert line.asked(HangUp) == [HangUp()]
+
+
+def test_a_goodbye_that_was_said_before_the_transfer_is_followed_by_the_hangup_where_it_fails() -> None:
+    line = Line(silence=60.0)
+    line.wait(60)
+    assert len(line.asked(SayGoodbye)) == 1
+    line.transfer()
+    line.take(line.lifecycle.goodbye_said())
+    line.wait(WAIT - 1)
+    assert line.asked() == []
+    line.wait(2)
+    assert line.asked(TransferOver, HangUp)[1:] == [HangUp()]
+    line.hung_up()
+    assert line.ended.limit is LimitKind.SILENCE
+
+
+@pytest.mark.parametrize("decided", [False, True])
+def test_letting_go_during_a_transfer_leaves_the_call_unless_its_end_was_decided(decided: bool) -> None:
+    line = Line()
+    line.transfer()
+    if decided:
+        line.end(EndReason.HANDLER_FAILED)
+    line.take(line.lifecycle.detached(line.now))
+    assert (line.lifecycle.ended is None) is decided
+    line.fails(TransferFailure.BUSY)
+    assert (HangUp() in line.asked()) is decided
+
+
+def test_a_transfer_of_a_call_that_is_over_is_none(line: Line) -> None:
+    line.take(line.lifecycle.detached(line.now))
+    line.want()
+    line.asked()
+    line.begin()
+    assert line.asked() == []
+    assert not line.lifecycle.transferring
+    assert line.lifecycle.deadline is None
+
+
+def test_a_transfer_of_a_call_that_is_to_end_is_none(line: Line) -> None:
+    line.end()
+    line.want()
+    line.begin()
+    assert line.asked() == [HangUp()]
+    assert not line.lifecycle.transferring
+
+
+# The target has answered
+
+
+def test_law_a_leg_that_stays_after_its_target_has_answered_is_hung_up(line: Line) -> None:
+    line.transfer()
+    line.refer_answered()
+    line.wait(20)
+    line.sign(TransferSign.ANSWERED)
+    line.wait(9.9)
+    assert line.asked() == []
+    line.sign(TransferSign.ANSWERED)
+    line.sign(TransferSign.LEFT)
+    line.wait(0.2)
+    assert line.asked() == [HangUp()], "whatever is told again"
+    line.hung_up()
+    assert line.outcome == (EndReason.TRANSFERRED, "reported")
+    assert "stayed" in line.ended.evidence
+
+
+@pytest.mark.parametrize("how", ["gone", "attach", "never"])
+def test_law_only_an_answer_is_reported__also_where_the_leg_has_left_before_it_could_be_hung_up(how: str) -> None:
+    line = Line()
+    line.transfer()
+    line.sign(TransferSign.ANSWERED)
+    line.wait(10)
+    assert line.asked() == [HangUp()]
+    if how == "attach":
+        line.close()
+        line.attach_fails(GONE)
+    while line.lifecycle.ended is None:
+        line.take(line.lifecycle.hangup_failed(GONE if how == "gone" else LOST, line.now))
+        line.wait(30)
+    assert line.outcome == (EndReason.TRANSFERRED, "reported")
+
+
+def test_an_end_that_was_decided_is_not_the_reason_where_the_target_has_answered(line: Line) -> None:
+    line.transfer()
+    line.end(EndReason.AGENT)
+    line.sign(TransferSign.ANSWERED)
+    line.wait(10)
+    line.hung_up()
+    assert line.outcome == (EndReason.TRANSFERRED, "reported")
+
+
+def test_a_carrier_that_says_in_time_that_the_bridge_failed_keeps_the_caller_with_the_agent(line: Line) -> None:
+    line.transfer()
+    line.sign(TransferSign.ANSWERED)
+    line.wait(5)
+    line.fails(TransferFailure.CARRIER)
+    line.wait(1000)
+    assert line.over().failure is TransferFailure.CARRIER
+    assert line.lifecycle.live
+
+
+# The sideband is lost
+
+
+def test_a_socket_that_drops_during_a_transfer_is_attached_again(line: Line) -> None:
+    line.transfer()
+    line.refer_answered()
+    line.wait(10)
+    line.close()
+    line.attach()
+    line.wait(WAIT - 11)
+    assert line.asked() == [Attach(again=True)]
+    line.wait(1)
+    assert line.over().failure is TransferFailure.NO_SIGN
+
+
+@pytest.mark.parametrize(("sign", "failure"), [(None, TransferFailure.NO_SIGN), (2, TransferFailure.NO_ANSWER)])
+@pytest.mark.parametrize("how", ["refused", "flapping"])
+def test_law_a_call_that_cannot_be_reached_any_more_is_hung_up_when_the_transfer_has_had_its_time(
+    how: str, sign: int | None, failure: TransferFailure
+) -> None:
+    line = Line()
+    line.transfer(second_path=True)
+    line.refer_answered()
+    if sign is not None:
+        line.sign(TransferSign(sign))
+    line.close()
+    while line.asked(Attach):
+        if how == "refused":
+            line.attach_fails(LOST)
+        else:
+            line.attach()
+            line.close()
+    line.wait(WAIT - 1)
+    assert line.asked() == []
+    line.wait(1)
+    over, hangup = line.asked()
+    assert over.failure is failure, "and never a second path, because nobody knows whether the leg has left"
+    assert hangup == HangUp()
+    line.hung_up()
+    assert line.outcome == (EndReason.CONNECTION_LOST, "reported")
+
+
+def test_a_transfer_after_one_that_failed_starts_afresh(line: Line) -> None:
+    line.transfer(second_path=True)
+    line.sign(TransferSign.ASKED)
+    line.wait(WAIT)
+    assert line.over().failure is TransferFailure.NO_ANSWER
+    line.transfer(second_path=True)
+    line.refer_answered()
+    line.wait(WAIT - 1)
+    assert line.asked() == []
+    line.wait(1)
+    assert line.asked() == [TakeSecondPath(line.request)]

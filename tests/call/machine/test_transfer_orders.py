@@ -1,0 +1,506 @@
+"""A transfer in every order of what the service, the network, the carrier, the program and the clock may do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from realtime_sip.call.machine.lifecycle import Act, Attach, DropSocket, Finish, HangUp, Lifecycle, Probe, SayGoodbye
+from realtime_sip.call.machine.limits import CallLimits
+from realtime_sip.call.machine.transfer import Refer, TakeSecondPath, TransferOver, TransferRequest, TransferTarget
+from realtime_sip.errors import (
+    BadRequestError,
+    CallGoneError,
+    NetworkError,
+    RateLimitedError,
+    RealtimeSipError,
+    ServerError,
+    ServiceError,
+)
+from realtime_sip.outcomes import CallEnded, Close, CloseKind, EndReason, TransferFailure, TransferSign
+
+NOW, UNIX = 1000.0, 1_790_000_000.0
+RING = 35.0
+WAIT = RING + 10.0
+TARGET = TransferTarget("tel:+14155550123", ring_time=RING)
+GONE = CallGoneError("no such call", status_code=404, code="call_id_not_found")
+REFUSED = BadRequestError("no", status_code=400)
+FAILED = ServerError("failed", status_code=500)
+TIMED_OUT = ServiceError("timeout", status_code=408)
+LOST = NetworkError("no answer", sent=True)
+UNSENT = NetworkError("no connection", sent=False)
+BUSY = RateLimitedError("too many", status_code=429)
+DROPPED, EXPIRED, OURS = (
+    Close(CloseKind.DROPPED, 1006),
+    Close(CloseKind.EXPIRED, 1000),
+    Close(CloseKind.OURS, 1000),
+)
+CLEAR, UNCLEAR = [REFUSED, BUSY, UNSENT], [FAILED, LOST, TIMED_OUT]
+DIALLED = {TransferSign.ASKED, TransferSign.LEFT, TransferSign.ANSWERED}
+
+
+@dataclass(eq=False)
+class Attempt:
+    """A transfer as the world sees it: what was asked for, and what became of it."""
+
+    request: TransferRequest
+    refer: Literal["unsent", "asked", "answered"] = "unsent"
+    second_path: Literal["unsent", "asked", "answered"] = "unsent"
+    asked_at: float = 0.0
+    second_asked_at: float = 0.0
+    referred_on: bool = False  # whether the refer has reached the carrier
+    rings_until: float | None = None
+    told: set[TransferSign] = field(default_factory=set)  # since it was asked for
+    answered_at: float | None = None  # as far as was told
+    succeeded: bool = False  # the refer was answered with success, or the second path taken
+    due: float = 0.0
+    decided: EndReason | None = None  # what is to follow if it fails
+    over: TransferOver | None = None
+    overstayed: bool = False
+
+
+class Handovers(RuleBasedStateMachine):
+    """A call that is transferred, with a service and a network that do what is possible, and a carrier that may lie.
+
+    The caller's leg leaves by the transfer, or because the caller or we hang up. The socket closes with it or stays
+    open, silent. The service answers probes where the leg is there, and also then not always. The carrier tells
+    anything at any time.
+    """
+
+    @initialize(
+        second_path=st.booleans(),
+        closes=st.booleans(),
+        answers=st.booleans(),
+        limits=st.sampled_from(
+            [
+                {},
+                {"max_duration": 60.0, "goodbye": "Bye."},
+                {"silence": 20.0, "goodbye": "Bye."},
+                {"silence": 20.0, "first_sound": 10.0, "max_tokens": 100, "goodbye": None},
+            ]
+        ),
+    )
+    def begin(self, second_path: bool, closes: bool, answers: bool, limits: dict[str, Any]) -> None:
+        off = {"max_duration": None, "silence": None, "first_sound": None}
+        self.limits = CallLimits(**(off | limits))
+        self.only_silence = set(limits) == {"silence", "goodbye"}
+        self.lifecycle = Lifecycle(self.limits, now=NOW, unix=UNIX)
+        self.now = NOW
+        self.has_second_path = second_path
+        self.closes = closes  # with the leg, the socket too
+        self.answers = answers  # at last, what was asked for
+        self.attempts: list[Attempt] = []
+        self.leg = True
+        self.transferred = False  # that is how it left
+        self.healthy = True  # the service speaks over the socket
+        self.open = self.dropping = self.attaching = self.hanging_up = False
+        self.goodbye = False
+        self.decided: EndReason | None = None
+        self.ended: CallEnded | None = None
+        self.quiet_since = NOW
+        self.busy = False
+        self.tokens = 0
+        self.take(self.lifecycle.accepted())
+        self.opened()
+
+    @property
+    def on(self) -> bool:
+        return self.ended is None
+
+    @property
+    def attempt(self) -> Attempt | None:
+        """The transfer that is wanted or under way."""
+        last = self.attempts[-1] if self.attempts else None
+        return last if last is not None and last.over is None and not last.overstayed and self.on else None
+
+    @property
+    def unanswered(self) -> list[Attempt]:
+        return [one for one in self.attempts if "asked" in (one.refer, one.second_path)]
+
+    # What is asked for
+
+    def take(self, acts: list[Act]) -> None:
+        attempt = self.attempt
+        for at, act in enumerate(acts):
+            assert self.ended is None, "nothing is asked for after the end"
+            match act:
+                case Refer(request):
+                    assert attempt is not None
+                    assert request is attempt.request
+                    assert attempt.refer == "unsent", "at most one"
+                    attempt.refer, attempt.asked_at, attempt.due = "asked", self.now, self.now + WAIT
+                case TakeSecondPath(request):
+                    assert attempt is not None
+                    assert request is attempt.request
+                    assert attempt.second_path == "unsent", "at most one"
+                    assert self.has_second_path
+                    assert not attempt.told & DIALLED, "the carrier has taken the refer"
+                    assert attempt.rings_until is None, "the target rings"
+                    assert not self.transferred, "the caller is there already"
+                    attempt.second_path, attempt.second_asked_at, attempt.due = "asked", self.now, self.now + WAIT
+                case TransferOver(request, failure):
+                    assert attempt is not None
+                    assert request is attempt.request
+                    assert attempt.over is None, "once"
+                    attempt.over = act
+                    self.quiet_since = self.now
+                    if failure is TransferFailure.NO_SIGN:
+                        assert self.now >= attempt.due
+                        assert not attempt.told & DIALLED
+                    self.decided = attempt.decided
+                    assert acts[at + 1 :] == ([HangUp()] if attempt.decided else [])
+                case HangUp():
+                    assert not self.hanging_up, "one at a time"
+                    self.hanging_up = True
+                    if self.attempt is not None:
+                        answered_at = self.attempt.answered_at
+                        assert answered_at is not None, "a transfer is under way"
+                        assert self.now >= answered_at + 10.0, "the leg may still leave"
+                        self.attempt.overstayed = True
+                        self.decided = EndReason.TRANSFERRED
+                case SayGoodbye():
+                    assert self.attempt is None, "a transfer is under way"
+                    assert not self.goodbye, "once"
+                    self.goodbye = True
+                    if self.only_silence:
+                        assert self.limits.silence is not None
+                        assert self.now >= self.quiet_since + self.limits.silence
+                case Attach():
+                    assert not self.attaching, "one at a time"
+                    assert not self.open
+                    self.attaching = True
+                case Probe():
+                    assert self.open
+                    if self.leg and self.healthy:
+                        self.lifecycle.frame(self.now)
+                case DropSocket():
+                    assert self.open
+                    self.dropping = True
+                case Finish(ended):
+                    self.finish(ended)
+
+    def finish(self, ended: CallEnded) -> None:
+        attempt = self.attempts[-1] if self.attempts else None
+        attempt = None if attempt is None or attempt.over is not None else attempt
+        answered = attempt is not None and attempt.answered_at is not None
+        self.ended = ended
+        if ended.reason is EndReason.TRANSFERRED:
+            assert attempt is not None
+            assert (ended.certainty == "reported") is answered
+            assert attempt.told or attempt.succeeded or attempt.second_path == "asked"
+        elif ended.reason is not EndReason.DETACHED:
+            assert not answered
+        if ended.reason is EndReason.CALLER and attempt is not None:
+            assert not attempt.told
+            assert not attempt.succeeded
+            assert attempt.second_path == "unsent"
+        if self.decided is not None:
+            assert ended.reason is self.decided
+
+    # The program
+
+    @precondition(
+        lambda self: self.on and self.attempt is None and not self.lifecycle.ending and len(self.attempts) < 3
+    )
+    @rule()
+    def transfer_is_wanted(self) -> None:
+        self.attempts.append(Attempt(TransferRequest(call_id="rtc_1", name="billing", target=TARGET)))
+        self.lifecycle.transfer(self.attempts[-1].request, second_path=self.has_second_path)
+
+    @precondition(lambda self: self.attempt is not None)
+    @rule()
+    def what_was_being_said_was_heard(self) -> None:
+        self.take(self.lifecycle.transfer_begins(self.now))
+        assert self.attempt is not None
+        assert self.attempt.refer != "unsent"
+
+    @precondition(lambda self: self.attempt is not None and self.attempt.refer == "unsent")
+    @rule()
+    def caller_interrupts(self) -> None:
+        self.take(self.lifecycle.transfer_failed(TransferFailure.INTERRUPTED, self.now))
+        assert self.attempt is None
+
+    @rule(reason=st.sampled_from([EndReason.AGENT, EndReason.HANDLER_FAILED]))
+    def program_ends_it(self, reason: EndReason) -> None:
+        if self.attempt is not None:
+            self.attempt.decided = self.attempt.decided or reason
+        elif self.on and not self.lifecycle.ending:
+            self.decided = reason
+        self.take(self.lifecycle.end(reason, "because"))
+
+    @rule()
+    def program_lets_go(self) -> None:
+        decided = self.lifecycle.ending or (self.attempt is not None and self.attempt.decided is not None)
+        self.take(self.lifecycle.detached(self.now))
+        assert (self.ended is not None) or decided
+
+    @precondition(lambda self: self.on)
+    @rule(busy=st.booleans())
+    def something_is_going_on(self, busy: bool) -> None:
+        self.busy, self.quiet_since = busy, self.now
+        self.lifecycle.activity(self.now, busy=busy)
+
+    @precondition(lambda self: self.goodbye)
+    @rule()
+    def goodbye_was_said(self) -> None:
+        if self.attempt is not None:
+            self.attempt.decided = self.attempt.decided or EndReason.LIMIT
+        self.take(self.lifecycle.goodbye_said())
+
+    @rule(tokens=st.sampled_from([30, 80]))
+    def tokens_are_spent(self, tokens: int) -> None:
+        self.tokens += tokens
+        self.take(self.lifecycle.spent(self.now, cost=None, estimate=None, tokens=self.tokens) if self.on else [])
+        self.pass_time(0)
+
+    # The service and the carrier
+
+    def reach(self, attempt: Attempt, *, leaves: bool) -> None:
+        """Let the carrier have it: it dials, with the leg or without."""
+        attempt.rings_until = self.now + RING
+        if leaves:
+            self.leave(transferred=True)
+
+    def may_refer(self) -> bool:
+        """Whether a refer that is under way may come to the carrier."""
+        return any(one.refer == "asked" and self.now < one.asked_at + 5.0 for one in self.attempts)
+
+    @precondition(lambda self: self.leg and self.may_refer())
+    @rule(leaves=st.booleans())
+    def carrier_gets_the_refer(self, leaves: bool) -> None:
+        one = next(one for one in self.attempts if one.refer == "asked" and self.now < one.asked_at + 5.0)
+        if not one.referred_on:
+            one.referred_on = True
+            self.reach(one, leaves=leaves)
+
+    @precondition(lambda self: any(one.refer == "asked" for one in self.attempts))
+    @rule(error=st.none() | st.sampled_from([*CLEAR, *UNCLEAR, GONE]))
+    def refer_is_answered(self, error: RealtimeSipError | None) -> None:
+        one = next(one for one in self.attempts if one.refer == "asked")
+        if self.leg:
+            error = LOST if error is GONE else error
+        if one.referred_on:
+            error = LOST if error in CLEAR else error
+        one.refer = "answered"
+        if error is None:
+            one.succeeded = True
+            self.lifecycle.referred(one.request)
+        else:
+            self.take(self.lifecycle.refer_failed(error, self.now, one.request))
+
+    @precondition(lambda self: any(one.second_path == "asked" for one in self.attempts))
+    @rule(leaves=st.booleans(), reached=st.booleans(), raises=st.booleans())
+    def second_path_is_answered(self, leaves: bool, reached: bool, raises: bool) -> None:
+        """What it certainly did not do, it raises; the leg may leave before it returns."""
+        one = next(one for one in self.attempts if one.second_path == "asked")
+        if reached and self.leg and self.now < one.second_asked_at + 10.0:
+            self.reach(one, leaves=leaves)
+        elif raises:
+            one.second_path = "answered"
+            self.take(self.lifecycle.second_path_failed("RuntimeError", self.now, one.request))
+            return
+        one.second_path = "answered"
+        one.succeeded = True
+        one.due = self.now + WAIT
+        self.lifecycle.second_path_taken(self.now, one.request)
+
+    @precondition(lambda self: self.leg and any(one.rings_until is not None for one in self.attempts))
+    @rule()
+    def target_answers(self) -> None:
+        for one in self.attempts:
+            one.rings_until = None
+        self.leave(transferred=True)
+
+    @rule(sign=st.sampled_from(list(TransferSign)))
+    def carrier_tells(self, sign: TransferSign) -> None:
+        attempt, ended = self.attempt, self.ended
+        if attempt is not None and attempt.refer != "unsent":
+            attempt.told.add(sign)
+            if sign is TransferSign.ANSWERED and attempt.answered_at is None:
+                attempt.answered_at = self.now
+        self.lifecycle.transfer_signed(sign, self.now)
+        if ended is not None:
+            self.ended = self.lifecycle.ended
+            assert self.ended is not None
+            assert self.ended.reason is ended.reason
+            better = ended.reason is EndReason.TRANSFERRED and sign is TransferSign.ANSWERED
+            assert self.ended.certainty == ("reported" if better else ended.certainty)
+
+    @rule(failure=st.sampled_from([TransferFailure.BUSY, TransferFailure.NO_ANSWER, TransferFailure.CARRIER]))
+    def carrier_gives_up(self, failure: TransferFailure) -> None:
+        attempt, ended = self.attempt, self.ended
+        self.take(self.lifecycle.transfer_failed(failure, self.now))
+        if attempt is not None:
+            assert (attempt.over is None) is (attempt.refer == "unsent" or attempt.second_path == "asked")
+        if ended is not None:
+            self.ended = self.lifecycle.ended
+            assert self.ended is not None
+            assert (self.ended.reason, self.ended.certainty) == (ended.reason, ended.certainty)
+
+    # The caller, the network and time
+
+    def leave(self, *, transferred: bool = False) -> None:
+        self.leg, self.transferred = False, transferred
+        if self.closes and self.open:
+            self.closed(DROPPED)
+
+    @precondition(lambda self: self.leg)
+    @rule()
+    def caller_hangs_up(self) -> None:
+        self.leave()
+
+    @precondition(lambda self: self.hanging_up)
+    @rule(error=st.none() | st.sampled_from([LOST, FAILED, BUSY]))
+    def hangup_is_answered(self, error: RealtimeSipError | None) -> None:
+        self.hanging_up = False
+        if not self.leg:
+            error = error or GONE
+        if error is None:
+            self.leave()
+            self.take(self.lifecycle.hung_up(self.now))
+        else:
+            self.take(self.lifecycle.hangup_failed(error, self.now))
+
+    @precondition(lambda self: self.open and self.leg)
+    @rule(close=st.sampled_from([DROPPED] * 5 + [EXPIRED]))
+    def socket_closes(self, close: Close) -> None:
+        if close is EXPIRED:
+            self.leg = False
+            self.decided = None if self.attempt is not None else self.decided
+        self.closed(close)
+
+    @precondition(lambda self: self.dropping)
+    @rule()
+    def socket_is_dropped(self) -> None:
+        self.closed(OURS)
+
+    def closed(self, close: Close) -> None:
+        self.open = self.dropping = False
+        self.take(self.lifecycle.closed(close, self.now))
+        self.given_up()
+
+    def given_up(self) -> None:
+        """Note that nobody attaches any more: the call is lost, whatever becomes of the transfer."""
+        if self.attempt is not None and not self.open and not self.attaching:
+            self.attempt.decided = self.attempt.decided or EndReason.CONNECTION_LOST
+
+    def opened(self) -> None:
+        self.attaching = False
+        self.open = True
+        self.quiet_since = self.now
+        self.take(self.lifecycle.attached(self.now))
+
+    @precondition(lambda self: self.attaching)
+    @rule(error=st.none() | st.none() | st.sampled_from([LOST, UNSENT, FAILED, BUSY, REFUSED]))
+    def attach_is_answered(self, error: RealtimeSipError | None) -> None:
+        if error is None and self.leg:
+            self.opened()
+            return
+        self.attaching = False
+        self.take(self.lifecycle.attach_failed(error or GONE, self.now))
+        self.given_up()
+
+    @rule(healthy=st.booleans())
+    def service_is(self, healthy: bool) -> None:
+        self.healthy = healthy
+
+    @precondition(lambda self: self.open and self.leg and self.healthy)
+    @rule()
+    def service_says_something(self) -> None:
+        self.lifecycle.frame(self.now)
+        self.pass_time(0)
+
+    @rule()
+    def somebody_ticks(self) -> None:
+        self.take(self.lifecycle.tick(self.now))
+
+    @rule(seconds=st.sampled_from([0.5, 4.0, 9.0, 31.0, 44.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.pass_time(seconds)
+
+    def pass_time(self, seconds: float) -> None:
+        """Tick at every deadline up to then."""
+        end = self.now + seconds
+        for _ in range(60):
+            self.stop_ringing()
+            deadline = self.lifecycle.deadline
+            if deadline is None or deadline > end:
+                break
+            self.now = max(self.now, deadline)
+            self.stop_ringing()
+            self.take(self.lifecycle.tick(self.now))
+        else:
+            raise AssertionError("ticks for ever")
+        self.now = end
+        self.stop_ringing()
+
+    def stop_ringing(self) -> None:
+        for one in self.attempts:
+            if one.rings_until is not None and one.rings_until <= self.now:
+                one.rings_until = None
+
+    # What holds
+
+    @invariant()
+    def both_know_whether_a_transfer_is_under_way(self) -> None:
+        assert self.lifecycle.transferring is (self.attempt is not None)
+        assert self.lifecycle.ended is self.ended
+
+    @invariant()
+    def no_wait_is_without_an_end(self) -> None:
+        unsent = self.attempt is not None and self.attempt.refer == "unsent"  # until it is heard what is being said
+        if self.on and not (self.attaching or self.hanging_up or unsent):
+            assert self.lifecycle.deadline is not None
+        if self.attempt is not None and not (self.attaching or self.dropping or unsent):
+            assert self.lifecycle.deadline is not None
+            assert self.lifecycle.deadline <= max(self.attempt.due, self.now) + 5.0
+
+    @invariant()
+    def silence_counts_where_nothing_else_does(self) -> None:
+        counts = self.open and self.on and self.attempt is None and not self.lifecycle.ending and not self.busy
+        if counts and self.limits.silence is not None and not self.goodbye:
+            assert self.lifecycle.deadline is not None
+            assert self.lifecycle.deadline <= self.quiet_since + self.limits.silence
+
+    def teardown(self) -> None:
+        """From here on nobody does anything but answer, if that: the call or the transfer comes to its end in time."""
+        if not hasattr(self, "lifecycle"):
+            return
+        end = self.now + 400
+        for _ in range(200):
+            attempt = self.attempt
+            if not self.on or (attempt is None and not self.lifecycle.ending):
+                break
+            if self.dropping:
+                self.socket_is_dropped()
+            elif self.attaching:
+                self.pass_time(5)
+                if self.attaching:
+                    self.attach_is_answered(None if self.answers else LOST)
+            elif self.hanging_up:
+                self.pass_time(5)
+                if self.hanging_up:
+                    self.hangup_is_answered(LOST)
+            elif attempt is not None and attempt.refer == "unsent":
+                self.what_was_being_said_was_heard()
+            elif attempt is not None and attempt.refer == "asked" and self.answers:
+                self.refer_is_answered(LOST)
+            elif attempt is not None and attempt.second_path == "asked" and self.answers:
+                self.pass_time(10)
+                if attempt is self.attempt:
+                    self.second_path_is_answered(False, False, False)
+            else:
+                assert self.lifecycle.deadline is not None
+                self.pass_time(max(self.lifecycle.deadline - self.now, 0))
+            self.both_know_whether_a_transfer_is_under_way()
+            self.no_wait_is_without_an_end()
+        assert not self.on or (self.attempt is None and not self.lifecycle.ending)
+        assert self.now <= end
+
+
+TestHandovers = Handovers.TestCase
+TestHandovers.settings = settings(max_examples=400, stateful_step_count=40, deadline=None, derandomize=True)

@@ -469,7 +469,7 @@ def _messages(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 @pytest.fixture
 def log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
-    monkeypatch.setattr("realtime_sip.events.server._named", set())
+    monkeypatch.setattr("realtime_sip.events._named", set())
     caplog.set_level(logging.WARNING, "realtime_sip.events")
     return caplog
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pydoc
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -10,9 +11,10 @@ from typing import Any
 import pytest
 
 from realtime_sip import AsyncRealtimeSip, AsyncSideband, ClientSecret, Hosts, RealtimeSip, Sideband, WebRtcCall
-from realtime_sip.api.calls import AsyncCalls, Calls
+from realtime_sip.api.calls import Calls
 from realtime_sip.api.client_secrets import AsyncClientSecrets, ClientSecrets
 from realtime_sip.api.protocol import Protocol
+from realtime_sip.client import AsyncCalls
 from realtime_sip.errors import ConfigurationError
 
 ENVIRONMENT = ("OPENAI_API_KEY", "OPENAI_WEBHOOK_SECRET", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID")
@@ -236,3 +238,11 @@ def test_a_sip_uri_is_made_of_a_project_id_only(project: str) -> None:
 async def test_the_async_client_closes_what_it_opened() -> None:
     async with AsyncRealtimeSip("sk-test") as client:
         assert repr(client) == "AsyncRealtimeSip(https://api.openai.com/v1)"
+
+
+@pytest.mark.parametrize("kind", [RealtimeSip, AsyncRealtimeSip])
+def test_help_says_what_a_method_does(kind: Any) -> None:
+    client = kind("sk-test")
+    for method in (client.calls.accept, client.client_secrets.create, client.connect, kind.__init__):
+        assert "Raises:" in pydoc.render_doc(method)
+    assert "target_uri: 'str | SipUri'" in pydoc.render_doc(client.calls.refer)

@@ -4,33 +4,121 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic, Self, TypedDict, TypeVar, Unpack
-
-import httpx
+from typing import TYPE_CHECKING, Any, Generic, Self, TypedDict, TypeVar, Unpack, cast
 
 from realtime_sip.api import protocol
-from realtime_sip.api.calls import AsyncCalls, Calls
+from realtime_sip.api.calls import CallFace, Calls, WebRtcCall
 from realtime_sip.api.client_secrets import AsyncClientSecrets, ClientSecrets
-from realtime_sip.api.operations import DEADLINE
+from realtime_sip.api.operations import DEADLINE, Operation
 from realtime_sip.api.settings import Settings
 from realtime_sip.api.sideband import AsyncSideband, Sideband
 from realtime_sip.api.transport import AsyncTransport, Transport
+from realtime_sip.call.answer import answer
+from realtime_sip.call.call import Call
+from realtime_sip.call.machine.limits import CallLimits
+from realtime_sip.call.machine.transfer import Transfers
+from realtime_sip.call.options import AnswerOptions, ApproveMcp, CheckSpeech, CheckTool
+from realtime_sip.call.record.struggle import EscalationRules
 from realtime_sip.endpoints import Hosts
 from realtime_sip.errors import ConfigurationError
-from realtime_sip.webhooks.unwrap import OpenAIWebhooks
+from realtime_sip.event_log import EventLogs
+from realtime_sip.session import RealtimeSession
+from realtime_sip.tools.registry import Tools
+from realtime_sip.usage import RateCard
+from realtime_sip.webhooks.unwrap import IncomingCall, OpenAIWebhooks
 
 if TYPE_CHECKING:
+    import httpx
     import httpx2
-
-__all__ = ["AsyncRealtimeSip", "Options", "RealtimeSip"]
 
 _Secrets = str | Sequence[str] | Mapping[str, str]
 
+_HttpClient = TypeVar("_HttpClient")
 _Transport = TypeVar("_Transport", Transport, AsyncTransport)
+_Socket = TypeVar("_Socket")
+
+
+class AsyncCalls(
+    CallFace[Coroutine[Any, Any, None], Coroutine[Any, Any, WebRtcCall], AbstractAsyncContextManager[AsyncSideband]]
+):
+    """`client.calls`, async."""
+
+    def __init__(self, transport: AsyncTransport) -> None:
+        self.transport = transport
+
+    def _done(self, operation: Operation[None]) -> Coroutine[Any, Any, None]:
+        return self.transport.run(operation)
+
+    def _created(self, operation: Operation[WebRtcCall]) -> Coroutine[Any, Any, WebRtcCall]:
+        return self.transport.run(operation)
+
+    def _open(self, operation: Operation[None]) -> AbstractAsyncContextManager[AsyncSideband]:
+        return AsyncSideband.opened(self.transport, operation)
+
+    def answer(
+        self,
+        incoming: IncomingCall | str,
+        session: RealtimeSession | dict[str, Any],
+        *,
+        tools: Tools | None = None,
+        limits: CallLimits | None = None,
+        transfers: Transfers | None = None,
+        escalation: EscalationRules | None = None,
+        rates: RateCard | None = None,
+        event_log: EventLogs | None = None,
+        approve_mcp: ApproveMcp | None = None,
+        check_tool: CheckTool | None = None,
+        check_speech: CheckSpeech | None = None,
+        greet_undisturbed: bool = False,
+    ) -> AbstractAsyncContextManager[Call, bool]:
+        """Answer a call, and keep it until the block is left: accept, attach, turns, tools, limits, and a known end.
+
+        Entering validates the session, accepts, and attaches within the client's deadline. A webhook that is stale, a
+        call that was decided elsewhere, or a caller who gave up is no error: the call has ended then, `call.ended` says
+        so, and whatever is asked of it leaves the block quietly. The same holds when the call ends later.
+
+        Leaving the block ends the call: after what is being said was heard, or at once for an exception. SIP only.
+
+        Args:
+            incoming: The webhook, or a call id.
+            session: What the call is accepted with; the registry's tools are added. Audio formats stay unset.
+            tools: What the model may call. Functions of the session that it does not have are yours to answer.
+            limits: When the call is ended by itself.
+            transfers: Where the call may be transferred to, by name; without it, nowhere.
+            escalation: After how many failures in a row an `Escalation` is told.
+            rates: What tokens cost; the published prices where it is left out.
+            event_log: Where to keep what happens on the call, redacted unless it says otherwise.
+            approve_mcp: Decides whether an MCP server that needs approval may be called. Without it, none may.
+            check_tool: Asked before each tool runs; returns why it may not, or None.
+            check_speech: Asked about each response as it grows; returns what to say instead, or None.
+            greet_undisturbed: Keep turn detection off until the first speech that `respond` asks for has been heard, so
+                that its own echo cannot cut it off.
+
+        Raises:
+            InvalidRequestError: The session is not valid; nothing was sent.
+            ConfigurationError: Two tools have the same name; `max_cost` is set and the model has no price; or
+                `transfer_to_human` is there and no `transfers` are.
+            NetworkError, ServiceError: The service refuses the accept, or cannot be reached: the phone rings on.
+        """
+        options = AnswerOptions(
+            tools=Tools() if tools is None else tools,
+            limits=CallLimits() if limits is None else limits,
+            transfers=transfers,
+            escalation=EscalationRules() if escalation is None else escalation,
+            rates=RateCard.published() if rates is None else rates,
+            event_log=event_log,
+            approve_mcp=approve_mcp,
+            check_tool=check_tool,
+            check_speech=check_speech,
+            greet_undisturbed=greet_undisturbed,
+        )
+        answering = answer(self.transport, incoming, session, options)
+        # It may swallow what leaves the block, so that type checkers take the code behind it for reachable.
+        return cast("AbstractAsyncContextManager[Call, bool]", answering)
 
 
 class Options(TypedDict, total=False):
@@ -45,12 +133,72 @@ class Options(TypedDict, total=False):
     ping_timeout: float | None
 
 
-class _Client(Generic[_Transport]):
+class _Client(Generic[_HttpClient, _Transport, _Socket]):
     """What both clients are, but for the I/O."""
 
-    _transport: _Transport
-    _webhook_secret: _Secrets | None
-    _context_secret: str | Sequence[str] | None
+    def __init__(
+        self,
+        api_key: str | None = None,
+        *,
+        webhook_secret: _Secrets | None = None,
+        context_secret: str | Sequence[str] | None = None,
+        base_url: str | None = None,
+        hosts: Hosts = Hosts.DEFAULT,
+        organization: str | None = None,
+        project: str | None = None,
+        deadline: float = DEADLINE,
+        ping_interval: float | None = 20.0,
+        ping_timeout: float | None = 20.0,
+        clock: Callable[[], float] = time.time,
+        http_client: _HttpClient | None = None,
+    ) -> None:
+        """Make a client. Nothing is sent.
+
+        Args:
+            api_key: Else `OPENAI_API_KEY`.
+            webhook_secret: One, several while rotating, or secret to project; else `OPENAI_WEBHOOK_SECRET`.
+            context_secret: What your TwiML signs the context of calls with, one or several while rotating; else
+                `REALTIME_SIP_CONTEXT_SECRET`. Without it `incoming.context` is empty.
+            base_url: The API's, where it is not that of `hosts`; else `OPENAI_BASE_URL`.
+            hosts: The region's API and SIP hosts.
+            organization: Else `OPENAI_ORG_ID`.
+            project: Else `OPENAI_PROJECT_ID`.
+            deadline: Seconds that a request may take with all its repeats.
+            ping_interval: Seconds between pings on a WebSocket, or None.
+            ping_timeout: Seconds after which an unanswered ping ends a WebSocket, or None.
+            clock: Returns Unix seconds: how old a webhook is, and when things happen.
+            http_client: Your own; it is not closed here. httpx and httpx2 both fit.
+
+        Raises:
+            ConfigurationError: There is no key, or a value makes no sense.
+        """
+        api_key = api_key if api_key is not None else os.environ.get("OPENAI_API_KEY")
+        if not api_key:
+            raise ConfigurationError("no API key: pass api_key, or set OPENAI_API_KEY")
+        if base_url is None and hosts is Hosts.DEFAULT:
+            base_url = os.environ.get("OPENAI_BASE_URL") or None
+        settings = Settings(
+            api_key=api_key,
+            hosts=hosts if base_url is None else replace(hosts, api=base_url),
+            organization=organization if organization is not None else os.environ.get("OPENAI_ORG_ID") or None,
+            project=project if project is not None else os.environ.get("OPENAI_PROJECT_ID") or None,
+            deadline=deadline,
+            ping_interval=ping_interval,
+            ping_timeout=ping_timeout,
+            clock=clock,
+        )
+        self._webhook_secret = webhook_secret or os.environ.get("OPENAI_WEBHOOK_SECRET")
+        self._context_secret = context_secret or os.environ.get("REALTIME_SIP_CONTEXT_SECRET") or None
+        self._use(self._transport_over(settings, http_client))
+
+    def _transport_over(self, settings: Settings, http_client: _HttpClient | None) -> _Transport:
+        raise NotImplementedError
+
+    def _use(self, transport: _Transport) -> None:
+        self._transport: _Transport = transport
+
+    def _open(self, operation: Operation[None]) -> _Socket:
+        raise NotImplementedError
 
     @property
     def settings(self) -> Settings:
@@ -83,43 +231,31 @@ class _Client(Generic[_Transport]):
         copy._use(self._transport.sharing(replace(self.settings, **options)))
         return copy
 
-    def _use(self, transport: _Transport) -> None:
-        raise NotImplementedError
+    @classmethod
+    def azure(cls, resource: str, *, region: str, api_key: str, **options: Any) -> Self:
+        """Make a client of an Azure OpenAI resource; `options` are those of the constructor.
+
+        Raises:
+            ConfigurationError: A value makes no sense.
+        """
+        return cls(api_key, hosts=Hosts.azure(resource, region=region), **options)
+
+    def connect(self, *, model: str | None = None, intent: str | None = None) -> _Socket:
+        """Open a primary socket, for realtime (by `model`) or for transcription (`intent="transcription"`).
+
+        Its audio rides in the events; phone calls do not use it. The same protocol as a call's sideband.
+
+        Raises:
+            ConfigurationError: Neither is given.
+            NetworkError, ServiceError: The socket could not be opened.
+        """
+        return self._open(protocol.open_primary(model=model, intent=intent))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.settings.hosts.api})"
 
 
-def _settings(
-    api_key: str | None,
-    base_url: str | None,
-    hosts: Hosts,
-    organization: str | None,
-    project: str | None,
-    deadline: float,
-    ping_interval: float | None,
-    ping_timeout: float | None,
-    clock: Callable[[], float],
-) -> Settings:
-    """Return the settings, with what is not given taken from the environment."""
-    api_key = api_key if api_key is not None else os.environ.get("OPENAI_API_KEY")
-    if not api_key:
-        raise ConfigurationError("no API key: pass api_key, or set OPENAI_API_KEY")
-    if base_url is None and hosts is Hosts.DEFAULT:
-        base_url = os.environ.get("OPENAI_BASE_URL") or None
-    return Settings(
-        api_key=api_key,
-        hosts=hosts if base_url is None else replace(hosts, api=base_url),
-        organization=organization if organization is not None else os.environ.get("OPENAI_ORG_ID") or None,
-        project=project if project is not None else os.environ.get("OPENAI_PROJECT_ID") or None,
-        deadline=deadline,
-        ping_interval=ping_interval,
-        ping_timeout=ping_timeout,
-        clock=clock,
-    )
-
-
-class RealtimeSip(_Client[Transport]):
+class RealtimeSip(_Client["httpx.Client | httpx2.Client", Transport, AbstractContextManager[Sideband]]):
     """The blocking client. It can be shared between threads.
 
     >>> with RealtimeSip("sk-example", hosts=Hosts.EU) as client:
@@ -130,73 +266,16 @@ class RealtimeSip(_Client[Transport]):
     calls: Calls
     client_secrets: ClientSecrets
 
-    def __init__(
-        self,
-        api_key: str | None = None,
-        *,
-        webhook_secret: _Secrets | None = None,
-        context_secret: str | Sequence[str] | None = None,
-        base_url: str | None = None,
-        hosts: Hosts = Hosts.DEFAULT,
-        organization: str | None = None,
-        project: str | None = None,
-        deadline: float = DEADLINE,
-        ping_interval: float | None = 20.0,
-        ping_timeout: float | None = 20.0,
-        clock: Callable[[], float] = time.time,
-        http_client: httpx.Client | httpx2.Client | None = None,
-    ) -> None:
-        """Make a client. Nothing is sent.
-
-        Args:
-            api_key: Else `OPENAI_API_KEY`.
-            webhook_secret: One, several while rotating, or secret to project; else `OPENAI_WEBHOOK_SECRET`.
-            context_secret: What your TwiML signs the context of calls with, one or several while rotating; else
-                `REALTIME_SIP_CONTEXT_SECRET`. Without it `incoming.context` is empty.
-            base_url: The API's, where it is not that of `hosts`; else `OPENAI_BASE_URL`.
-            hosts: The region's API and SIP hosts.
-            organization: Else `OPENAI_ORG_ID`.
-            project: Else `OPENAI_PROJECT_ID`.
-            deadline: Seconds that a request may take with all its repeats.
-            ping_interval: Seconds between pings on a WebSocket, or None.
-            ping_timeout: Seconds after which an unanswered ping ends a WebSocket, or None.
-            clock: Returns Unix seconds: how old a webhook is, and when things happen.
-            http_client: Your own; it is not closed here. httpx and httpx2 both fit.
-
-        Raises:
-            ConfigurationError: There is no key, or a value makes no sense.
-        """
-        settings = _settings(
-            api_key, base_url, hosts, organization, project, deadline, ping_interval, ping_timeout, clock
-        )
-        self._webhook_secret = webhook_secret or os.environ.get("OPENAI_WEBHOOK_SECRET")
-        self._context_secret = context_secret or os.environ.get("REALTIME_SIP_CONTEXT_SECRET") or None
-        self._use(Transport(settings, http_client))
+    def _transport_over(self, settings: Settings, http_client: httpx.Client | httpx2.Client | None) -> Transport:
+        return Transport(settings, http_client)
 
     def _use(self, transport: Transport) -> None:
-        self._transport = transport
+        super()._use(transport)
         self.calls = Calls(transport)
         self.client_secrets = ClientSecrets(transport)
 
-    @classmethod
-    def azure(cls, resource: str, *, region: str, api_key: str, **options: Any) -> Self:
-        """Make a client of an Azure OpenAI resource; `options` are those of the constructor.
-
-        Raises:
-            ConfigurationError: A value makes no sense.
-        """
-        return cls(api_key, hosts=Hosts.azure(resource, region=region), **options)
-
-    def connect(self, *, model: str | None = None, intent: str | None = None) -> AbstractContextManager[Sideband]:
-        """Open a primary socket, for realtime (by `model`) or for transcription (`intent="transcription"`).
-
-        Its audio rides in the events; phone calls do not use it. The same protocol as a call's sideband.
-
-        Raises:
-            ConfigurationError: Neither is given.
-            NetworkError, ServiceError: The socket could not be opened.
-        """
-        return Sideband.opened(self._transport, protocol.open_primary(model=model, intent=intent))
+    def _open(self, operation: Operation[None]) -> AbstractContextManager[Sideband]:
+        return Sideband.opened(self._transport, operation)
 
     def close(self) -> None:
         """Close the HTTP client, unless it was given."""
@@ -209,81 +288,26 @@ class RealtimeSip(_Client[Transport]):
         self.close()
 
 
-class AsyncRealtimeSip(_Client[AsyncTransport]):
+class AsyncRealtimeSip(
+    _Client["httpx.AsyncClient | httpx2.AsyncClient", AsyncTransport, AbstractAsyncContextManager[AsyncSideband]]
+):
     """The async client, for one event loop."""
 
     calls: AsyncCalls
     client_secrets: AsyncClientSecrets
 
-    def __init__(
-        self,
-        api_key: str | None = None,
-        *,
-        webhook_secret: _Secrets | None = None,
-        context_secret: str | Sequence[str] | None = None,
-        base_url: str | None = None,
-        hosts: Hosts = Hosts.DEFAULT,
-        organization: str | None = None,
-        project: str | None = None,
-        deadline: float = DEADLINE,
-        ping_interval: float | None = 20.0,
-        ping_timeout: float | None = 20.0,
-        clock: Callable[[], float] = time.time,
-        http_client: httpx.AsyncClient | httpx2.AsyncClient | None = None,
-    ) -> None:
-        """Make a client. Nothing is sent.
-
-        Args:
-            api_key: Else `OPENAI_API_KEY`.
-            webhook_secret: One, several while rotating, or secret to project; else `OPENAI_WEBHOOK_SECRET`.
-            context_secret: What your TwiML signs the context of calls with, one or several while rotating; else
-                `REALTIME_SIP_CONTEXT_SECRET`. Without it `incoming.context` is empty.
-            base_url: The API's, where it is not that of `hosts`; else `OPENAI_BASE_URL`.
-            hosts: The region's API and SIP hosts.
-            organization: Else `OPENAI_ORG_ID`.
-            project: Else `OPENAI_PROJECT_ID`.
-            deadline: Seconds that a request may take with all its repeats.
-            ping_interval: Seconds between pings on a WebSocket, or None.
-            ping_timeout: Seconds after which an unanswered ping ends a WebSocket, or None.
-            clock: Returns Unix seconds: how old a webhook is, and when things happen.
-            http_client: Your own; it is not closed here. httpx and httpx2 both fit.
-
-        Raises:
-            ConfigurationError: There is no key, or a value makes no sense.
-        """
-        settings = _settings(
-            api_key, base_url, hosts, organization, project, deadline, ping_interval, ping_timeout, clock
-        )
-        self._webhook_secret = webhook_secret or os.environ.get("OPENAI_WEBHOOK_SECRET")
-        self._context_secret = context_secret or os.environ.get("REALTIME_SIP_CONTEXT_SECRET") or None
-        self._use(AsyncTransport(settings, http_client))
+    def _transport_over(
+        self, settings: Settings, http_client: httpx.AsyncClient | httpx2.AsyncClient | None
+    ) -> AsyncTransport:
+        return AsyncTransport(settings, http_client)
 
     def _use(self, transport: AsyncTransport) -> None:
-        self._transport = transport
+        super()._use(transport)
         self.calls = AsyncCalls(transport)
         self.client_secrets = AsyncClientSecrets(transport)
 
-    @classmethod
-    def azure(cls, resource: str, *, region: str, api_key: str, **options: Any) -> Self:
-        """Make a client of an Azure OpenAI resource; `options` are those of the constructor.
-
-        Raises:
-            ConfigurationError: A value makes no sense.
-        """
-        return cls(api_key, hosts=Hosts.azure(resource, region=region), **options)
-
-    def connect(
-        self, *, model: str | None = None, intent: str | None = None
-    ) -> AbstractAsyncContextManager[AsyncSideband]:
-        """Open a primary socket, for realtime (by `model`) or for transcription (`intent="transcription"`).
-
-        Its audio rides in the events; phone calls do not use it. The same protocol as a call's sideband.
-
-        Raises:
-            ConfigurationError: Neither is given.
-            NetworkError, ServiceError: The socket could not be opened.
-        """
-        return AsyncSideband.opened(self._transport, protocol.open_primary(model=model, intent=intent))
+    def _open(self, operation: Operation[None]) -> AbstractAsyncContextManager[AsyncSideband]:
+        return AsyncSideband.opened(self._transport, operation)
 
     async def close(self) -> None:
         """Close the HTTP client, unless it was given."""

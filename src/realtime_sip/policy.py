@@ -52,6 +52,7 @@ from typing import TypeAlias
 
 from realtime_sip.errors import ConfigurationError, MissingExtraError
 from realtime_sip.sip.headers import e164
+from realtime_sip.sip.status import FINAL_FAILURE, is_final_failure
 from realtime_sip.stores.counters import TallyStore
 from realtime_sip.webhooks.unwrap import IncomingCall
 
@@ -512,7 +513,7 @@ def _micros(amount: Decimal) -> int:
 
 
 def _status(status_code: int) -> int:
-    _require(isinstance(status_code, int) and 300 <= status_code <= 699, "status_code must be 300 to 699")
+    _require(is_final_failure(status_code), f"status_code {FINAL_FAILURE}")
     return int(status_code)
 
 

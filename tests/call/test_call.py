@@ -27,6 +27,7 @@ from realtime_sip import (
     end_call,
     events,
 )
+from realtime_sip.api.operations import Operation
 from realtime_sip.errors import CallEndedError, ConfigurationError, InvalidRequestError
 from realtime_sip.testing import (
     Behaviour,
@@ -672,14 +673,18 @@ async def test_law_a_hangup_is_tried_until_it_succeeds() -> None:
 
 @virtual
 async def test_law_nothing_hangs__a_hangup_that_breaks_in_an_unknown_way_is_given_up_after_a_bound() -> None:
-    async def broken(_call_id: str, *, attached: bool = False) -> None:
-        raise RuntimeError
-
     async def talk(call: Call) -> None:
         await call.hangup()
 
     async with phone() as line:
-        line.client.calls.hangup = broken  # type: ignore[assignment]
+        run = line.client.calls.transport.run
+
+        async def broken(operation: Operation[Any]) -> Any:
+            if operation.name == "hangup":
+                raise RuntimeError("an HTTP client of the program's own")
+            return await run(operation)
+
+        line.client.calls.transport.run = broken  # type: ignore[method-assign]
         ended, ringing = await line.played(HELLO, talk=talk)
         assert (ended.reason, ended.certainty) == (EndReason.AGENT, "inferred")
         assert "may be up" in ended.evidence

@@ -16,7 +16,8 @@ import pytest
 from pydantic import AfterValidator
 
 from realtime_sip.call.machine.turns import RunTool
-from realtime_sip.call.tool_runner import CheckTool, NoResponse, ToolResult, ToolRunner
+from realtime_sip.call.options import CheckTool
+from realtime_sip.call.tool_runner import NoResponse, ToolResult, ToolRunner
 from realtime_sip.tools.registry import MAX_OUTPUT, NOT_SERIALIZABLE, Tools
 
 SECRET = "the secret 4711"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
@@ -12,7 +13,7 @@ from realtime_sip.api.transport import AsyncTransport, Transport
 from realtime_sip.errors import InvalidRequestError
 from realtime_sip.session import RealtimeSession, ReportedSession, TranscriptionSession, checked_session
 
-__all__ = ["AsyncClientSecrets", "ClientSecret", "ClientSecrets"]
+_Created = TypeVar("_Created")
 
 
 class ClientSecret(Inbound):
@@ -55,18 +56,18 @@ def _secret(reply: Reply) -> ClientSecret:
         raise unexpected(reply, "client_secrets.create: the reply does not hold a key") from None
 
 
-class ClientSecrets:
-    """`client.client_secrets`, blocking."""
+class ClientSecretFace(Generic[_Created]):
+    """`client.client_secrets`: what a face returns for an operation, and how it carries one out, is the face's own."""
 
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
+    def _created(self, operation: Operation[ClientSecret]) -> _Created:
+        raise NotImplementedError
 
     def create(
         self,
         *,
         session: RealtimeSession | TranscriptionSession | dict[str, Any] | None = None,
         expires_after_seconds: int | None = None,
-    ) -> ClientSecret:
+    ) -> _Created:
         """Create an ephemeral key with which one client starts a session of its own.
 
         It can start one for `expires_after_seconds`, 10 to 7200, 600 when left out (API reference, November 2026).
@@ -76,28 +77,24 @@ class ClientSecrets:
             UnexpectedReplyError: The reply does not hold a key.
             NetworkError, ServiceError: There is no key.
         """
-        return self._transport.run(create(session=session, expires_after_seconds=expires_after_seconds))
+        return self._created(create(session=session, expires_after_seconds=expires_after_seconds))
 
 
-class AsyncClientSecrets:
+class ClientSecrets(ClientSecretFace[ClientSecret]):
+    """`client.client_secrets`, blocking."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def _created(self, operation: Operation[ClientSecret]) -> ClientSecret:
+        return self._transport.run(operation)
+
+
+class AsyncClientSecrets(ClientSecretFace[Coroutine[Any, Any, ClientSecret]]):
     """`client.client_secrets`, async."""
 
     def __init__(self, transport: AsyncTransport) -> None:
         self._transport = transport
 
-    async def create(
-        self,
-        *,
-        session: RealtimeSession | TranscriptionSession | dict[str, Any] | None = None,
-        expires_after_seconds: int | None = None,
-    ) -> ClientSecret:
-        """Create an ephemeral key with which one client starts a session of its own.
-
-        It can start one for `expires_after_seconds`, 10 to 7200, 600 when left out (API reference, November 2026).
-
-        Raises:
-            InvalidRequestError: The session or the time is not valid; nothing was sent.
-            UnexpectedReplyError: The reply does not hold a key.
-            NetworkError, ServiceError: There is no key.
-        """
-        return await self._transport.run(create(session=session, expires_after_seconds=expires_after_seconds))
+    def _created(self, operation: Operation[ClientSecret]) -> Coroutine[Any, Any, ClientSecret]:
+        return self._transport.run(operation)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import ContextVar
+from typing import TYPE_CHECKING
 
-__all__ = ["Decision", "decided", "deciding"]
+if TYPE_CHECKING:
+    from realtime_sip.call.call import Call
 
 
 class Decision:
@@ -14,6 +16,9 @@ class Decision:
     Attributes:
         call_id: The call that it is about.
         adopted: The call was accepted by a program that died, so that it is attached without accepting it again.
+        made: Set once it was accepted or rejected.
+        rejected: Whether it was rejected.
+        call: The call, once it is being answered.
     """
 
     def __init__(self, call_id: str, *, adopted: bool = False) -> None:
@@ -21,8 +26,7 @@ class Decision:
         self.adopted = adopted
         self.made = asyncio.Event()
         self.rejected = False
-        self.call: object | None = None
-        """The call, once it is being answered."""
+        self.call: Call | None = None
         if adopted:
             self.made.set()
 
@@ -32,7 +36,6 @@ deciding: ContextVar[Decision | None] = ContextVar("realtime_sip.deciding", defa
 
 
 def decided(call_id: str, *, rejected: bool = False) -> None:
-    """Note that this call was accepted or rejected."""
     decision = deciding.get()
     if decision is not None and decision.call_id == call_id:
         decision.rejected = rejected

@@ -39,23 +39,6 @@ from realtime_sip.errors import (
     UnexpectedReplyError,
 )
 
-__all__ = [
-    "DEADLINE",
-    "Failure",
-    "Operation",
-    "Pause",
-    "Repeat",
-    "Reply",
-    "Request",
-    "call_path",
-    "checked_call_id",
-    "exchange",
-    "json_body",
-    "nothing",
-    "reply_object",
-    "unexpected",
-]
-
 _log = logging.getLogger("realtime_sip.http")
 
 T = TypeVar("T")
@@ -128,6 +111,14 @@ def nothing(_reply: Reply) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the success of an operation decides about a call that rings."""
+
+    call_id: str
+    rejected: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Operation(Generic[T]):
     """One thing to ask of the service.
 
@@ -137,6 +128,7 @@ class Operation(Generic[T]):
         repeat: Which failures it may be repeated after.
         early_404: Whether `call_id_not_found` may mean "not ready yet", as in the first seconds of a call.
         read: Takes the result out of the reply.
+        decides: What is decided about a ringing call once this has succeeded.
     """
 
     name: str
@@ -147,6 +139,7 @@ class Operation(Generic[T]):
     method: str = "POST"
     content: bytes = field(default=b"", repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
+    decides: Verdict | None = None
 
 
 def exchange(
@@ -315,21 +308,6 @@ def _to_wire(value: object) -> dict[str, Any]:
     if isinstance(value, Outbound):
         return value.to_wire()
     raise TypeError
-
-
-def reply_object(reply: Reply, *, what: str) -> dict[str, Any]:
-    """Return the reply's JSON object.
-
-    Raises:
-        UnexpectedReplyError: The body is something else.
-    """
-    try:
-        parsed = from_json(reply.body)
-    except ValueError:
-        parsed = None
-    if not isinstance(parsed, dict):
-        raise unexpected(reply, f"{what}: the reply is not a JSON object")
-    return parsed
 
 
 def unexpected(reply: Reply, message: str) -> UnexpectedReplyError:

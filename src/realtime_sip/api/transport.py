@@ -1,4 +1,4 @@
-"""The two drivers of `_http.exchange`, blocking and async, over httpx (or httpx2) and websockets."""
+"""The two drivers of `operations.exchange`, blocking and async, over httpx (or httpx2) and websockets."""
 
 from __future__ import annotations
 
@@ -20,14 +20,13 @@ from websockets.http11 import Response
 from websockets.sync.client import ClientConnection as Connection
 from websockets.sync.client import connect as connect_sync
 
+from realtime_sip.api.decision import decided
 from realtime_sip.api.operations import MAX_REPLY_BYTES, Failure, Operation, Pause, Reply, Request, exchange
 from realtime_sip.api.settings import USER_AGENT, Settings
 from realtime_sip.errors import ConfigurationError, UsageError
 
 if TYPE_CHECKING:
     import httpx2
-
-__all__ = ["AsyncTransport", "Transport"]
 
 T = TypeVar("T")
 
@@ -190,11 +189,11 @@ class Transport:
         return Transport(settings, self._client)
 
     def run(self, operation: Operation[T]) -> T:
-        """Return what the operation reads from the service's reply. Raises as `_http.exchange` does."""
+        """Return what the operation reads from the service's reply. Raises as `exchange` does."""
         return self._drive(exchange(operation, deadline=self.settings.deadline, clock=time.monotonic), self._send)
 
     def open(self, operation: Operation[None]) -> Connection:
-        """Return the WebSocket that the operation opens. Raises as `_http.exchange` does."""
+        """Return the WebSocket that the operation opens. Raises as `exchange` does."""
         opened: list[Connection] = []
 
         def send(request: Request) -> _Outcome:
@@ -275,12 +274,18 @@ class AsyncTransport:
         return AsyncTransport(settings, self._client)
 
     async def run(self, operation: Operation[T]) -> T:
-        """Return what the operation reads from the service's reply. Raises as `_http.exchange` does."""
+        """Return what the operation reads from the service's reply. Raises as `exchange` does.
+
+        Whoever runs an accept or a reject, a host that has started the handler knows of it.
+        """
         clock = asyncio.get_running_loop().time
-        return await self._drive(exchange(operation, deadline=self.settings.deadline, clock=clock), self._send)
+        result = await self._drive(exchange(operation, deadline=self.settings.deadline, clock=clock), self._send)
+        if operation.decides is not None:
+            decided(operation.decides.call_id, rejected=operation.decides.rejected)
+        return result
 
     async def open(self, operation: Operation[None]) -> AsyncConnection:
-        """Return the WebSocket that the operation opens. Raises as `_http.exchange` does."""
+        """Return the WebSocket that the operation opens. Raises as `exchange` does."""
         opened: list[AsyncConnection] = []
 
         async def send(request: Request) -> _Outcome:

@@ -6,18 +6,16 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from realtime_sip._wire import checked
+from realtime_sip.api.transport import AsyncTransport
 from realtime_sip.call.call import Call
+from realtime_sip.call.options import AnswerOptions
 from realtime_sip.call.record.call_record import transcription_model
-from realtime_sip.call.runtime import AnswerOptions
 from realtime_sip.errors import CallEndedError, ConfigurationError, TransferFailed
 from realtime_sip.session import RealtimeSession
 from realtime_sip.webhooks.unwrap import IncomingCall
-
-if TYPE_CHECKING:
-    from realtime_sip.api.calls import AsyncCalls
 
 __all__ = ["answer"]
 
@@ -56,14 +54,17 @@ class _Block:
 
 @asynccontextmanager
 async def answer(
-    calls: AsyncCalls, incoming: IncomingCall | str, session: RealtimeSession | dict[str, Any], options: AnswerOptions
+    transport: AsyncTransport,
+    incoming: IncomingCall | str,
+    session: RealtimeSession | dict[str, Any],
+    options: AnswerOptions,
 ) -> AsyncIterator[Call]:
     """Do what `AsyncCalls.answer` says."""
     whole = options.tools.merged_into(checked(RealtimeSession, session, what="session"))
     priced = options.rates.has_price(whole.model, transcription_model=transcription_model(whole))
     if options.limits.max_cost is not None and not priced:
         raise ConfigurationError("max_cost needs a model, and a model of transcription, that the rate card has")
-    call = Call(calls, incoming, whole, options)
+    call = Call(transport, incoming, whole, options)
     runtime = call._runtime
     failed, block = True, None
     try:

@@ -9,18 +9,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from realtime_sip import events
 from realtime_sip._wire import checked
+from realtime_sip.api.transport import AsyncTransport
 from realtime_sip.call.machine.digits import CollectedDigits, DigitCollector
 from realtime_sip.call.machine.session_update import in_language, refuse_locked
 from realtime_sip.call.machine.transfer import TransferRequest
+from realtime_sip.call.options import AnswerOptions
 from realtime_sip.call.ready_tools import offered
 from realtime_sip.call.record.call_record import transcription_model
 from realtime_sip.call.record.struggle import Escalation
 from realtime_sip.call.record.transcript import Transcript
-from realtime_sip.call.runtime import AnswerOptions, CallEvent, Runtime
+from realtime_sip.call.runtime import CallEvent, Runtime
 from realtime_sip.call.speech import Speech
 from realtime_sip.call.tool_runner import waiting_for_caller
 from realtime_sip.errors import (
@@ -37,9 +39,6 @@ from realtime_sip.session import AudioConfig, AudioInput, Prompt, RealtimeSessio
 from realtime_sip.tools.registry import Tools
 from realtime_sip.usage import Usage
 from realtime_sip.webhooks.unwrap import IncomingCall
-
-if TYPE_CHECKING:
-    from realtime_sip.api.calls import AsyncCalls
 
 __all__ = ["Call"]
 
@@ -60,11 +59,13 @@ class Call:
     """
 
     def __init__(
-        self, calls: AsyncCalls, incoming: IncomingCall | str, session: RealtimeSession, options: AnswerOptions
+        self, transport: AsyncTransport, incoming: IncomingCall | str, session: RealtimeSession, options: AnswerOptions
     ) -> None:
         transfers = options.transfers
         self._reachable = None if transfers is None else transfers.reachable(_channel(incoming))
-        self._runtime = Runtime(calls, incoming, offered(session, options.tools, self._reachable), options, call=self)
+        self._runtime = Runtime(
+            transport, incoming, offered(session, options.tools, self._reachable), options, call=self
+        )
         self.incoming = self._runtime.incoming
         self.call_id = self._runtime.call_id
         self.session = self._runtime.session

@@ -6,18 +6,15 @@ import asyncio
 import inspect
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 
 from realtime_sip import events
+from realtime_sip.call.options import CheckSpeech
 
-__all__ = ["CheckSpeech", "Guardrail"]
+__all__ = ["Guardrail"]
 
 _log = logging.getLogger("realtime_sip.guardrail")
-
-CheckSpeech = Callable[[str], str | Awaitable[str | None] | None]
-"""Told what the model has said so far in a response. Returns None to let it go on; anything else stops it: what the
-model is told to say instead, or "" for nothing."""
 
 CHECK_TIMEOUT = 10.0
 """Seconds that one check may take; after that the model goes on."""

@@ -11,20 +11,21 @@ import contextlib
 import inspect
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from realtime_sip import events
-from realtime_sip.api import protocol
+from realtime_sip.api import calls, protocol
 from realtime_sip.api.decision import deciding
 from realtime_sip.api.sideband import AsyncSideband
+from realtime_sip.api.transport import AsyncTransport
 from realtime_sip.call.event_queue import EventQueue, EventsDropped
-from realtime_sip.call.guardrail import CheckSpeech, Guardrail
+from realtime_sip.call.guardrail import Guardrail
 from realtime_sip.call.machine.digits import DigitCollector
 from realtime_sip.call.machine.lifecycle import Act, Attach, DropSocket, Finish, HangUp, Lifecycle, Probe, SayGoodbye
-from realtime_sip.call.machine.limits import CallLimits, LimitNear
+from realtime_sip.call.machine.limits import LimitNear
 from realtime_sip.call.machine.session_update import SessionUpdates, Taken
 from realtime_sip.call.machine.transfer import (
     Refer,
@@ -32,14 +33,14 @@ from realtime_sip.call.machine.transfer import (
     TransferGivenUp,
     TransferOver,
     TransferRequest,
-    Transfers,
 )
 from realtime_sip.call.machine.turns import AskApproval, Effect, RunTool, Send, SpeechEnded, Turns
+from realtime_sip.call.options import AnswerOptions
 from realtime_sip.call.outbox import Outbox
 from realtime_sip.call.record.call_record import CallRecord
-from realtime_sip.call.record.struggle import Escalation, EscalationRules, Struggle
+from realtime_sip.call.record.struggle import Escalation, Struggle
 from realtime_sip.call.speech import Speech
-from realtime_sip.call.tool_runner import CheckTool, ToolRunner
+from realtime_sip.call.tool_runner import ToolRunner
 from realtime_sip.errors import (
     CallEndedError,
     ConfigurationError,
@@ -53,24 +54,17 @@ from realtime_sip.errors import (
 from realtime_sip.outcomes import CallEnded, EndReason, Gap, Heard, TransferFailure
 from realtime_sip.response import ResponseConfig
 from realtime_sip.session import AudioConfig, AudioInput, RealtimeSession, ServerVad
-from realtime_sip.tools.registry import Tools
-from realtime_sip.usage import RateCard
 from realtime_sip.webhooks.unwrap import IncomingCall
 
 if TYPE_CHECKING:
-    from realtime_sip.api.calls import AsyncCalls
     from realtime_sip.call.call import Call
-    from realtime_sip.event_log import EventLogs
 
-__all__ = ["AnswerOptions", "ApproveMcp", "CallEvent", "Runtime"]
+__all__ = ["CallEvent", "Runtime"]
 
 _log = logging.getLogger("realtime_sip.call")
 
 CallEvent = events.ServerEvent | LimitNear | Gap | EventsDropped | Escalation | TransferGivenUp
 """What iterating over a call gives: what the service says, and what happens to the call itself."""
-
-ApproveMcp = Callable[[AskApproval], bool | Awaitable[bool]]
-"""Told what an MCP server is to be called with; returns whether it may be."""
 
 AFTER_SPEECH = 30.0
 """Seconds that hanging up and transferring wait for speech at most."""
@@ -115,28 +109,12 @@ class _Waiting:
     delivered: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnswerOptions:
-    """How a call is to be answered; `AsyncCalls.answer` says what each of them means."""
-
-    tools: Tools = field(default_factory=Tools)
-    limits: CallLimits = field(default_factory=CallLimits)
-    transfers: Transfers | None = None
-    escalation: EscalationRules = field(default_factory=EscalationRules)
-    rates: RateCard = field(default_factory=RateCard.published)
-    event_log: EventLogs | None = None
-    approve_mcp: ApproveMcp | None = None
-    check_tool: CheckTool | None = None
-    check_speech: CheckSpeech | None = None
-    greet_undisturbed: bool = False
-
-
 class Runtime:
     """One call: its socket, its timers, its tasks. `call` is what tools get as theirs."""
 
     def __init__(
         self,
-        calls: AsyncCalls,
+        transport: AsyncTransport,
         incoming: IncomingCall | str,
         session: RealtimeSession,
         options: AnswerOptions,
@@ -149,14 +127,14 @@ class Runtime:
         self.session = session
         self.options = options
         self.gaps: list[Gap] = []
-        self.calls = calls
+        self.transport = transport
         self.clock = asyncio.get_running_loop().time
         decision = deciding.get()
         self._decision = decision if decision is not None and decision.call_id == self.call_id else None
         if self._decision is not None:
             self._decision.call = call
         now = self.clock()
-        unix = calls.transport.settings.clock()
+        unix = transport.settings.clock()
         self.lifecycle = Lifecycle(options.limits, now=now, unix=unix, owned=self._decision is not None)
         self.turns = Turns(detection=None if options.greet_undisturbed else _detection(session))
         self.tools = ToolRunner(options.tools, call=call, check=options.check_tool)
@@ -223,9 +201,9 @@ class Runtime:
         """
         if self._adopted:
             self.ours = True
-            self.record.missed(self.calls.transport.settings.clock())
+            self.record.missed(self.transport.settings.clock())
             self.do(self.lifecycle.adopted())
-        elif self.incoming is not None and self.incoming.is_stale(self.calls.transport.settings.clock()):
+        elif self.incoming is not None and self.incoming.is_stale(self.transport.settings.clock()):
             self.do(self.lifecycle.stale(self.clock()))
         else:
             await self._accept()
@@ -241,7 +219,7 @@ class Runtime:
             session = session.model_copy(update={"audio": audio.model_copy(update={"input": deaf})})
         try:
             self.ours = True
-            await self.calls.accept(self.call_id, session)
+            await self.transport.run(calls.accept(self.call_id, session))
         except InvalidRequestError:
             self.ours = False
             raise
@@ -266,7 +244,7 @@ class Runtime:
                 await self._changed.wait()
                 continue
             attach, self._attach = self._attach, None
-            opening = AsyncSideband.opened(self.calls.transport, protocol.attach(self.call_id, again=attach.again))
+            opening = AsyncSideband.opened(self.transport, protocol.attach(self.call_id, again=attach.again))
             try:
                 async with opening as sideband:
                     self._attached(sideband, again=again)
@@ -346,7 +324,7 @@ class Runtime:
         secret = kind == _DTMF and (self._secret or now < self._secret_until)
         if secret and not self._secret:
             self._secret_until = max(self._secret_until, now + self._secret_grace)
-        self.record.receive(event, now, self.calls.transport.settings.clock(), secret=secret)
+        self.record.receive(event, now, self.transport.settings.clock(), secret=secret)
         if kind in _ACTIVITY:
             self.lifecycle.sound()
             self.spoken = self.spoken or kind.startswith("output_audio_buffer.")
@@ -703,7 +681,7 @@ class Runtime:
 
     async def _refer(self, request: TransferRequest) -> None:
         try:
-            await self.calls.refer(self.call_id, target_uri=request.target.uri)
+            await self.transport.run(calls.refer(self.call_id, target_uri=request.target.uri))
         except RealtimeSipError as error:
             self.do(self.lifecycle.refer_failed(error, self.clock(), request))
         except Exception as error:  # noqa: BLE001 - an HTTP client of the program's own may raise anything
@@ -773,7 +751,7 @@ class Runtime:
 
     async def _hang_up(self) -> None:
         try:
-            await self.calls.hangup(self.call_id, attached=self._live.is_set())
+            await self.transport.run(calls.hangup(self.call_id, attached=self._live.is_set()))
         except RealtimeSipError as error:
             self.do(self.lifecycle.hangup_failed(error, self.clock()))
         except Exception as error:  # noqa: BLE001 - an HTTP client of the program's own may raise anything

@@ -8,22 +8,20 @@ import json
 import logging
 import traceback
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
 from realtime_sip.call.machine.turns import RunTool
+from realtime_sip.call.options import CheckTool
 from realtime_sip.errors import ToolArgumentsError, ToolFailed
 from realtime_sip.tools.registry import NOT_SERIALIZABLE, Tool, Tools, error_output, render_output
 
-__all__ = ["CheckTool", "NoResponse", "ToolResult", "ToolRunner", "waiting_for_caller"]
+__all__ = ["NoResponse", "ToolResult", "ToolRunner", "waiting_for_caller"]
 
 _log = logging.getLogger("realtime_sip.tools")
-
-CheckTool = Callable[[str, dict[str, Any]], str | Awaitable[str | None] | None]
-"""Told a tool's name and its checked arguments before it runs; returns why it may not run, or None."""
 
 _UNKNOWN_TOOL = "There is no such tool."
 _BROKEN = "The tool failed. Tell the caller that it did not work, and offer something else."

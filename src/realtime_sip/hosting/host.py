@@ -21,6 +21,7 @@ from realtime_sip.client import AsyncRealtimeSip
 from realtime_sip.errors import ConfigurationError, RealtimeSipError, UnknownCallError
 from realtime_sip.outcomes import CallEnded
 from realtime_sip.policy import CallPolicy, Refusal
+from realtime_sip.sip.status import FINAL_FAILURE, is_final_failure
 from realtime_sip.stores.claims import DedupeStore, Outcome
 from realtime_sip.stores.counters import TallyStore
 from realtime_sip.stores.memory import MemoryStore
@@ -115,8 +116,8 @@ class CallHost:
         """
         if max_calls < 1:
             raise ConfigurationError("max_calls must be 1 or more")
-        if not 300 <= busy_status <= 699:
-            raise ConfigurationError("busy_status must be a final SIP failure, 300 to 699")
+        if not is_final_failure(busy_status):
+            raise ConfigurationError(f"busy_status {FINAL_FAILURE}")
         self._busy_status = busy_status
         self._on_call = on_call
         self._client = client

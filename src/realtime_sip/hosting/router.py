@@ -28,6 +28,7 @@ from realtime_sip.client import AsyncRealtimeSip
 from realtime_sip.errors import CallGoneError, ConfigurationError, DeadlineError, DecisionAlreadyMadeError
 from realtime_sip.session import RealtimeSession
 from realtime_sip.sip.headers import Channel, e164
+from realtime_sip.sip.status import FINAL_FAILURE, is_final_failure
 from realtime_sip.webhooks.unwrap import IncomingCall
 
 __all__ = ["Condition", "Route", "RouteHandler", "Router", "SessionOf"]
@@ -107,8 +108,8 @@ class Router:
     """
 
     def __init__(self, *, client: AsyncRealtimeSip, unmatched: int = 404) -> None:
-        if type(unmatched) is not int or not 300 <= unmatched <= 699:
-            raise ConfigurationError("unmatched must be a final SIP failure, 300 to 699")
+        if not is_final_failure(unmatched):
+            raise ConfigurationError(f"unmatched {FINAL_FAILURE}")
         self._client = client
         self._unmatched = unmatched
         self._routes: list[Route] = []

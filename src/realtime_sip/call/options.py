@@ -1,0 +1,41 @@
+"""How a call is to be answered, and the functions of the program that are asked while it is up."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from realtime_sip.call.machine.limits import CallLimits
+from realtime_sip.call.machine.transfer import Transfers
+from realtime_sip.call.machine.turns import AskApproval
+from realtime_sip.call.record.struggle import EscalationRules
+from realtime_sip.event_log import EventLogs
+from realtime_sip.tools.registry import Tools
+from realtime_sip.usage import RateCard
+
+ApproveMcp = Callable[[AskApproval], bool | Awaitable[bool]]
+"""Told what an MCP server is to be called with; returns whether it may be."""
+
+CheckTool = Callable[[str, dict[str, Any]], str | Awaitable[str | None] | None]
+"""Told a tool's name and its checked arguments before it runs; returns why it may not run, or None."""
+
+CheckSpeech = Callable[[str], str | Awaitable[str | None] | None]
+"""Told what the model has said so far in a response. Returns None to let it go on; anything else stops it: what the
+model is told to say instead, or "" for nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerOptions:
+    """How a call is to be answered; `AsyncCalls.answer` says what each of them means."""
+
+    tools: Tools = field(default_factory=Tools)
+    limits: CallLimits = field(default_factory=CallLimits)
+    transfers: Transfers | None = None
+    escalation: EscalationRules = field(default_factory=EscalationRules)
+    rates: RateCard = field(default_factory=RateCard.published)
+    event_log: EventLogs | None = None
+    approve_mcp: ApproveMcp | None = None
+    check_tool: CheckTool | None = None
+    check_speech: CheckSpeech | None = None
+    greet_undisturbed: bool = False

@@ -1,0 +1,49 @@
+"""What type checkers make of the two faces. It is checked, by mypy and pyright, and never run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from typing import Any, assert_type
+
+import httpx
+import httpx2
+
+from realtime_sip import AsyncRealtimeSip, AsyncSideband, Call, ClientSecret, RealtimeSip, Sideband, WebRtcCall
+from realtime_sip.api.settings import Settings
+
+
+def blocking(client: RealtimeSip) -> None:
+    hangup: Callable[[str], None] = client.calls.hangup
+    hangup("rtc_1")
+    assert_type(client.calls.create(sdp="v=0"), WebRtcCall)
+    assert_type(client.calls.connect("rtc_1"), AbstractContextManager[Sideband])
+    assert_type(client.client_secrets.create(expires_after_seconds=60), ClientSecret)
+    assert_type(client.connect(model="gpt-realtime-2.1"), AbstractContextManager[Sideband])
+    assert_type(client.with_options(deadline=2.0), RealtimeSip)
+    assert_type(client.settings, Settings)
+    assert_type(RealtimeSip.azure("contoso", region="eastus2", api_key="key"), RealtimeSip)
+    with client as entered, client.calls.connect("rtc_1") as sideband:
+        assert_type(entered, RealtimeSip)
+        assert_type(sideband, Sideband)
+    RealtimeSip(http_client=httpx.Client())
+    RealtimeSip(http_client=httpx2.Client())
+    RealtimeSip(http_client=httpx.AsyncClient())  # type: ignore[arg-type]
+
+
+async def awaiting(client: AsyncRealtimeSip) -> None:
+    hangup: Callable[[str], Coroutine[Any, Any, None]] = client.calls.hangup
+    await hangup("rtc_1")
+    assert_type(await client.calls.create(sdp="v=0"), WebRtcCall)
+    assert_type(client.calls.connect("rtc_1"), AbstractAsyncContextManager[AsyncSideband])
+    assert_type(await client.client_secrets.create(), ClientSecret)
+    assert_type(client.connect(intent="transcription"), AbstractAsyncContextManager[AsyncSideband])
+    assert_type(client.with_options(deadline=2.0), AsyncRealtimeSip)
+    async with client as entered, client.calls.answer("rtc_1", {}) as call:
+        assert_type(entered, AsyncRealtimeSip)
+        assert_type(call, Call)
+    AsyncRealtimeSip(http_client=httpx.AsyncClient())
+    AsyncRealtimeSip(http_client=httpx2.AsyncClient())
+    AsyncRealtimeSip(http_client=httpx.Client())  # type: ignore[arg-type]
+    # A forgotten `await` is seen.
+    client.calls.hangup("rtc_1")  # type: ignore[unused-coroutine]

@@ -14,7 +14,7 @@ import httpx
 from websockets.asyncio.client import ClientConnection, connect
 
 from realtime_sip.testing import OpenAIEmulator, RingingCall, run_virtual
-from realtime_sip.webhooks.unwrap import IncomingCall
+from realtime_sip.webhooks import IncomingCall
 
 SPEED = 200.0
 SESSION: dict[str, Any] = {"type": "realtime", "model": "gpt-realtime-2.1", "instructions": "Be brief."}

@@ -26,7 +26,7 @@ from realtime_sip.stores.claims import Outcome
 from realtime_sip.stores.counters import Places, Window
 from realtime_sip.stores.nonces import use_context
 from realtime_sip.testing import CallerHangsUp, CallerPresses, CallerSays, ModelCalls, ModelSays, run_virtual
-from realtime_sip.webhooks.unwrap import UnknownWebhookEvent
+from realtime_sip.webhooks import UnknownWebhookEvent
 
 if TYPE_CHECKING:
     from realtime_sip.event_log import EventLog

@@ -9,7 +9,17 @@ import pytest
 from pydantic import Field, ValidationError
 
 from realtime_sip import events, items, session
-from realtime_sip._wire import Inbound, Open, Outbound, Unknown, checked, invalid_request, refusing_beta_types
+from realtime_sip._wire import (
+    Inbound,
+    Open,
+    Outbound,
+    Unknown,
+    checked,
+    invalid_request,
+    read_json,
+    refusing_beta_types,
+    without_lone_surrogates,
+)
 from realtime_sip.api.operations import json_body
 from realtime_sip.errors import BetaShapeError, InvalidRequestError
 
@@ -232,3 +242,51 @@ def test_repr_shows_ids_and_sizes_and_nobodys_words() -> None:
     assert repr(unknown) == "Unknown(type='spoken', transcript=<25 chars>, id=<25 chars>)"
     numbers = Unknown.model_validate({"phone": 14155550100, "id": "+14155550100", "code": "4155550100", "index": 7})
     assert repr(numbers) == "Unknown(phone=<int>, id=<12 chars>, code=<10 chars>, index=7)"
+
+
+# --- JSON of strangers ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("data", "value"),
+    [
+        ('{"a": [1, -1.5, true, null]}', {"a": [1, -1.5, True, None]}),
+        ('{"a": 1, "a": 2}', {"a": 2}),
+        (b'"\xc3\xa9"', "é"),
+        ("[" * 64 + "]" * 64, None),
+        ("1" * 308, int("1" * 308)),
+        ("1e308", 1e308),
+    ],
+)
+def test_json_is_read(data: str | bytes, value: object) -> None:
+    assert read_json(data) == value or value is None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *("", "{", "{} {}", "[1,]", "'a'", "01", "\ufeff{}", "NaN", "[-Infinity]", '"\n"', b'"\xff"', "\ud800"),
+        *('"\\ud800"', '{"\\udfff": 1}', "1e999", '{"a": [-1e999]}', "9" * 309, "-" + "9" * 309, "9" * 10_000),
+        *("[" * 65 + "]" * 65, '{"a":' * 65 + "1" + "}" * 65, "[" * 200_000, '{"a":' * 100_000),
+    ],
+    ids=lambda data: repr(data)[:20],
+)
+def test_law_bounded__json_that_cannot_be_worked_with_is_refused(data: str | bytes) -> None:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the message is for logs
+        read_json(data)
+    assert len(str(caught.value)) < 40
+    assert caught.value.__cause__ is None
+
+
+def test_half_a_surrogate_pair_is_mended_and_nothing_else() -> None:
+    for data, mended in (
+        (b'{"a": "\\uD83D", "\\udfff": 1}', b'{"a": "?", "?": 1}'),
+        (b'"\\ud83d\\ude00"', '"😀"'.encode()),
+        (b'{"a": "\\u00e9"}', b'{"a": "\\u00e9"}'),
+        (b'{"\\ud83d', b'{"\\ud83d'),
+        (b"[" * 100_000 + b'"\\ud83d"', b"[" * 100_000 + b'"\\ud83d"'),
+    ):
+        assert without_lone_surrogates(data) == mended
+    for data in (b'["\\ud83d", NaN]', b'["\\ud83d", 1e999]', b'["\\ud83d", ' + b"9" * 5_000 + b"]"):
+        with pytest.raises(ValueError, match=r"JSON|number"):
+            read_json(without_lone_surrogates(data))

@@ -47,7 +47,7 @@ from realtime_sip.sip.headers import SipHeaders, SipUri
 from realtime_sip.stores.memory import MemoryStore
 from realtime_sip.tools.registry import Tools
 from realtime_sip.usage import RateCard
-from realtime_sip.webhooks.unwrap import IncomingCall, OpenAIWebhooks, UnknownWebhookEvent, WebhookVerificationError
+from realtime_sip.webhooks import IncomingCall, OpenAIWebhooks, UnknownWebhookEvent, WebhookVerificationError
 
 __version__ = version("realtime-sip")
 

@@ -7,7 +7,9 @@ above all, is always sent.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
+from math import isfinite
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias, TypeVar, get_args, get_origin
 
 from pydantic import (
@@ -21,12 +23,10 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
-from pydantic_core import PydanticCustomError, core_schema
+from pydantic_core import PydanticCustomError, core_schema, from_json
 
 from realtime_sip._redaction import size_of
 from realtime_sip.errors import BetaShapeError, InvalidRequestError
-
-__all__ = ["Inbound", "Open", "Outbound", "Unknown", "checked", "invalid_request", "refusing_beta_types"]
 
 _Known = TypeVar("_Known")
 
@@ -245,7 +245,7 @@ def invalid_request(what: str, error: ValidationError, value: object = None) -> 
     it they also name the kinds that pydantic chose between.
     """
     details = error.errors(include_url=False, include_context=False, include_input=False)
-    problems = tuple((_place(d["loc"], d["type"], value), _MESSAGES.get(d["type"], d["msg"])) for d in details)
+    problems = tuple((place(d["loc"], d["type"], value), _MESSAGES.get(d["type"], d["msg"])) for d in details)
     kind = BetaShapeError if any(d["type"] == "beta_shape" for d in details) else InvalidRequestError
     return kind(what, problems)
 
@@ -257,21 +257,64 @@ _MESSAGES = {
 }
 
 
-def _place(loc: tuple[int | str, ...], problem: str, value: object) -> str:
+def place(loc: tuple[int | str, ...], problem: str, value: object) -> str:
     """Return the dotted path of `loc` in `value`, without the names of kinds, which are not on the wire."""
     if not isinstance(value, dict):
         return ".".join(str(part) for part in loc)
     path: list[str] = []
     here: Any = value
     for part in loc:
-        if isinstance(here, dict) and part in here:
-            step: Any = part
-        elif isinstance(here, (list, tuple)) and isinstance(part, int):
-            step = part
-        else:
-            continue
-        here = here[step]
-        path.append(str(part))
+        if part in here if isinstance(here, dict) else isinstance(here, list) and part in range(len(here)):
+            here = here[part]
+            path.append(str(part))
     if problem == "missing":
         path.append(str(loc[-1]))
     return ".".join(path)
+
+
+_MAX_DEPTH = 64
+_MAX_BITS = 1023  # of an integer that a double can stand for
+
+
+def read_json(data: str | bytes) -> Any:
+    """Return what the JSON text of a stranger holds. Of members with one name the last counts.
+
+    Raises:
+        ValueError: It is not JSON, or it cannot be worked with: it is nested more than 64 levels deep, where code that
+            walks, prints or sends it would fail; it has a number that is not finite or beyond a double (RFC 8259 6); or
+            text that UTF-8 cannot hold, see `without_lone_surrogates`.
+    """
+    try:
+        value = from_json(data, allow_inf_nan=False)
+    except (ValueError, TypeError):
+        raise ValueError("not JSON") from None
+    level = [value]
+    for _ in range(_MAX_DEPTH):
+        below: list[Any] = []
+        for each in level:
+            if isinstance(each, dict):
+                below += each.values()
+            elif isinstance(each, list):
+                below += each
+            elif (isinstance(each, float) and not isfinite(each)) or (
+                isinstance(each, int) and each.bit_length() > _MAX_BITS
+            ):
+                raise ValueError("a number beyond a double")
+        if not below:
+            return value
+        level = below
+    raise ValueError("nested too deeply")
+
+
+def without_lone_surrogates(data: bytes) -> bytes:
+    """Return the JSON text with "?" for each escape that is half of a surrogate pair (RFC 8259 8.2).
+
+    A delta that was cut inside an emoji has one, and a header in a phone system's own charset: the event, or the call,
+    is worth more than that character. What cannot be mended is returned as it is.
+    """
+    if b"\\ud" not in data.lower():
+        return data
+    try:
+        return json.dumps(json.loads(data), ensure_ascii=False).encode("utf-8", "replace")
+    except (ValueError, RecursionError):
+        return data

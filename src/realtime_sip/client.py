@@ -29,7 +29,7 @@ from realtime_sip.event_log import EventLogs
 from realtime_sip.session import RealtimeSession
 from realtime_sip.tools.registry import Tools
 from realtime_sip.usage import RateCard
-from realtime_sip.webhooks.unwrap import IncomingCall, OpenAIWebhooks
+from realtime_sip.webhooks import IncomingCall, OpenAIWebhooks
 
 if TYPE_CHECKING:
     import httpx

@@ -10,10 +10,9 @@ from urllib.parse import urlsplit
 
 from realtime_sip.errors import ConfigurationError
 
-__all__ = ["Hosts"]
-
 # A name inside a network of containers may have underscores.
 _HOST_LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+_MAX_HOST = 253
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 5.6.2
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _NO_URL = "the base URL must be an http or https URL, such as https://api.openai.com/v1"
@@ -48,11 +47,11 @@ class Hosts:
             ConfigurationError: `api` is not an http(s) URL, or has a query or credentials; `sip` is no host name, or
                 `key_header` no name of a header.
         """
-        if not (_is_host(self.sip) and _TOKEN.fullmatch(self.key_header)):
+        if not (is_host(self.sip) and _TOKEN.fullmatch(self.key_header)):
             raise ConfigurationError("the SIP host must be a host name, and the key's header the name of a header")
         try:
             parts = urlsplit(self.api)
-            usable = parts.port != 0 and parts.scheme in ("http", "https") and _is_host(parts.hostname or "")
+            usable = parts.port != 0 and parts.scheme in ("http", "https") and is_host(parts.hostname or "")
         except (ValueError, AttributeError):
             raise ConfigurationError(_NO_URL) from None
         if not (usable and self.api.isascii() and self.api.isprintable() and " " not in self.api):
@@ -104,16 +103,19 @@ class Hosts:
         )
 
 
-def _is_host(host: str) -> bool:
+def is_host(host: str) -> bool:
+    """Whether `host` is a name or an address (RFC 3986 3.2.2), an IPv6 address without its brackets."""
     labels = host.removesuffix(".").split(".")
     try:
         if ":" in host:
             ipaddress.IPv6Address(host)
-        elif labels[-1].isdecimal():
+            return "%" not in host  # no zone: it means something on one machine only
+        # Else its last label would begin with a letter (RFC 3261 25.1).
+        if labels[-1].isdecimal():
             ipaddress.IPv4Address(host)
     except ValueError:
         return False
-    return ":" in host or (len(host) <= 253 and all(_HOST_LABEL.fullmatch(label) for label in labels))
+    return len(host) <= _MAX_HOST and all(_HOST_LABEL.fullmatch(label) for label in labels)
 
 
 Hosts.DEFAULT = Hosts(api="https://api.openai.com/v1", sip="sip.api.openai.com")

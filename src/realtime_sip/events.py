@@ -22,16 +22,15 @@ UnknownServerEvent(type='response.text.done', event_id='event_1', text=<6 chars>
 
 from __future__ import annotations
 
-import json
 import logging
+from contextlib import suppress
 from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import Field, TypeAdapter, ValidationError
-from pydantic_core import from_json
 
 from realtime_sip import beta
 from realtime_sip._redaction import redact
-from realtime_sip._wire import Inbound, Open, Outbound, Unknown, checked
+from realtime_sip._wire import Inbound, Open, Outbound, Unknown, checked, read_json, without_lone_surrogates
 from realtime_sip.errors import BetaShapeError, InvalidRequestError, NotAnEventError
 from realtime_sip.items import ContentPart, Item, NewItem
 from realtime_sip.response import Response, ResponseConfig, TranscriptionUsage
@@ -263,9 +262,9 @@ def parse_client_event(data: str | bytes) -> ClientEvent:
         InvalidRequestError: It is not JSON, not an object, or not valid.
     """
     try:
-        value = from_json(data, allow_inf_nan=False)
-    except ValueError:
-        raise InvalidRequestError("client event", (("", "not JSON"),)) from None
+        value = read_json(data)
+    except ValueError as error:
+        raise InvalidRequestError("client event", (("", str(error)),)) from None
     if not isinstance(value, dict):
         raise InvalidRequestError("client event", (("", "not a JSON object"),))
     return client_event(value)
@@ -819,43 +818,20 @@ def parse_server_event(data: str | bytes) -> ServerEvent:
     else:
         return event
     # Outside of the except block, so that no exception drags the frame along as its context.
-    return _parse_unusual(data.encode("utf-8", "replace") if isinstance(data, str) else data)
-
-
-def _parse_unusual(data: bytes) -> ServerEvent:
-    value = _read(data)
-    if value is None:
-        value = _read(_without_lone_surrogates(data))
-        if value is not None:
-            try:
-                event: KnownServerEvent = _KNOWN.validate_python(value)
-            except ValidationError:
-                pass
-            else:
-                return event
+    data = data.encode("utf-8", "replace") if isinstance(data, str) else data
+    whole = without_lone_surrogates(data)
+    if whole is not data:
+        with suppress(ValidationError):
+            return _KNOWN.validate_json(whole)
+    try:
+        value = read_json(whole)
+    except ValueError:
+        value = None
     if not isinstance(value, dict):
         raise NotAnEventError(f"a frame of {len(data)} bytes is not a JSON object that can be read")
     unknown = UnknownServerEvent.model_validate(value)
     _warn(unknown.type)
     return unknown
-
-
-def _read(data: bytes) -> object:
-    try:
-        return from_json(data)
-    except ValueError:
-        return None
-
-
-def _without_lone_surrogates(data: bytes) -> bytes:
-    # RFC 8259, section 8.2: a string may hold half of a surrogate pair, which UTF-8 cannot. That is how a delta looks
-    # that was cut inside an emoji, and the event must not be lost for it.
-    if b"\\ud" not in data.lower():
-        return b""
-    try:
-        return json.dumps(json.loads(data), ensure_ascii=False).encode("utf-8", "replace")
-    except (ValueError, RecursionError):
-        return b""
 
 
 _MAX_NAMED = 100

@@ -54,7 +54,7 @@ from realtime_sip.errors import ConfigurationError, MissingExtraError
 from realtime_sip.sip.headers import e164
 from realtime_sip.sip.status import FINAL_FAILURE, is_final_failure
 from realtime_sip.stores.counters import TallyStore
-from realtime_sip.webhooks.unwrap import IncomingCall
+from realtime_sip.webhooks import IncomingCall
 
 __all__ = [
     "AllowCallers",

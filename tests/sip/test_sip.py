@@ -104,6 +104,8 @@ def test_uris_are_read_and_written(text: str, written: str, number: str | None) 
         *("tel:", "tel:alice", "tel:+", "tel:1+1", "tel:+1415@h.com", "tel:+1415?x=y", "tel:;ext=1", "tel:+1 415"),
         "sip:" + "a" * 3000 + "@h.com",
         "sip:" + "#" * 1500 + "@h.com",
+        "sip:a@" + "b" * 64 + ".com",
+        "sip:a@b-.com",
     ],
 )
 def test_nonsense_is_no_uri(text: str) -> None:

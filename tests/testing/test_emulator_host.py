@@ -12,7 +12,7 @@ import pytest
 from emulated import SESSION, Endpoint, Program, accepted, act, virtual
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.testing import Behaviour, CallerHangsUp, EndedBy, OpenAIEmulator, ScenarioError, Timings
-from realtime_sip.webhooks.unwrap import IncomingCall, LiveTransportIncoming, OpenAIWebhooks
+from realtime_sip.webhooks import IncomingCall, LiveTransportIncoming, OpenAIWebhooks
 
 
 class Failing(Program):

@@ -26,8 +26,7 @@ from starlette.datastructures import Headers as StarletteHeaders
 
 from realtime_sip.errors import ConfigurationError, InvalidRequestError, WebhookError
 from realtime_sip.sip.headers import SipHeaders
-from realtime_sip.webhooks import unwrap as webhooks_module
-from realtime_sip.webhooks.unwrap import (
+from realtime_sip.webhooks import (
     IncomingCall,
     LiveCallIncoming,
     LiveTransportConnected,
@@ -38,6 +37,7 @@ from realtime_sip.webhooks.unwrap import (
     WebhookPayloadError,
     WebhookVerificationError,
 )
+from realtime_sip.webhooks import unwrap as webhooks_module
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 NOW = 1_750_287_078
@@ -517,9 +517,9 @@ def test_a_bad_body_is_refused(body: object, reason: str) -> None:
         ("{}", "no_type"),
         ('{"type": ""}', "no_type"),
         ('{"type": ["realtime.call.incoming"]}', "no_type"),
-        ('{"type": "x", "a": ' + "[" * 100 + "]" * 100 + "}", "too_deep"),
-        ('{"a":' * 100_000 + "1" + "}" * 100_000, "too_deep"),
-        ("[" * 200_000, "too_deep"),
+        ('{"type": "x", "a": ' + "[" * 100 + "]" * 100 + "}", "not_json"),
+        ('{"a":' * 100_000 + "1" + "}" * 100_000, "not_json"),
+        ("[" * 200_000, "not_json"),
     ],
 )
 def test_a_signed_body_that_is_no_event_is_refused(body: str, reason: str) -> None:

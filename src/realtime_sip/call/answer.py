@@ -15,7 +15,7 @@ from realtime_sip.call.options import AnswerOptions
 from realtime_sip.call.record.call_record import transcription_model
 from realtime_sip.errors import CallEndedError, ConfigurationError, TransferFailed
 from realtime_sip.session import RealtimeSession
-from realtime_sip.webhooks.unwrap import IncomingCall
+from realtime_sip.webhooks import IncomingCall
 
 __all__ = ["answer"]
 

@@ -38,7 +38,7 @@ from realtime_sip.response import ResponseConfig
 from realtime_sip.session import AudioConfig, AudioInput, Prompt, RealtimeSession, Transcription
 from realtime_sip.tools.registry import Tools
 from realtime_sip.usage import Usage
-from realtime_sip.webhooks.unwrap import IncomingCall
+from realtime_sip.webhooks import IncomingCall
 
 __all__ = ["Call"]
 

@@ -54,7 +54,7 @@ from realtime_sip.errors import (
 from realtime_sip.outcomes import CallEnded, EndReason, Gap, Heard, TransferFailure
 from realtime_sip.response import ResponseConfig
 from realtime_sip.session import AudioConfig, AudioInput, RealtimeSession, ServerVad
-from realtime_sip.webhooks.unwrap import IncomingCall
+from realtime_sip.webhooks import IncomingCall
 
 if TYPE_CHECKING:
     from realtime_sip.call.call import Call

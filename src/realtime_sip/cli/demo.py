@@ -15,7 +15,7 @@ from types import ModuleType
 
 from realtime_sip.client import AsyncRealtimeSip
 from realtime_sip.errors import ConfigurationError, MissingExtraError
-from realtime_sip.webhooks.unwrap import OpenAIWebhooks
+from realtime_sip.webhooks import OpenAIWebhooks
 
 try:
     import httpx

@@ -26,7 +26,7 @@ from realtime_sip.stores.claims import DedupeStore, Outcome
 from realtime_sip.stores.counters import TallyStore
 from realtime_sip.stores.memory import MemoryStore
 from realtime_sip.stores.nonces import use_context
-from realtime_sip.webhooks.unwrap import IncomingCall
+from realtime_sip.webhooks import IncomingCall
 
 __all__ = ["CallHost", "OnCall", "Submission"]
 

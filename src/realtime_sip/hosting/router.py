@@ -29,7 +29,7 @@ from realtime_sip.errors import CallGoneError, ConfigurationError, DeadlineError
 from realtime_sip.session import RealtimeSession
 from realtime_sip.sip.headers import Channel, e164
 from realtime_sip.sip.status import FINAL_FAILURE, is_final_failure
-from realtime_sip.webhooks.unwrap import IncomingCall
+from realtime_sip.webhooks import IncomingCall
 
 __all__ = ["Condition", "Route", "RouteHandler", "Router", "SessionOf"]
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import KW_ONLY, dataclass
 from typing import Self, TypeAlias
 from urllib.parse import quote, unquote
 
 from realtime_sip._redaction import redact
+from realtime_sip.endpoints import is_host
 from realtime_sip.errors import InvalidRequestError
 
 __all__ = ["NameAddr", "Params", "SipUri", "e164"]
@@ -30,7 +30,6 @@ TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")  # RFC 3261 25.1
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*+)"')
 _URI_TEXT = re.compile(r"[!#-;=?-Z\[\]_a-z~]*")  # all that may stand unescaped somewhere in a URI, and "%"
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 _PORT = re.compile(r"[0-9]{1,5}")
 _SUBSCRIBER = re.compile(r"\+?[().-]*[0-9A-Fa-f*#][0-9A-Fa-f*#().-]*")  # RFC 3966 3
 _E164 = re.compile(r"\+[1-9][0-9]{7,14}")
@@ -104,7 +103,7 @@ class SipUri:
             require(self.scheme in {"sip", "sips"}, "the scheme is not sip, sips or tel")
             require(self.user != "", "an empty user")
             require(self.password is None or self.user is not None, "a password without a user")
-            require(_is_host(self.host), "no valid host")
+            require(is_host(self.host), "no valid host")
             require(self.port is None or 0 < self.port < 65536, "no valid port")
         require(len(str(self)) <= MAX_URI, f"longer than {MAX_URI} characters")
 
@@ -231,24 +230,6 @@ def require(condition: bool, problem: str) -> None:
     """Raise `InvalidRequestError` unless `condition` holds."""
     if not condition:
         raise InvalidRequestError("SIP address", (("", problem),))
-
-
-def _is_host(host: str) -> bool:
-    if ":" in host:
-        try:
-            ipaddress.IPv6Address(host)
-        except ValueError:
-            return False
-        return "%" not in host  # no zone: it means something on one machine only
-    if ".." in host:
-        return False
-    last = host.rstrip(".").rpartition(".")[2]
-    if last.isdecimal():  # by RFC 3261 25.1 the last label begins with a letter, so this is an IPv4 address or nothing
-        try:
-            ipaddress.IPv4Address(host)
-        except ValueError:
-            return False
-    return len(host) <= 255 and _HOST.fullmatch(host) is not None
 
 
 def _host_and_port(text: str) -> tuple[str, int | None]:

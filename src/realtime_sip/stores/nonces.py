@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from realtime_sip.stores.claims import DedupeStore, Outcome
-from realtime_sip.webhooks.unwrap import IncomingCall
+from realtime_sip.webhooks import IncomingCall
 
 __all__ = ["use_context"]
 

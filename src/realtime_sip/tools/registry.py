@@ -39,6 +39,7 @@ from typing import Any, TypeVar, overload
 from pydantic import ValidationError
 from pydantic_core import to_json
 
+from realtime_sip._wire import place, read_json
 from realtime_sip.errors import ConfigurationError, ToolArgumentsError
 from realtime_sip.session import FunctionTool, RealtimeSession
 from realtime_sip.tools.schema import Arguments, name_of, read_signature
@@ -131,22 +132,18 @@ class Tool:
         """
         if len(text) > MAX_ARGUMENTS:
             raise self._refusal("too_long", f"the arguments are longer than {MAX_ARGUMENTS:,} characters")
+        data = (text.strip() or "{}").encode("utf-8", "surrogatepass")
         try:
-            # pydantic's own parser keeps the last of two values, which a reader of the transcript would not expect.
-            data = (text.strip() or "{}").encode()
-            value = json.loads(data, object_pairs_hook=self._unique, parse_constant=_finite, parse_float=_finite)
-        except ToolArgumentsError:
-            raise
-        except (ValueError, RecursionError):
-            raise self._refusal("not_json", _NOT_JSON) from None
+            value = read_json(data)
+        except ValueError:
+            raise self._refusal("not_json", "the arguments are not JSON that can be read") from None
         if not isinstance(value, dict):
             raise self._refusal("not_an_object", "the arguments must be a JSON object")
+        # The last of two values would count, which a reader of the transcript would not expect.
+        json.loads(data, object_pairs_hook=self._unique)
         try:
             return self._arguments.read(data)
         except ValidationError as error:
-            # pydantic takes neither half a surrogate pair nor 200 levels, both of which json may take.
-            if error.errors(include_url=False)[0]["type"] == "json_invalid":
-                raise self._refusal("not_json", _NOT_JSON) from None
             raise self._refusal("invalid", _problems(error, value)) from None
 
     def _unique(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -160,14 +157,6 @@ class Tool:
         return ToolArgumentsError(self.name, reason=reason, for_model=for_model)
 
 
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError("not a finite number")
-    return number
-
-
-_NOT_JSON = "the arguments are not JSON that can be read"
 _MESSAGES = {
     "extra_forbidden": "there is no such argument",
     "missing": "missing",
@@ -179,30 +168,12 @@ def _problems(error: ValidationError, value: object) -> str:
     found = error.errors(include_url=False, include_context=False, include_input=False)
     told = []
     for detail in found[:_MAX_PROBLEMS]:
-        place = _place(detail["loc"], detail["type"], value)
+        where = place(detail["loc"], detail["type"], value)
         message = _MESSAGES.get(detail["type"], detail["msg"])
-        told.append(f"{_cut(place, _MAX_PLACE)}: {message}" if place else message)
+        told.append(f"{_cut(where, _MAX_PLACE)}: {message}" if where else message)
     if len(found) > _MAX_PROBLEMS:
         told.append(f"and {len(found) - _MAX_PROBLEMS} more")
     return _cut("; ".join(told), _MAX_TOLD)
-
-
-def _place(loc: tuple[int | str, ...], problem: str, value: Any) -> str:
-    """Return the dotted path of `loc` in `value`, without the names of classes that pydantic chose between."""
-    path: list[str] = []
-    for part in loc:
-        if _holds(value, part):
-            value = value[part]
-            path.append(str(part))
-    if problem == "missing":
-        path.append(str(loc[-1]))
-    return ".".join(path)
-
-
-def _holds(value: object, part: int | str) -> bool:
-    if isinstance(value, list):
-        return part in range(len(value))
-    return isinstance(value, dict) and part in value
 
 
 def _cut(text: str, length: int) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-import json
 import logging
 import math
 import re
@@ -22,29 +21,15 @@ from typing import Any, NoReturn
 from pydantic import ValidationError
 from standardwebhooks import Webhook
 
+from realtime_sip._wire import read_json, without_lone_surrogates
 from realtime_sip.errors import ConfigurationError, InvalidRequestError, WebhookPayloadError, WebhookVerificationError
 from realtime_sip.sip.signed_context import ContextRefusal, ContextSigner
 from realtime_sip.webhooks.events import (
     KNOWN,
     IncomingCall,
-    LiveCallIncoming,
-    LiveTransportConnected,
-    LiveTransportIncoming,
     UnknownWebhookEvent,
     WebhookEvent,
 )
-
-__all__ = [
-    "IncomingCall",
-    "LiveCallIncoming",
-    "LiveTransportConnected",
-    "LiveTransportIncoming",
-    "OpenAIWebhooks",
-    "UnknownWebhookEvent",
-    "WebhookEvent",
-    "WebhookPayloadError",
-    "WebhookVerificationError",
-]
 
 logger = logging.getLogger(__name__)
 
@@ -57,8 +42,6 @@ _HEADERS = {_ID: 256, _TIMESTAMP: 12, _SIGNATURE: 4096}
 # As WSGI and Django's request.META name them. Of other names the underscore is not read as a hyphen.
 _HEADER_NAMES = {name: name for name in _HEADERS} | {f"http_{name.replace('-', '_')}": name for name in _HEADERS}
 _MAX_SIGNATURES = 20
-_MAX_DEPTH = 64
-_MAX_DIGITS = 19  # of an integer: 64 bits
 _MAX_CALL_ID = 256
 
 # Without a dot (so says Standard Webhooks), because the signed text is split at dots: a dot in the id would let a part
@@ -130,8 +113,8 @@ class OpenAIWebhooks:
             WebhookVerificationError: Not signed by the service, or not now. `reason` is one of "body_type",
                 "body_too_large", "body_encoding", "header_missing", "header_repeated", "header_malformed", "too_old",
                 "too_new", "no_signature" (none of version v1), "too_many_signatures" and "no_match".
-            WebhookPayloadError: Signed, but no event. `reason` is one of "not_json", "not_object", "no_type"
-                and "too_deep".
+            WebhookPayloadError: Signed, but no event. `reason` is one of "not_json" (also where it is nested too
+                deeply, or has a number that is too large), "not_object" and "no_type".
 
         A signed event of an unknown type, or one that lacks something, is an `UnknownWebhookEvent` and not an error. A
         call whose context is forged, expired or broken is a call with an empty context; the log says why.
@@ -300,17 +283,11 @@ def _ascii(text: str | bytes) -> str:
 
 def _parse(text: str) -> WebhookEvent:
     try:
-        data = json.loads(text, parse_constant=_no_number, parse_float=_finite, parse_int=_integer)
-    except RecursionError:
-        raise WebhookPayloadError("the body is nested too deeply", reason="too_deep") from None
-    except ValueError:
-        raise WebhookPayloadError("the body is not JSON", reason="not_json") from None
+        data = read_json(without_lone_surrogates(text.encode()))
+    except ValueError as error:
+        raise WebhookPayloadError(f"the body cannot be read: {error}", reason="not_json") from None
     if not isinstance(data, dict):
         raise WebhookPayloadError("the body is not a JSON object", reason="not_object")
-    if _has_lone_surrogates(data):
-        # RFC 8259 8.2: half of a surrogate pair, as a phone system with another charset in its headers can cause. The
-        # call is worth more than that character.
-        data = json.loads(json.dumps(data, ensure_ascii=False).encode("utf-8", "replace"))
     kind = data.get("type")
     if not isinstance(kind, str) or not kind:
         raise WebhookPayloadError("the body has no type", reason="no_type")
@@ -329,44 +306,3 @@ def _parse(text: str) -> WebhookEvent:
 
 def _is_call_id(text: str) -> bool:
     return len(text) <= _MAX_CALL_ID and text.isprintable()
-
-
-def _has_lone_surrogates(data: object) -> bool:
-    """Whether there is text in it that UTF-8 cannot hold.
-
-    Raises:
-        WebhookPayloadError: It is nested so deeply that code which walks, prints or sends it would fail.
-    """
-    found = False
-    level: list[object] = [data]
-    for _ in range(_MAX_DEPTH):
-        below: list[object] = []
-        for value in level:
-            if isinstance(value, dict):
-                below += value.keys()
-                below += value.values()
-            elif isinstance(value, list):
-                below += value
-            elif isinstance(value, str) and not value.isascii():
-                found = found or any("\ud800" <= character <= "\udfff" for character in value)
-        if not below:
-            return found
-        level = below
-    raise WebhookPayloadError("the body is nested too deeply", reason="too_deep")
-
-
-def _no_number(_text: str) -> NoReturn:
-    raise ValueError
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError
-    return number
-
-
-def _integer(text: str) -> int:
-    if len(text.lstrip("-")) > _MAX_DIGITS:
-        raise ValueError
-    return int(text)

@@ -16,7 +16,7 @@ from realtime_sip.testing.clock import Changes, Clock
 from realtime_sip.testing.openai.behaviour import Timings
 from realtime_sip.testing.openai.frames import Frame
 from realtime_sip.testing.openai.record import WebhookResponse
-from realtime_sip.webhooks.unwrap import IncomingCall, OpenAIWebhooks
+from realtime_sip.webhooks import IncomingCall, OpenAIWebhooks
 
 __all__ = ["CallTarget", "Deliveries", "WebhookSender", "check_targets"]
 

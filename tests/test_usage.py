@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from realtime_sip import usage as usage_module
 from realtime_sip.errors import ConfigurationError
-from realtime_sip.usage import ModelRates, RateCard, TokenUsage, TranscriptionRates, TranscriptionUsage, Usage
+from realtime_sip.rates import ModelRates, RateCard, TranscriptionRates
+from realtime_sip.usage import TokenUsage, TranscriptionUsage, Usage
 
 CARD = RateCard.published()
 USD = Decimal

@@ -41,12 +41,12 @@ from realtime_sip.hosting.host import CallHost, Submission
 from realtime_sip.hosting.router import Router
 from realtime_sip.outcomes import CallEnded, Close, CloseKind, EndReason, Gap, Heard, LimitKind
 from realtime_sip.policy import CallPolicy
+from realtime_sip.rates import RateCard
 from realtime_sip.response import ResponseConfig
 from realtime_sip.session import RealtimeSession, TranscriptionSession
 from realtime_sip.sip.headers import SipHeaders, SipUri
 from realtime_sip.stores.memory import MemoryStore
 from realtime_sip.tools.registry import Tools
-from realtime_sip.usage import RateCard
 from realtime_sip.webhooks import IncomingCall, OpenAIWebhooks, UnknownWebhookEvent, WebhookVerificationError
 
 __version__ = version("realtime-sip")

@@ -26,9 +26,9 @@ from realtime_sip.call.record.struggle import EscalationRules
 from realtime_sip.endpoints import Hosts
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.event_log import EventLogs
+from realtime_sip.rates import RateCard
 from realtime_sip.session import RealtimeSession
 from realtime_sip.tools.registry import Tools
-from realtime_sip.usage import RateCard
 from realtime_sip.webhooks import IncomingCall, OpenAIWebhooks
 
 if TYPE_CHECKING:

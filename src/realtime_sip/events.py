@@ -27,6 +27,7 @@ from contextlib import suppress
 from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import Field, TypeAdapter, ValidationError
+from pydantic_core import from_json
 
 from realtime_sip import beta
 from realtime_sip._redaction import redact
@@ -824,7 +825,7 @@ def parse_server_event(data: str | bytes) -> ServerEvent:
         with suppress(ValidationError):
             return _KNOWN.validate_json(whole)
     try:
-        value = read_json(whole)
+        value = from_json(whole)  # no number in it is a reason to lose an event
     except ValueError:
         value = None
     if not isinstance(value, dict):

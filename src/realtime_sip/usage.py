@@ -1,36 +1,18 @@
-"""What a call has used, and what that costs.
-
-`TokenUsage` is what the model's responses used, `TranscriptionUsage` what writing down the caller's words did, which is
-billed beside it. A `RateCard` has the prices, with their date; from both comes a cost in USD. What has no price has no
-cost either: that is None, and never 0.
-
->>> card = RateCard.published()
->>> used = Usage(tokens=TokenUsage(text_in=1000, audio_in=500, cached_text_in=600, text_out=50, audio_out=200))
->>> print(card.cost(used, model="gpt-realtime-2.1-mini"))
-0.009396
->>> print(card.cost(used, model="gpt-realtime-9"))
-None
-"""
+"""What a call has used: tokens of the model by kind, and what writing down the caller's words took beside them."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, fields, replace
-from datetime import date
+from dataclasses import dataclass, field, fields
 from decimal import Context, Decimal, DivisionByZero, InvalidOperation, Overflow, localcontext
 from typing import Any
 
 from realtime_sip.errors import ConfigurationError
 
-__all__ = ["ModelRates", "RateCard", "TokenUsage", "TranscriptionRates", "TranscriptionUsage", "Usage"]
-
 _MOST_TOKENS = 1_000_000
 """Of one kind in one event; a context has 128,000 (model pages, 2026). What is beyond is no count."""
 _MOST_SECONDS = 86_400
-_MILLION = 1_000_000
-_SNAPSHOT = re.compile(r"-20[0-9]{2}-[01][0-9]-[0-3][0-9]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +128,7 @@ class TranscriptionUsage:
             ConfigurationError: A count is negative or no integer, or the seconds are negative or no Decimal.
         """
         _check_counts(self, ["text_in", "audio_in", "text_out"])
-        _check_amount(self, "seconds")
+        check_amount(self, "seconds")
 
     @classmethod
     def from_wire(cls, usage: object, *, model: str | None) -> TranscriptionUsage:
@@ -184,7 +166,7 @@ class TranscriptionUsage:
         """
         if self.model != other.model:
             raise ConfigurationError("what different transcription models used does not add up")
-        with _exactly():
+        with exactly():
             seconds = self.seconds + other.seconds
         return TranscriptionUsage(
             model=self.model,
@@ -212,230 +194,9 @@ class Usage:
     complete: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelRates:
-    """What a realtime model costs, in USD for a million tokens. The `cached` ones are instead of the full price.
-
-    An image price may be None: then a call with images in it has no cost.
-    """
-
-    text_in: Decimal
-    cached_text_in: Decimal
-    text_out: Decimal
-    audio_in: Decimal
-    cached_audio_in: Decimal
-    audio_out: Decimal
-    image_in: Decimal | None = None
-    cached_image_in: Decimal | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse what is no price.
-
-        Raises:
-            ConfigurationError: A price is negative, not finite, or no Decimal.
-        """
-        for entry in fields(self):
-            _check_amount(self, entry.name, optional="image" in entry.name)
-
-    def cost(self, tokens: TokenUsage) -> Decimal | None:
-        """Return what these tokens cost in USD, or None where some of them have no price."""
-        return _priced(
-            (tokens.text_in - tokens.cached_text_in, self.text_in),
-            (tokens.cached_text_in, self.cached_text_in),
-            (tokens.text_out, self.text_out),
-            (tokens.audio_in - tokens.cached_audio_in, self.audio_in),
-            (tokens.cached_audio_in, self.cached_audio_in),
-            (tokens.audio_out, self.audio_out),
-            (tokens.image_in - tokens.cached_image_in, self.image_in),
-            (tokens.cached_image_in, self.cached_image_in),
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TranscriptionRates:
-    """What a transcription model costs in USD: for a minute, or for a million tokens. None is no price, not 0."""
-
-    per_minute: Decimal | None = None
-    text_in: Decimal | None = None
-    audio_in: Decimal | None = None
-    text_out: Decimal | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse what is no price.
-
-        Raises:
-            ConfigurationError: There is no price at all, or one is negative, not finite, or no Decimal.
-        """
-        for entry in fields(self):
-            _check_amount(self, entry.name, optional=True)
-        if all(getattr(self, entry.name) is None for entry in fields(self)):
-            raise ConfigurationError("transcription rates need a price: per_minute, or those of tokens")
-
-    def cost(self, used: TranscriptionUsage) -> Decimal | None:
-        """Return what that costs in USD, or None where some of it has no price.
-
-        A second is a sixtieth of a minute, to 40 digits.
-        """
-        tokens = _priced((used.text_in, self.text_in), (used.audio_in, self.audio_in), (used.text_out, self.text_out))
-        if not used.seconds:
-            return tokens
-        if tokens is None or self.per_minute is None:
-            return None
-        with _exactly():
-            return tokens + used.seconds * self.per_minute / 60
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RateCard:
-    """Prices by model, as they were on a day. Prices change: compare the card with your bill, and bring your own.
-
-    A dated snapshot, such as gpt-realtime-2.1-2026-05-01, costs what its model does, unless the card has it by name.
-
-    >>> whisper = TranscriptionRates(per_minute=Decimal("0.006"))
-    >>> card = RateCard.published().with_rates({"whisper-1": whisper})
-    >>> card.has_price("gpt-realtime-2.1-2026-05-01", transcription_model="whisper-1"), card.has_price(None)
-    (True, False)
-
-    Attributes:
-        as_of: The day of which the prices are, as far as their source tells.
-        source: Where they come from.
-        rates: Model -> its prices.
-    """
-
-    as_of: date
-    source: str
-    rates: Mapping[str, ModelRates | TranscriptionRates] = field(hash=False)
-
-    def __post_init__(self) -> None:
-        """Keep a copy of the prices, and refuse what are none.
-
-        Raises:
-            ConfigurationError: `rates` is no mapping from models to their prices.
-        """
-        given: Any = self.rates
-        if not isinstance(given, Mapping) or not all(
-            isinstance(model, str) and isinstance(rates, (ModelRates, TranscriptionRates))
-            for model, rates in given.items()
-        ):
-            raise ConfigurationError("rates must map models to ModelRates or TranscriptionRates")
-        object.__setattr__(self, "rates", dict(given))
-
-    @classmethod
-    def published(cls) -> RateCard:
-        """Return the prices that OpenAI has published, as far as they are known to this version.
-
-        The current models' are those of their model pages, in copies of 2026. That of gpt-realtime is its launch price,
-        which was not verified since. What is not here has no price: gpt-realtime-mini, the previews of gpt-4o, and
-        transcription by gpt-transcribe, whisper-1 and gpt-4o.
-        """
-        return cls(
-            as_of=date(2026, 11, 1),
-            source="OpenAI's model pages, in copies of 2026; gpt-realtime by its launch pricing, not verified since",
-            rates=dict(_PUBLISHED),
-        )
-
-    def with_rates(self, rates: Mapping[str, ModelRates | TranscriptionRates]) -> RateCard:
-        """Return a card with these prices too; a model that is on this card costs what they say.
-
-        `as_of` and `source` stay; `dataclasses.replace` changes them.
-
-        Raises:
-            ConfigurationError: `rates` is no mapping from models to their prices.
-        """
-        added: Any = rates
-        if not isinstance(added, Mapping):
-            raise ConfigurationError("rates must map models to ModelRates or TranscriptionRates")
-        return replace(self, rates={**self.rates, **added})
-
-    def of_model(self, model: str | None) -> ModelRates | None:
-        """Return the prices of a realtime model or of its dated snapshot, or None where there are none."""
-        found = self._find(model)
-        return found if isinstance(found, ModelRates) else None
-
-    def of_transcription(self, model: str | None) -> TranscriptionRates | None:
-        """Return the prices of a transcription model or of its dated snapshot, or None where there are none."""
-        found = self._find(model)
-        return found if isinstance(found, TranscriptionRates) else None
-
-    def _find(self, model: str | None) -> ModelRates | TranscriptionRates | None:
-        if model is None or model in self.rates:
-            return self.rates.get(model or "")
-        known, snapshot = model[:-11], model[-11:]
-        return self.rates.get(known) if _SNAPSHOT.fullmatch(snapshot) else None
-
-    def has_price(self, model: str | None, *, transcription_model: str | None = None) -> bool:
-        """Return whether a call with these models has a cost, so that it can be limited.
-
-        None as `model` is one that is not known yet, which has no price; as `transcription_model`, no transcription.
-        """
-        transcribed = transcription_model is None or self.of_transcription(transcription_model) is not None
-        return self.of_model(model) is not None and transcribed
-
-    def cost(self, usage: Usage, *, model: str | None) -> Decimal | None:
-        """Return what the usage costs in USD, exactly; None where the model, or a part that was used, has no price.
-
-        With a model that has a price, a call that has used nothing yet costs 0.
-        """
-        rates = self.of_model(model)
-        total = None if rates is None else rates.cost(usage.tokens)
-        for used in usage.transcription:
-            if not (used.seconds or used.total):
-                continue
-            of_transcription = self.of_transcription(used.model)
-            part = None if of_transcription is None else of_transcription.cost(used)
-            if total is None or part is None:
-                return None
-            with _exactly():
-                total += part
-        return total
-
-
-def _published() -> dict[str, ModelRates | TranscriptionRates]:
-    usd = Decimal
-    text, audio, image = (
-        {"text_in": usd(4), "cached_text_in": usd("0.40")},
-        {"audio_in": usd(32), "cached_audio_in": usd("0.40"), "audio_out": usd(64)},
-        {"image_in": usd(5), "cached_image_in": usd("0.50")},
-    )
-    reasoning = ModelRates(**text, text_out=usd(24), **audio, **image)
-    before = ModelRates(**text, text_out=usd(16), **audio, **image)
-    mini = ModelRates(
-        text_in=usd("0.60"),
-        cached_text_in=usd("0.06"),
-        text_out=usd("2.40"),
-        audio_in=usd(10),
-        cached_audio_in=usd("0.30"),
-        audio_out=usd(20),
-        image_in=usd("0.80"),
-        cached_image_in=usd("0.08"),
-    )
-    by_time = TranscriptionRates(per_minute=usd("0.017"))
-    return {
-        "gpt-realtime-2.1": reasoning,
-        "gpt-realtime-2": reasoning,
-        "gpt-realtime-2.1-mini": mini,
-        "gpt-realtime-1.5": before,
-        "gpt-realtime": before,
-        "gpt-realtime-whisper": by_time,
-        "gpt-live-transcribe": by_time,
-    }
-
-
-def _exactly() -> AbstractContextManager[Context]:
+def exactly() -> AbstractContextManager[Context]:
     """Calculate as we do, whatever precision and traps the program has set for itself."""
     return localcontext(Context(prec=40, traps=[InvalidOperation, DivisionByZero, Overflow]))
-
-
-def _priced(*parts: tuple[int, Decimal | None]) -> Decimal | None:
-    total = Decimal(0)
-    with _exactly():
-        for tokens, price in parts:
-            if not tokens:
-                continue
-            if price is None:
-                return None
-            total += tokens * price
-        return total / _MILLION
 
 
 def _check_counts(value: object, names: list[str]) -> None:
@@ -445,7 +206,7 @@ def _check_counts(value: object, names: list[str]) -> None:
             raise ConfigurationError(f"{name} must be a number of tokens, which is not negative")
 
 
-def _check_amount(value: object, name: str, *, optional: bool = False) -> None:
+def check_amount(value: object, name: str, *, optional: bool = False) -> None:
     amount = getattr(value, name)
     if optional and amount is None:
         return
@@ -468,6 +229,3 @@ def _seconds(value: object) -> Decimal:
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value <= _MOST_SECONDS:
         return Decimal(0)
     return Decimal(str(round(value, 6)))
-
-
-_PUBLISHED = _published()

@@ -14,6 +14,7 @@ from phone import SESSION, greet, phone, types, virtual
 from realtime_sip import Call, CallLimits, EndReason, LimitKind, LimitNear, Tools
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.event_log import EventLogs, read_event_log
+from realtime_sip.rates import RateCard
 from realtime_sip.testing import (
     CallerHangsUp,
     CallerPresses,
@@ -23,7 +24,6 @@ from realtime_sip.testing import (
     Recording,
     SocketDropped,
 )
-from realtime_sip.usage import RateCard
 
 HELLO = ModelSays("Good morning, how can I help you?")
 ASK = CallerSays("Where is my order?")

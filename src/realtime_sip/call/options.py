@@ -11,8 +11,8 @@ from realtime_sip.call.machine.transfer import Transfers
 from realtime_sip.call.machine.turns import AskApproval
 from realtime_sip.call.record.struggle import EscalationRules
 from realtime_sip.event_log import EventLogs
+from realtime_sip.rates import RateCard
 from realtime_sip.tools.registry import Tools
-from realtime_sip.usage import RateCard
 
 ApproveMcp = Callable[[AskApproval], bool | Awaitable[bool]]
 """Told what an MCP server is to be called with; returns whether it may be."""

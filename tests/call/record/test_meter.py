@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from realtime_sip import events
 from realtime_sip.call.record.meter import Meter
-from realtime_sip.usage import RateCard, TokenUsage, TranscriptionRates, TranscriptionUsage
+from realtime_sip.rates import RateCard, TranscriptionRates
+from realtime_sip.usage import TokenUsage, TranscriptionUsage
 
 Frame = dict[str, Any]
 CARD = RateCard.published()

@@ -10,8 +10,9 @@ from realtime_sip.call.record.meter import Meter
 from realtime_sip.call.record.transcript import Transcript
 from realtime_sip.event_log import EventLog, Logged
 from realtime_sip.outcomes import Gap
+from realtime_sip.rates import RateCard
 from realtime_sip.session import RealtimeSession
-from realtime_sip.usage import RateCard, Usage
+from realtime_sip.usage import Usage
 
 __all__ = ["CallRecord", "transcription_model"]
 

@@ -13,7 +13,8 @@ from decimal import Decimal
 from typing import Any
 
 from realtime_sip import events
-from realtime_sip.usage import RateCard, TokenUsage, TranscriptionUsage, Usage
+from realtime_sip.rates import RateCard
+from realtime_sip.usage import TokenUsage, TranscriptionUsage, Usage
 
 __all__ = ["Meter"]
 

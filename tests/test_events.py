@@ -333,6 +333,23 @@ def test_unknown_flows_through_one_malformed_item_leaves_the_rest_of_the_respons
         assert event.to_wire() == changed
 
 
+def test_the_phase_of_a_message_tells_commentary_from_the_answer() -> None:
+    messages: list[dict[str, Any]] = [
+        {"type": "message", "id": f"item_{phase}", "role": "assistant", "content": [], "phase": phase}
+        for phase in ("commentary", "final_answer", None, "aside")
+    ]
+    frame = _with(DONE, "response.output", messages)
+    event = _parse(frame)
+    assert isinstance(event, events.ResponseDone)
+    assert event.to_wire() == frame
+    output = [item for item in event.response.output or [] if isinstance(item, items.AssistantMessageItem)]
+    assert [item.phase for item in output] == ["commentary", "final_answer", None, "aside"]
+    assert "phase='commentary'" in repr(output[0])
+    without = _parse(DONE)
+    assert isinstance(without, events.ResponseDone)
+    assert _at(without, "response.output.0").phase is None
+
+
 def test_unknown_flows_through_what_state_machines_need_stays_readable() -> None:
     broken = _with(_with(UPDATED, "session.model", 7), "session.expires_at", 1795000001)
     event = _parse(broken)

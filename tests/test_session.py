@@ -106,6 +106,16 @@ def test_messages_of_one_text_are_short_to_write() -> None:
     assert AssistantMessage.text("hi") == AssistantMessage(content=[OutputText(text="hi")])
 
 
+def test_a_message_is_sent_with_the_phase_that_it_had_and_with_no_other() -> None:
+    said = [OutputText(text="One moment.")]
+    assert "phase" not in AssistantMessage(content=said).to_wire()
+    assert AssistantMessage(content=said, phase="commentary").to_wire()["phase"] == "commentary"
+    with pytest.raises(InvalidRequestError, match="phase"):
+        checked(AssistantMessage, {"content": said, "phase": "aside"}, what="message")
+    with pytest.raises(InvalidRequestError, match="phase: Unknown field"):
+        checked(UserMessage, {"content": [], "phase": "commentary"}, what="message")
+
+
 def test_pcm_is_never_sent_without_its_rate() -> None:
     assert AudioPcm().to_wire() == {"type": "audio/pcm", "rate": 24000}
     session = RealtimeSession.model_validate(_input(format={"type": "audio/pcm"}))

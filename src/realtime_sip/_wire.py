@@ -58,6 +58,7 @@ _SHOWN = frozenset(
         "object",
         "output_index",
         "param",
+        "phase",
         "previous_item_id",
         "received_at",
         "reason",

@@ -149,6 +149,9 @@ class AssistantMessage(_NewMessage):
 
     role: Literal["assistant"] = "assistant"
     content: list[AssistantPart]
+    phase: Literal["commentary", "final_answer"] | None = None
+    """What the message was for when it was said, see `AssistantMessageItem`. Set it only to say again what came: that
+    this API takes it is not documented, while the Responses API wants it back."""
 
     @classmethod
     def text(cls, text: str) -> Self:
@@ -366,6 +369,10 @@ class AssistantMessageItem(_MessageItem):
 
     role: Literal["assistant"]
     content: list[_AssistantPart]
+    phase: Open[Literal["commentary", "final_answer"]] | None = None
+    """What the message is for: "commentary" on the way, such as "let me look that up", or the "final_answer". One
+    response can have a message of each (Azure's documentation of gpt-realtime-2, November 2026; the vendor's own types
+    have it in other APIs alone)."""
 
 
 class FunctionCallItem(Inbound):

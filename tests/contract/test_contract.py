@@ -28,6 +28,8 @@ from openai.types.realtime import (
 )
 
 FIELDS = {
+    "AssistantMessage.phase": "of the reported one, so that a conversation can be restored as it was",
+    "AssistantMessageItem.phase": "documented by Azure for gpt-realtime-2; theirs have it in other APIs",
     "InputAudioBufferDtmfEventReceived.event_id": "not sent; ours so that every event has the attribute",
     "OutputText.audio": "audio of the assistant cannot be created by a client (API guide)",
     "OutputText.transcript": "audio of the assistant cannot be created by a client (API guide)",

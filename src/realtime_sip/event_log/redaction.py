@@ -18,7 +18,7 @@ __all__ = ["is_name", "redacted_event"]
 # Strings that are ids, enumerations of the service, or names that the program gives to tools and servers.
 _NAMES = frozenset(
     {
-        *("type", "object", "status", "role", "param", "model", "voice", "format", "name", "server_label"),
+        *("type", "object", "status", "role", "phase", "param", "model", "voice", "format", "name", "server_label"),
         *("id", "event_id", "item_id", "previous_item_id", "response_id", "conversation_id", "session_id", "call_id"),
         *("approval_request_id", "connector_id", "include", "output_modalities", "max_output_tokens", "conversation"),
         *("tool_choice", "tool_names", "allowed_tools", "allowed_callers", "require_approval", "truncation", "tracing"),

@@ -20,7 +20,8 @@ from realtime_sip import Call, EventLogs, IncomingCall, MemoryStore, OpenAIWebho
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.event_log import read_event_log, redacted_event
 from realtime_sip.policy import AllowCallers, CallerRate, CallPolicy, DailySpend, DenyCallers, TotalRate
-from realtime_sip.sip.headers import SipHeaders, e164
+from realtime_sip.sip.address import e164
+from realtime_sip.sip.headers import SipHeaders
 from realtime_sip.sip.signed_context import ContextRefusal, ContextSigner, SignedContext
 from realtime_sip.stores.claims import Outcome
 from realtime_sip.stores.counters import Places, Window

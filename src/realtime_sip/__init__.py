@@ -44,7 +44,8 @@ from realtime_sip.policy import CallPolicy
 from realtime_sip.rates import RateCard
 from realtime_sip.response import ResponseConfig
 from realtime_sip.session import RealtimeSession, TranscriptionSession
-from realtime_sip.sip.headers import SipHeaders, SipUri
+from realtime_sip.sip.address import SipUri
+from realtime_sip.sip.headers import SipHeaders
 from realtime_sip.stores.memory import MemoryStore
 from realtime_sip.tools.registry import Tools
 from realtime_sip.webhooks import IncomingCall, OpenAIWebhooks, UnknownWebhookEvent, WebhookVerificationError

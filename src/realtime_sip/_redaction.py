@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["MAX_SHOWN", "redact", "size_of"]
-
 MAX_SHOWN = 300
 """Characters that are shown of a service's message at most."""
 

@@ -154,7 +154,6 @@ class Outbound(_Wire):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_kwargs: Any) -> None:
-        """Note which fields have one possible value."""
         cls._fixed = frozenset(
             name
             for name, field in cls.model_fields.items()

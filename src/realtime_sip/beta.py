@@ -12,18 +12,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-__all__ = [
-    "AUDIO_FORMATS",
-    "CLIENT_EVENT_TYPES",
-    "CONTENT_TYPES",
-    "ENDPOINTS",
-    "HEADER",
-    "RESPONSE_FIELDS",
-    "SERVER_EVENT_TYPES",
-    "SESSION_FIELDS",
-    "advice",
-]
-
 HEADER = "OpenAI-Beta"
 """The request header that asks for beta behaviour. It is never sent: with it, the service talks beta."""
 

@@ -51,7 +51,7 @@ from decimal import ROUND_CEILING, Decimal
 from typing import TypeAlias
 
 from realtime_sip.errors import ConfigurationError, MissingExtraError
-from realtime_sip.sip.headers import e164
+from realtime_sip.sip.address import e164
 from realtime_sip.sip.status import FINAL_FAILURE, is_final_failure
 from realtime_sip.stores.counters import TallyStore
 from realtime_sip.webhooks import IncomingCall

@@ -99,7 +99,6 @@ class TokenUsage:
         return self.text_in + self.audio_in + self.image_in + self.text_out + self.audio_out
 
     def __add__(self, other: TokenUsage) -> TokenUsage:
-        """Return the tokens of both."""
         return TokenUsage(**{e.name: getattr(self, e.name) + getattr(other, e.name) for e in fields(self)})
 
 
@@ -219,7 +218,6 @@ def _object(value: object) -> Mapping[str, Any]:
 
 
 def _count(value: object) -> int | None:
-    """Return a number of tokens, or None where it is none."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS:
         return value
     return None

@@ -24,7 +24,7 @@ from realtime_sip import (
 )
 from realtime_sip.errors import BetaShapeError, ConfigurationError, InvalidRequestError
 from realtime_sip.hosting.router import Condition, RouteHandler, Router
-from realtime_sip.sip.headers import SipUri
+from realtime_sip.sip.address import SipUri
 from realtime_sip.sip.signed_context import CONTEXT_HEADER, ContextSigner
 from realtime_sip.testing import CallerHangsUp, EndedBy, ModelSays, RingingCall, run_virtual
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from realtime_sip.errors import InvalidRequestError
 from realtime_sip.sip import address as _address
 from realtime_sip.sip import headers as _headers
-from realtime_sip.sip.headers import Diversion, NameAddr, SipHeaders, SipUri, UserToUser, e164
+from realtime_sip.sip.address import NameAddr, SipUri, e164
+from realtime_sip.sip.headers import Diversion, SipHeaders, UserToUser
 
 NUMBER = "+14155550100"
 

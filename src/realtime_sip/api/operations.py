@@ -311,5 +311,4 @@ def _to_wire(value: object) -> dict[str, Any]:
 
 
 def unexpected(reply: Reply, message: str) -> UnexpectedReplyError:
-    """Return the error for a success that lacks what it should hold."""
     return UnexpectedReplyError(message, status_code=reply.status, request_id=_request_id(reply))

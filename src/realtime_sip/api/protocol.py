@@ -18,8 +18,6 @@ from realtime_sip.api.operations import Operation, Repeat, checked_call_id, json
 from realtime_sip.errors import ConfigurationError, InvalidRequestError, RealtimeSipError
 from realtime_sip.outcomes import Close, CloseKind
 
-__all__ = ["Protocol", "attach", "open_primary"]
-
 _log = logging.getLogger("realtime_sip.protocol")
 
 MAX_EVENT_BYTES = 4 * 1024 * 1024
@@ -133,7 +131,6 @@ class Protocol:
         return self._sent.get(error.error.event_id) if error.error.event_id else None
 
     def closing(self) -> None:
-        """Note that this side is about to close."""
         self._closing = True
 
     def closed(self, code: int | None, reason: str | None) -> Close:

@@ -12,8 +12,6 @@ from realtime_sip.api.operations import DEADLINE
 from realtime_sip.endpoints import Hosts
 from realtime_sip.errors import ConfigurationError
 
-__all__ = ["Settings"]
-
 USER_AGENT = f"realtime-sip/{version('realtime-sip')}"
 
 

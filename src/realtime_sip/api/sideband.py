@@ -27,8 +27,6 @@ from realtime_sip.errors import DeadlineError, SocketClosedError, UsageError
 from realtime_sip.outcomes import Close
 from realtime_sip.session import RealtimeSession, TranscriptionSession, checked_session
 
-__all__ = ["AsyncSideband", "Sideband", "SidebandEvents"]
-
 SEND_TIMEOUT = 10.0
 """Seconds that a frame may wait for a service that does not read; then the socket is dropped."""
 
@@ -189,7 +187,6 @@ class AsyncSideband(SidebandEvents[Coroutine[Any, Any, str]]):
             raise UsageError(_ONE_READER) from None
 
     def __aiter__(self) -> AsyncIterator[events.ServerEvent]:
-        """Iterate over the events until the socket closes."""
         return self
 
     async def __anext__(self) -> events.ServerEvent:
@@ -303,7 +300,6 @@ class Sideband(SidebandEvents[str]):
             raise UsageError(_ONE_READER) from None
 
     def __iter__(self) -> Iterator[events.ServerEvent]:
-        """Iterate over the events until the socket closes."""
         return self
 
     def __next__(self) -> events.ServerEvent:

@@ -92,7 +92,6 @@ def _socket_options(settings: Settings, request: Request) -> dict[str, Any]:
 
 
 def _opening_failed(error: Exception) -> _Outcome:
-    """Return what a failed opening handshake came to."""
     match error:
         case InvalidStatus():
             reply = error.response
@@ -128,7 +127,6 @@ def _library_of(http_client: object, kind: Literal["Client", "AsyncClient"]) -> 
 
 
 def _built(http_client: Any, settings: Settings, request: Request) -> Any:
-    """Return the HTTP library's own form of the request."""
     if http_client.is_closed:
         raise UsageError("the client has been closed")
     return http_client.build_request(
@@ -215,7 +213,6 @@ class Transport:
         return opened[0]
 
     def close(self) -> None:
-        """Close the HTTP client, unless it was given."""
         if self._owned:
             self._client.close()
 
@@ -270,7 +267,6 @@ class AsyncTransport:
         self._library = _library_of(self._client, "AsyncClient")
 
     def sharing(self, settings: Settings) -> AsyncTransport:
-        """Return a transport with other settings over the same HTTP client."""
         return AsyncTransport(settings, self._client)
 
     async def run(self, operation: Operation[T]) -> T:
@@ -285,7 +281,6 @@ class AsyncTransport:
         return result
 
     async def open(self, operation: Operation[None]) -> AsyncConnection:
-        """Return the WebSocket that the operation opens. Raises as `exchange` does."""
         opened: list[AsyncConnection] = []
 
         async def send(request: Request) -> _Outcome:
@@ -302,7 +297,6 @@ class AsyncTransport:
         return opened[0]
 
     async def close(self) -> None:
-        """Close the HTTP client, unless it was given."""
         if self._owned:
             await self._client.aclose()
 

@@ -18,22 +18,6 @@ from realtime_sip.errors import ConfigurationError
 from realtime_sip.event_log.redaction import is_name, redacted_event
 from realtime_sip.outcomes import CallEnded
 
-__all__ = [
-    "MAX_HEADER",
-    "MAX_LINE",
-    "MAX_LOG",
-    "CallLog",
-    "CallLogHeader",
-    "CallNote",
-    "LogEntry",
-    "Logged",
-    "Source",
-    "encoded_entry",
-    "encoded_header",
-    "read_event_log",
-    "read_header",
-]
-
 MAX_LOG = 64 * 1024 * 1024
 """Bytes of the largest log that is written or read."""
 MAX_LINE = 1024 * 1024

@@ -11,9 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from realtime_sip.event_log.entries import CallLogHeader, encoded_header
-from realtime_sip.sip.headers import e164
-
-__all__ = ["KEY_FILE", "LogFile", "caller_hash", "made_key", "read_key"]
+from realtime_sip.sip.address import e164
 
 KEY_FILE = ".key"
 _KEY_BYTES = 32

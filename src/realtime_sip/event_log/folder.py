@@ -19,9 +19,7 @@ from realtime_sip.errors import ConfigurationError
 from realtime_sip.event_log.entries import MAX_HEADER, MAX_LOG, read_header
 from realtime_sip.event_log.file import LogFile, caller_hash, read_key
 from realtime_sip.event_log.writer import END_ROOM, Consent, EventLog
-from realtime_sip.sip.headers import e164
-
-__all__ = ["EventLogs"]
+from realtime_sip.sip.address import e164
 
 _log = logging.getLogger("realtime_sip.event_log")
 

@@ -13,8 +13,6 @@ from typing import Any
 
 from realtime_sip._redaction import size_of
 
-__all__ = ["is_name", "redacted_event"]
-
 # Strings that are ids, enumerations of the service, or names that the program gives to tools and servers.
 _NAMES = frozenset(
     {

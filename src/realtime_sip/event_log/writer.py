@@ -22,8 +22,6 @@ from realtime_sip.outcomes import CallEnded
 if TYPE_CHECKING:
     from realtime_sip.call.call import Call
 
-__all__ = ["Consent", "EventLog"]
-
 _log = logging.getLogger("realtime_sip.event_log")
 
 Consent: TypeAlias = Callable[["Call"], bool | Awaitable[bool]]

@@ -27,7 +27,8 @@ from realtime_sip.api.decision import decided, deciding
 from realtime_sip.client import AsyncRealtimeSip
 from realtime_sip.errors import CallGoneError, ConfigurationError, DeadlineError, DecisionAlreadyMadeError
 from realtime_sip.session import RealtimeSession
-from realtime_sip.sip.headers import Channel, e164
+from realtime_sip.sip.address import e164
+from realtime_sip.sip.headers import Channel
 from realtime_sip.sip.status import FINAL_FAILURE, is_final_failure
 from realtime_sip.webhooks import IncomingCall
 

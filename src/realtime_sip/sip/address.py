@@ -11,8 +11,6 @@ from realtime_sip._redaction import redact
 from realtime_sip.endpoints import is_host
 from realtime_sip.errors import InvalidRequestError
 
-__all__ = ["NameAddr", "Params", "SipUri", "e164"]
-
 Params: TypeAlias = tuple[tuple[str, str], ...]
 """Parameters in order, as (name, value); the value of a parameter without one is ""."""
 
@@ -143,7 +141,6 @@ class SipUri:
         )
 
     def __str__(self) -> str:
-        """Return the URI as it is written on the wire."""
         params = "".join(";" + _pair(name, value, _PARAM_SAFE) for name, value in self.params)
         if self.scheme == "tel":
             return f"tel:{quote(self.user or '', safe=_SUBSCRIBER_SAFE)}{params}"
@@ -193,7 +190,6 @@ class NameAddr:
     params: Params = ()
 
     def __post_init__(self) -> None:
-        """Check that the parts can be written."""
         for part in (self.display_name, *(value for _, value in self.params)):
             require(not CONTROL.search(part), "a control character")
         require(all(TOKEN.fullmatch(name) for name, _ in self.params), "a parameter name that is no token")
@@ -213,12 +209,10 @@ class NameAddr:
         return cls(SipUri.parse(uri), display_name=display_name, params=read_params(params))
 
     def __str__(self) -> str:
-        """Return the address as it is written in a header, with angle brackets."""
         display = _quote(self.display_name) + " " if self.display_name else ""
         return f"{display}<{self.uri}>{_write_params(self.params)}"
 
     def __repr__(self) -> str:
-        """Show the redacted URI and the names of the parameters."""
         return f"<NameAddr {self.uri!r} params={[redact(name) for name, _ in self.params[:_MAX_SHOWN]]}>"
 
     def param(self, name: str) -> str | None:
@@ -227,7 +221,6 @@ class NameAddr:
 
 
 def require(condition: bool, problem: str) -> None:
-    """Raise `InvalidRequestError` unless `condition` holds."""
     if not condition:
         raise InvalidRequestError("SIP address", (("", problem),))
 

@@ -32,18 +32,6 @@ from realtime_sip.sip.address import (
     without_whatsapp,
 )
 
-__all__ = [
-    "CHANNEL_HEADER",
-    "DIALED_HEADER",
-    "Channel",
-    "Diversion",
-    "NameAddr",
-    "SipHeaders",
-    "SipUri",
-    "UserToUser",
-    "e164",
-]
-
 Channel: TypeAlias = Literal["phone", "whatsapp", "sip"]
 """How a call reached the SIP trunk."""
 
@@ -178,7 +166,6 @@ class UserToUser:
             return None
 
     def __repr__(self) -> str:
-        """Show the size of the data and the names of the parameters."""
         return (
             f"<UserToUser {size_of(self.data)} params={[redact(name) for name, _ in self.params[:_MAX_SHOWN_NAMES]]}>"
         )
@@ -240,7 +227,6 @@ class SipHeaders:
         return hash(self._items)
 
     def __repr__(self) -> str:
-        """Show the names alone."""
         shown = [redact(name) for name, _ in self._items[:_MAX_SHOWN_NAMES]]
         more = len(self._items) - len(shown)
         return f"<SipHeaders {', '.join(shown)}{f' and {more} more' if more else ''}>"

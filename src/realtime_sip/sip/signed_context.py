@@ -33,8 +33,6 @@ from realtime_sip.errors import ConfigurationError, InvalidRequestError
 from realtime_sip.sip.address import CONTROL
 from realtime_sip.sip.headers import SipHeaders
 
-__all__ = ["CONTEXT_HEADER", "MAX_CONTEXT", "ContextRefusal", "ContextSigner", "SignedContext"]
-
 CONTEXT_HEADER = "X-Realtime-Sip-Context"
 """The header that the signed context rides in. Twilio passes headers on whose name begins with X-, but not X-Twilio."""
 
@@ -119,7 +117,6 @@ class ContextSigner:
             raise ConfigurationError("no context secret is given")
 
     def __repr__(self) -> str:
-        """Show how many secrets there are."""
         return f"<ContextSigner secrets={len(self._keys)}>"
 
     def sign(

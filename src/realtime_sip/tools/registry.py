@@ -44,16 +44,6 @@ from realtime_sip.errors import ConfigurationError, ToolArgumentsError
 from realtime_sip.session import FunctionTool, RealtimeSession
 from realtime_sip.tools.schema import Arguments, name_of, read_signature
 
-__all__ = [
-    "MAX_ARGUMENTS",
-    "MAX_OUTPUT",
-    "NOT_SERIALIZABLE",
-    "Tool",
-    "Tools",
-    "error_output",
-    "render_output",
-]
-
 MAX_ARGUMENTS = 32_000
 """Characters of a call's arguments at most. What is longer is refused unread."""
 

@@ -17,8 +17,6 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
 
 from realtime_sip.errors import ConfigurationError
 
-__all__ = ["Arguments", "Signature", "name_of", "read_signature"]
-
 _CALL = "call"
 """The parameter that the runtime fills in, and that the model is not told of."""
 
@@ -189,7 +187,6 @@ def _field(parameter: inspect.Parameter) -> Any:
 
 
 def _first(error: Exception) -> str:
-    """Return the first line of an error's message."""
     return next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
 
 

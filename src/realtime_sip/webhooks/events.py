@@ -12,15 +12,6 @@ from realtime_sip._wire import Inbound, Unknown
 from realtime_sip.sip.headers import Channel, SipHeaders
 from realtime_sip.sip.signed_context import SignedContext
 
-__all__ = [
-    "IncomingCall",
-    "LiveCallIncoming",
-    "LiveTransportConnected",
-    "LiveTransportIncoming",
-    "UnknownWebhookEvent",
-    "WebhookEvent",
-]
-
 
 class _Delivered(Inbound):
     """What the headers of the request said. It is no part of the body, so not of `to_wire()` either."""
@@ -45,7 +36,6 @@ class _Delivered(Inbound):
         return self._project
 
     def _note_delivery(self, *, webhook_id: str, timestamp: int, project: str | None) -> None:
-        """Note what the headers of the request said."""
         self._webhook_id = webhook_id
         self._webhook_timestamp = timestamp
         self._project = project
@@ -58,8 +48,6 @@ class _Delivered(Inbound):
 
 
 class _Event(_Delivered):
-    """What all events have in their body."""
-
     id: str | None = None
     """The event's id, `evt_...`."""
     object: str | None = None
@@ -106,8 +94,6 @@ _Data = TypeVar("_Data", bound=_SipData)
 
 
 class _SipEvent(_Event, Generic[_Data]):
-    """An event with the headers of an INVITE."""
-
     data: _Data
 
     _sip: SipHeaders = PrivateAttr()
@@ -155,7 +141,6 @@ class _SipEvent(_Event, Generic[_Data]):
         return not any(name in self._sip for name in ("From", "To", "Call-ID"))
 
     def __repr_args__(self) -> Iterator[tuple[str, Any]]:
-        """Add the names of the headers."""
         yield from super().__repr_args__()
         yield "sip", self._sip
 
@@ -202,7 +187,6 @@ class IncomingCall(_SipEvent[_CallData]):
         return copy
 
     def _note_context(self, context: SignedContext) -> None:
-        """Note the context that was verified."""
         self._context = context
 
 

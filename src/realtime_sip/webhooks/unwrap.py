@@ -98,7 +98,6 @@ class OpenAIWebhooks:
         self._contexts = ContextSigner(context_secret) if context_secret is not None else None
 
     def __repr__(self) -> str:
-        """Show how many secrets there are."""
         return f"<OpenAIWebhooks secrets={len(self._signers)} tolerance={self._tolerance:g}>"
 
     def unwrap(self, body: bytes | str, headers: object) -> WebhookEvent:

@@ -32,7 +32,7 @@ from realtime_sip.errors import (
     ServiceError,
 )
 from realtime_sip.outcomes import CallEnded, Close, CloseKind, EndReason, LimitKind, TransferFailure, TransferSign
-from realtime_sip.sip.headers import SipUri
+from realtime_sip.sip.address import SipUri
 
 NOW, UNIX = 1000.0, 1_790_000_000.0
 BILLING = "tel:+14155550123"

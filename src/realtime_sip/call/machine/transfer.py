@@ -21,7 +21,8 @@ from realtime_sip.errors import (
     ServiceError,
 )
 from realtime_sip.outcomes import TransferFailure, TransferSign
-from realtime_sip.sip.headers import Channel, SipUri
+from realtime_sip.sip.address import SipUri
+from realtime_sip.sip.headers import Channel
 
 __all__ = [
     "Refer",

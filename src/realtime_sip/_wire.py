@@ -263,6 +263,7 @@ def place(loc: tuple[int | str, ...], problem: str, value: object) -> str:
         return ".".join(str(part) for part in loc)
     path: list[str] = []
     here: Any = value
+    part: Any
     for part in loc:
         if part in here if isinstance(here, dict) else isinstance(here, list) and part in range(len(here)):
             here = here[part]

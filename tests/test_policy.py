@@ -28,7 +28,7 @@ from realtime_sip.policy import (
     Rule,
     TotalRate,
 )
-from realtime_sip.stores.claims import Claimed
+from realtime_sip.stores.rules import Claimed
 from realtime_sip.testing import CallerHangsUp, EndedBy, ModelSays, RingingCall
 
 ANNA, BERT = "+14155550101", "+14155550102"
@@ -72,15 +72,6 @@ class Failing(MemoryStore):
 
     async def leave(self, key: str, member: str) -> None:
         raise ConnectionError(key)
-
-
-class Claims:
-    """A store of claims that keeps no counters."""
-
-    def __init__(self) -> None:
-        kept = MemoryStore()
-        self.claim, self.renew, self.advance = kept.claim, kept.renew, kept.advance
-        self.finish, self.release = kept.finish, kept.release
 
 
 def call(caller: str | None = ANNA, call_id: str = "rtc_1") -> IncomingCall:
@@ -437,7 +428,7 @@ def operations(ringing: RingingCall) -> list[str]:
 def hosting(line: Phone, *rules: Rule, store: MemoryStore | None = None, **options: Any) -> MemoryStore:
     """Let the host of the phone ask these rules, with a store whose clock is the test's."""
     store = store or MemoryStore(clock=asyncio.get_running_loop().time)
-    line.host = CallHost(line.on_call, client=line.client, dedupe=store, policy=CallPolicy(*rules), **options)
+    line.host = CallHost(line.on_call, client=line.client, store=store, policy=CallPolicy(*rules), **options)
     line.talk = greet
     return store
 
@@ -634,16 +625,3 @@ async def test_a_webhook_is_answered_once_a_refused_call_is_rejected() -> None:
         ringing = await rings(line)
         assert ringing.submissions == [Submission.REFUSED]
         assert operations(ringing) == ["reject"]
-
-
-async def _never(_incoming: IncomingCall) -> None:
-    raise AssertionError
-
-
-def test_a_policy_that_counts_needs_a_store_of_counters() -> None:
-    client: Any = None
-    claims = Claims()
-    with pytest.raises(ConfigurationError, match="TallyStore"):
-        CallHost(_never, client=client, dedupe=claims, policy=CallPolicy(TotalRate(1, per=60)))
-    CallHost(_never, client=client, dedupe=claims, policy=CallPolicy(DenyCallers({ANNA})))
-    CallHost(_never, client=client, policy=CallPolicy(TotalRate(1, per=60)))

@@ -8,7 +8,7 @@
         ConcurrentCalls(2, per_caller=True),
         DailySpend(Decimal(50)),
     )
-    host = CallHost(on_call, client=client, dedupe=store, policy=policy)
+    host = CallHost(on_call, client=client, store=store, policy=policy)
 
 Rules are asked in their order, and the first one that refuses decides. Put the lists first: a rate counts the calls
 that reach it, and not those that a rule before it refused.
@@ -52,7 +52,7 @@ from typing import TypeAlias
 
 from realtime_sip.errors import ConfigurationError, MissingExtraError
 from realtime_sip.sip.headers import e164
-from realtime_sip.stores.counters import TallyStore
+from realtime_sip.stores.rules import Store
 from realtime_sip.webhooks.unwrap import IncomingCall
 
 __all__ = [
@@ -213,7 +213,7 @@ class TotalRate:
         self.key = f"total_rate:{self._per:g}"
         """What it counts under."""
 
-    async def ask(self, incoming: IncomingCall, store: TallyStore, *, lease: float) -> int | None:  # noqa: ARG002
+    async def ask(self, incoming: IncomingCall, store: Store, *, lease: float) -> int | None:  # noqa: ARG002
         """Count the call; return the status to refuse it with, or None."""
         calls = await store.add(self.key, 1, per=self._per, most=self._most)
         return self._status_code if calls > self._most else None
@@ -238,7 +238,7 @@ class CallerRate:
         self.key = f"caller_rate:{self._per:g}"
         """What it counts under."""
 
-    async def ask(self, incoming: IncomingCall, store: TallyStore, *, lease: float) -> int | None:  # noqa: ARG002
+    async def ask(self, incoming: IncomingCall, store: Store, *, lease: float) -> int | None:  # noqa: ARG002
         """Count the call; return the status to refuse it with, or None."""
         calls = await store.add(f"{self.key}:{_caller_key(incoming)}", 1, per=self._per)
         return self._status_code if calls > self._most else None
@@ -267,16 +267,16 @@ class ConcurrentCalls:
         self.key = "calls_of_caller" if per_caller else "calls"
         """What it counts under."""
 
-    async def ask(self, incoming: IncomingCall, store: TallyStore, *, lease: float) -> int | None:
+    async def ask(self, incoming: IncomingCall, store: Store, *, lease: float) -> int | None:
         """Take a place; return the status to refuse the call with, or None."""
         entered = await store.enter(self._place(incoming), incoming.call_id, lease=lease, most=self._most)
         return None if entered else self._status_code
 
-    async def keep(self, incoming: IncomingCall, store: TallyStore, *, lease: float) -> None:
+    async def keep(self, incoming: IncomingCall, store: Store, *, lease: float) -> None:
         """Keep the place of a call that is up, for `lease` seconds from now."""
         await store.enter(self._place(incoming), incoming.call_id, lease=lease)
 
-    async def leave(self, incoming: IncomingCall, store: TallyStore) -> None:
+    async def leave(self, incoming: IncomingCall, store: Store) -> None:
         """Free the place of a call."""
         await store.leave(self._place(incoming), incoming.call_id)
 
@@ -312,13 +312,11 @@ class DailySpend:
         self._told: OrderedDict[str, int] = OrderedDict()
         self._warned = False
 
-    async def ask(self, incoming: IncomingCall, store: TallyStore, *, lease: float) -> int | None:  # noqa: ARG002
+    async def ask(self, incoming: IncomingCall, store: Store, *, lease: float) -> int | None:  # noqa: ARG002
         """Return the status to refuse the call with, or None."""
         return self._status_code if await store.total(self.key, per=DAY) >= self._most else None
 
-    async def tell(
-        self, incoming: IncomingCall, store: TallyStore, cost: Decimal | None, *, over: bool = False
-    ) -> None:
+    async def tell(self, incoming: IncomingCall, store: Store, cost: Decimal | None, *, over: bool = False) -> None:
         """Note what a call has cost so far, or in all where it is over. None is a cost that nobody knows."""
         call_id = incoming.call_id
         told = self._told.pop(call_id, 0) if over else self._told.get(call_id, 0)
@@ -379,7 +377,7 @@ class CallPolicy:
         return any(isinstance(rule, _Counter) for rule in self._rules)
 
     async def check(
-        self, incoming: IncomingCall, *, store: TallyStore | None = None, lease: float = LEASE
+        self, incoming: IncomingCall, *, store: Store | None = None, lease: float = LEASE
     ) -> Refusal | None:
         """Ask the rules about a new call. Returns the first refusal, or None; then its places are taken.
 
@@ -414,7 +412,7 @@ class CallPolicy:
         self,
         incoming: IncomingCall,
         *,
-        store: TallyStore | None = None,
+        store: Store | None = None,
         lease: float = LEASE,
         cost: Decimal | None = None,
     ) -> None:
@@ -428,9 +426,7 @@ class CallPolicy:
                 elif isinstance(rule, DailySpend):
                     await rule.tell(incoming, store, cost)
 
-    async def ended(
-        self, incoming: IncomingCall, *, store: TallyStore | None = None, cost: Decimal | None = None
-    ) -> None:
+    async def ended(self, incoming: IncomingCall, *, store: Store | None = None, cost: Decimal | None = None) -> None:
         """Free the places of a call that is over, and note what it has cost in all, in USD, None where nobody knows."""
         if store is None:
             return
@@ -479,7 +475,7 @@ async def _ask_gate(gate: Gate, incoming: IncomingCall) -> int | None:
     return status_code  # noqa: RET504 - what fails leaves it as it was
 
 
-async def _free(rules: Iterable[Rule], incoming: IncomingCall, store: TallyStore) -> None:
+async def _free(rules: Iterable[Rule], incoming: IncomingCall, store: Store) -> None:
     for rule in rules:
         if isinstance(rule, ConcurrentCalls):
             async with _bounded(incoming, rule, "cannot free a place, which is free once its lease ends"):

@@ -257,7 +257,7 @@ async def test_law_a_dead_claimants_call_is_adopted__not_accepted_again_but_atta
         await asyncio.sleep(1)
         await store.claim(ringing.call_id, owner="dead", lease=30)
         await store.advance(ringing.call_id, owner="dead", phase="accepted")
-        line.host = CallHost(line.on_call, client=line.client, dedupe=store)
+        line.host = CallHost(line.on_call, client=line.client, store=store)
         line.talk = greet
         assert await line.host.submit(incoming[0]) is Submission.REPEAT
         now[0] += 31
@@ -274,7 +274,7 @@ async def test_law_a_claim_that_was_lost_is_let_go_without_ending_the_call() -> 
 
     store = MemoryStore()
     async with phone() as line:
-        line.host = CallHost(line.on_call, client=line.client, dedupe=store)
+        line.host = CallHost(line.on_call, client=line.client, store=store)
         ringing = await line.ring(HELLO, talk=wait, limits=CallLimits(silence=None, first_sound=None))
         await ringing.until_attached()
         store.renew = lost  # type: ignore[assignment]

@@ -21,10 +21,9 @@ from realtime_sip.client import AsyncRealtimeSip
 from realtime_sip.errors import ConfigurationError, RealtimeSipError, UnknownCallError
 from realtime_sip.outcomes import CallEnded
 from realtime_sip.policy import CallPolicy, Refusal
-from realtime_sip.stores.claims import DedupeStore, Outcome
-from realtime_sip.stores.counters import TallyStore
 from realtime_sip.stores.memory import MemoryStore
 from realtime_sip.stores.nonces import use_context
+from realtime_sip.stores.rules import Outcome, Store
 from realtime_sip.webhooks.unwrap import IncomingCall
 
 __all__ = ["CallHost", "OnCall", "Submission"]
@@ -85,14 +84,14 @@ class CallHost:
     """Runs `on_call` for each call, as a task of the running event loop, and sees to it that every call is decided.
 
     A handler that returns or raises without having accepted or rejected its call gets it rejected. An exception is
-    logged once, with the call's id. Deliveries of one call are told apart from new calls by `dedupe`.
+    logged once, with the call's id. Deliveries of one call are told apart from new calls by `store`.
 
     Args:
         on_call: The handler.
         client: What calls are rejected with; mostly the one that the handler uses.
-        dedupe: Where claims are kept. A `MemoryStore` serves one process and survives no crash.
+        store: Where claims, counters and nonces are kept. A `MemoryStore` serves one process and survives no crash.
         max_calls: How many calls may be up at a time; more are rejected.
-        policy: Who may call. It is asked before the handler, and counts in `dedupe`.
+        policy: Who may call. It is asked before the handler, and counts in `store`.
         busy_status: The SIP status of a call that cannot be taken. Trunks try their next route after a 5xx, such as
             503, and never after 486 or a 6xx.
     """
@@ -102,7 +101,7 @@ class CallHost:
         on_call: OnCall,
         *,
         client: AsyncRealtimeSip,
-        dedupe: DedupeStore | None = None,
+        store: Store | None = None,
         max_calls: int = 200,
         policy: CallPolicy | None = None,
         busy_status: int = 503,
@@ -110,8 +109,7 @@ class CallHost:
         """Make a host. Nothing is started.
 
         Raises:
-            ConfigurationError: `max_calls` is not positive, `busy_status` is not 300 to 699, or the policy counts and
-                `dedupe` keeps no counters.
+            ConfigurationError: `max_calls` is not positive, or `busy_status` is not 300 to 699.
         """
         if max_calls < 1:
             raise ConfigurationError("max_calls must be 1 or more")
@@ -120,12 +118,9 @@ class CallHost:
         self._busy_status = busy_status
         self._on_call = on_call
         self._client = client
-        self._dedupe: DedupeStore = MemoryStore() if dedupe is None else dedupe
+        self._store: Store = MemoryStore() if store is None else store
         self._max_calls = max_calls
         self._policy = CallPolicy() if policy is None else policy
-        self._tallies = self._dedupe if isinstance(self._dedupe, TallyStore) else None
-        if self._policy.counts and self._tallies is None:
-            raise ConfigurationError("the policy counts calls, and this store of claims is no TallyStore")
         self._owner = secrets.token_hex(8)  # anew at each start, so that nobody takes a dead host for this one
         self._calls: dict[str, asyncio.Task[None]] = {}
         self._decisions: dict[str, Decision] = {}
@@ -140,7 +135,7 @@ class CallHost:
     async def submit(self, incoming: IncomingCall) -> Submission:
         """Take a call. Returns once it is decided, so that the webhook can be answered.
 
-        Raises what the dedupe store raises: then nothing was taken, and 500 brings the webhook back.
+        Raises what the store raises: then nothing was taken, and 500 brings the webhook back.
         """
         if incoming.is_test or incoming.is_stale(self._client.calls.transport.settings.clock()):
             _log.info("call %s: %s", incoming.call_id, "a test delivery" if incoming.is_test else "stale")
@@ -148,8 +143,8 @@ class CallHost:
                 self._over(incoming.call_id, self._end_without_call("stale"))
             return Submission.STALE
         call_id = incoming.call_id
-        incoming = await use_context(incoming, self._dedupe, now=self._client.calls.transport.settings.clock())
-        claimed = await self._dedupe.claim(call_id, owner=self._owner, lease=LEASE)
+        incoming = await use_context(incoming, self._store, now=self._client.calls.transport.settings.clock())
+        claimed = await self._store.claim(call_id, owner=self._owner, lease=LEASE)
         if claimed.outcome is Outcome.REPEAT or call_id in self._calls:
             return Submission.REPEAT
         self._remember(call_id)
@@ -158,7 +153,7 @@ class CallHost:
         if not adopted and (self._draining or len(self._calls) >= self._max_calls):
             await self._reject(call_id)
             self._over(call_id, self._end_without_call("rejected"))
-            await self._dedupe.finish(call_id, owner=self._owner)
+            await self._store.finish(call_id, owner=self._owner)
             return Submission.DRAINING if self._draining else Submission.BUSY
         decision = Decision(call_id, adopted=adopted)
         self._decisions[call_id] = decision
@@ -207,21 +202,21 @@ class CallHost:
                 _log.warning("call %s: the handler did not decide; rejecting it", call_id)
             await asyncio.shield(self._reject(call_id, taken.refusal))
         if taken.refusal is None:
-            await asyncio.shield(self._policy.ended(incoming, store=self._tallies, cost=taken.cost))
+            await asyncio.shield(self._policy.ended(incoming, store=self._store, cost=taken.cost))
         await asyncio.shield(self._finish(call_id))
 
     async def _finish(self, call_id: str) -> None:
         try:
-            await self._dedupe.finish(call_id, owner=self._owner)
+            await self._store.finish(call_id, owner=self._owner)
         except Exception as error:  # noqa: BLE001 - a store that fails does not undo the end of a call
             _log.error("call %s: its claim is not finished: %s", call_id, type(error).__name__)
 
     async def _refused(self, taken: _Taken) -> bool:
         """Ask the policy about a call. One that is up already takes its places without being asked about."""
         if taken.adopted:
-            await self._policy.renew(taken.incoming, store=self._tallies, lease=LEASE)
+            await self._policy.renew(taken.incoming, store=self._store, lease=LEASE)
             return False
-        taken.refusal = await self._policy.check(taken.incoming, store=self._tallies, lease=LEASE)
+        taken.refusal = await self._policy.check(taken.incoming, store=self._store, lease=LEASE)
         if taken.refusal is None:
             return False
         _log.info(
@@ -239,15 +234,15 @@ class CallHost:
             while renewed:
                 try:
                     if accepted.done():
-                        await self._dedupe.advance(decision.call_id, owner=self._owner, phase="accepted")
+                        await self._store.advance(decision.call_id, owner=self._owner, phase="accepted")
                     await asyncio.sleep(LEASE / 3)
-                    renewed = await self._dedupe.renew(decision.call_id, owner=self._owner, lease=LEASE)
+                    renewed = await self._store.renew(decision.call_id, owner=self._owner, lease=LEASE)
                 except Exception as error:  # noqa: BLE001 - a store that fails for a while may work again
                     _log.error("call %s: its claim is not renewed: %s", decision.call_id, type(error).__name__)
                     await asyncio.sleep(RETRY)
                     continue
                 if renewed:
-                    await self._policy.renew(taken.incoming, store=self._tallies, lease=LEASE, cost=taken.cost)
+                    await self._policy.renew(taken.incoming, store=self._store, lease=LEASE, cost=taken.cost)
             _log.warning("call %s: the claim was lost to another host; letting go", decision.call_id)
             if isinstance(decision.call, Call):
                 await decision.call.detach()

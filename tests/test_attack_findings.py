@@ -19,7 +19,7 @@ from phone import phone, virtual
 from realtime_sip import Call, EventLogs, IncomingCall, MemoryStore, OpenAIWebhooks, Router, Tools
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.event_log import read_event_log, redacted_event
-from realtime_sip.policy import AllowCallers, CallerRate, CallPolicy, DailySpend, DenyCallers, TotalRate
+from realtime_sip.policy import AllowCallers, CallPolicy, CallRate, DailySpend, DenyCallers
 from realtime_sip.sip.headers import SipHeaders, e164
 from realtime_sip.sip.signed_context import ContextRefusal, ContextSigner, SignedContext
 from realtime_sip.stores.memory import Places, Window
@@ -70,7 +70,7 @@ def shut(incoming: IncomingCall) -> int | None:
 
 async def test_law_a_flood_of_refused_callers_does_not_reset_what_the_day_has_cost() -> None:
     store = MemoryStore(clock=Clock(), max_keys=50)
-    policy = CallPolicy(CallerRate(5, per=3600), shut, TotalRate(1, per=86_400), DailySpend(1))
+    policy = CallPolicy(CallRate(5, per=3600), shut, CallRate(1, per=86_400, per_caller=False), DailySpend(1))
     assert await policy.check(call(), store=store) is None
     await policy.ended(call(), store=store, cost=Decimal(2))
     for stranger in strangers(200):
@@ -79,14 +79,14 @@ async def test_law_a_flood_of_refused_callers_does_not_reset_what_the_day_has_co
         assert refusal.rule == "shut"
     refusal = await policy.check(call(call_id="rtc_2"), store=store)
     assert refusal is not None
-    assert refusal.rule == "TotalRate"
+    assert refusal.rule == "CallRate"
     assert await store.total("spend", per=86_400) == 2_000_000
 
 
 async def test_law_who_called_is_forgotten_though_another_counter_counts_for_longer() -> None:
     clock = Clock()
     store = MemoryStore(clock=clock)
-    policy = CallPolicy(CallerRate(5, per=60), shut, DailySpend(1))
+    policy = CallPolicy(CallRate(5, per=60), shut, DailySpend(1))
     await policy.ended(call(), store=store, cost=Decimal(2))
     seen = _counters(store)
     for stranger in strangers(50):

@@ -72,7 +72,7 @@ class Exchange:
         self.openai = openai
         self.client = AsyncRealtimeSip(**openai.client_options)
         self.plans: dict[str, Plan] = {}
-        self.router = Router(client=self.client)
+        self.router = Router()
 
         def breaks(_incoming: IncomingCall) -> bool:
             raise ZeroDivisionError

@@ -51,7 +51,7 @@ async def repair_status(ticket: str) -> str:
 
 def create_router(client: AsyncRealtimeSip) -> Router:
     """Return which agent answers which number."""
-    router = Router(client=client)  # a number that is none of these is rejected with 404
+    router = Router()  # a number that is none of these is rejected with 404
 
     @router.route(session=SHOP_SESSION, dialed=SHOP)
     async def shop(incoming: IncomingCall, session: RealtimeSession) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from phone import phone, virtual
-from realtime_sip import Call, EventLogs, IncomingCall, MemoryStore, OpenAIWebhooks, Router, Tools
+from realtime_sip import Call, EventLogs, IncomingCall, MemoryStore, OpenAIWebhooks, RealtimeSession, Router, Tools
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.event_log import read_event_log, redacted_event
 from realtime_sip.policy import AllowCallers, CallPolicy, CallRate, DailySpend, DenyCallers
@@ -172,9 +172,13 @@ def test_a_number_that_nobody_has_is_on_no_list_and_dialled_by_nobody(number: st
         DenyCallers({number})
     with pytest.raises(ConfigurationError) as allow:
         AllowCallers({number})
-    router = Router(client=cast("Any", None))
+    router = Router()
+
+    async def nobody(incoming: IncomingCall, session: RealtimeSession) -> None:
+        raise AssertionError
+
     with pytest.raises(ConfigurationError) as route:
-        router.add(cast("Any", print), session={"model": "gpt-realtime-2.1"}, dialed=number)
+        router.add(nobody, session={"model": "gpt-realtime-2.1"}, dialed=number)
     assert not any("7946" in str(error.value) for error in (deny, allow, route))
 
 

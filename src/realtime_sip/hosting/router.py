@@ -35,7 +35,7 @@ RouteHandler: TypeAlias = Callable[[IncomingCall, RealtimeSession], Awaitable[in
 """Answers a call with the session of its route, rejects it, or returns the SIP status to reject it with."""
 
 Condition: TypeAlias = Callable[[IncomingCall], bool | Awaitable[bool]]
-"""Tells whether a call is for a route. One that blocks holds up all calls: make it async where it asks somebody."""
+"""Tells whether a call is for a route. One that blocks holds up all calls: make it async if it asks somebody."""
 
 SessionOf: TypeAlias = Callable[
     [IncomingCall], RealtimeSession | dict[str, Any] | Awaitable[RealtimeSession | dict[str, Any]]
@@ -57,7 +57,7 @@ _Answer = TypeVar("_Answer")
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Route:
-    """One way to answer. It is for a call where all that is given holds; `repr` shows no number and no value.
+    """One way to answer. It is for a call if all that is given holds; `repr` shows no number and no value.
 
     Attributes:
         handler: Answers the call.
@@ -132,7 +132,7 @@ class Router:
         context: Mapping[str, str] | None = None,
         when: Condition | None = None,
     ) -> Route:
-        """Add a route behind all others and return it. A call is for it where all that is given here holds.
+        """Add a route behind all others and return it. A call is for it if all that is given here holds.
 
         Args:
             handler: Answers the call, rejects it, or returns the SIP status to reject it with.

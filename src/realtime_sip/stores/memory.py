@@ -92,7 +92,6 @@ class Places:
         return True
 
     def leave(self, member: str) -> None:
-        """Let a member out."""
         self._until.pop(member, None)
 
     def live(self, *, now: float) -> int:

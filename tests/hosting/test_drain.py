@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from phone import SESSION, Phone, greet, phone, virtual, wait
-from realtime_sip import Call, CallHost, CallLimits, IncomingCall
+from realtime_sip import Call, CallHost, CallLimits, IncomingCall, MemoryStore, Submission
 from realtime_sip.errors import ConfigurationError
+from realtime_sip.stores import Claimed
 from realtime_sip.testing import CallerHangsUp, EndedBy, ModelSays, RingingCall
 
 HELLO = ModelSays("Good morning.")
@@ -147,6 +148,43 @@ async def test_law_never_a_caller_with_a_dead_agent__a_call_kept_by_hand_is_hung
         async with in_time(1):
             await line.host.drain(1)
         assert (await ringing.ended()).by is EndedBy.AGENT
+
+
+@virtual
+async def test_law_shutting_down_keeps_its_time__a_store_that_does_not_answer_holds_nobody_up() -> None:
+    class Stuck(MemoryStore):
+        works = False
+
+        async def claim(self, call_id: str, *, owner: str, lease: float) -> Claimed:
+            if not self.works:
+                await asyncio.Event().wait()
+            return await super().claim(call_id, owner=owner, lease=lease)
+
+    store = Stuck()
+    async with phone() as line:
+        line.host = CallHost(line.on_call, client=line.client, store=store)
+        ringing = await line.openai.ring(line.host)
+        await asyncio.sleep(0.5)
+        async with in_time(1):
+            await line.host.drain(1)
+        store.works = True
+        await ringing.until_delivered(timeout=600)
+        assert (await ringing.ended()).by is EndedBy.REJECTED
+        assert Submission.DRAINING in ringing.submissions
+
+
+@virtual
+async def test_law_shutting_down_keeps_its_time__many_calls_that_cannot_be_hung_up_take_no_longer_than_one() -> None:
+    async with phone() as line:
+        ringings = [await line.openai.ring(line.host, scenario=[HELLO] * 3) for _ in range(30)]
+        for ringing in ringings:
+            await ringing.until_attached()
+        line.openai.fail("hangup", how="no answer", times=10_000)
+        async with in_time(4):
+            await line.host.drain(4)
+        for ringing in ringings:
+            ringing.hang_up()
+        await line.idle()
 
 
 @pytest.mark.parametrize(("options", "seconds"), [({}, 25.0), ({"drain_timeout": 3}, 3.0), ({"drain_timeout": 60}, 60)])

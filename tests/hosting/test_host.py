@@ -26,7 +26,7 @@ from realtime_sip import (
 from realtime_sip.errors import ConfigurationError, UnknownCallError
 from realtime_sip.policy import DenyCallers
 from realtime_sip.stores import Claimed
-from realtime_sip.testing import CallerHangsUp, CallerSays, EndedBy, ModelSays, RingingCall
+from realtime_sip.testing import CallerHangsUp, CallerSays, EndedBy, ModelSays, RingingCall, Timings
 
 HELLO = ModelSays("Good morning.")
 BYE = CallerHangsUp()
@@ -298,6 +298,34 @@ async def test_law_a_claim_that_was_lost_is_let_go_without_ending_the_call() -> 
         assert (await line.host.ended(ringing.call_id)).reason is EndReason.DETACHED
         assert ringing.state == "accepted"
         ringing.hang_up()
+
+
+@virtual
+async def test_law_a_claim_that_was_lost_is_neither_rejected_nor_hung_up_by_who_lost_it() -> None:
+    async def lost(_call_id: str, *, owner: str, lease: float) -> bool:
+        return False
+
+    async def on_call(incoming: IncomingCall) -> None:
+        if by_hand:
+            await line.client.calls.accept(incoming.call_id, SESSION)
+        await asyncio.sleep(25)
+        raise ValueError("a bug")
+
+    for by_hand in (False, True):
+        async with phone(timings=Timings(patience=60)) as line:
+            store = MemoryStore()
+            store.renew = lost  # type: ignore[assignment]
+            host = CallHost(on_call, client=line.client, store=store)
+            ringing = await line.openai.ring(host)
+            assert (await host.ended(await _delivered(ringing))).reason is EndReason.DETACHED
+            assert operations(ringing) == (["accept"] if by_hand else [])
+            ringing.hang_up()
+            await host.drain(1)
+
+
+async def _delivered(ringing: RingingCall) -> str:
+    await ringing.until_delivered()
+    return ringing.call_id
 
 
 @virtual

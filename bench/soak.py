@@ -72,7 +72,7 @@ class Exchange:
         self.openai = openai
         self.client = AsyncRealtimeSip(**openai.client_options)
         self.plans: dict[str, Plan] = {}
-        self.router = Router(client=self.client)
+        self.router = Router()
 
         def breaks(_incoming: IncomingCall) -> bool:
             raise ZeroDivisionError
@@ -103,7 +103,7 @@ class Exchange:
         if policy is None:
             return self.host
         store = MemoryStore(clock=asyncio.get_running_loop().time)
-        return CallHost(self.router, client=self.client, policy=policy, dedupe=store)
+        return CallHost(self.router, client=self.client, policy=policy, store=store)
 
     async def play(self, plan: Plan, host: CallHost) -> None:
         """Let a call come in, and go to its end."""

@@ -15,7 +15,7 @@ from fastapi import FastAPI, Request, Response
 
 from realtime_sip import AsyncRealtimeSip, CallHost, CallPolicy, IncomingCall, RealtimeSession, Router, Tools, end_call
 from realtime_sip.errors import WebhookError
-from realtime_sip.policy import CallerRate, DenyCallers
+from realtime_sip.policy import CallRate, DenyCallers
 
 SHOP, WORKSHOP = "+14155550110", "+14155550120"
 HOURS = {"monday": "9 to 18", "saturday": "9 to 13"}
@@ -51,7 +51,7 @@ async def repair_status(ticket: str) -> str:
 
 def create_router(client: AsyncRealtimeSip) -> Router:
     """Return which agent answers which number."""
-    router = Router(client=client)  # a number that is none of these is rejected with 404
+    router = Router()  # a number that is none of these is rejected with 404
 
     @router.route(session=SHOP_SESSION, dialed=SHOP)
     async def shop(incoming: IncomingCall, session: RealtimeSession) -> None:
@@ -72,7 +72,7 @@ def create_app(client: AsyncRealtimeSip, *, denied: Iterable[str] = ()) -> FastA
     """Return the server. `denied` are numbers, and beginnings of numbers, that may not call."""
     policy = CallPolicy(
         DenyCallers(denied),  # declined with 603, so that no other route of the trunk is tried
-        CallerRate(5, per=3600),  # busy (486) from the sixth call of an hour
+        CallRate(5, per=3600),  # busy (486) from the sixth call of an hour
     )
     host = CallHost(create_router(client), client=client, policy=policy)
     app = FastAPI(lifespan=host.lifespan)

@@ -325,7 +325,7 @@ async def test_law_a_dead_claimants_call_is_adopted__also_where_it_died_while_it
         await asyncio.sleep(1)
         await store.claim(ringing.call_id, owner="dead", lease=30)
         await store.advance(ringing.call_id, owner="dead", phase="accepted")
-        line.host = CallHost(line.on_call, client=line.client, dedupe=store)
+        line.host = CallHost(line.on_call, client=line.client, store=store)
         now[0] += 31
         assert await line.host.submit(incoming[0]) is Submission.STARTED
         ended = await line.host.ended(ringing.call_id)
@@ -549,7 +549,7 @@ async def test_law_drain__a_call_that_is_being_finished_is_told_of_all_the_same(
 
     store.finish = slow  # type: ignore[method-assign, assignment]
     async with phone() as line:
-        line.host = CallHost(line.on_call, client=line.client, dedupe=store)
+        line.host = CallHost(line.on_call, client=line.client, store=store)
         ringing = await line.ring(HELLO, CallerHangsUp(), talk=greet)
         await until(lambda: ringing.state == "ended")
         await asyncio.sleep(1)

@@ -13,7 +13,7 @@ from typing import Any
 from plans.plan import ASK, BY_AGENT, BYE, HELLO, TELL, TRANSCRIBED, Plan
 from realtime_sip import Call, CallLimits, CallPolicy, EndReason, EventLogs, IncomingCall, LimitKind, LimitNear
 from realtime_sip.event_log import read_event_log
-from realtime_sip.policy import CallerRate, ConcurrentCalls, DailySpend, DenyCallers, Rule
+from realtime_sip.policy import CallRate, ConcurrentCalls, DailySpend, DenyCallers, Rule
 from realtime_sip.testing import (
     CallerHangsUp,
     CallerPresses,
@@ -279,7 +279,7 @@ def too_often(rng: random.Random) -> Plan:
     most = rng.randint(1, 2)
     pause = rng.choice([1.0, 300.0])
     crowd = tuple(Plan(name="policy: within the rate", scenario=(HELLO, BYE), pause=pause) for _ in range(most))
-    return refused("policy: beyond the rate", CallPolicy(CallerRate(most, per=3600)), 486, crowd=crowd, pause=pause)
+    return refused("policy: beyond the rate", CallPolicy(CallRate(most, per=3600)), 486, crowd=crowd, pause=pause)
 
 
 def too_many(rng: random.Random) -> Plan:

@@ -3,12 +3,12 @@
     policy = CallPolicy(
         DenyCallers({"+14155550199", "+1900*"}),
         Countries({"BR", "US"}),
-        CallerRate(5, per=3600),
-        TotalRate(100, per=60),
+        CallRate(5, per=3600),
+        CallRate(100, per=60, per_caller=False),
         ConcurrentCalls(2, per_caller=True),
         DailySpend(Decimal(50)),
     )
-    host = CallHost(on_call, client=client, dedupe=store, policy=policy)
+    host = CallHost(on_call, client=client, store=store, policy=policy)
 
 Rules are asked in their order, and the first one that refuses decides. Put the lists first: a rate counts the calls
 that reach it, and not those that a rule before it refused.
@@ -53,13 +53,13 @@ from typing import TypeAlias
 from realtime_sip.errors import ConfigurationError, MissingExtraError
 from realtime_sip.sip.address import e164
 from realtime_sip.sip.status import FINAL_FAILURE, is_final_failure
-from realtime_sip.stores.counters import TallyStore
+from realtime_sip.stores.rules import Store
 from realtime_sip.webhooks import IncomingCall
 
 __all__ = [
     "AllowCallers",
     "CallPolicy",
-    "CallerRate",
+    "CallRate",
     "ConcurrentCalls",
     "Countries",
     "DailySpend",
@@ -67,7 +67,6 @@ __all__ = [
     "Gate",
     "Refusal",
     "Rule",
-    "TotalRate",
 ]
 
 _log = logging.getLogger("realtime_sip.policy")
@@ -151,16 +150,15 @@ class Countries:
     """Refuses callers whose number is not of one of these countries. Needs the extra `policy`.
 
     The country is read from the number, with the tables of libphonenumber: where it was issued, not where the caller
-    is. A caller without a number is of no known country, and so is a number of which the tables do not know whose it
-    is, such as one in a range that was not assigned when they were made.
+    is. A caller without a number is refused, and so is one whose country the tables do not know, such as a number in a
+    range that was not assigned when they were made.
     """
 
-    def __init__(self, countries: Iterable[str], *, unknown: bool = False, status_code: int = 603) -> None:
+    def __init__(self, countries: Iterable[str], *, status_code: int = 603) -> None:
         """Make the rule. It is answered with 603, declined: nobody else is to be called instead.
 
         Args:
             countries: Two letters each (ISO 3166-1), or "001" for numbers of no country, such as +800.
-            unknown: Whether callers of no known country pass.
             status_code: The SIP status of a refusal. Of 403 beware: a trunk tries its next route after it.
 
         Raises:
@@ -177,14 +175,11 @@ class Countries:
         strange = sorted(self._countries - known)
         _require(not strange, f"not the two letters of a country: {', '.join(strange)[:100]}")
         _require(bool(self._countries), "Countries without countries would refuse every call")
-        self._unknown = unknown
         self._status_code = _status(status_code)
 
     def __call__(self, incoming: IncomingCall) -> int | None:
         """Return the status to refuse the call with, or None."""
-        country = self._country(incoming.caller)
-        passes = self._unknown if country is None else country in self._countries
-        return None if passes else self._status_code
+        return None if self._country(incoming.caller) in self._countries else self._status_code
 
     def _country(self, caller: str | None) -> str | None:
         if caller is None:
@@ -195,57 +190,57 @@ class Countries:
             return None
 
 
-class TotalRate:
-    """Refuses calls beyond so many within `per` seconds, from all callers together.
+class _Counter:
+    """A rule that counts in a store, under a key of its own."""
 
-    Calls that it lets pass count. Those that it refuses do not, or whoever keeps calling would close the line to
-    everybody.
+    key: str
+
+    async def ask(self, incoming: IncomingCall, store: Store, *, lease: float) -> int | None:
+        """Return the status to refuse the call with, or None; then it is counted."""
+        raise NotImplementedError
+
+    async def renew(self, incoming: IncomingCall, store: Store, *, lease: float, cost: Decimal | None) -> None:
+        """Keep what a call that is up has taken, for `lease` seconds from now, and note what it has cost so far."""
+
+    async def ended(self, incoming: IncomingCall, store: Store, *, cost: Decimal | None) -> None:
+        """Give back what a call has taken that is over, and note what it has cost in all."""
+
+
+class CallRate(_Counter):
+    """Refuses the calls of one caller beyond so many within `per` seconds, or with `per_caller=False` those of all.
+
+    Of one caller, attempts count, also those that it refuses: whoever keeps calling stays out until there is a pause.
+    All callers without a number are counted as one. Of all callers together only those count that it lets pass, or
+    whoever keeps calling would close the line to everybody.
     """
 
-    def __init__(self, most: int, *, per: float, status_code: int = 503) -> None:
-        """Make the rule. It is answered with 503: it is us who are busy, and the next route may take the call.
+    def __init__(self, most: int, *, per: float, per_caller: bool = True, status_code: int | None = None) -> None:
+        """Make the rule.
+
+        It is answered with 486, busy, so that this caller does not get the next route either; with `per_caller=False`
+        with 503: it is us who are busy, and the next route may take the call.
 
         Raises:
             ConfigurationError: `most` or `per` is not positive, or the status is not 300 to 699.
         """
         self._most = _most(most)
-        self._per = _seconds(per)
-        self._status_code = _status(status_code)
-        self.key = f"total_rate:{self._per:g}"
-        """What it counts under."""
+        _require(0 < per < math.inf, "per must be a positive number of seconds")
+        self._per = per
+        self._per_caller = per_caller
+        busy = 486 if per_caller else 503
+        self._status_code = _status(busy if status_code is None else status_code)
+        self.key = f"{'caller_rate' if per_caller else 'total_rate'}:{self._per:g}"
 
-    async def ask(self, incoming: IncomingCall, store: TallyStore, *, lease: float) -> int | None:  # noqa: ARG002
+    async def ask(self, incoming: IncomingCall, store: Store, *, lease: float) -> int | None:  # noqa: ARG002
         """Count the call; return the status to refuse it with, or None."""
-        calls = await store.add(self.key, 1, per=self._per, most=self._most)
+        if self._per_caller:
+            calls = await store.add(f"{self.key}:{_caller_key(incoming)}", 1, per=self._per)
+        else:
+            calls = await store.add(self.key, 1, per=self._per, most=self._most)
         return self._status_code if calls > self._most else None
 
 
-class CallerRate:
-    """Refuses the calls of one caller beyond so many within `per` seconds.
-
-    Attempts count, also those that it refuses: whoever keeps calling stays out until there is a pause. All callers
-    without a number are counted as one.
-    """
-
-    def __init__(self, most: int, *, per: float, status_code: int = 486) -> None:
-        """Make the rule. It is answered with 486, busy: this caller is not to get the next route either.
-
-        Raises:
-            ConfigurationError: `most` or `per` is not positive, or the status is not 300 to 699.
-        """
-        self._most = _most(most)
-        self._per = _seconds(per)
-        self._status_code = _status(status_code)
-        self.key = f"caller_rate:{self._per:g}"
-        """What it counts under."""
-
-    async def ask(self, incoming: IncomingCall, store: TallyStore, *, lease: float) -> int | None:  # noqa: ARG002
-        """Count the call; return the status to refuse it with, or None."""
-        calls = await store.add(f"{self.key}:{_caller_key(incoming)}", 1, per=self._per)
-        return self._status_code if calls > self._most else None
-
-
-class ConcurrentCalls:
+class ConcurrentCalls(_Counter):
     """Refuses calls beyond so many at a time, or with `per_caller` beyond so many of one caller.
 
     A call keeps its place by a lease, which a host renews with that of its claim, so that the places of a process that
@@ -264,20 +259,20 @@ class ConcurrentCalls:
         """
         self._most = _most(most)
         self._per_caller = per_caller
-        self._status_code = _status((486 if per_caller else 503) if status_code is None else status_code)
+        busy = 486 if per_caller else 503
+        self._status_code = _status(busy if status_code is None else status_code)
         self.key = "calls_of_caller" if per_caller else "calls"
-        """What it counts under."""
 
-    async def ask(self, incoming: IncomingCall, store: TallyStore, *, lease: float) -> int | None:
+    async def ask(self, incoming: IncomingCall, store: Store, *, lease: float) -> int | None:
         """Take a place; return the status to refuse the call with, or None."""
         entered = await store.enter(self._place(incoming), incoming.call_id, lease=lease, most=self._most)
         return None if entered else self._status_code
 
-    async def keep(self, incoming: IncomingCall, store: TallyStore, *, lease: float) -> None:
+    async def renew(self, incoming: IncomingCall, store: Store, *, lease: float, cost: Decimal | None) -> None:  # noqa: ARG002
         """Keep the place of a call that is up, for `lease` seconds from now."""
         await store.enter(self._place(incoming), incoming.call_id, lease=lease)
 
-    async def leave(self, incoming: IncomingCall, store: TallyStore) -> None:
+    async def ended(self, incoming: IncomingCall, store: Store, *, cost: Decimal | None) -> None:  # noqa: ARG002
         """Free the place of a call."""
         await store.leave(self._place(incoming), incoming.call_id)
 
@@ -285,18 +280,17 @@ class ConcurrentCalls:
         return f"{self.key}:{_caller_key(incoming)}" if self._per_caller else self.key
 
 
-class DailySpend:
+class DailySpend(_Counter):
     """Refuses calls once so much was spent within the last 24 hours, in USD.
 
-    What calls cost is told by the host, of a call that is up every ten seconds, so that it counts in all processes that
-    share the store. Calls that are up are not ended, and overshoot; `CallLimits` is for that. What is spent is counted
+    The host counts what calls cost, every ten seconds while they are up, so that it counts in all processes that share
+    the store. Calls that are up are not ended, and overshoot; `CallLimits` is for that. What is spent is counted
     in steps of 24 minutes: it counts for 24 hours at least. A call whose cost is not known, such as that of a model
     without a price or of a sideband of your own, counts nothing, and a warning says so once. A `MemoryStore` forgets
     the day when the process ends.
     """
 
     key = "spend"
-    """What it counts under."""
 
     def __init__(self, most: Decimal | float, *, status_code: int = 503) -> None:
         """Make the rule. It is answered with 503, so that the next route may take the call: a person, perhaps.
@@ -309,35 +303,32 @@ class DailySpend:
         _require(money.is_finite() and money > 0, "the most to spend must be a positive number, in USD")
         self._most = _micros(money)
         self._status_code = _status(status_code)
-        # Millionths of a dollar that the store was told, of each call that is up.
-        self._told: OrderedDict[str, int] = OrderedDict()
+        # Millionths of a dollar that the store has counted, of each call that is up.
+        self._counted: OrderedDict[str, int] = OrderedDict()
         self._warned = False
 
-    async def ask(self, incoming: IncomingCall, store: TallyStore, *, lease: float) -> int | None:  # noqa: ARG002
+    async def ask(self, incoming: IncomingCall, store: Store, *, lease: float) -> int | None:  # noqa: ARG002
         """Return the status to refuse the call with, or None."""
         return self._status_code if await store.total(self.key, per=DAY) >= self._most else None
 
-    async def tell(
-        self, incoming: IncomingCall, store: TallyStore, cost: Decimal | None, *, over: bool = False
-    ) -> None:
-        """Note what a call has cost so far, or in all where it is over. None is a cost that nobody knows."""
-        call_id = incoming.call_id
-        told = self._told.pop(call_id, 0) if over else self._told.get(call_id, 0)
-        if cost is None:
-            if over and not self._warned:
-                self._warned = True
-                _log.warning("call %s: what it cost is not known; DailySpend counts no such call", call_id)
-            return
-        more = _micros(cost) - told
-        if more > 0:
+    async def renew(self, incoming: IncomingCall, store: Store, *, lease: float, cost: Decimal | None) -> None:  # noqa: ARG002
+        """Count what a call has cost so far. None is a cost that nobody knows."""
+        counted = self._counted.get(incoming.call_id, 0)
+        if cost is not None and (more := _micros(cost) - counted) > 0:
             await store.add(self.key, more, per=DAY)
-            if not over:
-                self._told[call_id] = told + more
-                if len(self._told) > _MOST_CALLS:  # of a program that never says that they are over
-                    self._told.popitem(last=False)
+            self._counted[incoming.call_id] = counted + more
+            if len(self._counted) > _MOST_CALLS:  # of a program that never says that they are over
+                self._counted.popitem(last=False)
 
+    async def ended(self, incoming: IncomingCall, store: Store, *, cost: Decimal | None) -> None:
+        """Count what a call has cost in all. None is a cost that nobody knows."""
+        counted = self._counted.pop(incoming.call_id, 0)
+        if cost is not None and (more := _micros(cost) - counted) > 0:
+            await store.add(self.key, more, per=DAY)
+        elif cost is None and not self._warned:
+            self._warned = True
+            _log.warning("call %s: what it cost is not known; DailySpend counts no such call", incoming.call_id)
 
-_Counter: TypeAlias = TotalRate | CallerRate | ConcurrentCalls | DailySpend
 
 Rule: TypeAlias = Gate | _Counter
 """What a policy is made of."""
@@ -354,7 +345,7 @@ class CallPolicy:
         if refusal is not None:
             await client.calls.reject(incoming.call_id, status_code=refusal.status_code)
 
-    and then `renew` every ten seconds while the call is up, and `ended` after it, where calls at a time or money are
+    and then `renew` every ten seconds while the call is up, and `ended` after it, if calls at a time or money are
     counted. None of them raises for what a rule or the store does.
 
     Counters hold a hash of the caller in place of the number, which is nobody's to read by chance. It is no protection
@@ -365,7 +356,7 @@ class CallPolicy:
         """Make a policy.
 
         Raises:
-            ConfigurationError: A rule is none, or two of them would count the same thing twice.
+            ConfigurationError: One is no rule, or two of them would count the same thing twice.
         """
         for rule in rules:
             is_rule = callable(rule) or isinstance(rule, _Counter)
@@ -374,25 +365,20 @@ class CallPolicy:
         _require(len(set(keys)) == len(keys), "two rules of the policy count the same calls within the same time")
         self._rules = rules
 
-    @property
-    def counts(self) -> bool:
-        """Whether a rule counts, so that a store is needed."""
-        return any(isinstance(rule, _Counter) for rule in self._rules)
-
     async def check(
-        self, incoming: IncomingCall, *, store: TallyStore | None = None, lease: float = LEASE
+        self, incoming: IncomingCall, *, store: Store | None = None, lease: float = LEASE
     ) -> Refusal | None:
         """Ask the rules about a new call. Returns the first refusal, or None; then its places are taken.
 
         Args:
             incoming: The call. Asked about twice, it is counted twice.
-            store: Where it is counted; a `MemoryStore`, for one. Not needed where no rule counts.
+            store: Where it is counted; a `MemoryStore`, for one. Not needed if no rule counts.
             lease: Seconds for which places are kept without `renew`.
 
         Raises:
             ConfigurationError: A rule counts, and there is no store.
         """
-        if self.counts and store is None:
+        if store is None and any(isinstance(rule, _Counter) for rule in self._rules):
             raise ConfigurationError("the policy counts calls, and was given no store to count in")
         for n, rule in enumerate(self._rules):
             status_code = None
@@ -407,39 +393,22 @@ class CallPolicy:
                     store = None  # the other counters would only wait for as long
             if status_code is not None:
                 if store is not None:
-                    await _free(self._rules[:n], incoming, store)
+                    await _ended(self._rules[:n], incoming, store, Decimal(0))
                 return Refusal(status_code, _name(rule))
         return None
 
     async def renew(
-        self,
-        incoming: IncomingCall,
-        *,
-        store: TallyStore | None = None,
-        lease: float = LEASE,
-        cost: Decimal | None = None,
+        self, incoming: IncomingCall, *, store: Store, lease: float = LEASE, cost: Decimal | None = None
     ) -> None:
         """Keep the places of a call that is up for `lease` seconds, and note what it has cost so far, in USD."""
-        if store is None:
-            return
         for rule in self._rules:
-            async with _bounded(incoming, rule, "cannot count"):
-                if isinstance(rule, ConcurrentCalls):
-                    await rule.keep(incoming, store, lease=lease)
-                elif isinstance(rule, DailySpend):
-                    await rule.tell(incoming, store, cost)
+            if isinstance(rule, _Counter):
+                async with _bounded(incoming, rule, "cannot count"):
+                    await rule.renew(incoming, store, lease=lease, cost=cost)
 
-    async def ended(
-        self, incoming: IncomingCall, *, store: TallyStore | None = None, cost: Decimal | None = None
-    ) -> None:
-        """Free the places of a call that is over, and note what it has cost in all, in USD, None where nobody knows."""
-        if store is None:
-            return
-        await _free(self._rules, incoming, store)
-        for rule in self._rules:
-            if isinstance(rule, DailySpend):
-                async with _bounded(incoming, rule, "cannot count what the call cost"):
-                    await rule.tell(incoming, store, cost, over=True)
+    async def ended(self, incoming: IncomingCall, *, store: Store, cost: Decimal | None = None) -> None:
+        """Free the places of a call that is over, and note what it has cost in all, in USD, None if nobody knows."""
+        await _ended(self._rules, incoming, store, cost)
 
     def __repr__(self) -> str:
         """Show the names of the rules."""
@@ -458,9 +427,7 @@ class _Numbers:
             elif isinstance(text, str) and (number := e164(text)) is not None:
                 self._numbers.add(number)
             else:  # it may be somebody's number all the same, so it is not shown
-                raise ConfigurationError(
-                    'a caller is neither E.164, as "+14155550199", nor a beginning of it, as "+1900*"'
-                )
+                raise ConfigurationError('a caller is not E.164, as "+14155550199", nor a beginning of it, as "+1900*"')
 
     def __len__(self) -> int:
         return len(self._numbers) + len(self._beginnings)
@@ -480,11 +447,11 @@ async def _ask_gate(gate: Gate, incoming: IncomingCall) -> int | None:
     return status_code  # noqa: RET504 - what fails leaves it as it was
 
 
-async def _free(rules: Iterable[Rule], incoming: IncomingCall, store: TallyStore) -> None:
+async def _ended(rules: Iterable[Rule], incoming: IncomingCall, store: Store, cost: Decimal | None) -> None:
     for rule in rules:
-        if isinstance(rule, ConcurrentCalls):
-            async with _bounded(incoming, rule, "cannot free a place, which is free once its lease ends"):
-                await rule.leave(incoming, store)
+        if isinstance(rule, _Counter):
+            async with _bounded(incoming, rule, "cannot count that the call is over"):
+                await rule.ended(incoming, store, cost=cost)
 
 
 @asynccontextmanager
@@ -521,11 +488,6 @@ def _most(most: int) -> int:
     whole = isinstance(most, int) and not isinstance(most, bool)
     _require(whole and most >= 1, "the most calls must be a whole number of 1 or more")
     return most
-
-
-def _seconds(per: float) -> float:
-    _require(0 < per < math.inf, "per must be a positive number of seconds")
-    return per
 
 
 def _several(texts: Iterable[str]) -> Iterable[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -89,7 +90,7 @@ def handled_by(handler: Handler) -> ModuleType:
     """Return the example with another handler of calls."""
 
     def host(_on_call: Any, *, client: AsyncRealtimeSip) -> CallHost:
-        return CallHost(lambda incoming: handler(client, incoming), client=client)
+        return CallHost(functools.partial(handler, client), client=client)
 
     return example(CallHost=host)
 

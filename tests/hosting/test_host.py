@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+from contextvars import Context
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
 from phone import SESSION, Phone, greet, phone, virtual, wait
-from realtime_sip import Call, CallHost, CallLimits, EndReason, IncomingCall, MemoryStore, Submission
+from realtime_sip import (
+    AsyncRealtimeSip,
+    Call,
+    CallHost,
+    CallLimits,
+    EndReason,
+    IncomingCall,
+    MemoryStore,
+    RealtimeSip,
+    Router,
+    Submission,
+)
 from realtime_sip.errors import ConfigurationError, UnknownCallError
-from realtime_sip.testing import CallerHangsUp, CallerSays, EndedBy, ModelSays, RingingCall
+from realtime_sip.policy import DenyCallers
+from realtime_sip.stores import Claimed
+from realtime_sip.testing import CallerHangsUp, CallerSays, EndedBy, ModelSays, RingingCall, Timings
 
 HELLO = ModelSays("Good morning.")
 BYE = CallerHangsUp()
@@ -257,7 +273,7 @@ async def test_law_a_dead_claimants_call_is_adopted__not_accepted_again_but_atta
         await asyncio.sleep(1)
         await store.claim(ringing.call_id, owner="dead", lease=30)
         await store.advance(ringing.call_id, owner="dead", phase="accepted")
-        line.host = CallHost(line.on_call, client=line.client, dedupe=store)
+        line.host = CallHost(line.on_call, client=line.client, store=store)
         line.talk = greet
         assert await line.host.submit(incoming[0]) is Submission.REPEAT
         now[0] += 31
@@ -274,7 +290,7 @@ async def test_law_a_claim_that_was_lost_is_let_go_without_ending_the_call() -> 
 
     store = MemoryStore()
     async with phone() as line:
-        line.host = CallHost(line.on_call, client=line.client, dedupe=store)
+        line.host = CallHost(line.on_call, client=line.client, store=store)
         ringing = await line.ring(HELLO, talk=wait, limits=CallLimits(silence=None, first_sound=None))
         await ringing.until_attached()
         store.renew = lost  # type: ignore[assignment]
@@ -282,6 +298,34 @@ async def test_law_a_claim_that_was_lost_is_let_go_without_ending_the_call() -> 
         assert (await line.host.ended(ringing.call_id)).reason is EndReason.DETACHED
         assert ringing.state == "accepted"
         ringing.hang_up()
+
+
+@virtual
+async def test_law_a_claim_that_was_lost_is_neither_rejected_nor_hung_up_by_who_lost_it() -> None:
+    async def lost(_call_id: str, *, owner: str, lease: float) -> bool:
+        return False
+
+    async def on_call(incoming: IncomingCall) -> None:
+        if by_hand:
+            await line.client.calls.accept(incoming.call_id, SESSION)
+        await asyncio.sleep(25)
+        raise ValueError("a bug")
+
+    for by_hand in (False, True):
+        async with phone(timings=Timings(patience=60)) as line:
+            store = MemoryStore()
+            store.renew = lost  # type: ignore[assignment]
+            host = CallHost(on_call, client=line.client, store=store)
+            ringing = await line.openai.ring(host)
+            assert (await host.ended(await _delivered(ringing))).reason is EndReason.DETACHED
+            assert operations(ringing) == (["accept"] if by_hand else [])
+            ringing.hang_up()
+            await host.drain(1)
+
+
+async def _delivered(ringing: RingingCall) -> str:
+    await ringing.until_delivered()
+    return ringing.call_id
 
 
 @virtual
@@ -309,12 +353,152 @@ async def test_the_status_of_a_call_too_many_is_a_policy() -> None:
         await over(line, first)
 
 
-def test_a_host_needs_room_for_a_call() -> None:
-    with pytest.raises(ConfigurationError, match="busy_status"):
-        CallHost(_never, client=None, busy_status=200)  # type: ignore[arg-type]
-    with pytest.raises(ConfigurationError, match="max_calls"):
-        CallHost(_never, client=None, max_calls=0)  # type: ignore[arg-type]
-
-
-async def _never(_incoming: IncomingCall) -> Any:
+async def _never(_incoming: IncomingCall) -> None:
     raise AssertionError
+
+
+def _sync(_incoming: IncomingCall) -> None:
+    raise AssertionError
+
+
+class _Claims:
+    """A store that neither counts nor knows nonces."""
+
+    async def claim(self, call_id: str, *, owner: str, lease: float) -> Claimed:
+        raise AssertionError
+
+
+ASYNC, BLOCKING = AsyncRealtimeSip("sk-test"), RealtimeSip("sk-test")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"on_call": _sync}, "on_call"),
+        ({"on_call": lambda incoming: _never(incoming)}, "on_call"),
+        ({"on_call": functools.partial(_sync)}, "on_call"),
+        ({"on_call": Router}, "on_call"),
+        ({"on_call": None}, "on_call"),
+        ({"client": BLOCKING}, "client"),
+        ({"client": None}, "client"),
+        ({"client": AsyncRealtimeSip}, "client"),
+        ({"store": _Claims()}, "store"),
+        ({"store": MemoryStore}, "store"),
+        ({"store": {}}, "store"),
+        ({"policy": DenyCallers({"+14155550199"})}, "policy"),
+        ({"policy": [DenyCallers({"+14155550199"})]}, "policy"),
+        ({"max_calls": 0}, "max_calls"),
+        ({"max_calls": 1.5}, "max_calls"),
+        ({"max_calls": True}, "max_calls"),
+        ({"busy_status": 200}, "busy_status"),
+        ({"busy_status": "503"}, "busy_status"),
+        ({"busy_status": None}, "busy_status"),
+        ({"drain_timeout": -1}, "drain_timeout"),
+        ({"drain_timeout": float("inf")}, "drain_timeout"),
+        ({"drain_timeout": "25"}, "drain_timeout"),
+    ],
+)
+def test_arguments_of_the_wrong_kind_are_refused_at_the_door(wrong: dict[str, Any], said: str) -> None:
+    given: dict[str, Any] = {"on_call": _never, "client": ASYNC, **wrong}
+    with pytest.raises(ConfigurationError, match=said):
+        CallHost(given.pop("on_call"), **given)
+
+
+@pytest.mark.parametrize(
+    "on_call",
+    [_never, functools.partial(_never), Router(), functools.partial(Router()), AsyncMock(), Phone.on_call],
+    ids=["function", "partial", "router", "partial of a router", "mock", "method"],
+)
+def test_whatever_can_be_awaited_may_answer_calls(on_call: Any) -> None:
+    CallHost(on_call, client=ASYNC)
+
+
+# --- what a handler leaves behind -------------------------------------------------------------------------------------
+
+
+def test_a_handler_may_return_the_status_to_reject_its_call_with(caplog: pytest.LogCaptureFixture) -> None:
+    async def on_call(_incoming: IncomingCall) -> int:
+        return 480
+
+    @virtual
+    async def test() -> None:
+        async with phone() as line:
+            host = CallHost(on_call, client=line.client)
+            ringing = await line.openai.ring(host)
+            assert (await ringing.ended()).status_code == 480
+            assert (await host.ended(ringing.call_id)).evidence == "the host rejected the call with 480"
+            await host.drain(1)
+
+    test()
+    assert "did not decide" not in caplog.text
+
+
+@pytest.mark.parametrize("returns", [200, True, "486", object()], ids=str)
+def test_what_is_no_status_rejects_with_that_of_the_host(returns: Any) -> None:
+    async def on_call(_incoming: IncomingCall) -> Any:
+        return returns
+
+    @virtual
+    async def test() -> None:
+        async with phone() as line:
+            host = CallHost(on_call, client=line.client, busy_status=500)
+            ringing = await line.openai.ring(host)
+            assert (await ringing.ended()).status_code == 500
+            await host.drain(1)
+
+    test()
+
+
+@virtual
+async def test_law_never_a_caller_with_a_dead_agent__who_accepts_by_hand_and_fails_has_hung_up() -> None:
+    async def on_call(incoming: IncomingCall) -> None:
+        await line.client.calls.accept(incoming.call_id, SESSION)
+        await asyncio.sleep(2)
+        raise ValueError("a bug")
+
+    async with phone() as line:
+        host = CallHost(on_call, client=line.client)
+        ringing = await line.openai.ring(host)
+        assert (await ringing.ended(timeout=60)).by is EndedBy.AGENT
+        ended = await host.ended(ringing.call_id)
+        assert (ended.reason, ended.certainty) == (EndReason.HANDLER_FAILED, "reported")
+        assert ended.ended_at > ended.started_at
+        await host.drain(1)
+        assert operations(ringing) == ["accept", "hangup"]
+
+
+@pytest.mark.parametrize("how", [{"status": 401}, {"how": "reset", "times": 50}])
+def test_law_an_end_is_reported_only_if_it_was__a_reject_that_failed_is_not(how: dict[str, Any]) -> None:
+    async def on_call(_incoming: IncomingCall) -> None:
+        return
+
+    @virtual
+    async def test() -> None:
+        async with phone() as line:
+            host = CallHost(on_call, client=line.client)
+            line.openai.fail("reject", **how)
+            ringing = await line.openai.ring(host)
+            ended = await ringing.ended(timeout=600)
+            assert (ended.reason, ended.certainty) == (EndReason.REJECTED, "inferred")
+            await host.drain(1)
+
+    test()
+
+
+@virtual
+async def test_law_a_409_is_somebody_elses_call__it_is_neither_rejected_nor_hung_up() -> None:
+    async def on_call(incoming: IncomingCall) -> None:
+        async with AsyncRealtimeSip(**line.openai.client_options) as other:
+            accepting = other.calls.accept(incoming.call_id, SESSION)
+            await asyncio.create_task(accepting, context=Context())
+
+    async with phone() as line:
+        host = CallHost(on_call, client=line.client)
+        ringing = await line.openai.ring(host)
+        await ringing.until_delivered()
+        ended = await host.ended(ringing.call_id)
+        assert (ended.reason, ended.certainty) == (EndReason.DECIDED_ELSEWHERE, "reported")
+        assert operations(ringing) == ["accept", "reject"]
+        assert ringing.state == "accepted"
+        ringing.hang_up()
+        await host.drain(1)

@@ -71,7 +71,7 @@ async def support(incoming: IncomingCall, session: RealtimeSession) -> None:
 
 @pytest.fixture
 def router() -> Router:
-    return Router(client=AsyncRealtimeSip("sk-test", base_url="http://127.0.0.1:9/v1"))
+    return Router()
 
 
 async def matched(router: Router, incoming: IncomingCall) -> object:
@@ -245,17 +245,11 @@ def test_a_route_that_is_never_reached_is_refused(router: Router) -> None:
         router.add(support, session=SESSION, dialed=SUPPORT)
 
 
-@pytest.mark.parametrize("status", [200, 299, 700, 404.0, True, "404", None])
-def test_the_status_of_unmatched_calls_is_a_final_failure(status: Any) -> None:
-    with pytest.raises(ConfigurationError, match="unmatched"):
-        Router(client=AsyncRealtimeSip("sk-test"), unmatched=status)
-
-
 def test_law_no_number_and_no_context_is_in_a_repr(router: Router) -> None:
     route = router.add(sales, session=SESSION, dialed=SALES, context={"tier": "gold"})
     assert repr(route) == "<Route sales by dialed, context>"
     assert repr(router.add(support, session=SESSION)) == "<Route support by nothing>"
-    assert repr(router) == "<Router routes=2 unmatched=404>"
+    assert repr(router) == "<Router routes=2>"
 
 
 # --- with a host, over the emulator --------------------------------------------------------------------------------
@@ -290,7 +284,7 @@ def operations(ringing: RingingCall) -> list[str]:
 async def test_law_two_numbers_two_sessions_two_handlers_and_no_silence_for_a_third() -> None:
     async with phone() as line:
         desk = Desk(line)
-        router = Router(client=line.client)
+        router = Router()
         router.add(desk.handler("sales"), session=session("You sell."), dialed=SALES)
         router.add(desk.handler("support"), session=RealtimeSession(**session("You help.")), dialed=SUPPORT)
         line.host = CallHost(router, client=line.client)
@@ -311,12 +305,24 @@ async def test_law_two_numbers_two_sessions_two_handlers_and_no_silence_for_a_th
     assert "session.update" in types(one.client_events)
 
 
+async def test_a_router_says_with_which_status_a_call_is_to_be_rejected(router: Router) -> None:
+    router.add(sales, session=SESSION, dialed=SALES)
+    assert await router(call(dialed=SUPPORT)) == 404
+    router.add(support, session=SESSION, when=raising)
+    assert await router(call(dialed=SUPPORT)) == 503
+
+
 @virtual
-async def test_the_status_of_an_unmatched_call_is_a_policy() -> None:
+async def test_a_route_may_return_the_status_to_reject_its_call_with() -> None:
+    async def closed(incoming: IncomingCall, session: RealtimeSession) -> int:
+        return 480
+
     async with phone() as line:
-        line.host = CallHost(Router(client=line.client, unmatched=503), client=line.client)
+        router = Router()
+        router.add(closed, session=SESSION)
+        line.host = CallHost(router, client=line.client)
         ringing = await line.openai.ring(line.host)
-        assert (await ringing.ended()).status_code == 503
+        assert (await ringing.ended()).status_code == 480
         assert operations(ringing) == ["reject"]
 
 
@@ -326,7 +332,7 @@ def test_law_unmatched_calls_are_logged_without_numbers(log: pytest.LogCaptureFi
     @virtual
     async def test() -> None:
         async with phone() as line:
-            line.host = CallHost(Router(client=line.client), client=line.client)
+            line.host = CallHost(Router(), client=line.client)
             ringing = await line.openai.ring(line.host)
             ids.append(ringing.call_id)
             await ringing.ended()
@@ -344,7 +350,7 @@ def test_law_unmatched_calls_are_logged_without_numbers(log: pytest.LogCaptureFi
 async def test_where_a_condition_failed_and_nothing_else_matches_the_trunk_is_sent_to_its_next_route() -> None:
     async with phone() as line:
         desk = Desk(line)
-        router = Router(client=line.client)
+        router = Router()
         router.add(desk.handler("sales"), session=SESSION, when=raising)
         line.host = CallHost(router, client=line.client)
         ringing = await line.openai.ring(line.host)
@@ -364,7 +370,7 @@ def test_a_session_can_be_made_for_each_call(later: bool) -> None:
     @virtual
     async def test() -> None:
         async with phone() as line:
-            router = Router(client=line.client)
+            router = Router()
             router.add(Desk(line).handler("sales"), session=soon if later else now)
             line.host = CallHost(router, client=line.client)
             rings = [await line.openai.ring(line.host, scenario=[CallerHangsUp(after=3.0)]) for _ in range(3)]
@@ -395,7 +401,7 @@ def test_a_session_that_cannot_be_made_fails_the_call_which_is_rejected(
     @virtual
     async def test() -> None:
         async with phone() as line:
-            router = Router(client=line.client)
+            router = Router()
             router.add(Desk(line).handler("sales"), session=making)
             line.host = CallHost(router, client=line.client)
             ringing = await line.openai.ring(line.host)
@@ -423,7 +429,7 @@ def test_a_call_that_is_over_or_decided_before_its_rejection_is_no_error(
             return False
 
         async with phone() as line, AsyncRealtimeSip(**line.openai.client_options) as other:
-            router = Router(client=line.client)
+            router = Router()
             router.add(Desk(line).handler("sales"), session=SESSION, when=meanwhile)
             line.host = CallHost(router, client=line.client)
             ringing = await line.openai.ring(line.host)
@@ -455,7 +461,7 @@ async def test_law_no_caller_with_a_dead_agent__an_adopted_call_that_no_route_is
         await store.claim(ringing.call_id, owner="dead", lease=30)
         await store.advance(ringing.call_id, owner="dead", phase="accepted")
         now[0] += 31
-        line.host = CallHost(Router(client=line.client), client=line.client, dedupe=store)
+        line.host = CallHost(Router(), client=line.client, store=store)
         assert await line.host.submit(incoming[0]) is Submission.STARTED
         assert (await ringing.ended(timeout=60)).by is EndedBy.AGENT
         await line.idle()
@@ -466,7 +472,7 @@ async def test_law_no_caller_with_a_dead_agent__an_adopted_call_that_no_route_is
 async def test_law_a_signed_context_goes_through_an_invite_to_its_route() -> None:
     async with phone(context_secret=SECRET) as line:
         desk = Desk(line)
-        router = Router(client=line.client)
+        router = Router()
         router.add(desk.handler("gold"), session=session("You know this caller."), context={"tier": "gold"})
         router.add(desk.handler("rest"), session=session("You know nobody."))
         line.host = CallHost(router, client=line.client)
@@ -489,7 +495,7 @@ async def test_law_a_signed_context_goes_through_an_invite_to_its_route() -> Non
     assert accepted_with(rings[1]) == ["You know nobody."]
 
 
-Handler = Callable[[IncomingCall], Awaitable[None]]
+Handler = Callable[[IncomingCall], Awaitable[int | None]]
 
 
 def test_a_router_is_what_a_host_runs(router: Router) -> None:
@@ -501,7 +507,7 @@ def test_a_router_is_what_a_host_runs(router: Router) -> None:
 async def test_law_context_is_used_once__a_second_call_with_the_same_header_goes_where_nothing_is_proven() -> None:
     async with phone(context_secret=SECRET) as line:
         desk = Desk(line)
-        router = Router(client=line.client)
+        router = Router()
         router.add(desk.handler("gold"), session=SESSION, context={"tier": "gold"})
         router.add(desk.handler("rest"), session=SESSION)
         line.host = CallHost(router, client=line.client)

@@ -26,7 +26,6 @@ STILL_LONG = {
     "call/machine/turns.py",
     "call/machine/lifecycle.py",
     "call/record/conversation.py",
-    "policy.py",
 }
 MOST_AT_THE_TOP = 20
 MOST_LINES = 500

@@ -21,7 +21,6 @@ from hypothesis import strategies as st
 from realtime_sip import AsyncRealtimeSip, IncomingCall, MemoryStore, OpenAIWebhooks, RealtimeSip, SipHeaders, SipUri
 from realtime_sip.errors import ConfigurationError, InvalidRequestError
 from realtime_sip.sip.signed_context import CONTEXT_HEADER, MAX_CONTEXT, ContextRefusal, ContextSigner, SignedContext
-from realtime_sip.stores.claims import Claimed
 from realtime_sip.stores.nonces import use_context
 
 NOW = 1_795_000_000.0
@@ -366,12 +365,12 @@ class Store(MemoryStore):
 
     def __init__(self) -> None:
         self.now = 0.0
-        self.claims = 0
+        self.uses = 0
         super().__init__(clock=lambda: self.now)
 
-    async def claim(self, call_id: str, *, owner: str, lease: float) -> Claimed:
-        self.claims += 1
-        return await super().claim(call_id, owner=owner, lease=lease)
+    async def use(self, nonce: str, *, by: str, remember: float) -> bool:
+        self.uses += 1
+        return await super().use(nonce, by=by, remember=remember)
 
 
 async def test_law_context_is_used_once__another_call_with_it_has_none(log: pytest.LogCaptureFixture) -> None:
@@ -394,21 +393,6 @@ async def test_a_call_that_is_announced_again_keeps_its_context() -> None:
         assert dict(call.context) == {"tier": "gold"}
 
 
-async def test_a_call_announced_again_before_the_first_claim_was_finished_keeps_its_context() -> None:
-    store, call = Store(), incoming(header(nonce="nonce-01"))
-    await store.claim("context:nonce-01", owner=call.call_id, lease=300)
-    assert dict((await use_context(call, store, now=NOW)).context) == {"tier": "gold"}
-    other = incoming(header(nonce="nonce-01"), call_id="rtc_2")
-    assert dict((await use_context(other, store, now=NOW)).context) == {}
-
-
-async def test_law_context_is_used_once__a_claim_whose_host_died_is_not_taken_over() -> None:
-    store, value = Store(), header(nonce="nonce-01")
-    await store.claim("context:nonce-01", owner="rtc_dead", lease=1)
-    store.now = 5
-    assert dict((await use_context(incoming(value), store, now=NOW)).context) == {}
-
-
 async def test_calls_with_contexts_of_their_own_do_not_disturb_each_other() -> None:
     store = Store()
     calls = [await use_context(incoming(header(), call_id=f"rtc_{n}"), store, now=NOW) for n in range(20)]
@@ -421,18 +405,18 @@ async def test_a_nonce_and_a_call_id_are_not_confused() -> None:
     assert dict((await use_context(incoming(header(nonce="nonce-01")), store, now=NOW)).context) == {"tier": "gold"}
 
 
-async def test_a_call_without_context_costs_no_claim() -> None:
+async def test_a_call_without_context_uses_no_nonce() -> None:
     store = Store()
     for call in (incoming(), incoming("v1.x.y")):
         assert await use_context(call, store, now=NOW) is call
-    assert store.claims == 0
+    assert store.uses == 0
 
 
 async def test_a_context_that_expired_on_the_way_to_the_host_does_not_count(log: pytest.LogCaptureFixture) -> None:
     store = Store()
     call = await use_context(incoming(header(expires_in=10)), store, now=NOW + 10)
     assert dict(call.context) == {}
-    assert store.claims == 0
+    assert store.uses == 0
     assert "expired" in log.text
 
 
@@ -445,7 +429,7 @@ async def test_a_nonce_is_remembered_for_longer_than_its_context_counts() -> Non
 
 async def test_what_the_store_raises_is_raised_and_nothing_was_taken() -> None:
     class Broken(Store):
-        async def claim(self, call_id: str, *, owner: str, lease: float) -> Claimed:
+        async def use(self, nonce: str, *, by: str, remember: float) -> bool:
             raise OSError("no store")
 
     with pytest.raises(OSError, match="no store"):

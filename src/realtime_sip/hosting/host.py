@@ -4,46 +4,45 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
+import math
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from realtime_sip.api.decision import Decision, deciding
-from realtime_sip.call.call import Call
-from realtime_sip.call.machine.lifecycle import Lifecycle
-from realtime_sip.call.machine.limits import CallLimits
 from realtime_sip.client import AsyncRealtimeSip
-from realtime_sip.errors import ConfigurationError, RealtimeSipError, UnknownCallError
-from realtime_sip.outcomes import CallEnded
+from realtime_sip.errors import (
+    CallGoneError,
+    ConfigurationError,
+    DecisionAlreadyMadeError,
+    RealtimeSipError,
+    UnknownCallError,
+)
+from realtime_sip.hosting.claims import DECIDE, LEASE, Claims
+from realtime_sip.hosting.handlers import OnCall, check_async
+from realtime_sip.outcomes import CallEnded, EndReason
 from realtime_sip.policy import CallPolicy, Refusal
 from realtime_sip.sip.status import FINAL_FAILURE, is_final_failure
-from realtime_sip.stores.claims import DedupeStore, Outcome
-from realtime_sip.stores.counters import TallyStore
 from realtime_sip.stores.memory import MemoryStore
-from realtime_sip.stores.nonces import use_context
+from realtime_sip.stores.rules import Outcome, Store
 from realtime_sip.webhooks import IncomingCall
 
-__all__ = ["CallHost", "OnCall", "Submission"]
+if TYPE_CHECKING:
+    from realtime_sip.call.call import Call
 
 _log = logging.getLogger("realtime_sip.host")
 
-OnCall = Callable[[IncomingCall], Awaitable[None]]
-"""A handler of calls: it answers one with `client.calls.answer`, or rejects it with `client.calls.reject`."""
-
-LEASE = 30.0
-"""Seconds after which a call whose host shows no life is adopted by another."""
-RETRY = 2.0
-"""Seconds until a store that has failed is asked again."""
-DECIDE = 10.0
-"""Seconds that a webhook waits for its call to be decided. Nobody lets a phone ring for much longer."""
 GOODBYE = "You have to end this call now. Apologise and say goodbye in one short sentence."
 GOODBYE_TIME = 12.0
 """Seconds before the end of a drain at which calls that are still up hear a goodbye."""
+CODE_BEHIND = 1.0
+"""Seconds after the end of a drain for what a handler does behind its block, such as storing the transcript."""
+CANCELED = 0.75
+"""Seconds after that for handlers that were canceled."""
 _REMEMBERED = 1000
 
 
@@ -55,7 +54,7 @@ class Submission(Enum):
     REPEAT = "repeat"
     """It was submitted before, here or elsewhere."""
     BUSY = "busy"
-    """As many calls are up as may be; this one was rejected."""
+    """`max_calls` was reached; this call was rejected."""
     DRAINING = "draining"
     """No new calls are taken; this one was rejected."""
     REFUSED = "refused"
@@ -64,38 +63,71 @@ class Submission(Enum):
     """It is too late to answer, or a test delivery that nobody can answer."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class _Taken:
-    """A call that is this host's to decide about, and to serve."""
+    """A call that is this host's: to serve, or to turn away."""
 
     incoming: IncomingCall
     decision: Decision
-    adopted: bool
+    clock: Callable[[], float]
+    adopted: bool = False
     """Another program has claimed it before, and perhaps accepted it."""
+    became: Submission = Submission.STARTED
     refusal: Refusal | None = None
+    lost: bool = False
+    """Another host has taken it over."""
+    began_at: float = field(init=False)
+    handling: asyncio.Task[int | None] | None = None
+    serving: asyncio.Task[None] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.began_at = self.clock()
+
+    @property
+    def call_id(self) -> str:
+        return self.incoming.call_id
+
+    @property
+    def call(self) -> Call | None:
+        """The call, if an `answer` block has it."""
+        return self.decision.call
 
     @property
     def cost(self) -> Decimal | None:
-        """What the call has cost so far, in USD, where that is known."""
+        """What the call has cost so far, in USD, if that is known."""
         if self.decision.rejected or not self.decision.made.is_set():
             return Decimal(0)
-        return self.decision.call.cost if isinstance(self.decision.call, Call) else None
+        return None if self.call is None else self.call.cost
+
+    def ended(self, reason: EndReason, certainty: Literal["reported", "inferred"], evidence: str) -> CallEnded:
+        """Return the end of a call that no `answer` block has kept to its end."""
+        return CallEnded(
+            reason=reason,
+            certainty=certainty,
+            evidence=evidence,
+            started_at=self.began_at,
+            attached_at=None,
+            ended_at=self.clock(),
+        )
 
 
 class CallHost:
     """Runs `on_call` for each call, as a task of the running event loop, and sees to it that every call is decided.
 
     A handler that returns or raises without having accepted or rejected its call gets it rejected. An exception is
-    logged once, with the call's id. Deliveries of one call are told apart from new calls by `dedupe`.
+    logged once, with the call's id. Deliveries of one call are told apart from new calls by `store`.
 
     Args:
-        on_call: The handler.
+        on_call: The handler: an async function of the call, or a `Router`. It answers the call, rejects it, or returns
+            the SIP status to reject it with.
         client: What calls are rejected with; mostly the one that the handler uses.
-        dedupe: Where claims are kept. A `MemoryStore` serves one process and survives no crash.
+        store: Where claims, counters and nonces are kept. A `MemoryStore` serves one process and survives no crash.
         max_calls: How many calls may be up at a time; more are rejected.
-        policy: Who may call. It is asked before the handler, and counts in `dedupe`.
+        policy: Who may call. It is asked before the handler, and counts in `store`.
         busy_status: The SIP status of a call that cannot be taken. Trunks try their next route after a 5xx, such as
             503, and never after 486 or a 6xx.
+        drain_timeout: Seconds that `drain` has. Kubernetes and gunicorn kill a process 30 seconds after they ask it to
+            stop.
     """
 
     def __init__(
@@ -103,33 +135,37 @@ class CallHost:
         on_call: OnCall,
         *,
         client: AsyncRealtimeSip,
-        dedupe: DedupeStore | None = None,
+        store: Store | None = None,
         max_calls: int = 200,
         policy: CallPolicy | None = None,
         busy_status: int = 503,
+        drain_timeout: float = 25.0,
     ) -> None:
         """Make a host. Nothing is started.
 
         Raises:
-            ConfigurationError: `max_calls` is not positive, `busy_status` is not 300 to 699, or the policy counts and
-                `dedupe` keeps no counters.
+            ConfigurationError: An argument is of the wrong kind, `max_calls` is not positive, `busy_status` is not 300
+                to 699, or `drain_timeout` is not a number of seconds.
         """
-        if max_calls < 1:
-            raise ConfigurationError("max_calls must be 1 or more")
-        if not is_final_failure(busy_status):
-            raise ConfigurationError(f"busy_status {FINAL_FAILURE}")
+        check_async(on_call, "on_call")
+        store = MemoryStore() if store is None else store
+        policy = CallPolicy() if policy is None else policy
+        _require(isinstance(client, AsyncRealtimeSip), "client must be an AsyncRealtimeSip")
+        _require(isinstance(store, Store) and not isinstance(store, type), "store must be a Store, as MemoryStore() is")
+        _require(isinstance(policy, CallPolicy), "policy must be a CallPolicy, which holds the rules")
+        _require(_is_whole(max_calls) and max_calls >= 1, "max_calls must be a whole number of 1 or more")
+        _require(is_final_failure(busy_status), f"busy_status {FINAL_FAILURE}")
         self._busy_status = busy_status
         self._on_call = on_call
         self._client = client
-        self._dedupe: DedupeStore = MemoryStore() if dedupe is None else dedupe
+        self._store = store
+        self._claims = Claims(store)
+        self._clock = client.calls.transport.settings.clock
         self._max_calls = max_calls
-        self._policy = CallPolicy() if policy is None else policy
-        self._tallies = self._dedupe if isinstance(self._dedupe, TallyStore) else None
-        if self._policy.counts and self._tallies is None:
-            raise ConfigurationError("the policy counts calls, and this store of claims is no TallyStore")
-        self._owner = secrets.token_hex(8)  # anew at each start, so that nobody takes a dead host for this one
-        self._calls: dict[str, asyncio.Task[None]] = {}
-        self._decisions: dict[str, Decision] = {}
+        self._policy = policy
+        self._drain_timeout = _seconds(drain_timeout, "drain_timeout")
+        self._claiming: dict[str, asyncio.Task[_Taken | None]] = {}
+        self._calls: dict[str, _Taken] = {}
         self._ends: OrderedDict[str, asyncio.Future[CallEnded]] = OrderedDict()
         self._draining = False
 
@@ -138,129 +174,188 @@ class CallHost:
         """How many calls are up, or being decided."""
         return len(self._calls)
 
+    # --- taking calls -------------------------------------------------------------------------------------------------
+
     async def submit(self, incoming: IncomingCall) -> Submission:
         """Take a call. Returns once it is decided, so that the webhook can be answered.
 
-        Raises what the dedupe store raises: then nothing was taken, and 500 brings the webhook back.
-        """
-        if incoming.is_test or incoming.is_stale(self._client.calls.transport.settings.clock()):
-            _log.info("call %s: %s", incoming.call_id, "a test delivery" if incoming.is_test else "stale")
-            if incoming.call_id not in self._ends:  # else it is a late repeat, of a call that may be up
-                self._over(incoming.call_id, self._end_without_call("stale"))
-            return Submission.STALE
-        call_id = incoming.call_id
-        incoming = await use_context(incoming, self._dedupe, now=self._client.calls.transport.settings.clock())
-        claimed = await self._dedupe.claim(call_id, owner=self._owner, lease=LEASE)
-        if claimed.outcome is Outcome.REPEAT or call_id in self._calls:
-            return Submission.REPEAT
-        self._remember(call_id)
-        # An adopted call is up with nobody on our side: it is taken however full it is.
-        adopted = claimed.outcome is Outcome.ADOPTED and claimed.claim.phase == "accepted"
-        if not adopted and (self._draining or len(self._calls) >= self._max_calls):
-            await self._reject(call_id)
-            self._over(call_id, self._end_without_call("rejected"))
-            await self._dedupe.finish(call_id, owner=self._owner)
-            return Submission.DRAINING if self._draining else Submission.BUSY
-        decision = Decision(call_id, adopted=adopted)
-        self._decisions[call_id] = decision
-        taken = _Taken(incoming, decision, adopted=claimed.outcome is Outcome.ADOPTED)
-        self._calls[call_id] = asyncio.create_task(self._serve(taken), name=f"call {call_id}")
-        await self._decided(decision, self._calls[call_id])
-        return Submission.STARTED if taken.refusal is None else Submission.REFUSED
+        If it is canceled, because whoever sent the webhook went away, the call is taken all the same.
 
-    async def _decided(self, decision: Decision, task: asyncio.Task[None]) -> None:
-        waiting = asyncio.ensure_future(decision.made.wait())
+        Raises what the store raises: then nothing was taken, and 500 brings the webhook back.
+
+        Raises:
+            DeadlineError: The store did not answer within ten seconds.
+        """
+        call_id = incoming.call_id
+        if incoming.is_test or incoming.is_stale(self._clock()):
+            late = "a test delivery" if incoming.is_test else "the webhook was older than any phone rings"
+            _log.info("call %s: %s", call_id, late)
+            if call_id not in self._ends:  # else it is a late repeat, of a call that may be up
+                nobody = _Taken(incoming=incoming, decision=Decision(call_id), clock=self._clock)
+                self._over(call_id, nobody.ended(EndReason.STALE, "inferred", late))
+            return Submission.STALE
+        if call_id in self._calls:
+            return Submission.REPEAT
+        claiming = self._claiming.get(call_id)
+        first = claiming is None
+        if claiming is None:
+            # A task of the host's own, not of whoever asks, who may go away: what is claimed has a handler.
+            claiming = asyncio.create_task(self._claim(incoming), name=f"claim of call {call_id}")
+            self._claiming[call_id] = claiming
+            claiming.add_done_callback(lambda done: self._claimed(call_id, done))
+        taken = await asyncio.shield(claiming)
+        if taken is None or not first:
+            return Submission.REPEAT
+        await self._decided(taken)
+        return taken.became
+
+    async def _claim(self, incoming: IncomingCall) -> _Taken | None:
+        """Claim a call. If it is ours, a task has it when this returns."""
+        got = await self._claims.take(incoming, known=incoming.call_id in self._ends, now=self._clock())
+        if got is None:
+            return None
+        incoming, claimed = got
+        adopted = claimed.outcome is Outcome.ADOPTED
+        # A call that is up with nobody on our side is taken however full it is.
+        up = adopted and claimed.claim.phase == "accepted"
+        decision = Decision(incoming.call_id, adopted=up)
+        taken = _Taken(incoming=incoming, decision=decision, clock=self._clock, adopted=adopted)
+        if not up and self._draining:
+            taken.became = Submission.DRAINING
+        elif not up and sum(each.handling is not None for each in self._calls.values()) >= self._max_calls:
+            taken.became = Submission.BUSY
+        else:
+            taken.handling = asyncio.create_task(self._handle(taken), name=f"handler of call {taken.call_id}")
+        self._remember(taken.call_id)
+        self._calls[taken.call_id] = taken
+        taken.serving = asyncio.create_task(self._serve(taken), name=f"call {taken.call_id}")
+        return taken
+
+    def _claimed(self, call_id: str, claiming: asyncio.Task[_Taken | None]) -> None:
+        del self._claiming[call_id]
+        if not claiming.cancelled() and (error := claiming.exception()) is not None:
+            # Whoever asked may be gone, so it is said here too.
+            _log.warning("call %s: it is not claimed: %s", call_id, type(error).__name__)
+
+    async def _decided(self, taken: _Taken) -> None:
+        waiting = asyncio.ensure_future(taken.decision.made.wait())
         try:
-            await asyncio.wait({waiting, task}, timeout=DECIDE, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({waiting, taken.serving}, timeout=DECIDE, return_when=asyncio.FIRST_COMPLETED)
         finally:
             waiting.cancel()
 
+    # --- serving them -------------------------------------------------------------------------------------------------
+
     async def _serve(self, taken: _Taken) -> None:
-        incoming, decision, call_id = taken.incoming, taken.decision, taken.incoming.call_id
-        renewing = asyncio.create_task(self._renew(taken))
-        deciding.set(decision)
+        """See to it that a call is decided, free its places, and finish its claim, whatever becomes of its handler."""
+        ended = taken.ended(EndReason.DETACHED, "inferred", "the program stopped")
+        status: int | None = self._busy_status
         try:
-            if not await self._refused(taken):
-                await self._on_call(incoming)
+            if taken.handling is not None:
+                await asyncio.wait({taken.handling})
+                if not taken.handling.cancelled() and taken.handling.exception() is None:
+                    status = taken.handling.result()
+            ended = await self._end(taken, status)
+            if taken.handling is not None and taken.refusal is None:
+                await self._policy.ended(taken.incoming, store=self._store, cost=taken.cost)
+            await self._claims.finish(taken.call_id)
+        finally:
+            del self._calls[taken.call_id]
+            self._over(taken.call_id, ended)
+
+    async def _handle(self, taken: _Taken) -> int | None:
+        """Let the handler decide. Return the status to reject the call with, None if the handler gives none."""
+        keeping = asyncio.create_task(self._keep(taken))
+        deciding.set(taken.decision)
+        try:
+            if await self._refused(taken):
+                return None
+            status = await self._on_call(taken.incoming)
         except RealtimeSipError as error:
-            _log.error("call %s: the handler failed: %s: %s", call_id, type(error).__name__, error)
+            _log.error("call %s: the handler failed: %s: %s", taken.call_id, type(error).__name__, error)
         except Exception as error:  # noqa: BLE001 - one broken call must not end the others
             # What the handler raises is the program's own, so it is logged whole.
-            _log.error("call %s: the handler failed: %s", call_id, type(error).__name__, exc_info=error)
+            _log.error("call %s: the handler failed: %s", taken.call_id, type(error).__name__, exc_info=error)
+        else:
+            return status if is_final_failure(status) else None
         finally:
-            renewing.cancel()
-            try:
-                await self._settle(taken)
-            finally:
-                call = decision.call
-                how: Literal["rejected", "detached"] = (
-                    "rejected" if decision.rejected or not decision.made.is_set() else "detached"
-                )
-                self._calls.pop(call_id, None)
-                self._decisions.pop(call_id, None)
-                self._over(call_id, (call.ended if isinstance(call, Call) else None) or self._end_without_call(how))
+            keeping.cancel()
+        return self._busy_status
 
-    async def _settle(self, taken: _Taken) -> None:
-        """Reject a call that nobody has decided about, free its places, and finish its claim."""
-        incoming, call_id = taken.incoming, taken.incoming.call_id
-        if not taken.decision.made.is_set():
-            if taken.refusal is None:
-                _log.warning("call %s: the handler did not decide; rejecting it", call_id)
-            await asyncio.shield(self._reject(call_id, taken.refusal))
-        if taken.refusal is None:
-            await asyncio.shield(self._policy.ended(incoming, store=self._tallies, cost=taken.cost))
-        await asyncio.shield(self._finish(call_id))
+    async def _keep(self, taken: _Taken) -> None:
+        """Keep the claim and the places of a call alive."""
 
-    async def _finish(self, call_id: str) -> None:
-        try:
-            await self._dedupe.finish(call_id, owner=self._owner)
-        except Exception as error:  # noqa: BLE001 - a store that fails does not undo the end of a call
-            _log.error("call %s: its claim is not finished: %s", call_id, type(error).__name__)
+        async def renewed() -> None:
+            await self._policy.renew(taken.incoming, store=self._store, lease=LEASE, cost=taken.cost)
+
+        await self._claims.keep(taken.decision, renewed=renewed)
+        taken.lost = True
+        _log.warning("call %s: the claim was lost to another host; letting go", taken.call_id)
+        if taken.call is not None:
+            await taken.call.detach()
 
     async def _refused(self, taken: _Taken) -> bool:
         """Ask the policy about a call. One that is up already takes its places without being asked about."""
         if taken.adopted:
-            await self._policy.renew(taken.incoming, store=self._tallies, lease=LEASE)
+            await self._policy.renew(taken.incoming, store=self._store, lease=LEASE)
             return False
-        taken.refusal = await self._policy.check(taken.incoming, store=self._tallies, lease=LEASE)
+        taken.refusal = await self._policy.check(taken.incoming, store=self._store, lease=LEASE)
         if taken.refusal is None:
             return False
-        _log.info(
-            "call %s: %s refuses it with %d", taken.incoming.call_id, taken.refusal.rule, taken.refusal.status_code
-        )
+        taken.became = Submission.REFUSED
+        _log.info("call %s: %s refuses it with %d", taken.call_id, taken.refusal.rule, taken.refusal.status_code)
         return True
 
-    async def _renew(self, taken: _Taken) -> None:
-        """Keep the claim and the places alive, and note that the call was accepted: then it can be adopted."""
-        decision = taken.decision
-        accepted = asyncio.ensure_future(decision.made.wait())
-        try:
-            await asyncio.wait({accepted}, timeout=DECIDE)
-            renewed = True
-            while renewed:
-                try:
-                    if accepted.done():
-                        await self._dedupe.advance(decision.call_id, owner=self._owner, phase="accepted")
-                    await asyncio.sleep(LEASE / 3)
-                    renewed = await self._dedupe.renew(decision.call_id, owner=self._owner, lease=LEASE)
-                except Exception as error:  # noqa: BLE001 - a store that fails for a while may work again
-                    _log.error("call %s: its claim is not renewed: %s", decision.call_id, type(error).__name__)
-                    await asyncio.sleep(RETRY)
-                    continue
-                if renewed:
-                    await self._policy.renew(taken.incoming, store=self._tallies, lease=LEASE, cost=taken.cost)
-            _log.warning("call %s: the claim was lost to another host; letting go", decision.call_id)
-            if isinstance(decision.call, Call):
-                await decision.call.detach()
-        finally:
-            accepted.cancel()
+    async def _end(self, taken: _Taken, status: int | None) -> CallEnded:
+        """Reject what nobody has decided about, hang up what nobody serves, and return how the call ended."""
+        decision, call = taken.decision, taken.call
+        if taken.lost and (call is None or call.ended is None):
+            return taken.ended(EndReason.DETACHED, "inferred", "another host has taken the call over")
+        if not decision.made.is_set():
+            return await self._reject(taken, status)
+        if decision.rejected:
+            return taken.ended(EndReason.REJECTED, "reported", "the program rejected the call")
+        if call is not None and call.ended is not None:
+            return call.ended
+        if call is None and status is not None:
+            return await self._hang_up(taken)
+        return taken.ended(EndReason.DETACHED, "reported", "the program let go of the call")
 
-    async def _reject(self, call_id: str, refusal: Refusal | None = None) -> None:
-        status_code = self._busy_status if refusal is None else refusal.status_code
+    async def _reject(self, taken: _Taken, status: int | None) -> CallEnded:
+        if taken.refusal is not None:
+            status = taken.refusal.status_code
+        elif status is None:
+            _log.warning("call %s: the handler did not decide; rejecting it", taken.call_id)
+        status = self._busy_status if status is None else status
         try:
-            await self._client.calls.reject(call_id, status_code=status_code)
+            await self._client.calls.reject(taken.call_id, status_code=status)
+        except CallGoneError:
+            _log.info("call %s: it was over before it could be rejected", taken.call_id)
+            return taken.ended(EndReason.CALLER, "inferred", "there was no call to reject any more")
+        except DecisionAlreadyMadeError:
+            _log.info("call %s: it was decided before it could be rejected", taken.call_id)
+            return taken.ended(EndReason.DECIDED_ELSEWHERE, "reported", "another program had decided about the call")
         except Exception as error:  # noqa: BLE001 - an HTTP client of the program's own may raise anything
-            _log.warning("call %s: it could not be rejected: %s", call_id, type(error).__name__)
+            name = type(error).__name__
+            _log.warning("call %s: it could not be rejected: %s", taken.call_id, name)
+            return taken.ended(EndReason.REJECTED, "inferred", f"it could not be rejected ({name}), and may ring on")
+        return taken.ended(EndReason.REJECTED, "reported", f"the host rejected the call with {status}")
+
+    async def _hang_up(self, taken: _Taken) -> CallEnded:
+        """End a call that was accepted, by its handler or by a host that died, and that nobody will speak for."""
+        _log.warning("call %s: it was accepted, and the handler does not serve it; hanging up", taken.call_id)
+        evidence = "the handler did not serve the call, which was accepted"
+        try:
+            await self._client.calls.hangup(taken.call_id)
+        except CallGoneError:
+            return taken.ended(EndReason.CALLER, "inferred", f"{evidence}; it was over when it was to be hung up")
+        except Exception as error:  # noqa: BLE001 - an HTTP client of the program's own may raise anything
+            name = type(error).__name__
+            _log.error("call %s: it could not be hung up: %s", taken.call_id, name)
+            return taken.ended(EndReason.HANDLER_FAILED, "inferred", f"{evidence}; it could not be hung up ({name})")
+        return taken.ended(EndReason.HANDLER_FAILED, "reported", evidence)
+
+    # --- how they ended -----------------------------------------------------------------------------------------------
 
     async def ended(self, call_id: str) -> CallEnded:
         """Wait for the end of a call that was submitted here, and return it. The last thousand are remembered.
@@ -283,40 +378,60 @@ class CallHost:
         if not self._ends[call_id].done():
             self._ends[call_id].set_result(ended)
 
-    def _end_without_call(self, how: Literal["stale", "rejected", "detached"]) -> CallEnded:
-        """Return the end of a call that no `answer` block kept; `detached` is one that the handler keeps by itself."""
-        now = asyncio.get_running_loop().time()
-        lifecycle = Lifecycle(CallLimits(), now=now, unix=self._client.calls.transport.settings.clock())
-        {"stale": lifecycle.stale, "rejected": lifecycle.rejected, "detached": lifecycle.detached}[how](now)
-        assert lifecycle.ended is not None
-        return lifecycle.ended
+    # --- stopping -----------------------------------------------------------------------------------------------------
 
-    async def drain(self, timeout: float = 60.0) -> None:  # noqa: ASYNC109 - what happens before it is over
-        """Take no new calls, let those that are up finish, and end what is left within `timeout` seconds.
+    async def drain(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - what happens before it is over
+        """Take no new calls, let those that are up finish, and end what is left after `timeout` seconds.
 
-        Calls that are still up twelve seconds before hear a goodbye first. A transfer under way is waited for, longer
-        than that where it must be. Calling it again changes nothing.
+        It returns within two seconds more, whatever fails; what has not ended by then is logged. Calls that are still
+        up twelve seconds before the end hear a goodbye. At the end they are hung up, so that what their handlers do
+        behind their blocks still runs, and a second later those handlers are canceled. A transfer under way is not
+        ended. Calling it again changes nothing.
+
+        Args:
+            timeout: Seconds, in place of `drain_timeout`.
+
+        Raises:
+            ConfigurationError: That is not a number of seconds.
         """
+        seconds = self._drain_timeout if timeout is None else _seconds(timeout, "timeout")
         self._draining = True
-        loop = asyncio.get_running_loop()
-        end = loop.time() + timeout
-        await self._wait(max(timeout - GOODBYE_TIME, 0.0))
-        calls = [decision.call for decision in self._decisions.values() if isinstance(decision.call, Call)]
-        goodbyes = [asyncio.ensure_future(self._say_goodbye(call)) for call in calls]
-        await self._wait(max(end - loop.time(), 0.0))
-        for task in [*goodbyes, *self._calls.values()]:
+        end = asyncio.get_running_loop().time() + seconds
+        await self._idle(end - GOODBYE_TIME)
+        ending = self._each_call(lambda call: call.hangup(goodbye=GOODBYE))
+        await self._idle(end)
+        ending += self._each_call(lambda call: call.hangup())
+        self._cancel([taken for taken in self._calls.values() if taken.call is None])
+        await self._idle(end + CODE_BEHIND)
+        self._cancel(self._calls.values())
+        await self._idle(end + CODE_BEHIND + CANCELED)
+        for task in ending:
             task.cancel()
-        await asyncio.gather(*goodbyes, *self._calls.values(), return_exceptions=True)
+        for call_id in self._calls:
+            _log.error("call %s: it has not ended in the time of the drain", call_id)
 
-    async def _wait(self, seconds: float) -> None:
-        if self._calls:
-            await asyncio.wait(set(self._calls.values()), timeout=seconds)
+    def _each_call(self, do: Callable[[Call], Coroutine[Any, Any, Any]]) -> list[asyncio.Task[None]]:
+        async def done(call: Call) -> None:
+            try:
+                await do(call)
+            except RealtimeSipError as error:
+                _log.warning("call %s: it is not hung up: %s", call.call_id, type(error).__name__)
 
-    async def _say_goodbye(self, call: Call) -> None:
-        try:
-            await call.hangup(goodbye=GOODBYE)
-        except RealtimeSipError as error:
-            _log.warning("call %s: no goodbye: %s", call.call_id, type(error).__name__)
+        return [asyncio.create_task(done(taken.call)) for taken in self._calls.values() if taken.call is not None]
+
+    def _cancel(self, calls: Iterable[_Taken]) -> None:
+        for taken in calls:
+            if taken.handling is not None:
+                taken.handling.cancel()
+
+    async def _idle(self, until: float) -> None:
+        """Wait until there are no calls, or until then."""
+        loop = asyncio.get_running_loop()
+        while (left := until - loop.time()) > 0:
+            tasks = {*self._claiming.values(), *(taken.serving for taken in self._calls.values())}
+            if not tasks:
+                return
+            await asyncio.wait(tasks, timeout=left)
 
     @asynccontextmanager
     async def lifespan(self, _app: Any) -> AsyncIterator[None]:
@@ -325,3 +440,18 @@ class CallHost:
             yield
         finally:
             await self.drain()
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _seconds(value: float, name: str) -> float:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    _require(number and 0 <= value < math.inf, f"{name} must be a number of seconds")
+    return value
+
+
+def _require(condition: bool, problem: str) -> None:
+    if not condition:
+        raise ConfigurationError(problem)

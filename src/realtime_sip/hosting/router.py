@@ -1,6 +1,6 @@
 """Which handler and which session answer a call: by the dialled number, the channel, the verified context, or a test.
 
-    router = Router(client=client)
+    router = Router()
 
     @router.route(session=SALES, dialed="+14155550100")
     async def sales(incoming: IncomingCall, session: RealtimeSession) -> None:
@@ -23,24 +23,20 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar, get_args
 
 from realtime_sip._wire import checked
-from realtime_sip.api.decision import decided, deciding
-from realtime_sip.client import AsyncRealtimeSip
-from realtime_sip.errors import CallGoneError, ConfigurationError, DeadlineError, DecisionAlreadyMadeError
+from realtime_sip.errors import ConfigurationError, DeadlineError
+from realtime_sip.hosting.handlers import check_async
 from realtime_sip.session import RealtimeSession
 from realtime_sip.sip.address import e164
 from realtime_sip.sip.headers import Channel
-from realtime_sip.sip.status import FINAL_FAILURE, is_final_failure
 from realtime_sip.webhooks import IncomingCall
-
-__all__ = ["Condition", "Route", "RouteHandler", "Router", "SessionOf"]
 
 _log = logging.getLogger("realtime_sip.router")
 
-RouteHandler: TypeAlias = Callable[[IncomingCall, RealtimeSession], Awaitable[None]]
-"""Answers a call with the session of its route, or rejects it."""
+RouteHandler: TypeAlias = Callable[[IncomingCall, RealtimeSession], Awaitable[int | None]]
+"""Answers a call with the session of its route, rejects it, or returns the SIP status to reject it with."""
 
 Condition: TypeAlias = Callable[[IncomingCall], bool | Awaitable[bool]]
-"""Tells whether a call is for a route. One that blocks holds up all calls: make it async where it asks somebody."""
+"""Tells whether a call is for a route. One that blocks holds up all calls: make it async if it asks somebody."""
 
 SessionOf: TypeAlias = Callable[
     [IncomingCall], RealtimeSession | dict[str, Any] | Awaitable[RealtimeSession | dict[str, Any]]
@@ -51,7 +47,10 @@ CONDITION_TIMEOUT = 2.0
 """Seconds that one condition may take; the phone is ringing."""
 SESSION_TIMEOUT = 5.0
 """Seconds that making a session may take."""
-_UNDECIDABLE = 503
+UNMATCHED = 404
+"""The SIP status of a call that no route is for: a number that nobody has. Most trunks give up after it."""
+UNDECIDABLE = 503
+"""The SIP status of a call of which nobody knows whose it is, so that a trunk tries its next route."""
 
 _Handler = TypeVar("_Handler", bound=RouteHandler)
 _Answer = TypeVar("_Answer")
@@ -59,7 +58,7 @@ _Answer = TypeVar("_Answer")
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Route:
-    """One way to answer. It is for a call where all that is given holds; `repr` shows no number and no value.
+    """One way to answer. It is for a call if all that is given holds; `repr` shows no number and no value.
 
     Attributes:
         handler: Answers the call.
@@ -96,28 +95,16 @@ class Route:
 class Router:
     """Gives each call to the first of its routes that is for it, in the order in which they were added. A host runs it.
 
-    A call that no route is for is rejected with a SIP status, never left to ring. For a default, add a handler without
+    A call that no route is for is rejected with 404, never left to ring. For a default, add a handler without
     conditions last; nothing can be added after that.
-
-    Args:
-        client: What unmatched calls are rejected with.
-        unmatched: The SIP status for them, 300 to 699. Trunks try their next route after a 5xx, such as 503, and never
-            after 486 or a 6xx; after 404 most give up, which is right for a number that nobody has.
-
-    Raises:
-        ConfigurationError: `unmatched` is no such status.
     """
 
-    def __init__(self, *, client: AsyncRealtimeSip, unmatched: int = 404) -> None:
-        if not is_final_failure(unmatched):
-            raise ConfigurationError(f"unmatched {FINAL_FAILURE}")
-        self._client = client
-        self._unmatched = unmatched
+    def __init__(self) -> None:
         self._routes: list[Route] = []
 
     def __repr__(self) -> str:
         """Show how many routes there are."""
-        return f"<Router routes={len(self._routes)} unmatched={self._unmatched}>"
+        return f"<Router routes={len(self._routes)}>"
 
     def route(
         self,
@@ -146,12 +133,12 @@ class Router:
         context: Mapping[str, str] | None = None,
         when: Condition | None = None,
     ) -> Route:
-        """Add a route behind all others and return it. A call is for it where all that is given here holds.
+        """Add a route behind all others and return it. A call is for it if all that is given here holds.
 
         Args:
-            handler: Answers the call, or rejects it.
+            handler: Answers the call, rejects it, or returns the SIP status to reject it with.
             session: What the call is answered with. A dict is checked here, so that a mistake shows when the program
-                starts. A function, sync or async, makes it for each call within 5 seconds; where that fails, the call
+                starts. A function, sync or async, makes it for each call within 5 seconds; if that fails, the call
                 fails like one whose handler raises.
             dialed: The number that was dialled, or several. A claim of whoever placed the call.
             channel: "phone", "whatsapp" or "sip", or several. A claim too.
@@ -161,12 +148,11 @@ class Router:
                 somebody out; a handler is, which rejects.
 
         Raises:
-            ConfigurationError: A number is not E.164, a channel is unknown, what is given can never hold, or a route
-                before this one takes every call.
+            ConfigurationError: The handler is not async, a number is not E.164, a channel is unknown, what is given can
+                never hold, or a route before this one takes every call.
             InvalidRequestError: The session is not valid.
         """
-        if not callable(handler):
-            raise ConfigurationError("the handler of a route must be a function of the call and the session")
+        check_async(handler, "the handler of a route")
         if when is not None and not callable(when):
             raise ConfigurationError("the condition of a route must be a function of the call")
         if self._routes and self._routes[-1].takes_every_call:
@@ -192,10 +178,10 @@ class Router:
         route, _ = await self._find(incoming)
         return route
 
-    async def __call__(self, incoming: IncomingCall) -> None:
-        """Let the route of the call answer it, or reject it. This is what a `CallHost` calls.
+    async def __call__(self, incoming: IncomingCall) -> int | None:
+        """Let the route of the call answer it, or return the SIP status to reject it with. A `CallHost` calls this.
 
-        Where no route is for it and a condition has failed, nobody knows whose it is: then the status is 503, so that a
+        If no route is for it and a condition has failed, nobody knows whose it is: then the status is 503, so that a
         trunk tries its next route.
 
         Raises what the handler raises, and what makes the session.
@@ -203,13 +189,13 @@ class Router:
         Raises:
             DeadlineError: The session of the call was not made in time.
             InvalidRequestError: The session that was made is not valid.
-            NetworkError, ServiceError: The call could not be rejected.
         """
         route, failed = await self._find(incoming)
-        if route is None:
-            await self._reject(incoming.call_id, _UNDECIDABLE if failed else self._unmatched)
-            return
-        await route.handler(incoming, await _made(route, incoming))
+        if route is not None:
+            return await route.handler(incoming, await _made(route, incoming))
+        status_code = UNDECIDABLE if failed else UNMATCHED
+        _log.warning("call %s: no route is for it: %d", incoming.call_id, status_code)
+        return status_code
 
     async def _find(self, incoming: IncomingCall) -> tuple[Route | None, bool]:
         """Return the call's route, and whether a condition before it has failed."""
@@ -235,23 +221,6 @@ class Router:
                     *(incoming.call_id, route.name, type(error).__name__, _place(error)),
                 )
         return None, failed
-
-    async def _reject(self, call_id: str, status: int) -> None:
-        decision = deciding.get()
-        if decision is not None and decision.call_id == call_id and decision.adopted:
-            # It is up already, accepted by a host that died and routed otherwise: nobody will ever speak for it.
-            _log.warning("call %s: no route is for it, and it was accepted before; hanging up", call_id)
-            try:
-                await self._client.calls.hangup(call_id)
-            except CallGoneError:
-                _log.info("call %s: it had ended", call_id)
-            return
-        _log.warning("call %s: no route is for it; rejecting it with %d", call_id, status)
-        try:
-            await self._client.calls.reject(call_id, status_code=status)
-        except (CallGoneError, DecisionAlreadyMadeError) as error:
-            _log.info("call %s: it was over or decided before: %s", call_id, type(error).__name__)
-            decided(call_id, rejected=isinstance(error, CallGoneError))
 
 
 async def _within(seconds: float, ask: Callable[[IncomingCall], _Answer | Awaitable[_Answer]], of: IncomingCall) -> Any:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from realtime_sip.stores.claims import Claim, Claimed, DedupeStore, Outcome
-from realtime_sip.stores.counters import TallyStore
 from realtime_sip.stores.memory import MemoryStore
+from realtime_sip.stores.rules import Claim, Claimed, Outcome, Phase, Store
 
-__all__ = ["Claim", "Claimed", "DedupeStore", "MemoryStore", "Outcome", "TallyStore"]
+__all__ = ["Claim", "Claimed", "MemoryStore", "Outcome", "Phase", "Store"]

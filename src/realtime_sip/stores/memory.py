@@ -1,4 +1,4 @@
-"""A store of claims and counters in the memory of one process."""
+"""A store in the memory of one process."""
 
 from __future__ import annotations
 
@@ -8,21 +8,106 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from realtime_sip.errors import ConfigurationError
-from realtime_sip.stores.claims import (
+from realtime_sip.stores.rules import (
+    BUCKETS,
     REMEMBER,
     Claim,
     Claimed,
     Outcome,
     Phase,
+    Use,
     advanced,
+    after,
+    bucket,
     decide,
     finished,
-    held,
     renewed,
+    used,
 )
-from realtime_sip.stores.counters import Places, Window
 
-__all__ = ["MemoryStore"]
+
+class Window:
+    """The amounts of the last `per` seconds."""
+
+    __slots__ = ("_buckets", "_per")
+
+    def __init__(self, per: float) -> None:
+        self._per = per
+        self._buckets: dict[int, int] = {}
+
+    def add(self, amount: int, *, now: float, most: int | None = None) -> int:
+        """Add an amount, and return the sum. If that would be more than `most`, return it and add nothing.
+
+        Raises:
+            ConfigurationError: It is negative, or `per` is not a positive number of seconds.
+        """
+        if amount < 0:
+            raise ConfigurationError("an amount to count must be 0 or more")
+        total = self.total(now=now) + amount
+        if most is None or total <= most:
+            current = bucket(now, per=self._per)
+            self._buckets[current] = self._buckets.get(current, 0) + amount
+        return total
+
+    def total(self, *, now: float) -> int:
+        """Return the sum. What is too old is forgotten."""
+        oldest = bucket(now, per=self._per) - BUCKETS
+        for number in [number for number in self._buckets if number < oldest]:
+            del self._buckets[number]
+        return sum(self._buckets.values())
+
+    def counts(self, *, now: float) -> bool:
+        """Return whether anything is left to count."""
+        return any(number >= bucket(now, per=self._per) - BUCKETS for number in self._buckets)
+
+    def __len__(self) -> int:
+        """Return how many buckets are kept."""
+        return len(self._buckets)
+
+
+class Places:
+    """Who is in, each until its lease ends."""
+
+    __slots__ = ("_until",)
+
+    def __init__(self) -> None:
+        # In the order in which they came or renewed, which is nearly the order in which the leases end.
+        self._until: OrderedDict[str, float] = OrderedDict()
+
+    def enter(self, member: str, *, now: float, lease: float, most: int | None = None) -> bool:
+        """Let a member in, or renew its lease. False if it is not in and `most` others are.
+
+        Raises:
+            ConfigurationError: The lease is not a positive number of seconds.
+        """
+        until = after(now, lease, "lease")
+        inside = self._until.get(member, now) > now
+        if not inside and most is not None and len(self._until) >= most and self.live(now=now) >= most:
+            return False
+        self._until[member] = until
+        self._until.move_to_end(member)
+        # A lease that is too short for the clock to tell has ended already.
+        while self._until and next(iter(self._until.values())) <= now:
+            self._until.popitem(last=False)
+        return True
+
+    def leave(self, member: str) -> None:
+        self._until.pop(member, None)
+
+    def live(self, *, now: float) -> int:
+        """Return how many are in. Those whose lease has ended are forgotten."""
+        for member in [member for member, until in self._until.items() if until <= now]:
+            del self._until[member]
+        return len(self._until)
+
+    def counts(self, *, now: float) -> bool:
+        """Return whether anybody is in."""
+        return any(until > now for until in self._until.values())
+
+    def __len__(self) -> int:
+        """Return how many are kept, some of them perhaps no longer in."""
+        return len(self._until)
+
 
 _Counter = TypeVar("_Counter", Window, Places)
 
@@ -72,17 +157,18 @@ def _kind(key: str) -> str:
 
 
 class MemoryStore:
-    """Keeps claims and counters in memory, for a program of one process, and for tests.
+    """Keeps claims, counters and nonces in memory, for a program of one process, and for tests.
 
-    It is a `DedupeStore` and a `TallyStore`. It survives no crash: a call that is announced again after a restart is
-    new, and accepting it says `decision_already_made`. It does not span processes: two workers would each take a repeat
-    for new, and count for itself. It is used on one event loop.
+    It survives no crash: a call that is announced again after a restart is new, and accepting it says
+    `decision_already_made`. It does not span processes: two workers would each take a repeat for new, and count for
+    itself. It is used on one event loop.
 
     It starts no task, and remembers at most `max_calls` calls. Beyond that it forgets the call that was done first,
-    then the nonce of a context (`use_context`), then a call whose owner has died; a call that is being served is never
-    forgotten. Of counters it forgets those that
-    count nothing any more, and beyond `max_keys` the one that was asked for least recently, of those whose keys are
-    alike up to the last colon and are the most: a flood of callers pushes out counters of callers alone.
+    then a call whose owner has died; a call that is being served is never forgotten. It remembers as many nonces, and
+    beyond that forgets the one that was used first; only contexts that your own programs have signed bring any. Of
+    counters it forgets those that count nothing any more, and beyond `max_keys` the one that was asked for least
+    recently, of those whose keys are alike up to the last colon and are the most: a flood of callers pushes out
+    counters of callers alone.
     """
 
     def __init__(
@@ -107,8 +193,9 @@ class MemoryStore:
         self._windows: _Counters[Window] = _Counters(max_keys)
         self._places: _Counters[Places] = _Counters(max_keys)
         self._open: dict[str, Claim] = {}
-        # In the order in which they were done, which is nearly the order in which they are to be forgotten.
+        # Both in the order in which they came, which is nearly the order in which they are to be forgotten.
         self._done: dict[str, Claim] = {}
+        self._used: dict[str, Use] = {}
 
     async def claim(self, call_id: str, *, owner: str, lease: float) -> Claimed:
         """Claim a call for `lease` seconds, if it is to be had.
@@ -126,15 +213,15 @@ class MemoryStore:
         return claimed
 
     async def renew(self, call_id: str, *, owner: str, lease: float) -> bool:
-        """Have the lease end `lease` seconds from now. False where the call is not, or no longer, the owner's."""
+        """Have the lease end `lease` seconds from now. False if the call is not, or no longer, the owner's."""
         return self._put(renewed(self._get(call_id), owner=owner, now=self._clock(), lease=lease))
 
     async def advance(self, call_id: str, *, owner: str, phase: Phase) -> bool:
-        """Note that the call is accepted. False where the call is not, or no longer, the owner's."""
+        """Note that the call is accepted. False if the call is not, or no longer, the owner's."""
         return self._put(advanced(self._get(call_id), owner=owner, phase=phase))
 
     async def finish(self, call_id: str, *, owner: str, remember: float = REMEMBER) -> bool:
-        """Note that the call is done, and remember it for `remember` seconds. False where it is not the owner's."""
+        """Note that the call is done, and remember it for `remember` seconds. False if it is not the owner's."""
         claim = finished(self._get(call_id), owner=owner, now=self._clock(), remember=remember)
         if claim is None:
             return False
@@ -143,17 +230,27 @@ class MemoryStore:
         self._done[call_id] = claim
         return True
 
-    async def release(self, call_id: str, *, owner: str) -> bool:
-        """Give the claim up with nothing decided. False where the call is not, or no longer, the owner's."""
-        if not held(self._get(call_id), owner=owner):
-            return False
-        del self._open[call_id]
-        return True
+    async def use(self, nonce: str, *, by: str, remember: float) -> bool:
+        """Use a nonce, and remember for `remember` seconds by whom. False if somebody else has used it before.
+
+        Raises:
+            ConfigurationError: `remember` is not a positive number of seconds.
+        """
+        now = self._clock()
+        use = used(self._used.get(nonce), by=by, now=now, remember=remember)
+        if self._used.get(nonce) is not use:
+            self._used.pop(nonce, None)
+            self._used[nonce] = use
+            while self._used and (
+                len(self._used) > self._max_calls or next(iter(self._used.values())).expires_at <= now
+            ):
+                del self._used[next(iter(self._used))]
+        return use.by == by
 
     async def add(self, key: str, amount: int, *, per: float, most: int | None = None) -> int:
         """Add an amount of 0 or more, and return the sum of the last `per` seconds, with this one.
 
-        Where the sum would be more than `most`, nothing is added; what is returned is what the sum would be.
+        If the sum would be more than `most`, nothing is added; what is returned is what the sum would be.
 
         Raises:
             ConfigurationError: The amount is negative, or `per` is not a positive number of seconds.
@@ -173,7 +270,7 @@ class MemoryStore:
         return 0 if window is None else window.total(now=self._clock())
 
     async def enter(self, key: str, member: str, *, lease: float, most: int | None = None) -> bool:
-        """Let a member in for `lease` seconds, or for as long again. False where it is not in and `most` others are.
+        """Let a member in for `lease` seconds, or for as long again. False if it is not in and `most` others are.
 
         Raises:
             ConfigurationError: The lease is not a positive number of seconds.
@@ -213,14 +310,9 @@ class MemoryStore:
         if len(self) < self._max_calls:
             return
         if self._done:
-            self._forget_first_done()
+            del self._done[next(iter(self._done))]
             return
         dead = next((claim.call_id for claim in self._open.values() if claim.expires_at <= now), None)
         if dead is None:
             raise ConfigurationError(f"{self._max_calls} calls are being served, which is all that max_calls allows")
         del self._open[dead]
-
-    def _forget_first_done(self) -> None:
-        # A call that is forgotten too soon cannot be announced again for long, but a nonce could be used again.
-        first = next(iter(self._done))
-        del self._done[next((key for key in self._done if not _kind(key)), first)]

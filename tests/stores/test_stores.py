@@ -1,4 +1,4 @@
-"""Claims: a call that is announced twice is answered once, and one whose owner died is adopted. And counters."""
+"""Stores: a call that is announced twice is answered once, one whose owner died is adopted; counters and nonces."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from realtime_sip.errors import ConfigurationError
-from realtime_sip.stores.claims import REMEMBER, Claim, Claimed, DedupeStore, Outcome, decide
-from realtime_sip.stores.counters import BUCKETS, Places, TallyStore, Window, bucket
-from realtime_sip.stores.memory import MemoryStore
+from realtime_sip.stores.memory import MemoryStore, Places, Window
+from realtime_sip.stores.rules import BUCKETS, REMEMBER, Claim, Claimed, Outcome, Store, bucket, decide
 
 
 class Clock:
@@ -38,7 +37,7 @@ def store(clock: Clock) -> MemoryStore:
     return MemoryStore(clock=clock)
 
 
-async def claimed(store: DedupeStore, owner: str, *, call_id: str = "rtc_1", lease: float = 10.0) -> tuple[str, str]:
+async def claimed(store: Store, owner: str, *, call_id: str = "rtc_1", lease: float = 10.0) -> tuple[str, str]:
     """Return the outcome and the phase of a claim."""
     answer = await store.claim(call_id, owner=owner, lease=lease)
     return answer.outcome.value, answer.claim.phase
@@ -76,7 +75,6 @@ async def test_an_owner_whose_call_was_adopted_can_do_nothing_any_more(store: Me
     assert not await store.renew("rtc_1", owner="a", lease=10)
     assert not await store.advance("rtc_1", owner="a", phase="accepted")
     assert not await store.finish("rtc_1", owner="a")
-    assert not await store.release("rtc_1", owner="a")
     assert await store.renew("rtc_1", owner="b", lease=10)
     assert await claimed(store, "c") == ("repeat", "claimed")
 
@@ -97,13 +95,6 @@ async def test_an_owner_that_was_late_keeps_what_nobody_adopted(store: MemorySto
     assert await claimed(store, "b") == ("repeat", "claimed")
 
 
-async def test_a_released_call_is_new_when_it_is_announced_again(store: MemoryStore) -> None:
-    await store.claim("rtc_1", owner="a", lease=10)
-    assert await store.release("rtc_1", owner="a")
-    assert not await store.release("rtc_1", owner="a")
-    assert await claimed(store, "b") == ("new", "claimed")
-
-
 async def test_what_is_done_stays_done_for_as_long_as_webhooks_are_repeated(store: MemoryStore, clock: Clock) -> None:
     await store.claim("rtc_1", owner="a", lease=10)
     await store.finish("rtc_1", owner="a")
@@ -112,7 +103,6 @@ async def test_what_is_done_stays_done_for_as_long_as_webhooks_are_repeated(stor
     assert await claimed(store, "b") == ("repeat", "done")
     assert not await store.renew("rtc_1", owner="a", lease=10)
     assert not await store.advance("rtc_1", owner="a", phase="accepted")
-    assert not await store.release("rtc_1", owner="a")
     clock.now += 1
     assert await claimed(store, "b") == ("new", "claimed")
 
@@ -135,7 +125,6 @@ async def test_nobody_owns_a_call_that_was_not_claimed(store: MemoryStore) -> No
     assert not await store.renew("rtc_1", owner="a", lease=10)
     assert not await store.advance("rtc_1", owner="a", phase="accepted")
     assert not await store.finish("rtc_1", owner="a")
-    assert not await store.release("rtc_1", owner="a")
 
 
 async def test_of_many_at_once_one_gets_the_call(store: MemoryStore) -> None:
@@ -271,7 +260,7 @@ class Claims(RuleBasedStateMachine):
         self.store = MemoryStore(clock=self.clock)
         # (call, owner) -> until when that owner believes that it serves the call.
         self.believed: dict[tuple[str, str], float] = {}
-        # call -> whoever was given it last, unless it was released or finished.
+        # call -> whoever was given it last, unless it was finished.
         self.holder: dict[str, str] = {}
         self.phase: dict[str, str] = {}
         # call -> (who finished it, until when it is to be remembered).
@@ -339,14 +328,6 @@ class Claims(RuleBasedStateMachine):
             self.finished[call_id] = (owner, self.clock.now + remember)
         else:
             assert self.holder.get(call_id) != owner
-
-    @rule(call_id=CALLS, owner=OWNERS)
-    def release(self, call_id: str, owner: str) -> None:
-        kept = self.run(self.store.release(call_id, owner=owner))
-        assert kept == (self.holder.get(call_id) == owner)
-        if kept:
-            del self.holder[call_id]
-            self.believed.pop((call_id, owner), None)
 
     @precondition(lambda self: self.holder or self.finished)
     @rule(seconds=st.sampled_from([0.5, 1.0, 5.0, 60.0]))
@@ -534,8 +515,47 @@ async def test_law_who_called_is_forgotten_once_it_counts_no_more(clock: Clock) 
     assert [await store.total(f"caller {n}", per=60) for n in (438, 441, 499)] == [0, 1, 1]
 
 
-def test_a_memory_store_is_both_kinds_of_store(store: MemoryStore) -> None:
-    claims: DedupeStore = store
-    counters: TallyStore = store
-    assert isinstance(claims, TallyStore)
-    assert counters is claims
+def test_a_memory_store_is_a_store(store: MemoryStore) -> None:
+    kept: Store = store
+    assert isinstance(kept, Store)
+
+
+# --- nonces -----------------------------------------------------------------------------------------------------------
+
+
+async def test_law_context_is_used_once__a_nonce_is_whose_call_used_it_first(store: MemoryStore, clock: Clock) -> None:
+    assert await store.use("nonce-01", by="rtc_1", remember=60)
+    assert not await store.use("nonce-01", by="rtc_2", remember=60)
+    assert await store.use("nonce-02", by="rtc_2", remember=60)
+    clock.now += 59
+    assert await store.use("nonce-01", by="rtc_1", remember=60)
+    clock.now += 1
+    assert await store.use("nonce-01", by="rtc_2", remember=60)
+
+
+async def test_of_many_calls_at_once_one_uses_a_nonce(store: MemoryStore) -> None:
+    used = await asyncio.gather(*(store.use("nonce-01", by=f"rtc_{n}", remember=60) for n in range(50)))
+    assert used.count(True) == 1
+
+
+async def test_a_nonce_is_no_claim(store: MemoryStore) -> None:
+    assert await store.use("rtc_1", by="rtc_1", remember=60)
+    assert await claimed(store, "a") == ("new", "claimed")
+    assert len(store) == 1
+
+
+async def test_nonces_are_bounded_and_forgotten_in_their_time(clock: Clock) -> None:
+    store = MemoryStore(clock=clock, max_calls=3)
+    for n in range(5):
+        assert await store.use(f"nonce-{n}", by="rtc_1", remember=60)
+    assert not await store.use("nonce-4", by="rtc_2", remember=60)
+    assert await store.use("nonce-0", by="rtc_2", remember=60)
+    clock.now += 60
+    assert await store.use("nonce-9", by="rtc_1", remember=1e-14)
+    assert store._used == {}
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf")])
+async def test_a_nonce_is_remembered_for_some_time(store: MemoryStore, seconds: float) -> None:
+    with pytest.raises(ConfigurationError, match="remember"):
+        await store.use("nonce-01", by="rtc_1", remember=seconds)

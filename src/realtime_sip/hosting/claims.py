@@ -1,0 +1,90 @@
+"""The claims of one host: taken, kept alive while calls are served, and finished, whatever becomes of the store."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from realtime_sip.api.decision import Decision
+from realtime_sip.errors import DeadlineError
+from realtime_sip.stores.nonces import use_context
+from realtime_sip.stores.rules import Claimed, Outcome, Store
+from realtime_sip.webhooks import IncomingCall
+
+_log = logging.getLogger("realtime_sip.host")
+
+LEASE = 30.0
+"""Seconds after which a call whose host shows no life is adopted by another."""
+RETRY = 2.0
+"""Seconds until a store that has failed is asked again."""
+DECIDE = 10.0
+"""Seconds that a call has to be decided. Nobody lets a phone ring for much longer."""
+STORE_TIMEOUT = 10.0
+"""Seconds that a store may take to answer."""
+
+
+class Claims:
+    """The claims of one host in a store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._owner = secrets.token_hex(8)  # anew at each start, so that nobody takes a dead host for this one
+
+    async def take(self, incoming: IncomingCall, *, known: bool, now: float) -> tuple[IncomingCall, Claimed] | None:
+        """Claim a call, and return it with what counts of its context; None if it is not this host's to serve.
+
+        A claim of ours on a call that this host does not know is one whose answer was lost: the call is ours to serve.
+
+        Raises what the store raises.
+
+        Raises:
+            DeadlineError: The store did not answer.
+        """
+        async with _in_time():
+            incoming = await use_context(incoming, self._store, now=now)
+            claimed = await self._store.claim(incoming.call_id, owner=self._owner, lease=LEASE)
+        lost = claimed.claim.owner == self._owner and claimed.claim.phase == "claimed" and not known
+        return None if claimed.outcome is Outcome.REPEAT and not lost else (incoming, claimed)
+
+    async def keep(self, decision: Decision, *, renewed: Callable[[], Awaitable[None]]) -> None:
+        """Keep a claim alive, and note that the call was accepted: then it can be adopted. Return once it was lost."""
+        made = asyncio.ensure_future(decision.made.wait())
+        try:
+            await asyncio.wait({made}, timeout=DECIDE)
+            while True:
+                try:
+                    if made.done() and not decision.rejected:
+                        await self._store.advance(decision.call_id, owner=self._owner, phase="accepted")
+                    await asyncio.sleep(LEASE / 3)
+                    if not await self._store.renew(decision.call_id, owner=self._owner, lease=LEASE):
+                        return
+                except Exception as error:  # noqa: BLE001 - a store that fails for a while may work again
+                    _log.error("call %s: its claim is not renewed: %s", decision.call_id, type(error).__name__)
+                    await asyncio.sleep(RETRY)
+                else:
+                    await renewed()
+        finally:
+            made.cancel()
+
+    async def finish(self, call_id: str) -> None:
+        """Note that a call is done."""
+        try:
+            async with _in_time():
+                await self._store.finish(call_id, owner=self._owner)
+        except Exception as error:  # noqa: BLE001 - a store that fails does not undo the end of a call
+            _log.error("call %s: its claim is not finished: %s", call_id, type(error).__name__)
+
+
+@asynccontextmanager
+async def _in_time() -> AsyncIterator[None]:
+    deadline = asyncio.timeout(STORE_TIMEOUT)
+    try:
+        async with deadline:
+            yield
+    except TimeoutError:
+        if not deadline.expired():
+            raise
+        raise DeadlineError(f"the store did not answer within {STORE_TIMEOUT:g} s", sent=True) from None

@@ -1,0 +1,253 @@
+"""What every store promises, and the rules by which all of them decide alike: claims, counters, nonces. No I/O.
+
+A store reads what it has under a key, asks a function of this module what follows, and writes that, in one atomic step.
+
+The key of a claim is the call's id, because two webhook endpoints announce one call with different webhook ids. A claim
+has a phase, and until it is done a lease, which its owner renews for as long as it serves the call:
+
+    claimed    its owner decides about the call. If the owner has died, the call was perhaps accepted.
+    accepted   its owner serves the call. If the owner has died, the call goes on without an agent.
+    done       decided, and nothing is left to do: rejected, or ended. Remembered, so that a late repeat is known.
+
+Whoever claims a call is given one of three answers:
+
+    NEW        the call is yours: decide.
+    ADOPTED    its owner has died, and the call is yours now. In the phase `accepted` do not accept it again: attach.
+               In the phase `claimed` accept it, and if that says `decision_already_made`, attach.
+    REPEAT     somebody decides about it, serves it or has done so: nothing to do.
+
+Amounts are whole numbers: calls, or millionths of a dollar. They are kept in buckets, each a sixtieth of the time that
+is looked back on, and `bucket` says which. A sum takes in every bucket that reaches into that time. So it is never too
+small, and takes in at most one bucket too many: of the last hour, a minute.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
+
+from realtime_sip.errors import ConfigurationError
+
+REMEMBER = 72 * 3600.0
+"""Seconds for which a webhook is delivered again if it was not answered 2xx (webhooks guide, November 2026)."""
+
+BUCKETS = 60
+"""Buckets to a time. One more of them reaches into it, so that 61 are kept."""
+
+Phase: TypeAlias = Literal["claimed", "accepted", "done"]
+"""How far a call is, in this order."""
+
+_ORDER: tuple[Phase, ...] = ("claimed", "accepted", "done")
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Who serves a call, how far it is, and until when that counts.
+
+    Attributes:
+        call_id: The call.
+        owner: Who claims it: a text that no other claimant has, made anew at each start of a program.
+        phase: How far it is.
+        expires_at: By the store's clock, in seconds: the end of the lease, or, once done, of what is remembered.
+    """
+
+    call_id: str
+    owner: str
+    phase: Phase
+    expires_at: float
+
+
+class Outcome(enum.Enum):
+    """The answer that a claimant is given."""
+
+    NEW = "new"
+    """Nobody has claimed the call: it is the claimant's now."""
+    ADOPTED = "adopted"
+    """Its owner let the lease end: it is the claimant's now, and perhaps accepted."""
+    REPEAT = "repeat"
+    """It is not the claimant's to serve."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The answer to a claim.
+
+    Attributes:
+        outcome: Whether the call is the claimant's.
+        claim: As it stands now. The phase of an adopted call is how far its dead owner had come.
+    """
+
+    outcome: Outcome
+    claim: Claim
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Who has used a nonce, and until when that is remembered, by the store's clock in seconds."""
+
+    by: str
+    expires_at: float
+
+
+@runtime_checkable
+class Store(Protocol):
+    """Keeps claims, counters and nonces, for one process or for all that share it. Each operation is atomic.
+
+    The store's clock counts, not that of whoever asks. Claims, counters and nonces have keys of their own: a nonce that
+    reads like a call id is no claim. What counts no more is forgotten.
+
+    `renew`, `advance` and `finish` do nothing for anybody but the claim's owner. False says that the claim is not, or
+    no longer, the owner's: it has to stop serving the call without ending it, because somebody else serves it, or that
+    the call is done.
+    """
+
+    async def claim(self, call_id: str, *, owner: str, lease: float) -> Claimed:
+        """Claim a call for `lease` seconds, if it is to be had."""
+        ...
+
+    async def renew(self, call_id: str, *, owner: str, lease: float) -> bool:
+        """Have the lease end `lease` seconds from now. A lease that has ended can be renewed until it is adopted."""
+        ...
+
+    async def advance(self, call_id: str, *, owner: str, phase: Phase) -> bool:
+        """Note that the call is accepted. The lease stays as it is, and a phase that was passed is not gone back to."""
+        ...
+
+    async def finish(self, call_id: str, *, owner: str, remember: float = REMEMBER) -> bool:
+        """Note that the call is done, and remember it for `remember` seconds. It can be repeated."""
+        ...
+
+    async def use(self, nonce: str, *, by: str, remember: float) -> bool:
+        """Use a nonce, and remember for `remember` seconds by whom. False if somebody else has used it before.
+
+        Whoever has used it may use it again, which remembers it for no longer.
+        """
+        ...
+
+    async def add(self, key: str, amount: int, *, per: float, most: int | None = None) -> int:
+        """Add an amount of 0 or more, and return the sum of the last `per` seconds, with this one.
+
+        If the sum would be more than `most`, nothing is added; what is returned is what the sum would be. One key with
+        two times to look back on is two counters.
+        """
+        ...
+
+    async def total(self, key: str, *, per: float) -> int:
+        """Return the sum of the last `per` seconds."""
+        ...
+
+    async def enter(self, key: str, member: str, *, lease: float, most: int | None = None) -> bool:
+        """Let a member in for `lease` seconds, or for as long again if it is in.
+
+        False, and nothing is changed, if it is not in and `most` others are. Without `most` there is always room.
+        """
+        ...
+
+    async def leave(self, key: str, member: str) -> None:
+        """Let a member out. One that is not in may leave too."""
+        ...
+
+
+def decide(existing: Claim | None, *, call_id: str, owner: str, now: float, lease: float) -> Claimed:
+    """Return the answer to a claim. Unless it is a repeat, its `claim` takes the place of `existing`.
+
+    An owner who asks is alive, so it never adopts its own call, whatever became of the lease.
+
+    >>> first = decide(None, call_id="rtc_1", owner="a", now=0.0, lease=10.0)
+    >>> first.outcome, first.claim.expires_at
+    (<Outcome.NEW: 'new'>, 10.0)
+    >>> decide(first.claim, call_id="rtc_1", owner="b", now=9.9, lease=10.0).outcome
+    <Outcome.REPEAT: 'repeat'>
+    >>> decide(first.claim, call_id="rtc_1", owner="b", now=10.0, lease=10.0).outcome
+    <Outcome.ADOPTED: 'adopted'>
+
+    Raises:
+        ConfigurationError: The lease is not a positive number of seconds.
+    """
+    until = after(now, lease, "lease")
+    if existing is None or (existing.phase == "done" and existing.expires_at <= now):
+        return Claimed(Outcome.NEW, Claim(call_id, owner, "claimed", until))
+    if existing.phase == "done" or existing.owner == owner or existing.expires_at > now:
+        return Claimed(Outcome.REPEAT, existing)
+    return Claimed(Outcome.ADOPTED, Claim(call_id, owner, existing.phase, until))
+
+
+def renewed(existing: Claim | None, *, owner: str, now: float, lease: float) -> Claim | None:
+    """Return the claim with its lease renewed, or None if it is not the owner's.
+
+    Raises:
+        ConfigurationError: The lease is not a positive number of seconds.
+    """
+    until = after(now, lease, "lease")
+    held = _held(existing, owner)
+    return None if held is None else replace(held, expires_at=until)
+
+
+def advanced(existing: Claim | None, *, owner: str, phase: Phase) -> Claim | None:
+    """Return the claim in the later of both phases, or None if it is not the owner's.
+
+    Raises:
+        ConfigurationError: The phase is `done`, which `finished` is for.
+    """
+    if phase == "done":
+        raise ConfigurationError("what is done is to be finished, so that it is known how long to remember it")
+    held = _held(existing, owner)
+    return None if held is None else replace(held, phase=max(held.phase, phase, key=_ORDER.index))
+
+
+def finished(existing: Claim | None, *, owner: str, now: float, remember: float) -> Claim | None:
+    """Return the claim as done, or None if it is not the owner's. Who has finished may say so again.
+
+    Raises:
+        ConfigurationError: `remember` is not a positive number of seconds.
+    """
+    until = after(now, remember, "remember")
+    if existing is None or existing.owner != owner:
+        return None
+    return replace(existing, phase="done", expires_at=until)
+
+
+def used(existing: Use | None, *, by: str, now: float, remember: float) -> Use:
+    """Return who has used a nonce, now that `by` asks for it; it is theirs if they are the one.
+
+    >>> first = used(None, by="rtc_1", now=0.0, remember=10.0)
+    >>> used(first, by="rtc_2", now=9.9, remember=10.0).by, used(first, by="rtc_2", now=10.0, remember=10.0).by
+    ('rtc_1', 'rtc_2')
+
+    Raises:
+        ConfigurationError: `remember` is not a positive number of seconds.
+    """
+    until = after(now, remember, "remember")
+    return existing if existing is not None and existing.expires_at > now else Use(by, until)
+
+
+def bucket(now: float, *, per: float) -> int:
+    """Return the number of the bucket that `now` is in. The sum of the last `per` seconds is of it and 60 before it.
+
+    >>> bucket(7200.0, per=3600.0), bucket(7259.0, per=3600.0), bucket(7260.0, per=3600.0)
+    (120, 120, 121)
+
+    Raises:
+        ConfigurationError: `per` is not a positive number of seconds.
+    """
+    if not 0 < per < math.inf:
+        raise ConfigurationError("the time to count within must be a positive number of seconds")
+    return math.floor(now / per * BUCKETS)
+
+
+def after(now: float, seconds: float, name: str) -> float:
+    """Return the moment `seconds` from `now`.
+
+    Raises:
+        ConfigurationError: That is not a positive number of seconds.
+    """
+    if not 0 < seconds < math.inf:
+        raise ConfigurationError(f"{name} must be a positive number of seconds")
+    return now + seconds
+
+
+def _held(existing: Claim | None, owner: str) -> Claim | None:
+    """Return the claim if the call is the owner's to serve: claimed by it, adopted by nobody, and not done."""
+    return existing if existing is not None and existing.owner == owner and existing.phase != "done" else None

@@ -2,7 +2,7 @@
 
 Run by `make soak`. The calls run against the emulator over real sockets on virtual time, fifty at a time. A seed
 decides what happens on each and what goes wrong; the script says how it must end, for the program and for the service,
-and what else must hold: who was dialled, which digits were collected, what is in the log. The SDK is held to that. At
+and what else must hold: who was dialed, which digits were collected, what is in the log. The SDK is held to that. At
 the end no call may be up without an agent, and no task, socket, thread or file may be left.
 
     python bench/soak.py [--calls N] [--seed N] [--at-once N] [--only NAME]

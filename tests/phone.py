@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from realtime_sip import AsyncRealtimeSip, Call, CallEnded, CallHost, IncomingCall
-from realtime_sip.testing import Behaviour, OpenAIEmulator, RingingCall, Timings, run_virtual
+from realtime_sip.testing import Behavior, OpenAIEmulator, RingingCall, Timings, run_virtual
 from realtime_sip.testing.faults import LineFault
 from realtime_sip.testing.scenario import Step
 
@@ -56,7 +56,7 @@ class Phone:
         *scenario: Step,
         talk: Answering | None = None,
         faults: Iterable[LineFault] = (),
-        behaviour: Behaviour | None = None,
+        behavior: Behavior | None = None,
         session: dict[str, Any] | None = None,
         invite: dict[str, Any] | None = None,
         **options: Any,
@@ -66,7 +66,7 @@ class Phone:
         self.session = SESSION if session is None else session
         self.answer_options = options
         ringing = await self.openai.ring(
-            self.host, scenario=scenario, faults=faults, behaviour=behaviour, **(invite or {})
+            self.host, scenario=scenario, faults=faults, behavior=behavior, **(invite or {})
         )
         self.ringings.append(ringing)
         return ringing

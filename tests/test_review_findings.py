@@ -24,7 +24,7 @@ from realtime_sip.errors import CallEndedError, ConfigurationError, InvalidReque
 from realtime_sip.event_log import EventLogs
 from realtime_sip.stores.memory import MemoryStore
 from realtime_sip.testing import (
-    Behaviour,
+    Behavior,
     CallerHangsUp,
     CallerPresses,
     CallerSays,
@@ -149,7 +149,7 @@ async def test_law_say_it_then_act__a_goodbye_is_said_where_the_transfer_before_
 
     async with phone(timings=PATIENT) as line:
         ended, ringing = await line.played(
-            HELLO, GOODBYE, talk=talk, transfers=DESKS, behaviour=Behaviour(refer="ignored")
+            HELLO, GOODBYE, talk=talk, transfers=DESKS, behavior=Behavior(refer="ignored")
         )
     assert ended.reason is EndReason.AGENT
     assert said(ringing) == [HELLO.text, GOODBYE.text]
@@ -189,7 +189,7 @@ async def test_law_the_model_is_quiet_while_a_transfer_is_pending__also_where_di
 
     async with phone(timings=PATIENT) as line:
         ended, ringing = await line.played(
-            HELLO, ModelSays("Your number?"), talk=talk, transfers=DESKS, behaviour=Behaviour(refer="bridged")
+            HELLO, ModelSays("Your number?"), talk=talk, transfers=DESKS, behavior=Behavior(refer="bridged")
         )
     assert ended.reason is EndReason.TRANSFERRED
     assert said(ringing) == [HELLO.text]
@@ -215,7 +215,7 @@ async def test_digits_are_asked_for_once_the_transfer_has_failed() -> None:
             BYE,
             talk=talk,
             transfers=DESKS,
-            behaviour=Behaviour(refer="busy"),
+            behavior=Behavior(refer="busy"),
         )
     assert collected == ["12"]
     assert said(ringing) == [HELLO.text, "Your number?", SORRY.text]

@@ -29,7 +29,7 @@ from realtime_sip import (
 )
 from realtime_sip.errors import CallEndedError, ConfigurationError, InvalidRequestError
 from realtime_sip.testing import (
-    Behaviour,
+    Behavior,
     CallerHangsUp,
     CallerPresses,
     CallerSays,
@@ -127,7 +127,7 @@ async def test_law_an_unclear_accept_is_settled_by_attaching() -> None:
 @virtual
 async def test_law_an_accept_that_lies_is_reported_as_what_it_is() -> None:
     async with phone() as line:
-        ended, _ringing = await line.played(behaviour=Behaviour(accept="lies"))
+        ended, _ringing = await line.played(behavior=Behavior(accept="lies"))
     assert (ended.reason, ended.certainty) == (EndReason.NOT_CONNECTED, "inferred")
     assert "answered with success" in ended.evidence
 
@@ -135,14 +135,14 @@ async def test_law_an_accept_that_lies_is_reported_as_what_it_is() -> None:
 @virtual
 async def test_law_an_early_404_is_retried_within_the_ringing_deadline_by_accept_and_attach() -> None:
     async with phone() as line:
-        ended, _ = await line.played(HELLO, BYE, talk=greet, behaviour=Behaviour(early=1.5))
+        ended, _ = await line.played(HELLO, BYE, talk=greet, behavior=Behavior(early=1.5))
     assert ended.reason is EndReason.CALLER
 
 
 @virtual
 async def test_a_caller_who_gave_up_while_it_rang_is_no_error() -> None:
     async with phone() as line:
-        ringing = await line.ring(CallerHangsUp(while_ringing=True), behaviour=Behaviour(cancelled="gone"))
+        ringing = await line.ring(CallerHangsUp(while_ringing=True), behavior=Behavior(canceled="gone"))
         await ringing.ended()
         ended = await line.host.ended(ringing.call_id)
         await line.idle()
@@ -306,7 +306,7 @@ async def test_law_one_response_at_a_time__a_race_with_turn_detection_is_absorbe
                 talk=greet,
                 tools=tools,
                 faults=[ResponseRaced(occurrence=2, said="And tell me")],
-                behaviour=Behaviour(busy_names_event=names),
+                behavior=Behavior(busy_names_event=names),
             )
         assert ended.reason is EndReason.CALLER
         assert looked == ["1042"]
@@ -595,7 +595,7 @@ async def test_law_hosted_mcp__approvals_are_asked_for_denied_by_default_and_fol
                     talk=greet,
                     session=MCP_SESSION,
                     approve_mcp=approve if allow else None,
-                    behaviour=Behaviour(approval_request=approval_request),
+                    behavior=Behavior(approval_request=approval_request),
                 )
             answers = [
                 e["item"]["approve"]
@@ -733,7 +733,7 @@ def test_law_a_closed_socket_is_not_the_end__the_callers_hangup_is_told_by_attac
     @virtual
     async def test() -> None:
         async with phone() as line:
-            ended, _ringing = await line.played(HELLO, BYE, talk=greet, behaviour=Behaviour(end_code=code))
+            ended, _ringing = await line.played(HELLO, BYE, talk=greet, behavior=Behavior(end_code=code))
         assert (ended.reason, ended.certainty) == (EndReason.CALLER, "inferred")
         assert ended.close is not None
         assert ended.close.code == code
@@ -858,7 +858,7 @@ async def test_law_limits_are_on_by_default__silence_ends_the_call_after_a_minut
 @virtual
 async def test_law_limits_are_on_by_default__a_call_without_any_sound_ends_after_twenty_seconds() -> None:
     async with phone() as line:
-        ended, _ringing = await line.played(behaviour=Behaviour(cancelled="answers"))
+        ended, _ringing = await line.played(behavior=Behavior(canceled="answers"))
     assert (ended.reason, ended.limit) == (EndReason.LIMIT, LimitKind.FIRST_SOUND)
     assert 20 <= ended.ended_at - (ended.attached_at or 0) < 25
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from emulated import HEARING, SESSION, SPEED, Peer, Program, accepted, act, sideband, virtual
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.testing import (
-    Behaviour,
+    Behavior,
     CallerHangsUp,
     CallerPresses,
     CallerSays,
@@ -158,8 +158,8 @@ async def test_the_caller_interrupts_while_the_model_is_generating(
     openai: OpenAIEmulator, url: str, reported: bool
 ) -> None:
     scenario = [ModelSays(LONG), CallerSays("Stop!", interrupting=True), ModelSays("Yes?")]
-    behaviour = Behaviour(truncation_reported=reported)
-    ringing = await accepted(openai, url, scenario=scenario, behaviour=behaviour)
+    behavior = Behavior(truncation_reported=reported)
+    ringing = await accepted(openai, url, scenario=scenario, behavior=behavior)
     async with sideband(openai, ringing) as connection:
         peer = Peer(connection)
         await peer.send("response.create")

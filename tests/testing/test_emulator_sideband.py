@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from emulated import HEARING, SESSION, Peer, Program, accepted, act, post, sideband, socket, virtual
 from realtime_sip.testing import (
-    Behaviour,
+    Behavior,
     CallerHangsUp,
     CallerSays,
     EndedBy,
@@ -157,7 +157,7 @@ async def test_an_update_of_turn_detection_keeps_what_it_leaves_out_or_not(
 ) -> None:
     detection: dict[str, Any] = {"type": "server_vad", "threshold": 0.7}
     session = {**SESSION, "audio": {"input": {"turn_detection": detection}}}
-    ringing = await accepted(openai, url, session, behaviour=Behaviour(turn_detection_update=how))
+    ringing = await accepted(openai, url, session, behavior=Behavior(turn_detection_update=how))
     assert ringing.session is not None
     assert ringing.session["audio"]["input"]["turn_detection"]["threshold"] == 0.7
     async with sideband(openai, ringing) as connection:
@@ -169,7 +169,7 @@ async def test_an_update_of_turn_detection_keeps_what_it_leaves_out_or_not(
 
 
 async def test_another_model_may_be_ignored(openai: OpenAIEmulator, url: str) -> None:
-    ringing = await accepted(openai, url, behaviour=Behaviour(model_update="ignored"))
+    ringing = await accepted(openai, url, behavior=Behavior(model_update="ignored"))
     async with sideband(openai, ringing) as connection:
         peer = Peer(connection)
         change = {"type": "realtime", "model": "gpt-realtime-1.5", "instructions": "Be long."}

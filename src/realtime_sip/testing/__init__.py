@@ -2,7 +2,7 @@
 
 `OpenAIEmulator` is the calls API, the webhook sender and the sideband in one object. It plays scenarios made of what
 the caller does (`CallerSays`, `CallerPresses`, `CallerHangsUp`) and what the model does (`ModelSays`, `ModelCalls`,
-`ModelCallsMcp`, `ModelFails`), or replays a `Recording`. Faults and `Behaviour` say what goes wrong.
+`ModelCallsMcp`, `ModelFails`), or replays a `Recording`. Faults and `Behavior` say what goes wrong.
 
 `run_virtual` runs a test in virtual time: an hour-long call, with its real timings, takes a moment.
 """
@@ -21,7 +21,7 @@ from realtime_sip.testing.faults import (
     SocketSilent,
     UpdateRefused,
 )
-from realtime_sip.testing.openai.behaviour import Behaviour, Timings
+from realtime_sip.testing.openai.behavior import Behavior, Timings
 from realtime_sip.testing.openai.call import CallEnd, CallState, EndedBy
 from realtime_sip.testing.openai.emulator import ClientOptions, OpenAIEmulator
 from realtime_sip.testing.openai.primary import ExpectedSocket
@@ -42,7 +42,7 @@ from realtime_sip.testing.scenario import (
 from realtime_sip.testing.virtual_time import VirtualTimeLoop, run_virtual
 
 __all__ = [
-    "Behaviour",
+    "Behavior",
     "CallEnd",
     "CallState",
     "CallTarget",

@@ -9,7 +9,7 @@ from typing import Any
 
 from realtime_sip.testing.clock import Changes, Clock
 from realtime_sip.testing.faults import LineFault, check_faults
-from realtime_sip.testing.openai.behaviour import Behaviour, Timings
+from realtime_sip.testing.openai.behavior import Behavior, Timings
 from realtime_sip.testing.openai.frames import Frame, Ids
 from realtime_sip.testing.openai.line import Line
 from realtime_sip.testing.openai.record import LineRecord, RecordedRequest
@@ -45,7 +45,7 @@ class EndedBy(StrEnum):
     EXPIRED = "expired"
     """The session reached its longest duration."""
     FAILED = "failed"
-    """Accept was answered 200, and no call came of it (`Behaviour.bad_accept` and `accept`)."""
+    """Accept was answered 200, and no call came of it (`Behavior.bad_accept` and `accept`)."""
     EMULATOR = "emulator"
     """The emulator was closed."""
 
@@ -97,7 +97,7 @@ class EmulatedCall:
         ids: Ids,
         clock: Clock,
         timings: Timings,
-        behaviour: Behaviour,
+        behavior: Behavior,
         scenario: Scenario,
         recording: Recording | None = None,
         faults: Iterable[LineFault] = (),
@@ -105,7 +105,7 @@ class EmulatedCall:
         self.call_id = call_id
         self.state = CallState.RINGING
         self.end: CallEnd | None = None
-        self.behaviour = behaviour
+        self.behavior = behavior
         self.record = LineRecord()
         self.changes = Changes()
         self.requests: list[RecordedRequest] = []
@@ -114,8 +114,8 @@ class EmulatedCall:
         """The objects in this process that the call was given to."""
         self.accepted_session: Frame | None = None
         self.line: Line | None = None
-        self.dialled: list[str] = []
-        """The targets that the carrier dialled for the caller."""
+        self.dialed: list[str] = []
+        """The targets that the carrier dialed for the caller."""
         self.decided = False
         self.abandoned = False
         """Whether the caller gave up while it rang."""
@@ -132,12 +132,12 @@ class EmulatedCall:
     @property
     def early_for_accept(self) -> bool:
         """Whether accept does not find the call yet."""
-        return self.clock.now() < self._rang_at + self.behaviour.early
+        return self.clock.now() < self._rang_at + self.behavior.early
 
     @property
     def early_for_sideband(self) -> bool:
         """Whether attach and hangup do not find the call yet."""
-        return self.state is CallState.ACCEPTED and self.clock.now() < self._accepted_at + self.behaviour.early
+        return self.state is CallState.ACCEPTED and self.clock.now() < self._accepted_at + self.behavior.early
 
     async def ring(self) -> None:
         """Ring until somebody decides or everybody gives up."""
@@ -152,7 +152,7 @@ class EmulatedCall:
             if self.decided:
                 return
             self.abandoned = True
-            if self.behaviour.cancelled == "gone":
+            if self.behavior.canceled == "gone":
                 self.finish(EndedBy.CALLER)
                 return
         patience = self.clock.patience(self._timings.ring)
@@ -169,7 +169,7 @@ class EmulatedCall:
             ids=self._ids,
             clock=self.clock,
             timings=self._timings,
-            behaviour=self.behaviour,
+            behavior=self.behavior,
             record=self.record,
             changes=self.changes,
             config=session,
@@ -193,9 +193,9 @@ class EmulatedCall:
         self.finish(EndedBy.REJECTED, status_code=status_code)
 
     def refer(self, target_uri: str) -> None:
-        """Have the carrier hand the caller over, as `Behaviour.refer` says."""
+        """Have the carrier hand the caller over, as `Behavior.refer` says."""
         assert self.line is not None
-        if self.behaviour.refer == "ignored":
+        if self.behavior.refer == "ignored":
             return
         if self._transfers:
             self.record.note("a refer came while another one was under way; what happens then is not known: both dial")
@@ -233,8 +233,8 @@ class EmulatedCall:
         self.decided = True
         close_code = None
         if self.line is not None:
-            closes = self.behaviour.closes_at_end or by is EndedBy.EMULATOR
-            self.line.end(self.behaviour.end_code, close=closes)
+            closes = self.behavior.closes_at_end or by is EndedBy.EMULATOR
+            self.line.end(self.behavior.end_code, close=closes)
             close_code = self.line.wire.close_code
         self.end = CallEnd(
             by=by,
@@ -251,12 +251,12 @@ class EmulatedCall:
             await self.line.wire.stopped()
 
     def _dial(self, target_uri: str) -> None:
-        self.record.keep(self.dialled, target_uri)
+        self.record.keep(self.dialed, target_uri)
         self.changes.notify()
 
     async def _transfer(self, target_uri: str) -> None:
         assert self.line is not None
-        outcome = self.behaviour.refer
+        outcome = self.behavior.refer
         at_once = outcome in ("leaves", "busy")
         await self.clock.sleep(self._timings.transfer if at_once else self._timings.target_rings)
         if outcome in ("leaves", "bridged"):

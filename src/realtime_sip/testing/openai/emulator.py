@@ -14,7 +14,7 @@ from realtime_sip.errors import ConfigurationError
 from realtime_sip.sip.headers import Channel
 from realtime_sip.testing.clock import Clock
 from realtime_sip.testing.faults import LineFault, Operation, ReplyFault
-from realtime_sip.testing.openai.behaviour import Behaviour, Timings
+from realtime_sip.testing.openai.behavior import Behavior, Timings
 from realtime_sip.testing.openai.call import CallState, EmulatedCall, EndedBy
 from realtime_sip.testing.openai.frames import Frame, Ids
 from realtime_sip.testing.openai.invite import CALLER, DIALED, LIVE, REALTIME, Invite
@@ -51,7 +51,7 @@ class OpenAIEmulator:
     It is no model and understands nothing: it plays what a scenario or a recording says. It follows what is known of
     the service in November 2026: the API guide and reference, frames recorded from real sessions (a sideband of a
     WebRTC call among them; nobody has published a recording of a SIP call), and field reports. Where they leave two
-    ways, `Behaviour` has a switch.
+    ways, `Behavior` has a switch.
 
     Not known, and therefore guessed: all of `Timings` that its docstring does not say to be measured; the messages, and
     some codes, of refusals; the HTTP status of a refused second sideband; usage figures, which are consistent but
@@ -71,7 +71,7 @@ class OpenAIEmulator:
         speed: How many times faster than real everything runs that the emulator does by itself.
         port: A port to listen on; a free one where it is 0.
         timings: Durations; see `Timings`.
-        behaviour: Which way the service goes where that is unknown; see `Behaviour`.
+        behavior: Which way the service goes where that is unknown; see `Behavior`.
         starts_at: The Unix time at which the emulator's wall clock starts, for what stands on the wire (`expires_at`,
             `created_at`, timestamps of webhooks); the wall's where it is left out. See `now`.
 
@@ -95,7 +95,7 @@ class OpenAIEmulator:
         speed: float = 1.0,
         port: int = 0,
         timings: Timings | None = None,
-        behaviour: Behaviour | None = None,
+        behavior: Behavior | None = None,
         starts_at: float | None = None,
     ) -> None:
         if not api_key:
@@ -104,7 +104,7 @@ class OpenAIEmulator:
         self.webhook_secret = webhook_secret or "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
         self._context_secret = context_secret
         self._timings = timings or Timings()
-        self._behaviour = behaviour or Behaviour()
+        self._behavior = behavior or Behavior()
         self._clock = Clock(speed, least_patience=self._timings.least_patience, unix=starts_at)
         self._ids = Ids()
         self._calls: dict[str, EmulatedCall] = {}
@@ -199,7 +199,7 @@ class OpenAIEmulator:
         channel: Channel = "phone",
         sip_headers: Iterable[tuple[str, str]] = (),
         media_security: Literal["rtp", "srtp"] | None = "srtp",
-        behaviour: Behaviour | None = None,
+        behavior: Behavior | None = None,
         faults: Iterable[LineFault] = (),
         late: float = 0.0,
         duplicates: int = 0,
@@ -219,7 +219,7 @@ class OpenAIEmulator:
                 tells the channel in `X-Channel` and the number that was called in `X-Dialed-Number`.
             sip_headers: More headers of the INVITE as (name, value), or others in place of those of the same name.
             media_security: `sip_media_security` of the webhook; None leaves it out.
-            behaviour: Another behaviour for this call.
+            behavior: Another behavior for this call.
             faults: What goes wrong on its sidebands.
             late: Seconds of the emulator's clock by which the webhook is late; its `created_at` is as much ago.
             duplicates: How many more times each endpoint gets the same delivery, with the same `webhook-id`, at once.
@@ -238,14 +238,14 @@ class OpenAIEmulator:
             raise ConfigurationError("a line plays a scenario or a recording, not both")
         if recording is not None and recording.primary:
             raise ConfigurationError("this is the recording of a primary socket: use expect_socket")
-        call = self._new_call(played, recording=recording, behaviour=behaviour, faults=faults)
+        call = self._new_call(played, recording=recording, behavior=behavior, faults=faults)
         call.targets += [each for each in targets if isinstance(each, CallTarget)]
         if channel not in get_args(Channel):
             raise ConfigurationError(f"channel must be one of: {', '.join(get_args(Channel))}")
         invite = Invite(caller=caller, dialed=dialed, channel=channel, given=sip_headers, media_security=media_security)
         told = [(REALTIME, invite.realtime(call.call_id))]
         if live:
-            session_id = call.call_id if call.behaviour.live_ids == "rtc" else self._ids("live_u0")
+            session_id = call.call_id if call.behavior.live_ids == "rtc" else self._ids("live_u0")
             told.append((LIVE, invite.live(session_id)))
         for kind, data in told:
             self._spawn(self._deliver(call, targets, kind, data, late=late, copies=1 + duplicates))
@@ -296,7 +296,7 @@ class OpenAIEmulator:
         scenario: Scenario | None = None,
         *,
         recording: Recording | None = None,
-        behaviour: Behaviour | None = None,
+        behavior: Behavior | None = None,
         faults: Iterable[LineFault] = (),
     ) -> EmulatedCall:
         if len(self._calls) >= _MAX_CALLS:
@@ -310,7 +310,7 @@ class OpenAIEmulator:
             ids=self._ids,
             clock=self._clock,
             timings=self._timings,
-            behaviour=behaviour or self._behaviour,
+            behavior=behavior or self._behavior,
             scenario=scenario or Scenario(),
             recording=recording,
             faults=faults,
@@ -331,7 +331,7 @@ class OpenAIEmulator:
                     ids=self._ids,
                     clock=self._clock,
                     timings=self._timings,
-                    behaviour=self._behaviour,
+                    behavior=self._behavior,
                 )
             finally:
                 self._connected.discard(expected)

@@ -70,7 +70,7 @@ class Playback:
             sound.task.cancel()
         self.quiet_since = self._wire.clock.now()
         self._wire.emit("output_audio_buffer.cleared", response_id=sound.response_id)
-        if interrupted and self._wire.behaviour.truncation_reported and sound.in_conversation:
+        if interrupted and self._wire.behavior.truncation_reported and sound.in_conversation:
             heard = min(self._wire.clock.now() - sound.began, sound.seconds)
             self._truncated(sound.item_id, int(heard * 1000))
         self._wire.changes.notify()

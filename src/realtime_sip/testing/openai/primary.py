@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.testing.clock import Changes, Clock, ScenarioError, deadline
 from realtime_sip.testing.faults import LineFault, check_faults
-from realtime_sip.testing.openai.behaviour import Behaviour, Timings
+from realtime_sip.testing.openai.behavior import Behavior, Timings
 from realtime_sip.testing.openai.frames import Frame, Ids
 from realtime_sip.testing.openai.line import Line
 from realtime_sip.testing.openai.record import LineRecord, Said
@@ -89,7 +89,7 @@ class ExpectedSocket:
     def end(self) -> None:
         """Close the socket, if it is open. For the emulator."""
         if self._line is not None:
-            self._line.end(self._line.wire.behaviour.end_code)
+            self._line.end(self._line.wire.behavior.end_code)
 
     async def serve(
         self,
@@ -100,14 +100,14 @@ class ExpectedSocket:
         ids: Ids,
         clock: Clock,
         timings: Timings,
-        behaviour: Behaviour,
+        behavior: Behavior,
     ) -> None:
         """Serve the socket until it is over. For the emulator."""
         self._line = line = Line(
             ids=ids,
             clock=clock,
             timings=timings,
-            behaviour=behaviour,
+            behavior=behavior,
             record=self._record,
             changes=self._changes,
             config=config,
@@ -115,7 +115,7 @@ class ExpectedSocket:
             recording=self._recording,
             faults=self._faults,
             primary=True,
-            on_end=lambda _by: line.end(behaviour.end_code),
+            on_end=lambda _by: line.end(behavior.end_code),
             model=model,
         )
         line.start()

@@ -306,7 +306,7 @@ class Responses:
         )
 
     def _ask(self, response: _Response, request: Frame) -> None:
-        if self._wire.behaviour.approval_request == "output":
+        if self._wire.behavior.approval_request == "output":
             opened = self._open(response, request)
             self._close_item(response, opened, request)
         else:
@@ -388,7 +388,7 @@ class Responses:
     def _answer_mcp(self) -> None:
         if not self._mcp_to_answer or self._active is not None or self.mcp.running or self.mcp.waiting:
             return
-        if self._wire.behaviour.mcp_follow_up == "service":
+        if self._wire.behavior.mcp_follow_up == "service":
             self._start({})
         else:
             self.expected = True

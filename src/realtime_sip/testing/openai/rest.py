@@ -126,7 +126,7 @@ class CallsApi:
         rejected = call.end is not None and call.end.by is EndedBy.REJECTED
         if call.state is CallState.ACCEPTED or rejected:
             refusal = Refusal("A decision was already made for this call.", code="decision_already_made")
-            return error_reply(refusal, status=call.behaviour.second_decision)
+            return error_reply(refusal, status=call.behavior.second_decision)
         return not_found() if call.state is CallState.ENDED else decide(call)
 
     @staticmethod
@@ -134,11 +134,11 @@ class CallsApi:
         try:
             session = check_session(body, place="")
         except Refusal:
-            if call.behaviour.bad_accept == "refused":
+            if call.behavior.bad_accept == "refused":
                 raise
             call.believe()
             return Reply()
-        if call.behaviour.accept == "lies":
+        if call.behavior.accept == "lies":
             call.believe()
         else:
             call.accept(session)
@@ -152,7 +152,7 @@ class CallsApi:
         await call.attachable()
         if call.line is None or call.state is not CallState.ACCEPTED:
             return not_found()
-        if call.behaviour.second_attach == "refused" and call.line.wire.sockets:
+        if call.behavior.second_attach == "refused" and call.line.wire.sockets:
             return error_reply(Refusal("Another sideband is attached to this call.", code=None), status=409)
         return Upgrade(call.attach)
 

@@ -90,14 +90,14 @@ class RingingCall:
         return self._call.record.notes
 
     @property
-    def dialled(self) -> list[str]:
-        """The targets that the carrier dialled for the caller, in order: one for each refer that reached it.
+    def dialed(self) -> list[str]:
+        """The targets that the carrier dialed for the caller, in order: one for each refer that reached it.
 
-        A refer that failed, or that was ignored (`Behaviour.refer`), is not among them; one whose reply alone failed
-        (`acted` in `OpenAIEmulator.fail`) is; and so is what `redirect` dialled. So a caller was never handed over
+        A refer that failed, or that was ignored (`Behavior.refer`), is not among them; one whose reply alone failed
+        (`acted` in `OpenAIEmulator.fail`) is; and so is what `redirect` dialed. So a caller was never handed over
         twice where there is one.
         """
-        return self._call.dialled
+        return self._call.dialed
 
     @property
     def sidebands(self) -> int:
@@ -161,8 +161,8 @@ class RingingCall:
         await self._until(f"{count} {operation}", lambda: len(seen()) >= count, timeout, also_after_end=True)
         return seen()[count - 1]
 
-    async def until_dialled(self, *, count: int = 1, timeout: float | None = None) -> str:  # noqa: ASYNC109
-        """Wait until the carrier has dialled `count` targets in all, and return the last one of them.
+    async def until_dialed(self, *, count: int = 1, timeout: float | None = None) -> str:  # noqa: ASYNC109
+        """Wait until the carrier has dialed `count` targets in all, and return the last one of them.
 
         The call may have ended with it or before it.
 
@@ -170,9 +170,9 @@ class RingingCall:
             ScenarioError: It did not.
         """
         await self._until(
-            f"{count} target(s) to be dialled", lambda: len(self.dialled) >= count, timeout, also_after_end=True
+            f"{count} target(s) to be dialed", lambda: len(self.dialed) >= count, timeout, also_after_end=True
         )
-        return self.dialled[count - 1]
+        return self.dialed[count - 1]
 
     async def until_client_sent(
         self,
@@ -222,7 +222,7 @@ class RingingCall:
         """The carrier takes the caller's leg to `target_uri` now, by itself, and without asking the service.
 
         So Twilio does it where a call that is up is updated over REST. The service sees that the leg leaves; a refer
-        that was under way is over. What is dialled is in `dialled`, also where the leg had left the service before,
+        that was under way is over. What is dialed is in `dialed`, also where the leg had left the service before,
         for another target or because the program hung up.
 
         Returns:

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from realtime_sip.session import MODEL_SHUTDOWNS, RealtimeSession, TranscriptionSession
-from realtime_sip.testing.openai.behaviour import Behaviour
+from realtime_sip.testing.openai.behavior import Behavior
 from realtime_sip.testing.openai.frames import Refusal
 
 __all__ = ["EmulatedSession", "check_session"]
@@ -124,7 +124,7 @@ class EmulatedSession:
         session_id: str,
         expires_at: int,
         model: str | None = None,
-        behaviour: Behaviour | None = None,
+        behavior: Behavior | None = None,
     ) -> None:
         self.id = session_id
         self.expires_at = expires_at
@@ -132,7 +132,7 @@ class EmulatedSession:
         self._model = str(config.get("model") or model or DEFAULT_MODEL)
         self._config: dict[str, Any] = {"audio": {"input": {"turn_detection": {"type": "server_vad"}}}}
         self._voice_used = False
-        self._behaviour = behaviour or Behaviour()
+        self._behavior = behavior or Behavior()
         self._merge(config)
 
     @property
@@ -181,7 +181,7 @@ class EmulatedSession:
             Refusal: It is not valid, or changes what is fixed.
         """
         config = check_session(change, place="session.", kinds=(self.kind,))
-        if config.get("model", self._model) != self._model and self._behaviour.model_update == "refused":
+        if config.get("model", self._model) != self._model and self._behavior.model_update == "refused":
             # The code of this refusal is not known.
             raise Refusal("The model cannot be changed after the session started.", code=None, param="session.model")
         voice = (((config.get("audio") or {}).get("output")) or {}).get("voice")
@@ -234,7 +234,7 @@ class EmulatedSession:
                 for side, settings in (value or {}).items():
                     mine = self._config["audio"].setdefault(side, {})
                     for name, setting in (settings or {}).items():
-                        replaced = name == "turn_detection" and self._behaviour.turn_detection_update == "replaced"
+                        replaced = name == "turn_detection" and self._behavior.turn_detection_update == "replaced"
                         mine[name] = setting if replaced else _merged(mine.get(name), setting)
             elif key != "model":
                 self._config[key] = value

@@ -10,7 +10,7 @@ from typing import Any
 
 from realtime_sip.testing.clock import Changes, Clock
 from realtime_sip.testing.faults import ErrorSent, FrameInjected, LineFault, SocketDropped, SocketSilent, TimedFault
-from realtime_sip.testing.openai.behaviour import Behaviour, Timings
+from realtime_sip.testing.openai.behavior import Behavior, Timings
 from realtime_sip.testing.openai.fault_plan import FaultPlan
 from realtime_sip.testing.openai.frames import Frame, Ids
 from realtime_sip.testing.openai.record import LineRecord
@@ -30,7 +30,7 @@ class Wire:
         ids: Ids,
         clock: Clock,
         timings: Timings,
-        behaviour: Behaviour,
+        behavior: Behavior,
         record: LineRecord,
         changes: Changes,
         faults: Iterable[LineFault] = (),
@@ -39,7 +39,7 @@ class Wire:
         self.ids = ids
         self.clock = clock
         self.timings = timings
-        self.behaviour = behaviour
+        self.behavior = behavior
         self.record = record
         self.changes = changes
         self.sockets: list[WebSocket] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Behaviour", "Timings"]
+__all__ = ["Behavior", "Timings"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Behaviour:
+class Behavior:
     """What the real service does in these situations is unknown or reported both ways; run your tests with each.
 
     An emulator has one default; `OpenAIEmulator.ring` takes another one for a single call.
@@ -84,7 +84,7 @@ class Behaviour:
     """What the carrier does after refer was answered 200; no event tells of it, other than the end of the call.
 
     - "leaves": the caller's leg leaves after `Timings.transfer`, whatever its target does. So Twilio does it where the
-      call was dialled without `answerOnBridge`.
+      call was dialed without `answerOnBridge`.
     - "bridged": the target rings for `Timings.target_rings`, answers, and only then the leg leaves. So Twilio does it
       with `answerOnBridge`, and with that alone a transfer can fail in the following ways.
     - "busy": the target is busy. After `Timings.transfer` the caller is back with the model.
@@ -103,7 +103,7 @@ class Behaviour:
     model_update: Literal["refused", "ignored"] = "refused"
     """Whether a `session.update` with another model is refused, or carried out without it. Documented is only that the
     model is fixed."""
-    cancelled: Literal["answers", "gone"] = "answers"
+    canceled: Literal["answers", "gone"] = "answers"
     """A call that the caller gave up while it rang can still be accepted, and the model talks to nobody (reported);
     or is not found."""
     created_on_sideband: bool = False

@@ -688,7 +688,7 @@ def test_who_calls_too_often_finds_it_busy_and_others_do_not() -> None:
 
 # --- cost_ceiling -----------------------------------------------------------------------------------------------------
 
-TALKATIVE = [HELLO, *(step for _ in range(30) for step in (CallerSays("Go on."), ModelSays("z" * 400)))]
+TALKATIVE = [HELLO, *(step for _ in range(30) for step in (CallerSays("Go on."), ModelSays("z" * 200)))]
 
 
 def cost_ceiling(

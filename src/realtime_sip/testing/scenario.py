@@ -47,7 +47,8 @@ class CallerSays(Step):
     `during="speech"` it begins while the model is heard, which `interrupting=True` says too; with `during="tool"` while
     the model waits for a function. `after` is how many seconds (of the emulator's clock) later. With
     `transcribed=False` the transcription of these words fails, as
-    `conversation.item.input_audio_transcription.failed` tells.
+    `conversation.item.input_audio_transcription.failed` tells. It takes `seconds`, or as long as the caller's pace
+    makes it (`Timings`).
     """
 
     text: str = field(repr=False)
@@ -55,10 +56,12 @@ class CallerSays(Step):
     during: During | None = field(default=None, kw_only=True)
     after: float = field(default=0.0, kw_only=True)
     transcribed: bool = field(default=True, kw_only=True)
+    seconds: float | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be said."""
         _check_text(self.text, "text")
+        _check_seconds(self.seconds)
         _check_begin(self)
 
 
@@ -109,6 +112,9 @@ class CallerHangsUp(Step):
 class ModelSays(Step):
     """The model's next response is `text`, spoken or written as the session's modality is.
 
+    Speaking takes `seconds`, or as long as the model's pace makes it (`Timings`); in steps of 50 ms, one audio token
+    each, as `usage` says.
+
     With `same_response` it is one more item of the response of the step before. With `out_of_band` it is for the next
     response outside of the conversation (`conversation: "none"`), whenever that is asked for.
     """
@@ -116,10 +122,12 @@ class ModelSays(Step):
     text: str = field(repr=False)
     same_response: bool = field(default=False, kw_only=True)
     out_of_band: bool = field(default=False, kw_only=True)
+    seconds: float | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be said."""
         _check_text(self.text, "text")
+        _check_seconds(self.seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +180,7 @@ class ModelCallsMcp(Step):
         _check_text(self.name, "name")
         if max(len(self.as_json()), len(self.output)) > _MAX_TEXT:
             raise ConfigurationError(f"arguments and output must be at most {_MAX_TEXT} characters")
-        if self.seconds is not None and not 0 <= self.seconds <= 86_400:
-            raise ConfigurationError("seconds must be 0 to 86400")
+        _check_seconds(self.seconds)
 
     @property
     def out_of_band(self) -> bool:
@@ -190,13 +197,15 @@ class ModelFails(Step):
     """The model's next response ends for `reason` instead of being completed.
 
     "content_filter" and "max_output_tokens" make it `incomplete`; anything else is the code of an error with which it
-    has `failed`, as "rate_limit_exceeded" or "server_error". Before that it says `text`, if there is any; or, with
+    has `failed`, as "rate_limit_exceeded" or "server_error". Before that it says `text`, if there is any (in `seconds`,
+    as in `ModelSays`); or, with
     `calling`, it breaks off in the middle of the arguments for the function of that name. `same_response` and
     `out_of_band` are as in `ModelSays`; nothing can follow in the same response.
     """
 
     reason: str
     text: str = field(default="", kw_only=True, repr=False)
+    seconds: float | None = field(default=None, kw_only=True)
     calling: str | None = field(default=None, kw_only=True)
     same_response: bool = field(default=False, kw_only=True)
     out_of_band: bool = field(default=False, kw_only=True)
@@ -206,6 +215,7 @@ class ModelFails(Step):
         _check_text(self.reason, "reason")
         if len(self.text) > _MAX_TEXT:
             raise ConfigurationError(f"text must have at most {_MAX_TEXT} characters")
+        _check_seconds(self.seconds)
         if self.text and self.calling:
             raise ConfigurationError("a response breaks off in its text or in a call, not in both")
 
@@ -232,6 +242,11 @@ def _written(arguments: Mapping[str, object] | str) -> str:
 def _check_text(text: str, what: str) -> None:
     if not text.strip() or len(text) > _MAX_TEXT:
         raise ConfigurationError(f"{what} must have 1 to {_MAX_TEXT} characters")
+
+
+def _check_seconds(seconds: float | None) -> None:
+    if seconds is not None and not 0 <= seconds <= 86_400:
+        raise ConfigurationError("seconds must be 0 to 86400")
 
 
 def _check_begin(step: CallerStep) -> None:

@@ -12,8 +12,8 @@ __all__ = ["Behavior", "Timings"]
 class Timings:
     """All durations, in seconds of the emulator's clock unless said otherwise (divided by its `speed`).
 
-    Measured by users of the service (field reports, 2026): `attach`, `transcription`, `early`. Documented: `session`.
-    The others are plausible values that no source states.
+    Measured by users of the service (field reports, 2026): `attach`, `transcription`, `early`. From recordings of real
+    sessions: both paces of speech. Documented: `session`. The others are plausible values that no source states.
     """
 
     attach: float = 0.6
@@ -24,8 +24,12 @@ class Timings:
     """How long a session may last; `expires_at` on the wire is this much after the start on the wall clock."""
     transcription: tuple[float, float] = (0.9, 2.7)
     """The soonest and latest that the caller's words are transcribed after they were said."""
-    characters_per_second: float = 15.0
-    """The pace of speech, the caller's and the model's."""
+    characters_per_second: float = 7.4
+    """The pace of the model's speech: 103 characters in the 279 audio tokens of three recorded responses. The shorter
+    what it says, the slower: 12 characters took 3.05 s (3.9), 31 took 4.1 s (7.6), 60 took 6.8 s (8.8). `seconds` of a
+    `ModelSays` says its length instead."""
+    caller_characters_per_second: float = 9.6
+    """The pace of the caller's speech: 26 characters in 27 audio tokens (recorded)."""
     first_token: float = 0.3
     """From `response.created` until the first delta."""
     token: float = 0.02

@@ -8,7 +8,7 @@ from typing import Any
 from realtime_sip.testing.openai.frames import Frame, Refusal
 from realtime_sip.testing.openai.wire import Wire
 
-__all__ = ["AUDIO_TOKENS_IN", "AUDIO_TOKENS_OUT", "EmulatedConversation", "text_tokens"]
+__all__ = ["AUDIO_TOKENS_IN", "AUDIO_TOKENS_OUT", "EmulatedConversation", "audio_tokens", "text_tokens"]
 
 AUDIO_TOKENS_IN = 10
 """Tokens of one second of the caller's speech (costs guide: one per 100 ms)."""
@@ -22,6 +22,11 @@ _PARTS = {
     "assistant": ("output_text",),
 }
 _CREATABLE = ("message", "function_call", "function_call_output", "mcp_approval_response")
+
+
+def audio_tokens(seconds: float) -> int:
+    """Return the tokens of so much of the model's speech. What plays is as long as its tokens: 50 ms each."""
+    return round(seconds * AUDIO_TOKENS_OUT)
 
 
 def text_tokens(text: str) -> int:
@@ -126,8 +131,8 @@ class EmulatedConversation:
         item_id = self._find(event, "retrieve", "retrieving")
         self._wire.emit("conversation.item.retrieved", item=dict(self._items[item_id]))
 
-    def truncate(self, event: Frame, *, pace: float) -> None:
-        """Take `conversation.item.truncate`; `pace` is how many characters the model speaks in a second.
+    def truncate(self, event: Frame) -> None:
+        """Take `conversation.item.truncate`.
 
         Raises:
             Refusal: No such item, or it has no audio of that length.
@@ -141,7 +146,7 @@ class EmulatedConversation:
         content = self._items[item_id].get("content") or [{}]
         if content[0].get("type") != "output_audio":
             raise Refusal("Only the model's audio can be truncated.", code=None, param="item_id")
-        length = int(len(content[0].get("transcript") or "") / pace * 1000)
+        length = self._tokens[item_id][1] * 1000 // AUDIO_TOKENS_OUT
         if end > length:
             # The message is the service's, its code is not known.
             raise Refusal(

@@ -91,7 +91,7 @@ class Line:
             "conversation.item.create": self._create_item,
             "conversation.item.delete": self._conversation.delete,
             "conversation.item.retrieve": self._conversation.retrieve,
-            "conversation.item.truncate": self._truncate,
+            "conversation.item.truncate": self._conversation.truncate,
             "response.create": self._responses.create,
             "response.cancel": self._responses.cancel,
         }
@@ -217,9 +217,6 @@ class Line:
         item = self._conversation.create(event)
         if item["type"] == "mcp_approval_response":
             self._responses.mcp.answered(item)
-
-    def _truncate(self, event: Frame) -> None:
-        self._conversation.truncate(event, pace=self.wire.timings.characters_per_second)
 
     async def _play(self) -> None:
         patience = self.wire.clock.patience(self.wire.timings.patience)

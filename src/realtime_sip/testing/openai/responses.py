@@ -7,7 +7,12 @@ import base64
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from realtime_sip.testing.openai.conversation import AUDIO_TOKENS_OUT, EmulatedConversation, text_tokens
+from realtime_sip.testing.openai.conversation import (
+    AUDIO_TOKENS_OUT,
+    EmulatedConversation,
+    audio_tokens,
+    text_tokens,
+)
 from realtime_sip.testing.openai.frames import BUSY, Frame, Refusal, pieces
 from realtime_sip.testing.openai.mcp import McpServers
 from realtime_sip.testing.openai.parameters import check_parameters
@@ -47,7 +52,7 @@ class _Response:
     started: list[_OpenItem] = field(default_factory=list)
     over: bool = False
     text_tokens: int = 0
-    audio_seconds: float = 0.0
+    audio_tokens: int = 0
     task: asyncio.Task[None] | None = None
 
     def shown(self, status: str, *, details: Frame | None = None, usage: Frame | None = None) -> Frame:
@@ -72,6 +77,18 @@ class _OpenItem:
     item: Frame
     previous: str | None
     text: str = ""
+    seconds: float = 0.0
+    """How long speaking all of it takes."""
+    characters: int = 0
+    """How many characters all of it has."""
+    sounds: bool = False
+
+    @property
+    def generated(self) -> int:
+        """The audio tokens that were generated so far."""
+        if not self.sounds:
+            return 0
+        return max(1, audio_tokens(self.seconds * len(self.text) / self.characters))
 
     @property
     def unfinished(self) -> bool:
@@ -214,7 +231,7 @@ class Responses:
         for step in response.steps:
             match step:
                 case ModelSays():
-                    await self._say(response, step.text)
+                    await self._say(response, step.text, seconds=step.seconds)
                 case ModelCalls():
                     await self._call_function(response, step.name, step.as_json())
                 case ModelCallsMcp():
@@ -226,7 +243,7 @@ class Responses:
 
     async def _fail(self, response: _Response, step: ModelFails) -> None:
         if step.text:
-            await self._say(response, step.text, status="incomplete")
+            await self._say(response, step.text, seconds=step.seconds, status="incomplete")
         if step.calling is not None:
             await self._call_function(response, step.calling, _BROKEN_OFF, status="incomplete")
         details: Frame = {"type": step.status}
@@ -237,7 +254,9 @@ class Responses:
             details["error"] = {"type": "server_error", "code": step.reason, "message": message}
         self._end(response, step.status, details)
 
-    async def _say(self, response: _Response, text: str, *, status: _Status = "completed") -> None:
+    async def _say(
+        self, response: _Response, text: str, *, seconds: float | None, status: _Status = "completed"
+    ) -> None:
         wire = self._wire
         item: Frame = {
             "id": wire.ids("item"),
@@ -247,6 +266,8 @@ class Responses:
             "content": [],
         }
         opened = self._open(response, item)
+        opened.characters = len(text)
+        opened.seconds = len(text) / wire.timings.characters_per_second if seconds is None else seconds
         where = self._where(response, opened)
         part = {"type": "text", "text": ""} if response.text_only else {"type": "audio", "transcript": ""}
         wire.emit("response.content_part.added", **where, content_index=0, part=part)
@@ -256,7 +277,8 @@ class Responses:
             opened.text += token
             wire.emit(kind, **where, content_index=0, delta=token, obfuscation=_padding(token))
             if number == min(_STARTS_AFTER, len(tokens)) - 1 and not response.text_only:
-                self._sound(response, opened, text)
+                self._sound(response, opened)
+            self.playback.grow(opened.item["id"], opened.generated / AUDIO_TOKENS_OUT)
             await wire.clock.sleep(wire.timings.token)
         self._close_message(response, opened, status)
 
@@ -332,7 +354,6 @@ class Responses:
 
     def _close_message(self, response: _Response, opened: _OpenItem, status: str) -> None:
         wire, where, text = self._wire, self._where(response, opened), opened.text
-        seconds = 0.0
         if response.text_only:
             wire.emit("response.output_text.done", **where, content_index=0, text=text)
             part = {"type": "text", "text": text}
@@ -340,14 +361,13 @@ class Responses:
             wire.emit("response.output_audio.done", **where, content_index=0)
             wire.emit("response.output_audio_transcript.done", **where, content_index=0, transcript=text)
             part = {"type": "audio", "transcript": text}
-            seconds = len(text) / wire.timings.characters_per_second
-            response.audio_seconds += seconds
         wire.emit("response.content_part.done", **where, content_index=0, part=part)
         key = "text" if response.text_only else "transcript"
         content = [{"type": f"output_{part['type']}", key: text}]
         wire.record.keep(wire.record.said, Said("model", text))
-        audio = int(seconds * AUDIO_TOKENS_OUT)
-        self._close_item(response, opened, {**opened.item, "status": status, "content": content}, audio=audio)
+        response.audio_tokens += opened.generated
+        done = {**opened.item, "status": status, "content": content}
+        self._close_item(response, opened, done, audio=opened.generated)
 
     def _close_item(self, response: _Response, opened: _OpenItem, item: Frame, *, audio: int = 0) -> None:
         opened.item = item
@@ -364,7 +384,7 @@ class Responses:
         usage = self._conversation.usage(
             response.read,
             output_text=response.text_tokens,
-            output_audio=int(response.audio_seconds * AUDIO_TOKENS_OUT),
+            output_audio=response.audio_tokens,
         )
         self._out_of_band.pop(response.id, None)
         if self._active is response:
@@ -403,7 +423,8 @@ class Responses:
                 self._close_item(response, opened, {**opened.item, "status": "incomplete"})
         self._end(response, "cancelled", {"type": "cancelled", "reason": reason})
 
-    def _sound(self, response: _Response, opened: _OpenItem, text: str) -> None:
+    def _sound(self, response: _Response, opened: _OpenItem) -> None:
+        opened.sounds = True
         self._session.voice_was_heard()
         if self._primary:
             for _ in range(3):
@@ -413,7 +434,6 @@ class Responses:
         self.playback.add(
             response.id,
             opened.item["id"],
-            len(text) / self._wire.timings.characters_per_second,
             in_conversation=response.conversation_id is not None,
             made=lambda: response.over,
         )

@@ -2,7 +2,7 @@
 
 `OpenAIEmulator` is the calls API, the webhook sender and the sideband in one object. It plays scenarios made of what
 the caller does (`CallerSays`, `CallerPresses`, `CallerHangsUp`) and what the model does (`ModelSays`, `ModelCalls`,
-`ModelCallsMcp`, `ModelFails`), or replays a `Recording`. Faults and `Behavior` say what goes wrong.
+`ModelCallsMcp`, `ModelFails`, `ModelSaysNothing`), or replays a `Recording`. Faults and `Behavior` say what goes wrong.
 
 `run_virtual` runs a test in virtual time: an hour-long call, with its real timings, takes a moment.
 """
@@ -37,6 +37,7 @@ from realtime_sip.testing.scenario import (
     ModelCallsMcp,
     ModelFails,
     ModelSays,
+    ModelSaysNothing,
     Step,
 )
 from realtime_sip.testing.virtual_time import VirtualTimeLoop, run_virtual
@@ -61,6 +62,7 @@ __all__ = [
     "ModelCallsMcp",
     "ModelFails",
     "ModelSays",
+    "ModelSaysNothing",
     "OpenAIEmulator",
     "RecordedFrame",
     "RecordedRequest",

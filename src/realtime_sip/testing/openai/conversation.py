@@ -51,6 +51,12 @@ class EmulatedConversation:
         return next(reversed(self._items), None)
 
     @property
+    def system_messages(self) -> list[str]:
+        """What system messages say."""
+        found = [item for item in self._items.values() if item.get("role") == "system"]
+        return [str(part.get("text") or "") for item in found for part in item["content"]]
+
+    @property
     def awaits_output(self) -> bool:
         """Whether a function was called whose output has not come."""
         return bool(self._open_calls)

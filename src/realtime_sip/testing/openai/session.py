@@ -165,6 +165,16 @@ class EmulatedSession:
         """The instructions."""
         return str(self._config.get("instructions") or _INSTRUCTIONS)
 
+    @property
+    def tools(self) -> list[Any]:
+        """The tools."""
+        return list(self._config.get("tools") or [])
+
+    @property
+    def tool_choice(self) -> Any:
+        """How the model chooses among the tools."""
+        return self._config.get("tool_choice") or "auto"
+
     def audio_output(self) -> dict[str, Any]:
         """Return format and voice, as responses show them."""
         output = self._config.get("audio", {}).get("output") or {}

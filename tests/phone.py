@@ -10,7 +10,7 @@ from typing import Any
 
 from realtime_sip import AsyncRealtimeSip, Call, CallEnded, CallHost, IncomingCall
 from realtime_sip.testing import Behavior, OpenAIEmulator, RingingCall, Timings, run_virtual
-from realtime_sip.testing.faults import LineFault
+from realtime_sip.testing.reply_faults import CallFault
 from realtime_sip.testing.scenario import Step
 
 SESSION: dict[str, Any] = {"model": "gpt-realtime-2.1", "instructions": "You answer the phone of a shop."}
@@ -55,7 +55,7 @@ class Phone:
         self,
         *scenario: Step,
         talk: Answering | None = None,
-        faults: Iterable[LineFault] = (),
+        faults: Iterable[CallFault] = (),
         behavior: Behavior | None = None,
         session: dict[str, Any] | None = None,
         invite: dict[str, Any] | None = None,

@@ -16,11 +16,14 @@ from realtime_sip.testing.faults import (
     EventLost,
     EventRepeated,
     FrameInjected,
+    PingsUnanswered,
     ResponseRaced,
+    ServiceRestarts,
     SocketDropped,
     SocketSilent,
     UpdateRefused,
 )
+from realtime_sip.testing.openai.attendance import Tally
 from realtime_sip.testing.openai.behavior import Behavior, Timings
 from realtime_sip.testing.openai.call import CallEnd, CallState, EndedBy
 from realtime_sip.testing.openai.emulator import ClientOptions, OpenAIEmulator
@@ -29,6 +32,7 @@ from realtime_sip.testing.openai.record import RecordedRequest, Said, WebhookRes
 from realtime_sip.testing.openai.recording import RecordedFrame, Recording, Replay
 from realtime_sip.testing.openai.ringing import RingingCall
 from realtime_sip.testing.openai.webhook import CallTarget
+from realtime_sip.testing.reply_faults import DecidedElsewhere, RequestFails
 from realtime_sip.testing.scenario import (
     CallerHangsUp,
     CallerPresses,
@@ -51,6 +55,7 @@ __all__ = [
     "CallerPresses",
     "CallerSays",
     "ClientOptions",
+    "DecidedElsewhere",
     "EndedBy",
     "ErrorSent",
     "EventAltered",
@@ -64,17 +69,21 @@ __all__ = [
     "ModelSays",
     "ModelSaysNothing",
     "OpenAIEmulator",
+    "PingsUnanswered",
     "RecordedFrame",
     "RecordedRequest",
     "Recording",
     "Replay",
+    "RequestFails",
     "ResponseRaced",
     "RingingCall",
     "Said",
     "ScenarioError",
+    "ServiceRestarts",
     "SocketDropped",
     "SocketSilent",
     "Step",
+    "Tally",
     "Timings",
     "UpdateRefused",
     "VirtualTimeLoop",

@@ -76,6 +76,8 @@ class Behavior:
     """A second sideband for one call gets all events too, is refused (409), or replaces the first."""
     second_decision: Literal[404, 409] = 409
     """The HTTP status of `decision_already_made`."""
+    decision_named: bool = True
+    """Whether that answer has the code `decision_already_made`. The code is documented for the Live API alone."""
     bad_accept: Literal["refused", "believed"] = "refused"
     """A session that is not valid gets 400; or 200, and then the call is gone (reported in May 2026)."""
     accept: Literal["answers", "lies"] = "answers"
@@ -84,6 +86,13 @@ class Behavior:
     early: float = 0.0
     """For how long (seconds of the emulator's clock) a call is not found by accept (after the webhook was sent), attach
     and hangup (after accept). Up to 2 s are reported."""
+    early_named: bool = True
+    """Whether that 404 has the code `call_id_not_found`; or has no body in JSON, as one of a gateway."""
+    sideband_after: float = 0.0
+    """For how long after accept (seconds of the emulator's clock) attaching gets that 404, while the call is up and
+    hangup works. That it takes long is reported, how long at most is not known."""
+    informational: int | None = None
+    """The status of a reply, as 103, that comes before the 101 of a sideband."""
     refer: Literal["leaves", "bridged", "busy", "no answer", "given up", "ignored"] = "leaves"
     """What the carrier does after refer was answered 200; no event tells of it, other than the end of the call.
 

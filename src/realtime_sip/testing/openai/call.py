@@ -8,7 +8,8 @@ from enum import StrEnum
 from typing import Any
 
 from realtime_sip.testing.clock import Changes, Clock
-from realtime_sip.testing.faults import LineFault, check_faults
+from realtime_sip.testing.faults import LineFault
+from realtime_sip.testing.openai.attendance import Tally
 from realtime_sip.testing.openai.behavior import Behavior, Timings
 from realtime_sip.testing.openai.frames import Frame, Ids
 from realtime_sip.testing.openai.line import Line
@@ -16,6 +17,7 @@ from realtime_sip.testing.openai.record import LineRecord, RecordedRequest
 from realtime_sip.testing.openai.recording import Recording
 from realtime_sip.testing.openai.webhook import CallTarget, Deliveries
 from realtime_sip.testing.openai.websocket import WebSocket
+from realtime_sip.testing.reply_faults import CallFault, DecidedElsewhere, ReplyFaults, RequestFails, check_call_faults
 from realtime_sip.testing.scenario import CallerHangsUp, Scenario
 
 __all__ = ["CallEnd", "CallState", "EmulatedCall", "EndedBy"]
@@ -100,7 +102,7 @@ class EmulatedCall:
         behavior: Behavior,
         scenario: Scenario,
         recording: Recording | None = None,
-        faults: Iterable[LineFault] = (),
+        faults: Iterable[CallFault] = (),
     ) -> None:
         self.call_id = call_id
         self.state = CallState.RINGING
@@ -124,7 +126,15 @@ class EmulatedCall:
         self._ids = ids
         self._timings = timings
         self._recording = recording
-        self._faults = check_faults(faults)
+        given = check_call_faults(faults)
+        self._faults = [fault for fault in given if isinstance(fault, LineFault)]
+        self.reply_faults = ReplyFaults(fault for fault in given if isinstance(fault, RequestFails))
+        """Which requests on this call fail."""
+        self.decides = next((fault for fault in given if isinstance(fault, DecidedElsewhere)), None)
+        """What another worker decides."""
+        self.elsewhere = False
+        """Whether another worker has the call."""
+        self._counts = {"accepts": 0, "rejects": 0, "refers": 0, "hangups": 0}
         self._rang_at = clock.now()
         self._accepted_at = 0.0
         self._transfers = 0
@@ -138,6 +148,43 @@ class EmulatedCall:
     def early_for_sideband(self) -> bool:
         """Whether attach and hangup do not find the call yet."""
         return self.state is CallState.ACCEPTED and self.clock.now() < self._accepted_at + self.behavior.early
+
+    @property
+    def no_sideband_yet(self) -> bool:
+        """Whether attach does not find the call yet, though it is up."""
+        return self.clock.now() < self._accepted_at + self.behavior.sideband_after
+
+    @property
+    def unattended(self) -> bool:
+        """Whether the call is up, and nobody is attached."""
+        return self.line is not None and self.line.wire.attendance.alone
+
+    @property
+    def tally(self) -> Tally:
+        """What was done to the call."""
+        if self.line is None:
+            return Tally(**self._counts)
+        alone = self.line.wire.attendance
+        return Tally(
+            **self._counts, attaches=self.record.sockets, unattended=alone.longest, unattended_in_all=alone.total
+        )
+
+    def carried_out(self, operation: str) -> None:
+        """Count a request of the program that was carried out."""
+        self._counts[f"{operation}s"] += 1
+        if self.elsewhere:
+            self.record.note(f"the program did {operation} to a call that another worker has")
+
+    async def decided_elsewhere(self, decision: DecidedElsewhere) -> None:
+        """Have another worker decide."""
+        await self.clock.sleep(decision.after)
+        if self.state is not CallState.RINGING:
+            self.record.note("another worker was to decide, but came too late")
+        elif decision.by == "reject":
+            self.reject(603)
+        else:
+            self.elsewhere = True
+            self.accept({"type": "realtime"})
 
     async def ring(self) -> None:
         """Ring until somebody decides or everybody gives up."""
@@ -179,6 +226,7 @@ class EmulatedCall:
             primary=False,
             on_end=lambda by: self.finish(EndedBy(by)),
         )
+        self.line.wire.elsewhere = self.elsewhere
         self.line.start(caller=not self.abandoned)
         self.changes.notify()
 
@@ -217,6 +265,8 @@ class EmulatedCall:
     async def attach(self, socket: WebSocket) -> None:
         """Serve a sideband."""
         assert self.line is not None
+        if self.elsewhere:
+            self.record.note("the program attached to a call that another worker has")
         await self.line.serve(socket)
 
     async def attachable(self) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self, TypedDict, get_args
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.sip.headers import Channel
 from realtime_sip.testing.clock import Clock
-from realtime_sip.testing.faults import LineFault, Operation, ReplyFault
+from realtime_sip.testing.faults import LineFault, check_close_code
 from realtime_sip.testing.openai.behavior import Behavior, Timings
 from realtime_sip.testing.openai.call import CallState, EmulatedCall, EndedBy
 from realtime_sip.testing.openai.frames import Frame, Ids
@@ -26,6 +26,7 @@ from realtime_sip.testing.openai.ringing import RingingCall
 from realtime_sip.testing.openai.server import LoopbackServer, Upgrade
 from realtime_sip.testing.openai.webhook import CallTarget, WebhookSender, check_targets
 from realtime_sip.testing.openai.websocket import WebSocket
+from realtime_sip.testing.reply_faults import CallFault, How, Operation, ReplyFault
 from realtime_sip.testing.scenario import Scenario, Step
 
 __all__ = ["ClientOptions", "OpenAIEmulator"]
@@ -200,7 +201,7 @@ class OpenAIEmulator:
         sip_headers: Iterable[tuple[str, str]] = (),
         media_security: Literal["rtp", "srtp"] | None = "srtp",
         behavior: Behavior | None = None,
-        faults: Iterable[LineFault] = (),
+        faults: Iterable[CallFault] = (),
         late: float = 0.0,
         duplicates: int = 0,
         live: bool = False,
@@ -220,7 +221,8 @@ class OpenAIEmulator:
             sip_headers: More headers of the INVITE as (name, value), or others in place of those of the same name.
             media_security: `sip_media_security` of the webhook; None leaves it out.
             behavior: Another behavior for this call.
-            faults: What goes wrong on its sidebands.
+            faults: What goes wrong: on its sidebands, with requests for it (`RequestFails`), or because another worker
+                decides (`DecidedElsewhere`).
             late: Seconds of the emulator's clock by which the webhook is late; its `created_at` is as much ago.
             duplicates: How many more times each endpoint gets the same delivery, with the same `webhook-id`, at once.
             live: Send `live.transport.incoming` for the same call too, as an own event with an own `webhook-id`.
@@ -247,6 +249,10 @@ class OpenAIEmulator:
         if live:
             session_id = call.call_id if call.behavior.live_ids == "rtc" else self._ids("live_u0")
             told.append((LIVE, invite.live(session_id)))
+        if call.decides is not None and not call.decides.after:
+            await call.decided_elsewhere(call.decides)
+        elif call.decides is not None:
+            self._spawn(call.decided_elsewhere(call.decides))
         for kind, data in told:
             self._spawn(self._deliver(call, targets, kind, data, late=late, copies=1 + duplicates))
         self._spawn(call.ring())
@@ -276,20 +282,74 @@ class OpenAIEmulator:
         *,
         status: int = 500,
         times: int = 1,
-        how: Literal["status", "no answer", "reset"] = "status",
+        how: How = "status",
         acted: bool = False,
+        code: str | None = None,
         retry_after: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        bare: bool = False,
     ) -> None:
-        """Let the next `times` requests for `operation` fail; see `ReplyFault` for how.
+        """Let the next `times` requests for `operation` fail, on whichever call; see `ReplyFault` for how.
 
         `openai.fail("accept", status=429, retry_after=1)`, `openai.fail("refer", status=500, acted=True)`,
-        `openai.fail("attach", how="reset")`.
+        `openai.fail("attach", how="reset")`. For those on one call give `RequestFails` to `ring`.
 
         Raises:
             ConfigurationError: No such operation, or a value makes no sense.
         """
-        fault = ReplyFault(status=status, how=how, acted=acted, retry_after=retry_after)
+        fault = ReplyFault(
+            status=status,
+            how=how,
+            acted=acted,
+            code=code,
+            retry_after=retry_after,
+            headers=headers or {},
+            bare=bare,
+        )
         self._api.faults.add(operation, fault, times=times)
+
+    def outage(
+        self,
+        seconds: float,
+        *operations: Operation,
+        status: int = 503,
+        how: How = "status",
+        bare: bool = True,
+    ) -> None:
+        """Let all requests fail for `seconds` (of the emulator's clock) from now on: those for `operations`, or for all
+        REST operations; sidebands that are open go on. How is as in `ReplyFault`.
+
+        `openai.outage(5, "accept", "reject", how="no answer")`; `openai.outage(5, *get_args(Operation))` refuses
+        sidebands too.
+
+        Raises:
+            ConfigurationError: No such operation, or a value makes no sense.
+        """
+        fault = ReplyFault(status=status, how=how, bare=bare)
+        failing = operations or tuple(each for each in get_args(Operation) if each != "attach")
+        for each in failing:
+            fault.check(each)
+        if not 0 < seconds <= 86_400:
+            raise ConfigurationError("seconds must be above 0 and at most 86400")
+        self._api.outage(seconds, fault, frozenset(failing))
+
+    def restart(self, seconds: float = 3.0, *, code: int = 1012) -> None:
+        """Restart what serves the sidebands of the calls that are up now, as `ServiceRestarts` does for one call.
+
+        Raises:
+            ConfigurationError: That is no close code, or no time.
+        """
+        check_close_code(code)
+        if not 0 <= seconds <= 86_400:
+            raise ConfigurationError("seconds must be 0 to 86400")
+        for call in self._calls.values():
+            if call.state is CallState.ACCEPTED and call.line is not None:
+                call.line.wire.restart(seconds, code)
+
+    @property
+    def unattended(self) -> list[RingingCall]:
+        """The calls that are up now with nobody attached: the model talks, and no program is in charge."""
+        return [RingingCall(call) for call in self._calls.values() if call.unattended]
 
     def _new_call(
         self,
@@ -297,7 +357,7 @@ class OpenAIEmulator:
         *,
         recording: Recording | None = None,
         behavior: Behavior | None = None,
-        faults: Iterable[LineFault] = (),
+        faults: Iterable[CallFault] = (),
     ) -> EmulatedCall:
         if len(self._calls) >= _MAX_CALLS:
             oldest = next((i for i, call in self._calls.items() if call.state is CallState.ENDED), None)

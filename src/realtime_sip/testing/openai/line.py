@@ -101,6 +101,7 @@ class Line:
 
         Without `caller` nobody is on the line, as when the caller gave up while it rang.
         """
+        self.wire.attended()
         self.wire.spawn(self._expire())
         if self.replay is None and self.session.kind == "realtime":
             self._responses.mcp.list_tools()
@@ -136,7 +137,8 @@ class Line:
         self.wire.attach(socket)
         try:
             async for message in socket.messages():
-                self._take(message)
+                if socket.open:  # what crosses our close on its way is lost
+                    self._take(message)
         finally:
             self.wire.detach(socket)
 
@@ -220,7 +222,7 @@ class Line:
 
     async def _play(self) -> None:
         patience = self.wire.clock.patience(self.wire.timings.patience)
-        if not await self.wire.changes.until(lambda: bool(self.wire.sockets), seconds=patience):
+        if not await self.wire.changes.until(lambda: bool(self.wire.sockets) or self.wire.elsewhere, seconds=patience):
             self._record.note("no socket was opened; the call goes on without one")
         if self.replay is None:
             await self._caller.play()

@@ -6,13 +6,14 @@ from collections.abc import Iterable
 
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.testing.clock import Changes, Clock, ScenarioError, deadline
-from realtime_sip.testing.faults import LineFault, check_faults
+from realtime_sip.testing.faults import LineFault
 from realtime_sip.testing.openai.behavior import Behavior, Timings
 from realtime_sip.testing.openai.frames import Frame, Ids
 from realtime_sip.testing.openai.line import Line
 from realtime_sip.testing.openai.record import LineRecord, Said
 from realtime_sip.testing.openai.recording import Recording, Replay
 from realtime_sip.testing.openai.websocket import WebSocket
+from realtime_sip.testing.reply_faults import check_line_faults
 from realtime_sip.testing.scenario import CallerHangsUp, Scenario, Step
 
 __all__ = ["ExpectedSocket"]
@@ -40,7 +41,7 @@ class ExpectedSocket:
         if recording is not None and not recording.primary:
             raise ConfigurationError("this is the recording of a sideband: ring with it")
         self._recording = recording
-        self._faults = check_faults(faults)
+        self._faults = check_line_faults(faults)
         self._record = LineRecord()
         self._changes = Changes()
         self._line: Line | None = None

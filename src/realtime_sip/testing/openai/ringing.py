@@ -11,6 +11,7 @@ from typing import Any
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.testing.clock import ScenarioError, deadline
 from realtime_sip.testing.faults import check_close_code, check_frame
+from realtime_sip.testing.openai.attendance import Tally
 from realtime_sip.testing.openai.call import CallEnd, CallState, EmulatedCall, EndedBy
 from realtime_sip.testing.openai.frames import Frame
 from realtime_sip.testing.openai.invite import REALTIME
@@ -103,6 +104,16 @@ class RingingCall:
     def sidebands(self) -> int:
         """How many sidebands were opened so far."""
         return self._call.record.sockets
+
+    @property
+    def tally(self) -> Tally:
+        """What was done to the call, and for how long it was up with nobody attached."""
+        return self._call.tally
+
+    @property
+    def unattended(self) -> bool:
+        """Whether the call is up now, and nobody is attached."""
+        return self._call.unattended
 
     @property
     def replay(self) -> Replay | None:

@@ -100,10 +100,12 @@ async def greet(call: Call) -> None:
 
 @asynccontextmanager
 async def phone(
-    *, timings: Timings | None = None, context_secret: str | None = None, **options: Any
+    *, timings: Timings | None = None, context_secret: str | None = None, strict: bool = True, **options: Any
 ) -> AsyncIterator[Phone]:
     """Set everything up, and see that nothing is left of it."""
-    async with OpenAIEmulator(timings=timings, context_secret=context_secret, starts_at=1_795_000_000.0) as openai:
+    async with OpenAIEmulator(
+        timings=timings, context_secret=context_secret, starts_at=1_795_000_000.0, strict=strict
+    ) as openai:
         client = AsyncRealtimeSip(**openai.client_options, **options)
         client.webhooks  # noqa: B018 - made here, so that it is not made in a test's time
         async with client:

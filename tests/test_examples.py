@@ -669,14 +669,15 @@ def rejected(ringing: RingingCall) -> list[Any]:
     ],
 )
 def test_a_number_that_nobody_has_and_a_caller_who_may_not_are_rejected(caller: str, dialed: str, status: int) -> None:
-    ringing, _ = called(two_numbers, [HELLO], caller=caller, dialed=dialed)
+    ringing, _ = called(two_numbers, [], caller=caller, dialed=dialed)
     assert rejected(ringing) == [status]
 
 
 def test_who_calls_too_often_finds_it_busy_and_others_do_not() -> None:
     async def check(openai: OpenAIEmulator, url: str) -> None:
         for n in range(7):
-            often = await openai.ring(url, scenario=[HELLO, CallerHangsUp()], caller="+14155550101", dialed=SHOP)
+            steps = [HELLO, CallerHangsUp()] if n < 5 else []
+            often = await openai.ring(url, scenario=steps, caller="+14155550101", dialed=SHOP)
             await often.ended()
             assert operations(often) == (["accept"] if n < 5 else ["reject"])
         assert rejected(often) == [486]
@@ -701,7 +702,7 @@ def cost_ceiling(
 
 def test_a_call_that_has_cost_what_it_may_is_told_so_and_ends_with_a_goodbye(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "cost")
-    ringing, by = called(cost_ceiling, TALKATIVE)
+    ringing, by = called(cost_ceiling, TALKATIVE, strict=False)
     assert by is EndedBy.AGENT
     warned, line = [record.getMessage() for record in caplog.records if record.name == "cost"]
     assert "nearly" in warned
@@ -729,9 +730,9 @@ def test_a_call_that_costs_little_is_summed_up_in_one_line(caplog: pytest.LogCap
 
 def test_what_was_spent_in_a_day_refuses_the_next_call() -> None:
     async def check(openai: OpenAIEmulator, url: str) -> None:
-        first = await openai.ring(url, scenario=TALKATIVE)
+        first = await openai.ring(url, scenario=TALKATIVE, strict=False)
         assert (await first.ended()).by is EndedBy.AGENT
-        second = await openai.ring(url, scenario=[HELLO, CallerHangsUp()])
+        second = await openai.ring(url)
         await second.ended()
         assert rejected(second) == [503]
 

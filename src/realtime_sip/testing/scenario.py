@@ -313,6 +313,11 @@ def _stands_alone(step: ModelStep) -> bool:
     return isinstance(step, ModelFails | ModelSaysNothing) or (isinstance(step, ModelCalls) and step.again)
 
 
+def _named(step: _AnyStep) -> str:
+    name = type(step).__name__
+    return f"{name} {step.name}" if isinstance(step, ModelCalls | ModelCallsMcp) else name
+
+
 class Scenario:
     """The steps that are still to come. Steps play in order; those out of band have an order of their own."""
 
@@ -336,7 +341,9 @@ class Scenario:
             raise ConfigurationError(f"a scenario has at most {_MAX_STEPS} steps")
         self.total = len(self._steps)
         self.position = 0
-        """How many steps have begun."""
+        """How many steps have begun; one of the caller's begins with waiting for its moment."""
+        self.waiting: int | None = None
+        """Which of them still waits for its moment."""
 
     def mcp_tools(self, server_label: str) -> list[str]:
         """Return the names of the tools that the model calls on this MCP server."""
@@ -371,6 +378,18 @@ class Scenario:
             del self._out_of_band[: len(steps)]
         else:
             self.position += len(steps)
+
+    @property
+    def expected(self) -> list[str]:
+        """Each step in a word or two, without anybody's words."""
+        return [_named(step) for step in (*self._steps, *self._out_of_band)]
+
+    @property
+    def left(self) -> list[str]:
+        """Which steps have not come to anything."""
+        numbered = [f"step {index + 1} ({_named(step)})" for index, step in enumerate(self._steps)]
+        waiting = [] if self.waiting is None else [numbered[self.waiting]]
+        return waiting + numbered[self.position :] + [f"out of band: {_named(step)}" for step in self._out_of_band]
 
     def describe(self) -> str:
         """Say where the scenario is, without anybody's words."""

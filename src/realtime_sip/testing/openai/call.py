@@ -9,6 +9,7 @@ from typing import Any
 
 from realtime_sip.testing.clock import Changes, Clock
 from realtime_sip.testing.faults import LineFault
+from realtime_sip.testing.openai.account import account
 from realtime_sip.testing.openai.attendance import Tally
 from realtime_sip.testing.openai.behavior import Behavior, Timings
 from realtime_sip.testing.openai.frames import Frame, Ids
@@ -103,6 +104,7 @@ class EmulatedCall:
         scenario: Scenario,
         recording: Recording | None = None,
         faults: Iterable[CallFault] = (),
+        strict: bool = False,
     ) -> None:
         self.call_id = call_id
         self.state = CallState.RINGING
@@ -122,6 +124,8 @@ class EmulatedCall:
         self.abandoned = False
         """Whether the caller gave up while it rang."""
         self.scenario = scenario
+        self.strict = strict
+        """Whether the scenario has to be played as it is written."""
         self.clock = clock
         self._ids = ids
         self._timings = timings
@@ -316,6 +320,14 @@ class EmulatedCall:
         else:
             self._transfers -= 1
             self.line.divert(self._transfers > 0)
+
+    def account(self) -> str | None:
+        """Say how the call went otherwise than its scenario, where it is strict; None where it did not."""
+        if not self.strict:
+            return None
+        replay = None if self.line is None else self.line.replay
+        end = "nobody" if self.end is None else str(self.end.by)
+        return account(self.call_id, self.scenario, self.record, replay, end=end)
 
     def describe(self) -> str:
         """Say what has happened so far, without anybody's words or numbers."""

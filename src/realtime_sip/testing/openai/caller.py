@@ -52,10 +52,12 @@ class Caller:
                 await self._leave_to_model()
                 continue
             self._scenario.advance()
+            self._scenario.waiting = self._scenario.position - 1
             await self._moment(step)
             await self._wire.clock.sleep(step.after)
             if self.diverted:
                 await self._quiet(step)
+            self._scenario.waiting = None
             await self._do(step)
 
     async def _do(self, step: CallerStep) -> None:
@@ -180,7 +182,7 @@ class Caller:
             if taken() or await self._wait(lambda: taken() or self._occupied):
                 continue
             self._scenario.advance()
-            self._wire.record.note(
+            self._wire.record.unscripted(
                 f"step {position + 1} of {self._scenario.total}, the model's, was skipped: nobody created a response"
             )
             return

@@ -69,6 +69,7 @@ class EmulatedConversation:
         self._items[item["id"]] = item
         self._tokens[item["id"]] = (text, audio)
         if item["type"] == "function_call":
+            item.setdefault("call_id", self._wire.ids("call"))
             self._open_calls.add(item["call_id"])
         self._wire.emit("conversation.item.added", previous_item_id=previous, item=dict(item))
         return previous
@@ -213,11 +214,18 @@ class EmulatedConversation:
     def _check_output(self, item: Frame) -> int:
         _require(item, "call_id", str)
         _require(item, "output", str)
-        # How the service takes an output for a call that nobody made is not known; the record tells it.
-        if item["call_id"] in self._open_calls:
-            self._open_calls.discard(item["call_id"])
-        else:
-            self._wire.record.note("a function_call_output came for a call that is not open")
+        call_id = item["call_id"]
+        if not any(each["type"] == "function_call" and each.get("call_id") == call_id for each in self._items.values()):
+            # Reported in words like these; the code is not certain.
+            raise Refusal(
+                f"Tool call ID '{call_id[:80]}' not found in conversation.",
+                code="invalid_tool_call_id",
+                param="item.call_id",
+            )
+        if call_id not in self._open_calls:
+            # How the service takes a second output is not known; the record tells it.
+            self._wire.record.note("a function_call_output came for a call that has one already")
+        self._open_calls.discard(call_id)
         return text_tokens(item["output"])
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, Self, TypedDict, get_args
 
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.sip.headers import Channel
-from realtime_sip.testing.clock import Clock
+from realtime_sip.testing.clock import Clock, ScenarioError
 from realtime_sip.testing.faults import LineFault, check_close_code
 from realtime_sip.testing.openai.behavior import Behavior, Timings
 from realtime_sip.testing.openai.call import CallState, EmulatedCall, EndedBy
@@ -73,6 +73,9 @@ class OpenAIEmulator:
         port: A port to listen on; a free one where it is 0.
         timings: Durations; see `Timings`.
         behavior: Which way the service goes where that is unknown; see `Behavior`.
+        strict: Every call has to go as its scenario says: a step that was not reached, or a response that no step has,
+            raises `ScenarioError` when the emulator is left, with an account of what was expected and seen. `ring`
+            takes it for a single call.
         starts_at: The Unix time at which the emulator's wall clock starts, for what stands on the wire (`expires_at`,
             `created_at`, timestamps of webhooks); the wall's where it is left out. See `now`.
 
@@ -98,6 +101,7 @@ class OpenAIEmulator:
         timings: Timings | None = None,
         behavior: Behavior | None = None,
         starts_at: float | None = None,
+        strict: bool = True,
     ) -> None:
         if not api_key:
             raise ConfigurationError("api_key must not be empty")
@@ -106,6 +110,7 @@ class OpenAIEmulator:
         self._context_secret = context_secret
         self._timings = timings or Timings()
         self._behavior = behavior or Behavior()
+        self._strict = strict
         self._clock = Clock(speed, least_patience=self._timings.least_patience, unix=starts_at)
         self._ids = Ids()
         self._calls: dict[str, EmulatedCall] = {}
@@ -174,7 +179,11 @@ class OpenAIEmulator:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """End all calls, close all sockets, and wait until nothing runs any more."""
+        """End all calls, close all sockets, and wait until nothing runs any more.
+
+        Raises:
+            ScenarioError: A strict call went otherwise than its scenario says, and nothing else has failed.
+        """
         for call in self._calls.values():
             call.finish(EndedBy.EMULATOR)
         for expected in self._connected:
@@ -188,6 +197,9 @@ class OpenAIEmulator:
             await call.stopped()
         if self._sender is not None:
             await self._sender.close()
+        accounts = [text for call in self._calls.values() if (text := call.account()) is not None]
+        if kind is None and accounts:
+            raise ScenarioError("\n".join(accounts))
 
     async def ring(
         self,
@@ -205,6 +217,7 @@ class OpenAIEmulator:
         late: float = 0.0,
         duplicates: int = 0,
         live: bool = False,
+        strict: bool | None = None,
     ) -> RingingCall:
         """Let a call come in: send its webhook, and serve what follows. Returns at once, while the phone rings.
 
@@ -226,6 +239,7 @@ class OpenAIEmulator:
             late: Seconds of the emulator's clock by which the webhook is late; its `created_at` is as much ago.
             duplicates: How many more times each endpoint gets the same delivery, with the same `webhook-id`, at once.
             live: Send `live.transport.incoming` for the same call too, as an own event with an own `webhook-id`.
+            strict: Whether the scenario has to be played as it is written; as the emulator says where it is left out.
 
         Raises:
             ConfigurationError: A value makes no sense, or the emulator is not running.
@@ -240,7 +254,13 @@ class OpenAIEmulator:
             raise ConfigurationError("a line plays a scenario or a recording, not both")
         if recording is not None and recording.primary:
             raise ConfigurationError("this is the recording of a primary socket: use expect_socket")
-        call = self._new_call(played, recording=recording, behavior=behavior, faults=faults)
+        call = self._new_call(
+            played,
+            recording=recording,
+            behavior=behavior,
+            faults=faults,
+            strict=self._strict if strict is None else strict,
+        )
         call.targets += [each for each in targets if isinstance(each, CallTarget)]
         if channel not in get_args(Channel):
             raise ConfigurationError(f"channel must be one of: {', '.join(get_args(Channel))}")
@@ -358,6 +378,7 @@ class OpenAIEmulator:
         recording: Recording | None = None,
         behavior: Behavior | None = None,
         faults: Iterable[CallFault] = (),
+        strict: bool = False,
     ) -> EmulatedCall:
         if len(self._calls) >= _MAX_CALLS:
             oldest = next((i for i, call in self._calls.items() if call.state is CallState.ENDED), None)
@@ -374,6 +395,7 @@ class OpenAIEmulator:
             scenario=scenario or Scenario(),
             recording=recording,
             faults=faults,
+            strict=strict,
         )
         self._calls[call_id] = call
         return call

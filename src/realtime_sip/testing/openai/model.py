@@ -62,7 +62,7 @@ class Model:
     def _without_calls(self, steps: list[ModelStep], parameters: Frame, *, out_of_band: bool) -> list[ModelStep]:
         """Leave out what the model is not free to do: pass over steps that only call."""
         if any(isinstance(step, ModelCalls | ModelCallsMcp) for step in steps):
-            self._record.note("a call of the scenario was left out: tool_choice is none")
+            self._record.unscripted("a call of the scenario was left out: tool_choice is none")
         while steps and all(isinstance(step, ModelCalls | ModelCallsMcp) for step in steps):
             self._scenario.take(steps, out_of_band=out_of_band)
             steps = self._upcoming("none", parameters, out_of_band=out_of_band)
@@ -91,7 +91,7 @@ class Model:
             elif isinstance(step, ModelCalls) or (isinstance(step, ModelCallsMcp) and not named):
                 calls.append(step)
         if not calls or (named and any(isinstance(step, ModelCalls) and step.name != name for step in calls)):
-            self._record.note("the model had to call a function that the scenario does not call")
+            self._record.unscripted("the model had to call a function that the scenario does not call")
             return [ModelCalls(name, self._arguments.get(name, "{}"))]
         if not _loops(steps[0]):
             self._scenario.take(steps, out_of_band=out_of_band)

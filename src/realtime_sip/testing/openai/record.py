@@ -68,8 +68,8 @@ class LineRecord:
         """What was said, in order."""
         self.notes: list[str] = []
         """What the emulator found strange, in plain words: unscripted responses, steps that never came, and so on."""
-        self.strange = 0
-        """How many things happened that no step of the scenario has."""
+        self.strange: list[str] = []
+        """Where the call went otherwise than the scenario says, in plain words. All of it is in the notes too."""
         self.sockets = 0
         """How many sockets were opened on it so far."""
 
@@ -83,8 +83,8 @@ class LineRecord:
         self.keep(self.notes, text)
 
     def unscripted(self, text: str) -> None:
-        """Note something that no step of the scenario has."""
-        self.strange += 1
+        """Note that the call goes otherwise than the scenario says."""
+        self.keep(self.strange, text)
         self.note(text)
 
     def client_sent(self, kind: str, *, matching: Callable[[Frame], bool] | None = None) -> list[Frame]:

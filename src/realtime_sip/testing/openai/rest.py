@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
@@ -25,6 +26,7 @@ _BETA = Refusal(
     code="beta_api_shape_disabled",
 )
 _MAX_SECRETS = 1000
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}:\S{1,2000}")
 
 
 class CallsApi:
@@ -294,7 +296,8 @@ def _refer(call: EmulatedCall | None, body: Any) -> Reply:
         raise Refusal(
             "Missing required parameter: 'target_uri'.", code="missing_required_parameter", param="target_uri"
         )
-    if not isinstance(target, str) or not target.strip():
+    if not isinstance(target, str) or not _URI.fullmatch(target):
+        # That it is refused is a guess: which schemes the service takes is not documented, "tel:" and "sip:" are shown.
         raise Refusal("Invalid 'target_uri': expected a URI.", code="invalid_value", param="target_uri")
     call.refer(target)
     return Reply()

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from realtime_sip.session import MODEL_SHUTDOWNS, RealtimeSession, TranscriptionSession
 from realtime_sip.testing.openai.behavior import Behavior
 from realtime_sip.testing.openai.frames import Refusal
+from realtime_sip.testing.openai.parameters import check_tokens
 
 __all__ = ["EmulatedSession", "check_session"]
 
@@ -63,6 +64,7 @@ def check_session(value: object, *, place: str, kinds: tuple[str, ...] = ("realt
         model.model_validate(_undated(value))
     except ValidationError as error:
         raise _refusal(error, place, value) from None
+    check_tokens(value.get("max_output_tokens", "inf"), f"{place}max_output_tokens")
     return value
 
 

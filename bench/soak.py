@@ -47,6 +47,9 @@ PATIENCE = 150.0
 STUCK = 900.0
 """Seconds, real ones, after which the soak is given up: it takes less than one minute."""
 
+ALONE = 20.0
+"""Seconds that a call may be up with nobody attached: while attaching again is tried, or the hang-up is repeated."""
+
 
 class Progress:
     """A bar on a terminal, a line for each tenth elsewhere."""
@@ -156,6 +159,11 @@ def judged(plan: Plan) -> Iterator[str]:
     if plan.broken is not None and plan.reason is not EndReason.HANDLER_FAILED:
         yield f"the program failed: {type(plan.broken).__name__}: {plan.broken}"
     yield from (note for note in plan.ringing.notes if "the emulator itself failed" in note)
+    tally = plan.ringing.tally
+    if tally.accepts > 1:
+        yield f"it was accepted {tally.accepts} times"
+    if tally.unattended > ALONE and plan.reason is not EndReason.DETACHED:
+        yield f"it was up for {tally.unattended:.0f} s with nobody attached"
     for check in plan.checks:
         yield from check(plan)
     if plan.call is not None and plan.untroubled:

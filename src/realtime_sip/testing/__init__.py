@@ -3,6 +3,7 @@
 `OpenAIEmulator` is the calls API, the webhook sender and the sideband in one object. It plays scenarios made of what
 the caller does (`CallerSays`, `CallerPresses`, `CallerHangsUp`) and what the model does (`ModelSays`, `ModelCalls`,
 `ModelCallsMcp`, `ModelFails`, `ModelSaysNothing`), or replays a `Recording`. Faults and `Behavior` say what goes wrong.
+A call that goes otherwise than its scenario fails the test, unless `strict=False`.
 
 `run_virtual` runs a test in virtual time: an hour-long call, with its real timings, takes a moment.
 """

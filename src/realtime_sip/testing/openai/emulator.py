@@ -13,7 +13,7 @@ from typing import Any, Literal, Self, TypedDict, get_args
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.sip.headers import Channel
 from realtime_sip.testing.clock import Clock, ScenarioError
-from realtime_sip.testing.faults import LineFault, check_close_code
+from realtime_sip.testing.faults import LineFault
 from realtime_sip.testing.openai.behavior import Behavior, Timings
 from realtime_sip.testing.openai.call import CallState, EmulatedCall, EndedBy
 from realtime_sip.testing.openai.frames import Frame, Ids
@@ -54,11 +54,12 @@ class OpenAIEmulator:
     WebRTC call among them; nobody has published a recording of a SIP call), and field reports. Where they leave two
     ways, `Behavior` has a switch.
 
-    Not known, and therefore guessed: all of `Timings` that its docstring does not say to be measured; the messages, and
-    some codes, of refusals; the HTTP status of a refused second sideband; usage figures, which are consistent but
-    counted by a rule of thumb; the order of events at an interruption; what plays when two responses follow each other
-    quickly; when the items of an MCP call are told to be done. Not emulated: media, retrieval of audio, noise, the Live
-    API beyond its webhook, translation, the management of webhook endpoints.
+    Not known, and therefore guessed: all of `Timings` that its docstring does not say to be measured or recorded; the
+    messages, and some codes, of refusals; the HTTP status of a refused second sideband; usage figures, which are
+    consistent but counted by a rule of thumb, but for audio tokens, which are as many as what plays is long; the order
+    of events at an interruption; what is told then of responses that waited to be heard; when the items of an MCP call
+    are told to be done. Not emulated: media, retrieval of audio, noise, the Live API beyond its webhook, translation,
+    the management of webhook endpoints.
 
     A program needs three values of it: `base_url`, `api_key`, `webhook_secret`; `AsyncRealtimeSip` takes them as
     `**openai.client_options`. It serves clients of the same event loop, of other threads and of other processes alike.
@@ -359,12 +360,9 @@ class OpenAIEmulator:
         Raises:
             ConfigurationError: That is no close code, or no time.
         """
-        check_close_code(code)
-        if not 0 <= seconds <= 86_400:
-            raise ConfigurationError("seconds must be 0 to 86400")
         for call in self._calls.values():
-            if call.state is CallState.ACCEPTED and call.line is not None:
-                call.line.wire.restart(seconds, code)
+            if call.state is CallState.ACCEPTED:
+                RingingCall(call).restart(seconds, code=code)
 
     @property
     def unattended(self) -> list[RingingCall]:

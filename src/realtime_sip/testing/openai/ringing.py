@@ -10,7 +10,7 @@ from typing import Any
 
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.testing.clock import ScenarioError, deadline
-from realtime_sip.testing.faults import check_close_code, check_frame
+from realtime_sip.testing.faults import ServiceRestarts, check_close_code, check_frame
 from realtime_sip.testing.openai.attendance import Tally
 from realtime_sip.testing.openai.call import CallEnd, CallState, EmulatedCall, EndedBy
 from realtime_sip.testing.openai.frames import Frame
@@ -257,6 +257,16 @@ class RingingCall:
         check_close_code(code)
         if self._call.line is not None:
             self._call.line.wire.drop(code)
+
+    def restart(self, seconds: float = 3.0, *, code: int = 1012) -> None:
+        """Restart what serves the sidebands of this call now, as `ServiceRestarts` does.
+
+        Raises:
+            ConfigurationError: That is no close code, or no time.
+        """
+        ServiceRestarts(when="attached", seconds=seconds, code=code)  # checks
+        if self._call.line is not None:
+            self._call.line.wire.restart(seconds, code)
 
     def silence(self, *, pongs: bool = True) -> None:
         """Let no event through on the sidebands that are open, in either direction; they stay open.

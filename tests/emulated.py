@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import threading
@@ -12,6 +13,7 @@ from typing import Any, ParamSpec
 
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from realtime_sip.testing import OpenAIEmulator, RingingCall, run_virtual
 from realtime_sip.webhooks import IncomingCall
@@ -165,6 +167,13 @@ class Peer:
         """Read on until the socket closes."""
         async for message in self.connection:
             self.frames.append(json.loads(message))
+
+    async def closed_with(self) -> int | None:
+        """Read on until the socket closes in whatever way, and return the close code."""
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                await self.receive()
+        return self.connection.close_code
 
     @property
     def types(self) -> list[str]:

@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from realtime_sip import AsyncRealtimeSip, Call, CallEnded, CallHost, IncomingCall
-from realtime_sip.testing import Behaviour, OpenAIEmulator, RingingCall, Timings, run_virtual
-from realtime_sip.testing.faults import LineFault
+from realtime_sip.testing import Behavior, OpenAIEmulator, RingingCall, Timings, run_virtual
+from realtime_sip.testing.reply_faults import CallFault
 from realtime_sip.testing.scenario import Step
 
 SESSION: dict[str, Any] = {"model": "gpt-realtime-2.1", "instructions": "You answer the phone of a shop."}
@@ -55,8 +55,8 @@ class Phone:
         self,
         *scenario: Step,
         talk: Answering | None = None,
-        faults: Iterable[LineFault] = (),
-        behaviour: Behaviour | None = None,
+        faults: Iterable[CallFault] = (),
+        behavior: Behavior | None = None,
         session: dict[str, Any] | None = None,
         invite: dict[str, Any] | None = None,
         **options: Any,
@@ -66,7 +66,7 @@ class Phone:
         self.session = SESSION if session is None else session
         self.answer_options = options
         ringing = await self.openai.ring(
-            self.host, scenario=scenario, faults=faults, behaviour=behaviour, **(invite or {})
+            self.host, scenario=scenario, faults=faults, behavior=behavior, **(invite or {})
         )
         self.ringings.append(ringing)
         return ringing
@@ -100,10 +100,12 @@ async def greet(call: Call) -> None:
 
 @asynccontextmanager
 async def phone(
-    *, timings: Timings | None = None, context_secret: str | None = None, **options: Any
+    *, timings: Timings | None = None, context_secret: str | None = None, strict: bool = True, **options: Any
 ) -> AsyncIterator[Phone]:
     """Set everything up, and see that nothing is left of it."""
-    async with OpenAIEmulator(timings=timings, context_secret=context_secret, starts_at=1_795_000_000.0) as openai:
+    async with OpenAIEmulator(
+        timings=timings, context_secret=context_secret, starts_at=1_795_000_000.0, strict=strict
+    ) as openai:
         client = AsyncRealtimeSip(**openai.client_options, **options)
         client.webhooks  # noqa: B018 - made here, so that it is not made in a test's time
         async with client:

@@ -33,7 +33,7 @@ from emulated import SPEED
 from realtime_sip import AsyncRealtimeSip, EndReason, EventLogs, OpenAIWebhooks, RealtimeSip
 from realtime_sip.event_log import read_event_log
 from realtime_sip.testing import (
-    Behaviour,
+    Behavior,
     CallerHangsUp,
     CallerPresses,
     CallerSays,
@@ -443,7 +443,7 @@ def offered_desks(ringing: RingingCall) -> list[str]:
 def test_the_model_hands_the_caller_over_to_a_desk_of_the_allow_list() -> None:
     ringing, by, _ = escalated(HANDED_OVER)
     assert by is EndedBy.TRANSFERRED
-    assert ringing.dialled == [BILLING]
+    assert ringing.dialed == [BILLING]
     assert operations(ringing) == ["accept", "refer"]
     assert offered_desks(ringing) == ["service", "billing"]
     assert "4155550123" not in str(ringing.accepted_session)
@@ -451,7 +451,7 @@ def test_the_model_hands_the_caller_over_to_a_desk_of_the_allow_list() -> None:
     assert [event["type"] for event in ringing.server_events].count(BUFFER) == 2  # it was played to its end
 
 
-def test_a_desk_that_is_not_on_the_allow_list_is_dialled_by_nobody() -> None:
+def test_a_desk_that_is_not_on_the_allow_list_is_dialed_by_nobody() -> None:
     scenario: list[Step] = [
         HELLO,
         CallerSays("Connect me with a friend of mine."),
@@ -461,7 +461,7 @@ def test_a_desk_that_is_not_on_the_allow_list_is_dialled_by_nobody() -> None:
     ]
     ringing, by, _ = escalated(scenario)
     assert by is EndedBy.CALLER
-    assert ringing.dialled == []
+    assert ringing.dialed == []
     assert "service, billing" in outputs(ringing)[0]
 
 
@@ -473,7 +473,7 @@ def test_after_two_failures_of_a_tool_the_program_fetches_a_person(channel: str)
     scenario = [HELLO, *order("1", "Once more, please?"), *order("7", "Not found either."), ModelSays(CONNECTING)]
     ringing, by, _ = escalated(scenario, channel=channel)
     assert by is EndedBy.TRANSFERRED
-    assert ringing.dialled == [SERVICE]
+    assert ringing.dialed == [SERVICE]
     assert said(ringing)[-1] == ("model", CONNECTING)
     assert offered_desks(ringing) == (["service", "billing"] if channel == "phone" else ["service"])
 
@@ -482,7 +482,7 @@ def test_a_failure_that_is_followed_by_a_success_fetches_nobody() -> None:
     scenario = [HELLO, *order("1", "Once more?"), *order("1042", "Tomorrow."), *order("7", "Again?"), CallerHangsUp()]
     ringing, by, _ = escalated(scenario)
     assert by is EndedBy.CALLER
-    assert ringing.dialled == []
+    assert ringing.dialed == []
 
 
 LEFT_A_MESSAGE: list[Step] = [
@@ -501,7 +501,7 @@ LEFT_A_MESSAGE: list[Step] = [
     ids=["by the model", "by the program"],
 )
 def test_where_nobody_answers_the_agent_keeps_the_caller_and_takes_a_message(before: list[Step], refer: Any) -> None:
-    ringing, by, kept = escalated([*before, *LEFT_A_MESSAGE], behaviour=Behaviour(refer=refer))
+    ringing, by, kept = escalated([*before, *LEFT_A_MESSAGE], behavior=Behavior(refer=refer))
     assert by is EndedBy.CALLER
     assert kept == ["Please call back."]
     assert [text for who, text in said(ringing) if who == "model"][-2:] == [
@@ -619,7 +619,7 @@ def test_a_locked_account_stays_locked_on_the_next_call() -> None:
 def test_a_caller_who_presses_nothing_gets_a_person(event_logs: Path, caplog: pytest.LogCaptureFixture) -> None:
     ringing, by = entered([*asks_for("1042"), ENTER], event_logs, caplog)
     assert by is EndedBy.TRANSFERRED
-    assert ringing.dialled == ["sip:reception@pbx.example.com"]
+    assert ringing.dialed == ["sip:reception@pbx.example.com"]
     assert outputs(ringing) == ["No PIN was entered. The caller is being transferred."]
 
 
@@ -669,14 +669,15 @@ def rejected(ringing: RingingCall) -> list[Any]:
     ],
 )
 def test_a_number_that_nobody_has_and_a_caller_who_may_not_are_rejected(caller: str, dialed: str, status: int) -> None:
-    ringing, _ = called(two_numbers, [HELLO], caller=caller, dialed=dialed)
+    ringing, _ = called(two_numbers, [], caller=caller, dialed=dialed)
     assert rejected(ringing) == [status]
 
 
 def test_who_calls_too_often_finds_it_busy_and_others_do_not() -> None:
     async def check(openai: OpenAIEmulator, url: str) -> None:
         for n in range(7):
-            often = await openai.ring(url, scenario=[HELLO, CallerHangsUp()], caller="+14155550101", dialed=SHOP)
+            steps = [HELLO, CallerHangsUp()] if n < 5 else []
+            often = await openai.ring(url, scenario=steps, caller="+14155550101", dialed=SHOP)
             await often.ended()
             assert operations(often) == (["accept"] if n < 5 else ["reject"])
         assert rejected(often) == [486]
@@ -688,7 +689,7 @@ def test_who_calls_too_often_finds_it_busy_and_others_do_not() -> None:
 
 # --- cost_ceiling -----------------------------------------------------------------------------------------------------
 
-TALKATIVE = [HELLO, *(step for _ in range(30) for step in (CallerSays("Go on."), ModelSays("z" * 400)))]
+TALKATIVE = [HELLO, *(step for _ in range(30) for step in (CallerSays("Go on."), ModelSays("z" * 200)))]
 
 
 def cost_ceiling(
@@ -701,7 +702,7 @@ def cost_ceiling(
 
 def test_a_call_that_has_cost_what_it_may_is_told_so_and_ends_with_a_goodbye(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "cost")
-    ringing, by = called(cost_ceiling, TALKATIVE)
+    ringing, by = called(cost_ceiling, TALKATIVE, strict=False)
     assert by is EndedBy.AGENT
     warned, line = [record.getMessage() for record in caplog.records if record.name == "cost"]
     assert "nearly" in warned
@@ -729,9 +730,9 @@ def test_a_call_that_costs_little_is_summed_up_in_one_line(caplog: pytest.LogCap
 
 def test_what_was_spent_in_a_day_refuses_the_next_call() -> None:
     async def check(openai: OpenAIEmulator, url: str) -> None:
-        first = await openai.ring(url, scenario=TALKATIVE)
+        first = await openai.ring(url, scenario=TALKATIVE, strict=False)
         assert (await first.ended()).by is EndedBy.AGENT
-        second = await openai.ring(url, scenario=[HELLO, CallerHangsUp()])
+        second = await openai.ring(url)
         await second.ended()
         assert rejected(second) == [503]
 

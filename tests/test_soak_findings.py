@@ -12,7 +12,7 @@ from realtime_sip import Call, CallLimits, EndReason, Tools, Transfers
 from realtime_sip.errors import TransferFailed
 from realtime_sip.outcomes import TransferFailure, TransferSign
 from realtime_sip.testing import (
-    Behaviour,
+    Behavior,
     CallerHangsUp,
     CallerSays,
     ModelCalls,
@@ -66,7 +66,7 @@ async def test_law_the_agent_keeps_the_caller_also_where_the_socket_is_silent_as
             talk=fails_as_told,
             transfers=DESKS,
             limits=CallLimits(silence=90.0),
-            behaviour=Behaviour(refer="busy"),
+            behavior=Behavior(refer="busy"),
             faults=[SocketSilent(when="playing", after=6.0)],
         )
     told = [event["item"] for event in ringing.client_events if event["type"] == "conversation.item.create"]
@@ -129,7 +129,7 @@ async def test_law_a_target_that_has_answered_is_reported_also_where_nobody_saw_
         await transferring
 
     async with phone(timings=PATIENT) as line:
-        behaviour: Any = Behaviour(refer="bridged", closes_at_end=False)
-        ended, ringing = await line.played(talk=talk, transfers=DESKS, behaviour=behaviour)
+        behavior: Any = Behavior(refer="bridged", closes_at_end=False)
+        ended, ringing = await line.played(talk=talk, transfers=DESKS, behavior=behavior)
     assert (ended.reason, ended.certainty) == (EndReason.TRANSFERRED, "reported")
     assert "session.update" in types(ringing.client_events)

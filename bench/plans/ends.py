@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from plans.plan import ASK, BY_AGENT, BYE, HELLO, LOOK, TELL, Plan, scripted
 from realtime_sip import Call, EndReason, LimitKind
 from realtime_sip.testing import (
-    Behaviour,
+    Behavior,
     CallerHangsUp,
     CallerPresses,
     CallerSays,
@@ -37,7 +37,7 @@ class HandlerError(Exception):
 
 
 def plain(rng: random.Random) -> Plan:
-    return Plan(name="plain", ring={"behaviour": Behaviour(end_code=rng.choice([1000, 1005, 1006]))})
+    return Plan(name="plain", ring={"behavior": Behavior(end_code=rng.choice([1000, 1005, 1006]))})
 
 
 def agent_ends(_rng: random.Random) -> Plan:
@@ -79,27 +79,27 @@ def silent(rng: random.Random) -> Plan:
 def accept_lies(_rng: random.Random) -> Plan:
     return Plan(
         name="accept lies",
-        ring={"behaviour": Behaviour(accept="lies")},
+        ring={"behavior": Behavior(accept="lies")},
         reason=EndReason.NOT_CONNECTED,
         by=frozenset({EndedBy.FAILED}),
     )
 
 
 def late_404(rng: random.Random) -> Plan:
-    return Plan(name="late 404", ring={"behaviour": Behaviour(early=rng.uniform(0.1, 2.0))})
+    return Plan(name="late 404", ring={"behavior": Behavior(early=rng.uniform(0.1, 2.0))})
 
 
 def gave_up_ringing(rng: random.Random) -> Plan:
     scenario = (CallerHangsUp(while_ringing=True, after=rng.uniform(0.0, 0.5)),)
-    behaviour = Behaviour(cancelled="gone")
-    return Plan(name="caller gave up", scenario=scenario, ring={"behaviour": behaviour, "late": 2.0})
+    behavior = Behavior(canceled="gone")
+    return Plan(name="caller gave up", scenario=scenario, ring={"behavior": behavior, "late": 2.0})
 
 
 def talks_to_nobody(_rng: random.Random) -> Plan:
     return Plan(
         name="caller gave up, accept answers",
         scenario=(CallerHangsUp(while_ringing=True),),
-        ring={"behaviour": Behaviour(cancelled="answers"), "late": 2.0},
+        ring={"behavior": Behavior(canceled="answers"), "late": 2.0},
         reason=EndReason.LIMIT,
         by=frozenset({EndedBy.AGENT, EndedBy.CALLER}),
     )
@@ -143,9 +143,9 @@ def stale_webhook(rng: random.Random) -> Plan:
 
 def raced(rng: random.Random) -> Plan:
     scenario = (HELLO, ASK, LOOK, ModelSays("Hm?"), CallerSays("Well?"), TELL, BYE)
-    behaviour = Behaviour(busy_names_event=rng.random() < 0.5)
+    behavior = Behavior(busy_names_event=rng.random() < 0.5)
     fault = ResponseRaced(occurrence=rng.randint(1, 2), said=rng.choice([None, "And tell me"]))
-    return Plan(name="response raced", scenario=scenario, ring={"faults": [fault], "behaviour": behaviour})
+    return Plan(name="response raced", scenario=scenario, ring={"faults": [fault], "behavior": behavior})
 
 
 def event_lost(rng: random.Random) -> Plan:

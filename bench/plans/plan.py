@@ -21,7 +21,7 @@ from realtime_sip import (
     transfer_to_human,
 )
 from realtime_sip.testing import (
-    Behaviour,
+    Behavior,
     CallerHangsUp,
     CallerSays,
     EndedBy,
@@ -155,10 +155,10 @@ class Plan:
 
     def troubles(self) -> str:
         """Say what is done to it, without what is usual."""
-        usual, parts = Behaviour(), []
+        usual, parts = Behavior(), []
         for name, value in {**self.ring, "fails": self.fails}.items():
-            if isinstance(value, Behaviour):
-                shown = {part.name: getattr(value, part.name) for part in fields(Behaviour)}
+            if isinstance(value, Behavior):
+                shown = {part.name: getattr(value, part.name) for part in fields(Behavior)}
                 parts += [f"{part}={is_!r}" for part, is_ in shown.items() if is_ != getattr(usual, part)]
             elif value:
                 parts.append(f"{name}={value}")

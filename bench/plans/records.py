@@ -52,7 +52,7 @@ def costly(rng: random.Random) -> Plan:
     kind = rng.choice([LimitKind.COST, LimitKind.TOKENS])
     tokens, cost = rng.randint(1500, 6000), Decimal(rng.randint(5, 40)) / 100
     limits = CallLimits(max_tokens=tokens) if kind is LimitKind.TOKENS else CallLimits(max_cost=cost)
-    turns = tuple(step for _ in range(20) for step in (CallerSays("Go on."), ModelSays("z" * 400)))
+    turns = tuple(step for _ in range(20) for step in (CallerSays("Go on."), ModelSays("z" * 200)))
     near: list[LimitNear] = []
 
     async def talk(call: Call) -> None:

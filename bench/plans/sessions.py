@@ -14,7 +14,7 @@ from realtime_sip.call.machine.digits import CollectedDigits, DigitsEnd
 from realtime_sip.errors import DeadlineError, EventRefusedError, RealtimeSipError
 from realtime_sip.outcomes import TransferFailure
 from realtime_sip.testing import (
-    Behaviour,
+    Behavior,
     CallerPresses,
     CallerSays,
     EventLost,
@@ -126,7 +126,7 @@ def digits(rng: random.Random, name: str, faults: Callable[[str], list[Any]], *,
         scenario=(PROMPT, *([CallerPresses(keys)] if keys else []), afterwards, YES, BYE),
         session=with_detection(rng.choice(DETECTIONS)),
         talk=talk,
-        ring={"behaviour": Behaviour(turn_detection_update=update), "faults": faults(keys)},  # type: ignore[arg-type]
+        ring={"behavior": Behavior(turn_detection_update=update), "faults": faults(keys)},  # type: ignore[arg-type]
         checks=(talk.check, restored, answered),
     )
 
@@ -207,7 +207,7 @@ def digits_idle(rng: random.Random) -> Plan:
         scenario=(PROMPT, CallerPresses("12#", after=rng.uniform(12.0, 40.0)), ModelSays("Are you there?"), BYE),
         session=with_detection({"type": "server_vad", "idle_timeout_ms": idle}),
         talk=talk,
-        ring={"behaviour": Behaviour(turn_detection_update=rng.choice(["merged", "replaced"]))},
+        ring={"behavior": Behavior(turn_detection_update=rng.choice(["merged", "replaced"]))},
         checks=(talk.check, restored, check),
     )
 
@@ -285,7 +285,7 @@ def digits_and_transfer(rng: random.Random) -> Plan:
         talk=both,
         outside=outside,
         answer={"transfers": Transfers({"billing": "tel:+14155550123"})},
-        ring={"behaviour": Behaviour(refer="ignored"), "faults": drops(rng, "")},
+        ring={"behavior": Behavior(refer="ignored"), "faults": drops(rng, "")},
         checks=(talk.check, check, restored),
     )
 

@@ -1,8 +1,8 @@
 """Calls that are handed over, while refers, carriers, sockets and callers go wrong.
 
 What must come of a transfer is worked out here from the script alone: what the carrier does, whether the refer was
-carried out and answered, what the carrier tells, and what a second path does. However it ends, a target is dialled a
-second time only where the first time came to nothing and nobody had told that it was dialled.
+carried out and answered, what the carrier tells, and what a second path does. However it ends, a target is dialed a
+second time only where the first time came to nothing and nobody had told that it was dialed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from realtime_sip.call.machine.transfer import TransferRequest
 from realtime_sip.errors import TransferFailed
 from realtime_sip.outcomes import TransferFailure, TransferSign
 from realtime_sip.testing import (
-    Behaviour,
+    Behavior,
     CallerSays,
     EndedBy,
     ModelCalls,
@@ -50,7 +50,7 @@ FOUND_AFTER: dict[Refer, float] = {"busy": 1.0, "no answer": 8.0, "ignored": 0.0
 
 
 class CarrierError(Exception):
-    """What a second path raises that has not dialled."""
+    """What a second path raises that has not dialed."""
 
 
 class HandsOver:
@@ -117,7 +117,7 @@ class Script:
 
     @property
     def dials(self) -> bool:
-        """Whether the target is dialled by the refer."""
+        """Whether the target is dialed by the refer."""
         return self.refer != "ignored" and (self.fails is None or self.fails["acted"])
 
     @property
@@ -155,8 +155,8 @@ class Script:
         return TransferFailure.NO_ANSWER if self.told(TransferSign.ASKED) else TransferFailure.NO_SIGN
 
     @property
-    def dialled(self) -> int:
-        """How many times the target is dialled."""
+    def dialed(self) -> int:
+        """How many times the target is dialed."""
         return self.dials + (self.takes_second and self.second == "takes")
 
     @property
@@ -174,12 +174,12 @@ class Script:
         path = None if self.second is None else SecondPath(self.second)
         target = TransferTarget(BILLING, description="Invoices and refunds.", ring_time=self.ring_time)
         gone = self.failure is None
-        behaviour = Behaviour(refer=self.refer, closes_at_end=more.pop("closes_at_end", True))
+        behavior = Behavior(refer=self.refer, closes_at_end=more.pop("closes_at_end", True))
         plan = Plan(
             name=f"transfer: {name}",
             scenario=more.pop("scenario", KEPT),
             talk=talk,
-            ring={"behaviour": behaviour, "faults": more.pop("faults", [])},
+            ring={"behavior": behavior, "faults": more.pop("faults", [])},
             answer={"transfers": Transfers({"billing": target}, second_path=path), **more.pop("answer", {})},
             fails=self.fails,
             outside=self.tells if self.signs else None,
@@ -209,8 +209,8 @@ class Script:
 
     def wrong(self, plan: Plan, path: SecondPath | None, talk: Any) -> Iterator[str]:
         """Tell what has not come of it as it had to."""
-        if plan.ringing.dialled != [BILLING] * self.dialled:
-            yield f"dialled {len(plan.ringing.dialled)} times, not {self.dialled}"
+        if plan.ringing.dialed != [BILLING] * self.dialed:
+            yield f"dialed {len(plan.ringing.dialed)} times, not {self.dialed}"
         if plan.requested("refer") != 1:
             yield f"{plan.requested('refer')} refers"
         if path is not None and path.asked != self.takes_second:
@@ -325,8 +325,8 @@ def unreachable(rng: random.Random) -> Plan:
     uri = "sip:billing@pbx.example.com" if by_sip else BILLING
 
     def check(plan: Plan) -> Iterator[str]:
-        if plan.ringing.dialled != ([uri] if by_sip else []):
-            yield f"dialled {len(plan.ringing.dialled)} times"
+        if plan.ringing.dialed != ([uri] if by_sip else []):
+            yield f"dialed {len(plan.ringing.dialed)} times"
         if not by_sip and (talk.failed is None or talk.failed.failure is not TransferFailure.UNREACHABLE):
             yield f"the transfer failed with {talk.failed}"
 
@@ -360,13 +360,13 @@ def carrier_speaks(rng: random.Random) -> Plan:
     return by_program(rng, transfer(rng, tells=True), "the carrier tells", faults=socket_faults(rng))
 
 
-def dialled_once(rng: random.Random) -> Plan:
+def dialed_once(rng: random.Random) -> Plan:
     """The carrier has said that it dials, and nothing comes of it: no second path dials once more."""
     script = transfer(rng)
     script.refer, script.second = rng.choice(["busy", "no answer"]), "takes"
     script.signs = [(rng.uniform(0.1, 15.0), TransferSign.ASKED)]
     script.fails = rng.choice([None, {"operation": "refer", "status": 500, "how": "reset", "acted": True}])
-    return by_program(rng, script, "dialled once", faults=socket_faults(rng))
+    return by_program(rng, script, "dialed once", faults=socket_faults(rng))
 
 
 def refer_fails_and_carrier_speaks(rng: random.Random) -> Plan:
@@ -380,8 +380,8 @@ def answered_and_stays(rng: random.Random) -> Plan:
     plan = script.plan("answered, and the leg stays", talk)
 
     def check(plan: Plan) -> Iterator[str]:
-        if plan.ringing.dialled or talk.failed is not None:
-            yield f"dialled {len(plan.ringing.dialled)} times, failed with {talk.failed}"
+        if plan.ringing.dialed or talk.failed is not None:
+            yield f"dialed {len(plan.ringing.dialed)} times, failed with {talk.failed}"
 
     plan.checks, plan.certainty = (check,), None
     plan.reason, plan.by = EndReason.TRANSFERRED, BY_AGENT
@@ -402,8 +402,8 @@ def caller_gives_up(rng: random.Random) -> Plan:
         plan.ringing.hang_up()
 
     def check(plan: Plan) -> Iterator[str]:
-        if len(plan.ringing.dialled) != script.dials:
-            yield f"dialled {len(plan.ringing.dialled)} times"
+        if len(plan.ringing.dialed) != script.dials:
+            yield f"dialed {len(plan.ringing.dialed)} times"
 
     fault = SocketDropped(when="playing", after=rng.uniform(2.6, 9.0))
     plan = script.plan("caller gives up", HandsOver(), faults=rng.choice([[], [fault]]))
@@ -451,7 +451,7 @@ def interrupted(rng: random.Random) -> Plan:
     if unless:
 
         def check(plan: Plan) -> Iterator[str]:
-            if plan.ringing.dialled or plan.requested("refer"):
+            if plan.ringing.dialed or plan.requested("refer"):
                 yield "transferred, though the caller has interrupted"
             if plan.said()[-1] != "Yes?":
                 yield f"said at last: {plan.said()[-1]}"
@@ -512,7 +512,7 @@ TRANSFERS = [
     unreachable,
     sockets_fail,
     socket_stays_open,
-    dialled_once,
+    dialed_once,
     refer_fails_and_carrier_speaks,
     answered_and_stays,
     caller_gives_up,

@@ -30,7 +30,7 @@ from realtime_sip import (
 from realtime_sip.api.operations import Operation
 from realtime_sip.errors import CallEndedError, ConfigurationError, InvalidRequestError
 from realtime_sip.testing import (
-    Behaviour,
+    Behavior,
     CallerHangsUp,
     CallerPresses,
     CallerSays,
@@ -128,7 +128,7 @@ async def test_law_an_unclear_accept_is_settled_by_attaching() -> None:
 @virtual
 async def test_law_an_accept_that_lies_is_reported_as_what_it_is() -> None:
     async with phone() as line:
-        ended, _ringing = await line.played(behaviour=Behaviour(accept="lies"))
+        ended, _ringing = await line.played(behavior=Behavior(accept="lies"))
     assert (ended.reason, ended.certainty) == (EndReason.NOT_CONNECTED, "inferred")
     assert "answered with success" in ended.evidence
 
@@ -136,14 +136,14 @@ async def test_law_an_accept_that_lies_is_reported_as_what_it_is() -> None:
 @virtual
 async def test_law_an_early_404_is_retried_within_the_ringing_deadline_by_accept_and_attach() -> None:
     async with phone() as line:
-        ended, _ = await line.played(HELLO, BYE, talk=greet, behaviour=Behaviour(early=1.5))
+        ended, _ = await line.played(HELLO, BYE, talk=greet, behavior=Behavior(early=1.5))
     assert ended.reason is EndReason.CALLER
 
 
 @virtual
 async def test_a_caller_who_gave_up_while_it_rang_is_no_error() -> None:
     async with phone() as line:
-        ringing = await line.ring(CallerHangsUp(while_ringing=True), behaviour=Behaviour(cancelled="gone"))
+        ringing = await line.ring(CallerHangsUp(while_ringing=True), behavior=Behavior(canceled="gone"))
         await ringing.ended()
         ended = await line.host.ended(ringing.call_id)
         await line.idle()
@@ -152,7 +152,7 @@ async def test_a_caller_who_gave_up_while_it_rang_is_no_error() -> None:
 
 @virtual
 async def test_a_call_that_was_decided_elsewhere_ends_cleanly_as_such() -> None:
-    async with phone() as line:
+    async with phone(strict=False) as line:
         ringing = await line.openai.ring("http://127.0.0.1:9/", scenario=[HELLO])
         await line.client.calls.accept(ringing.call_id, SESSION)
         async with line.client.calls.answer(ringing.call_id, SESSION) as call:
@@ -231,7 +231,7 @@ async def test_law_say_it_then_act__a_caller_who_interrupts_the_goodbye_is_hung_
         await call.respond("Say goodbye.")
         await call.hangup(after_speech=True)
 
-    async with phone() as line:
+    async with phone(strict=False) as line:
         ended, _ = await line.played(
             ModelSays("y" * 300), CallerSays("Wait!", interrupting=True, after=2.0), TELL, talk=talk
         )
@@ -243,7 +243,7 @@ async def test_law_say_it_then_act__a_caller_who_interrupts_the_goodbye_is_hung_
 async def test_the_ready_made_end_call_acts_after_the_sentence_and_says_no_second_goodbye() -> None:
     tools = Tools()
     tools.function(end_call)
-    async with phone() as line:
+    async with phone(strict=False) as line:
         ended, ringing = await line.played(
             HELLO,
             CallerSays("Goodbye."),
@@ -296,7 +296,7 @@ async def test_interrupting_stops_what_is_said() -> None:
 async def test_law_one_response_at_a_time__a_race_with_turn_detection_is_absorbed() -> None:
     for names in (True, False):
         tools, looked = shop()
-        async with phone() as line:
+        async with phone(strict=False) as line:
             ended, _ringing = await line.played(
                 HELLO,
                 ASK,
@@ -307,7 +307,7 @@ async def test_law_one_response_at_a_time__a_race_with_turn_detection_is_absorbe
                 talk=greet,
                 tools=tools,
                 faults=[ResponseRaced(occurrence=2, said="And tell me")],
-                behaviour=Behaviour(busy_names_event=names),
+                behavior=Behavior(busy_names_event=names),
             )
         assert ended.reason is EndReason.CALLER
         assert looked == ["1042"]
@@ -330,7 +330,7 @@ async def test_law_the_read_loop_never_waits_for_user_code__a_slow_tool_does_not
             if isinstance(event, events.InputAudioBufferDtmfEventReceived):
                 seen.append(event.event)
 
-    async with phone() as line:
+    async with phone(strict=False) as line:
         await line.played(
             HELLO,
             ASK,
@@ -596,7 +596,7 @@ async def test_law_hosted_mcp__approvals_are_asked_for_denied_by_default_and_fol
                     talk=greet,
                     session=MCP_SESSION,
                     approve_mcp=approve if allow else None,
-                    behaviour=Behaviour(approval_request=approval_request),
+                    behavior=Behavior(approval_request=approval_request),
                 )
             answers = [
                 e["item"]["approve"]
@@ -738,7 +738,7 @@ def test_law_a_closed_socket_is_not_the_end__the_callers_hangup_is_told_by_attac
     @virtual
     async def test() -> None:
         async with phone() as line:
-            ended, _ringing = await line.played(HELLO, BYE, talk=greet, behaviour=Behaviour(end_code=code))
+            ended, _ringing = await line.played(HELLO, BYE, talk=greet, behavior=Behavior(end_code=code))
         assert (ended.reason, ended.certainty) == (EndReason.CALLER, "inferred")
         assert ended.close is not None
         assert ended.close.code == code
@@ -780,7 +780,7 @@ def test_a_socket_that_is_lost_with_the_call_ends_it(when: str) -> None:
     @virtual
     async def test() -> None:
         tools, _ = shop()
-        async with phone() as line:
+        async with phone(strict=False) as line:
             ended, _ = await line.played(
                 HELLO, ASK, LOOK, TELL, talk=greet, tools=tools, faults=[SocketDropped(when=when, call_over=True)]
             )
@@ -820,7 +820,7 @@ async def test_a_quiet_call_is_asked_for_life_and_not_dropped() -> None:
 
 @virtual
 async def test_a_service_that_cannot_be_reached_any_more_is_hung_up_on_as_far_as_possible() -> None:
-    async with phone(deadline=1.0) as line:
+    async with phone(strict=False, deadline=1.0) as line:
         line.openai.fail("attach", status=503, times=200)
         ended, ringing = await line.played(HELLO, talk=greet)
     assert ended.reason is EndReason.CONNECTION_LOST
@@ -832,7 +832,7 @@ async def test_an_expired_session_is_reported_as_what_the_service_said() -> None
     # Where nothing told when the session expires, the service is what ends it.
     faults = [EventLost("session.updated", times=1000)]
     limits = CallLimits(max_duration=None, silence=None, first_sound=None)
-    async with phone() as line:
+    async with phone(strict=False) as line:
         ended, ringing = await line.played(*[HELLO] * 250, talk=chat, limits=limits, faults=faults)
     assert (ended.reason, ended.certainty) == (EndReason.EXPIRED, "reported")
     assert (await ringing.ended()).by is EndedBy.EXPIRED
@@ -851,7 +851,7 @@ async def chat(call: Call) -> None:
 
 @virtual
 async def test_law_limits_are_on_by_default__silence_ends_the_call_after_a_minute_with_a_goodbye() -> None:
-    async with phone() as line:
+    async with phone(strict=False) as line:
         ended, ringing = await line.played(HELLO, talk=greet)
     assert (ended.reason, ended.limit) == (EndReason.LIMIT, LimitKind.SILENCE)
     last = [event for event in ringing.client_events if event["type"] == "response.create"][-1]
@@ -863,14 +863,14 @@ async def test_law_limits_are_on_by_default__silence_ends_the_call_after_a_minut
 @virtual
 async def test_law_limits_are_on_by_default__a_call_without_any_sound_ends_after_twenty_seconds() -> None:
     async with phone() as line:
-        ended, _ringing = await line.played(behaviour=Behaviour(cancelled="answers"))
+        ended, _ringing = await line.played(behavior=Behavior(canceled="answers"))
     assert (ended.reason, ended.limit) == (EndReason.LIMIT, LimitKind.FIRST_SOUND)
     assert 20 <= ended.ended_at - (ended.attached_at or 0) < 25
 
 
 @virtual
 async def test_law_limits_are_on_by_default__the_longest_duration_is_55_minutes() -> None:
-    async with phone() as line:
+    async with phone(strict=False) as line:
         ended, _ = await line.played(*[HELLO] * 200, talk=chat)
     assert (ended.reason, ended.limit) == (EndReason.LIMIT, LimitKind.DURATION)
     assert 3300 <= ended.ended_at - (ended.attached_at or 0) < 3330
@@ -879,7 +879,7 @@ async def test_law_limits_are_on_by_default__the_longest_duration_is_55_minutes(
 @virtual
 async def test_law_limits_survive_a_dropped_socket() -> None:
     faults = [SocketDropped(when="playing", occurrence=n, code=1006) for n in (2, 20, 40)]
-    async with phone() as line:
+    async with phone(strict=False) as line:
         ended, ringing = await line.played(
             *[HELLO] * 200, talk=chat, faults=faults, limits=CallLimits(max_duration=1200)
         )
@@ -898,7 +898,7 @@ async def test_silence_rests_while_a_tool_runs_and_counts_from_the_last_digit() 
         await asyncio.sleep(100)
         return "done"
 
-    async with phone() as line:
+    async with phone(strict=False) as line:
         ended, _ringing = await line.played(
             HELLO,
             ASK,
@@ -922,7 +922,7 @@ async def test_limits_are_told_before_they_are_reached() -> None:
             if isinstance(event, LimitNear):
                 near.append(event)
 
-    async with phone() as line:
+    async with phone(strict=False) as line:
         await line.played(HELLO, talk=talk)
     assert [event.limit for event in near] == [LimitKind.SILENCE]
     assert near[0].seconds is not None
@@ -940,7 +940,7 @@ async def test_the_services_wall_is_known_from_expires_at_and_told_and_a_goodbye
                 near.append(event.limit)
         await asyncio.gather(chatting, return_exceptions=True)
 
-    async with phone() as line:
+    async with phone(strict=False) as line:
         ended, _ = await line.played(*[HELLO] * 250, talk=talk, limits=CallLimits(max_duration=None))
     assert near == [LimitKind.EXPIRY]
     assert (ended.reason, ended.limit) == (EndReason.LIMIT, LimitKind.EXPIRY)
@@ -1050,7 +1050,7 @@ async def test_a_block_that_waits_for_something_else_does_not_outlive_its_call()
         finally:
             after.append("left")
 
-    async with phone() as line:
+    async with phone(strict=False) as line:
         ended, _ = await line.played(HELLO, BYE, talk=talk, limits=CallLimits(first_sound=None))
         assert line.host.live == 0
     assert ended.reason is EndReason.CALLER
@@ -1087,7 +1087,7 @@ async def test_how_the_socket_closed_is_told_after_our_own_hangup_too() -> None:
 async def test_law_a_model_that_asks_whether_anybody_is_there_does_not_keep_a_dead_line_up() -> None:
     detection = {"type": "server_vad", "idle_timeout_ms": 6000}
     session = {**SESSION, "audio": {"input": {"turn_detection": detection}}}
-    async with phone() as line:
+    async with phone(strict=False) as line:
         ended, ringing = await line.played(
             HELLO, ASK, TELL, talk=greet, session=session, limits=CallLimits(silence=30.0, goodbye=None)
         )

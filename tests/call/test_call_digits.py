@@ -15,7 +15,7 @@ from realtime_sip.call.machine.digits import CollectedDigits, DigitsEnd
 from realtime_sip.errors import CallEndedError, ConfigurationError, InvalidRequestError
 from realtime_sip.event_log import EventLogs
 from realtime_sip.testing import (
-    Behaviour,
+    Behavior,
     CallerHangsUp,
     CallerPresses,
     CallerSays,
@@ -108,7 +108,7 @@ async def test_law_server_made_responses_are_off_while_collecting_and_restored()
         )
         async with phone() as line:
             ended, ringing = await line.played(
-                *scenario, talk=talk, session=session, behaviour=Behaviour(turn_detection_update=update)
+                *scenario, talk=talk, session=session, behavior=Behavior(turn_detection_update=update)
             )
         assert ended.reason is EndReason.CALLER
         assert talk.collected is not None

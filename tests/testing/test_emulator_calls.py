@@ -10,7 +10,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from emulated import SESSION, SPEED, accepted, act, auth, error_of, post, sideband
-from realtime_sip.testing import Behaviour, CallerHangsUp, CallState, EndedBy, OpenAIEmulator, Timings
+from realtime_sip.testing import Behavior, CallerHangsUp, CallState, EndedBy, OpenAIEmulator, Timings
 
 ACTIONS = [("accept", SESSION), ("reject", None), ("refer", {"target_uri": "tel:+14155550101"}), ("hangup", None)]
 
@@ -56,7 +56,7 @@ async def test_accept_answers_200_with_nothing_and_the_session_is_recorded(opena
 @pytest.mark.parametrize("status", [404, 409])
 @pytest.mark.parametrize("second", ["accept", "reject"])
 async def test_a_second_decision_was_made_already(openai: OpenAIEmulator, url: str, status: Any, second: str) -> None:
-    ringing = await accepted(openai, url, behaviour=Behaviour(second_decision=status))
+    ringing = await accepted(openai, url, behavior=Behavior(second_decision=status))
     response = await act(openai, ringing, second, SESSION if second == "accept" else None)
     assert response.status_code == status
     assert error_of(response)["code"] == "decision_already_made"
@@ -108,7 +108,7 @@ async def test_a_body_that_is_no_json_is_refused(openai: OpenAIEmulator, url: st
 
 
 async def test_an_accept_may_lie(openai: OpenAIEmulator, url: str) -> None:
-    ringing = await openai.ring(url, behaviour=Behaviour(bad_accept="believed"))
+    ringing = await openai.ring(url, behavior=Behavior(bad_accept="believed"))
     assert (await act(openai, ringing, "accept", {"modalities": ["audio"]})).status_code == 200
     assert (await ringing.ended()).by is EndedBy.FAILED
     with pytest.raises(InvalidStatus) as refused:
@@ -164,7 +164,7 @@ async def test_refer_lets_the_caller_leave(openai: OpenAIEmulator, url: str) -> 
 
 
 async def test_refer_may_be_ignored(openai: OpenAIEmulator, url: str) -> None:
-    ringing = await accepted(openai, url, behaviour=Behaviour(refer="ignored"))
+    ringing = await accepted(openai, url, behavior=Behavior(refer="ignored"))
     assert (await act(openai, ringing, "refer", {"target_uri": "tel:+14155550101"})).status_code == 200
     assert (await act(openai, ringing, "hangup")).status_code == 200
     assert (await ringing.ended()).by is EndedBy.AGENT
@@ -203,7 +203,7 @@ async def test_hangup_ends_the_call_once_and_takes_no_body(openai: OpenAIEmulato
 
 
 async def test_a_call_may_be_not_found_at_first(url: str) -> None:
-    async with OpenAIEmulator(speed=1, timings=Timings(attach=0.0), behaviour=Behaviour(early=0.2)) as openai:
+    async with OpenAIEmulator(speed=1, timings=Timings(attach=0.0), behavior=Behavior(early=0.2)) as openai:
         ringing = await openai.ring(url)
         statuses: list[int] = []
         for action, body in ("accept", SESSION), ("hangup", None):
@@ -238,9 +238,7 @@ async def test_a_call_that_was_given_up_while_it_rang_can_be_accepted_for_nobody
 
 
 async def test_a_call_that_was_given_up_while_it_rang_may_be_gone(openai: OpenAIEmulator, url: str) -> None:
-    ringing = await openai.ring(
-        url, scenario=[CallerHangsUp(while_ringing=True)], behaviour=Behaviour(cancelled="gone")
-    )
+    ringing = await openai.ring(url, scenario=[CallerHangsUp(while_ringing=True)], behavior=Behavior(canceled="gone"))
     assert (await ringing.ended()).by is EndedBy.CALLER
     assert error_of(await act(openai, ringing, "accept", SESSION))["code"] == "call_id_not_found"
 

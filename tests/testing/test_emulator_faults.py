@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatu
 from emulated import SESSION, Peer, accepted, act, auth, error_of, post, sideband
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.testing import (
-    Behaviour,
+    Behavior,
     CallState,
     EndedBy,
     FrameInjected,
@@ -184,7 +184,7 @@ async def test_an_oversize_frame_is_sent(openai: OpenAIEmulator, url: str) -> No
 
 @pytest.mark.parametrize("code", [1000, 1005, 1006])
 async def test_the_end_has_a_close_code_or_none(openai: OpenAIEmulator, url: str, code: Any) -> None:
-    ringing = await accepted(openai, url, behaviour=Behaviour(end_code=code))
+    ringing = await accepted(openai, url, behavior=Behavior(end_code=code))
     async with sideband(openai, ringing) as connection:
         await ringing.until_attached()
         ringing.hang_up()
@@ -195,7 +195,7 @@ async def test_the_end_has_a_close_code_or_none(openai: OpenAIEmulator, url: str
 
 
 async def test_a_socket_may_stay_open_after_the_end(openai: OpenAIEmulator, url: str) -> None:
-    ringing = await accepted(openai, url, behaviour=Behaviour(closes_at_end=False))
+    ringing = await accepted(openai, url, behavior=Behavior(closes_at_end=False))
     async with sideband(openai, ringing) as connection:
         await ringing.until_attached()
         ringing.hang_up()
@@ -216,7 +216,7 @@ async def test_a_second_sideband_shares_the_call(openai: OpenAIEmulator, url: st
 
 
 async def test_a_second_sideband_may_be_refused(openai: OpenAIEmulator, url: str) -> None:
-    ringing = await accepted(openai, url, behaviour=Behaviour(second_attach="refused"))
+    ringing = await accepted(openai, url, behavior=Behavior(second_attach="refused"))
     async with sideband(openai, ringing) as first:
         await ringing.until_attached()
         with pytest.raises(InvalidStatus) as refused:
@@ -229,7 +229,7 @@ async def test_a_second_sideband_may_be_refused(openai: OpenAIEmulator, url: str
 
 
 async def test_a_second_sideband_may_replace_the_first(openai: OpenAIEmulator, url: str) -> None:
-    ringing = await accepted(openai, url, behaviour=Behaviour(second_attach="superseding"))
+    ringing = await accepted(openai, url, behavior=Behavior(second_attach="superseding"))
     async with sideband(openai, ringing) as first:
         await ringing.until_attached()
         async with sideband(openai, ringing) as second:
@@ -240,13 +240,13 @@ async def test_a_second_sideband_may_replace_the_first(openai: OpenAIEmulator, u
 
 
 async def test_a_sideband_may_begin_with_session_created(openai: OpenAIEmulator, url: str) -> None:
-    ringing = await accepted(openai, url, behaviour=Behaviour(created_on_sideband=True))
+    ringing = await accepted(openai, url, behavior=Behavior(created_on_sideband=True))
     async with sideband(openai, ringing) as connection:
         assert (await Peer(connection).receive())["type"] == "session.created"
 
 
 async def test_an_attach_may_come_too_early(url: str) -> None:
-    async with OpenAIEmulator(speed=1, timings=Timings(attach=0.0), behaviour=Behaviour(early=0.2)) as openai:
+    async with OpenAIEmulator(speed=1, timings=Timings(attach=0.0), behavior=Behavior(early=0.2)) as openai:
         ringing = await openai.ring(url)
         for _ in range(500):
             if (await act(openai, ringing, "accept", SESSION)).status_code == 200:

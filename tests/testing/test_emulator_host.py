@@ -11,7 +11,7 @@ import pytest
 
 from emulated import SESSION, Endpoint, Program, accepted, act, virtual
 from realtime_sip.errors import ConfigurationError
-from realtime_sip.testing import Behaviour, CallerHangsUp, EndedBy, OpenAIEmulator, ScenarioError, Timings
+from realtime_sip.testing import Behavior, CallerHangsUp, EndedBy, OpenAIEmulator, ScenarioError, Timings
 from realtime_sip.webhooks import IncomingCall, LiveTransportIncoming, OpenAIWebhooks
 
 
@@ -95,7 +95,7 @@ async def test_a_call_comes_by_a_channel(channel: Any) -> None:
     (incoming,) = program.incoming
     assert (incoming.channel, incoming.caller, incoming.dialed) == (channel, "+14155550111", "+14155550122")
     headers = incoming.sip
-    # Only a trunk tells what was dialled in Diversion; only TwiML tells a channel.
+    # Only a trunk tells what was dialed in Diversion; only TwiML tells a channel.
     assert ("Diversion" in headers, "X-Channel" in headers) == (channel == "phone", channel != "phone")
     assert "whatsapp:" not in (headers.get("From") or "")
     assert (headers.get("X-Tier"), len(headers.user_to_user)) == ("gold", 1)
@@ -222,7 +222,7 @@ async def test_one_call_may_raise_a_webhook_of_the_live_api_too(
     openai: OpenAIEmulator, endpoint: Endpoint, ids: Any, same: bool
 ) -> None:
     program = Program()
-    ringing = await openai.ring([endpoint.url, program], live=True, behaviour=Behaviour(live_ids=ids))
+    ringing = await openai.ring([endpoint.url, program], live=True, behavior=Behavior(live_ids=ids))
     await ringing.until_delivered(count=2)
     await ringing.until_delivered(count=2, type="live.transport.incoming")
     webhooks = OpenAIWebhooks(openai.webhook_secret)

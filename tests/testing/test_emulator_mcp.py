@@ -10,7 +10,7 @@ import pytest
 from emulated import SESSION, Frame, Peer, Program, accepted, sideband, virtual
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.testing import (
-    Behaviour,
+    Behavior,
     CallerHangsUp,
     CallerSays,
     ModelCallsMcp,
@@ -42,7 +42,7 @@ def _items(peer: Peer, event: str, kind: str) -> list[Frame]:
 @virtual
 async def test_a_server_tells_its_tools(settings: Frame, names: list[str]) -> None:
     scenario = [ModelCallsMcp("orders", "find"), ModelCallsMcp("orders", "cancel"), ModelCallsMcp("orders", "find")]
-    async with OpenAIEmulator(timings=SLOW_LISTING) as openai:
+    async with OpenAIEmulator(strict=False, timings=SLOW_LISTING) as openai:
         ringing = await accepted(openai, Program(), _session(**settings), scenario=scenario)
         async with sideband(openai, ringing) as connection:
             peer = Peer(connection)
@@ -55,7 +55,7 @@ async def test_a_server_tells_its_tools(settings: Frame, names: list[str]) -> No
 
 @virtual
 async def test_a_server_may_fail_to_tell_its_tools_and_is_asked_once() -> None:
-    async with OpenAIEmulator(behaviour=Behaviour(mcp_listing="failed")) as openai:
+    async with OpenAIEmulator(behavior=Behavior(mcp_listing="failed")) as openai:
         ringing = await accepted(openai, Program())
         async with sideband(openai, ringing) as connection:
             peer = Peer(connection)
@@ -133,7 +133,7 @@ async def test_a_call_fails() -> None:
 @pytest.mark.parametrize(("where", "in_output"), [("output", True), ("item", False)])
 @virtual
 async def test_a_call_waits_for_approval(where: Any, in_output: bool) -> None:
-    async with OpenAIEmulator(behaviour=Behaviour(approval_request=where)) as openai:
+    async with OpenAIEmulator(behavior=Behavior(approval_request=where)) as openai:
         scenario = [ModelCallsMcp("orders", "cancel", {"id": "A1"}), ModelSays("It is cancelled."), CallerHangsUp()]
         ringing = await accepted(openai, Program(), _session(), scenario=scenario)
         async with sideband(openai, ringing) as connection:
@@ -188,7 +188,7 @@ async def test_an_approval_needs_its_fields(missing: str) -> None:
 
 @virtual
 async def test_the_service_may_answer_to_calls_by_itself_once_all_are_over() -> None:
-    async with OpenAIEmulator(behaviour=Behaviour(mcp_follow_up="service")) as openai:
+    async with OpenAIEmulator(behavior=Behavior(mcp_follow_up="service")) as openai:
         scenario = [
             ModelCallsMcp("orders", "find", seconds=1),
             ModelCallsMcp("orders", "find", seconds=9, same_response=True),
@@ -209,7 +209,7 @@ async def test_the_service_may_answer_to_calls_by_itself_once_all_are_over() -> 
 
 @virtual
 async def test_the_caller_speaks_during_a_call_of_a_server() -> None:
-    async with OpenAIEmulator() as openai:
+    async with OpenAIEmulator(strict=False) as openai:
         scenario = [
             ModelCallsMcp("orders", "find", seconds=20),
             CallerSays("Still there?", during="tool", after=3),

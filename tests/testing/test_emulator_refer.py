@@ -10,7 +10,7 @@ import pytest
 from emulated import SESSION, Peer, Program, accepted, act, error_of, sideband, virtual
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.testing import (
-    Behaviour,
+    Behavior,
     CallerHangsUp,
     CallerPresses,
     CallerSays,
@@ -45,29 +45,29 @@ async def _refer(openai: OpenAIEmulator, ringing: RingingCall, target: str = TAR
 async def test_the_leg_leaves_when_the_carrier_says_so(
     outcome: Any, by: EndedBy, target: str | None, seconds: float
 ) -> None:
-    async with OpenAIEmulator(behaviour=Behaviour(refer=outcome)) as openai:
+    async with OpenAIEmulator(behavior=Behavior(refer=outcome)) as openai:
         ringing = await accepted(openai, Program())
         async with sideband(openai, ringing) as connection:
             peer = Peer(connection)
             began = openai.now()
             assert await _refer(openai, ringing) == 200
-            assert (ringing.state, ringing.dialled) == (CallState.ACCEPTED, [TARGET])
+            assert (ringing.state, ringing.dialed) == (CallState.ACCEPTED, [TARGET])
             await peer.closed()
             assert openai.now() - began == pytest.approx(seconds, abs=0.1)
         end = await ringing.ended()
         assert (end.by, end.target_uri, end.close_code) == (by, target, 1000)
         assert peer.frames == []
-        assert ringing.dialled == [TARGET]
+        assert ringing.dialed == [TARGET]
         again = await act(openai, ringing, "refer", {"target_uri": TARGET})
         assert (again.status_code, error_of(again)["code"]) == (404, "call_id_not_found")
-        assert ringing.dialled == [TARGET]
+        assert ringing.dialed == [TARGET]
 
 
 @pytest.mark.parametrize(("outcome", "seconds"), [("busy", 1.0), ("no answer", 8.0)])
 @virtual
 async def test_the_caller_waits_while_the_target_rings_and_then_goes_on(outcome: Any, seconds: float) -> None:
     scenario = [CallerSays("Hello?"), ModelSays("Still here."), CallerHangsUp()]
-    async with OpenAIEmulator(behaviour=Behaviour(refer=outcome)) as openai:
+    async with OpenAIEmulator(behavior=Behavior(refer=outcome)) as openai:
         ringing = await accepted(openai, Program(), scenario=scenario)
         began = openai.now()
         assert await _refer(openai, ringing) == 200
@@ -78,14 +78,14 @@ async def test_the_caller_waits_while_the_target_rings_and_then_goes_on(outcome:
             assert [frame["type"] for frame in peer.frames] == ["input_audio_buffer.speech_started"]
             await peer.closed()
         assert (await ringing.ended()).by is EndedBy.CALLER
-        assert (ringing.dialled, ringing.notes) == ([TARGET], [])
+        assert (ringing.dialed, ringing.notes) == ([TARGET], [])
         assert [said.text for said in ringing.said] == ["Hello?", "Still here."]
 
 
 @virtual
 async def test_a_caller_who_was_about_to_act_waits_too() -> None:
     scenario = [CallerPresses("1", after=3), CallerHangsUp()]
-    async with OpenAIEmulator(behaviour=Behaviour(refer="no answer")) as openai:
+    async with OpenAIEmulator(strict=False, behavior=Behavior(refer="no answer")) as openai:
         ringing = await accepted(openai, Program(), scenario=scenario)
         async with sideband(openai, ringing) as connection:
             peer = Peer(connection)
@@ -99,7 +99,7 @@ async def test_a_caller_who_was_about_to_act_waits_too() -> None:
 @virtual
 async def test_who_hears_ringing_does_not_interrupt_the_model() -> None:
     scenario = [ModelSays(LONG), CallerSays("Wait!", interrupting=True)]
-    async with OpenAIEmulator(behaviour=Behaviour(refer="no answer")) as openai:
+    async with OpenAIEmulator(behavior=Behavior(refer="no answer")) as openai:
         ringing = await accepted(openai, Program(), scenario=scenario)
         async with sideband(openai, ringing) as connection:
             peer = Peer(connection)
@@ -117,7 +117,7 @@ async def test_who_hears_ringing_does_not_interrupt_the_model() -> None:
 async def test_the_models_step_is_not_skipped_while_the_target_rings() -> None:
     scenario = [CallerSays("A human, please."), ModelCalls("transfer"), ModelSays("Nobody is there."), CallerHangsUp()]
     timings = Timings(target_rings=600.0)
-    async with OpenAIEmulator(behaviour=Behaviour(refer="no answer"), timings=timings) as openai:
+    async with OpenAIEmulator(behavior=Behavior(refer="no answer"), timings=timings) as openai:
         ringing = await accepted(openai, Program(), {**SESSION, "tools": TOOLS}, scenario=scenario)
         async with sideband(openai, ringing) as connection:
             peer = Peer(connection)
@@ -134,28 +134,28 @@ async def test_the_models_step_is_not_skipped_while_the_target_rings() -> None:
 
 @virtual
 async def test_a_refer_that_is_ignored_dials_nobody_and_the_caller_plays_on() -> None:
-    async with OpenAIEmulator(behaviour=Behaviour(refer="ignored")) as openai:
+    async with OpenAIEmulator(behavior=Behavior(refer="ignored")) as openai:
         ringing = await accepted(openai, Program(), scenario=[CallerPresses("1"), CallerHangsUp()])
         async with sideband(openai, ringing) as connection:
             assert await _refer(openai, ringing) == 200
             await Peer(connection).closed()
         end = await ringing.ended()
-        assert (end.by, end.target_uri, ringing.dialled) == (EndedBy.CALLER, None, [])
+        assert (end.by, end.target_uri, ringing.dialed) == (EndedBy.CALLER, None, [])
 
 
-@pytest.mark.parametrize(("acted", "dialled"), [(True, [TARGET]), (False, [])])
+@pytest.mark.parametrize(("acted", "dialed"), [(True, [TARGET]), (False, [])])
 @virtual
-async def test_a_refer_whose_reply_failed_may_have_dialled(acted: bool, dialled: list[str]) -> None:
-    async with OpenAIEmulator(behaviour=Behaviour(refer="no answer")) as openai:
+async def test_a_refer_whose_reply_failed_may_have_dialed(acted: bool, dialed: list[str]) -> None:
+    async with OpenAIEmulator(behavior=Behavior(refer="no answer")) as openai:
         ringing = await accepted(openai, Program())
         openai.fail("refer", status=500, acted=acted)
         assert await _refer(openai, ringing) == 500
-        assert ringing.dialled == dialled
+        assert ringing.dialed == dialed
 
 
 @virtual
 async def test_a_second_refer_is_seen_as_a_double_dial() -> None:
-    async with OpenAIEmulator(behaviour=Behaviour(refer="bridged")) as openai:
+    async with OpenAIEmulator(behavior=Behavior(refer="bridged")) as openai:
         ringing = await accepted(openai, Program())
         async with sideband(openai, ringing) as connection:
             assert await _refer(openai, ringing) == 200
@@ -163,7 +163,7 @@ async def test_a_second_refer_is_seen_as_a_double_dial() -> None:
             await Peer(connection).closed()
         end = await ringing.ended()
         assert (end.by, end.target_uri) == (EndedBy.TRANSFERRED, TARGET)
-        assert ringing.dialled == [TARGET, OTHER]
+        assert ringing.dialed == [TARGET, OTHER]
         assert ringing.notes == [
             "a refer came while another one was under way; what happens then is not known: both dial"
         ]
@@ -172,7 +172,7 @@ async def test_a_second_refer_is_seen_as_a_double_dial() -> None:
 @virtual
 async def test_of_two_targets_that_are_rung_in_vain_the_later_one_lets_the_caller_go_on() -> None:
     scenario = [CallerPresses("1", after=1), CallerHangsUp()]
-    async with OpenAIEmulator(behaviour=Behaviour(refer="no answer")) as openai:
+    async with OpenAIEmulator(strict=False, behavior=Behavior(refer="no answer")) as openai:
         ringing = await accepted(openai, Program(), scenario=scenario)
         async with sideband(openai, ringing) as connection:
             peer = Peer(connection)
@@ -186,18 +186,18 @@ async def test_of_two_targets_that_are_rung_in_vain_the_later_one_lets_the_calle
 
 @virtual
 async def test_a_refer_after_one_that_failed_is_nothing_strange() -> None:
-    async with OpenAIEmulator(behaviour=Behaviour(refer="busy")) as openai:
+    async with OpenAIEmulator(behavior=Behavior(refer="busy")) as openai:
         ringing = await accepted(openai, Program())
         assert await _refer(openai, ringing) == 200
         await asyncio.sleep(2)
         assert await _refer(openai, ringing, OTHER) == 200
-        assert await ringing.until_dialled(count=2) == OTHER
+        assert await ringing.until_dialed(count=2) == OTHER
         assert ringing.notes == []
 
 
 @virtual
 async def test_the_carrier_takes_the_caller_away_by_itself() -> None:
-    async with OpenAIEmulator(behaviour=Behaviour(refer="ignored")) as openai:
+    async with OpenAIEmulator(behavior=Behavior(refer="ignored")) as openai:
         ringing = await accepted(openai, Program())
         async with sideband(openai, ringing) as connection:
             peer = Peer(connection)
@@ -208,19 +208,19 @@ async def test_the_carrier_takes_the_caller_away_by_itself() -> None:
             await peer.closed()
         end = await ringing.ended()
         assert (end.by, end.target_uri, end.close_code) == (EndedBy.TRANSFERRED, TARGET, 1000)
-        assert (ringing.dialled, ringing.notes) == ([TARGET], [])
+        assert (ringing.dialed, ringing.notes) == ([TARGET], [])
 
 
 @virtual
 async def test_the_carrier_takes_away_a_caller_who_hears_ringing() -> None:
-    async with OpenAIEmulator(behaviour=Behaviour(refer="bridged")) as openai:
+    async with OpenAIEmulator(behavior=Behavior(refer="bridged")) as openai:
         ringing = await accepted(openai, Program())
         assert await _refer(openai, ringing) == 200
         assert ringing.redirect(OTHER)
         end = await ringing.ended()
         assert (end.by, end.target_uri) == (EndedBy.TRANSFERRED, OTHER)
         await asyncio.sleep(60)
-        assert ringing.dialled == [TARGET, OTHER]
+        assert ringing.dialed == [TARGET, OTHER]
 
 
 @virtual
@@ -230,7 +230,7 @@ async def test_a_caller_who_reached_the_target_can_be_torn_away_from_it() -> Non
         assert await _refer(openai, ringing) == 200
         assert (await ringing.ended()).target_uri == TARGET
         assert ringing.redirect(OTHER)
-        assert ((await ringing.ended()).target_uri, ringing.dialled) == (TARGET, [TARGET, OTHER])
+        assert ((await ringing.ended()).target_uri, ringing.dialed) == (TARGET, [TARGET, OTHER])
         assert ringing.notes == ["the carrier took the caller away from a target that was reached before"]
 
 
@@ -240,7 +240,7 @@ async def test_a_caller_whom_the_program_hung_up_on_may_still_be_redirected() ->
         ringing = await accepted(openai, Program())
         assert (await act(openai, ringing, "hangup")).status_code == 200
         assert ringing.redirect(TARGET)
-        assert ((await ringing.ended()).by, ringing.dialled) == (EndedBy.AGENT, [TARGET])
+        assert ((await ringing.ended()).by, ringing.dialed) == (EndedBy.AGENT, [TARGET])
 
 
 @virtual
@@ -252,7 +252,7 @@ async def test_a_caller_who_hung_up_is_not_redirected() -> None:
         given_up = await openai.ring(Program(), scenario=[CallerHangsUp(while_ringing=True)])
         await asyncio.sleep(1)
         assert not given_up.redirect(TARGET)
-        assert (ringing.dialled, given_up.dialled) == ([], [])
+        assert (ringing.dialed, given_up.dialed) == ([], [])
 
 
 @virtual
@@ -266,9 +266,9 @@ async def test_a_call_that_rings_can_be_redirected() -> None:
 
 @virtual
 async def test_waiting_for_a_dial_says_that_none_came() -> None:
-    async with OpenAIEmulator(behaviour=Behaviour(refer="ignored")) as openai:
+    async with OpenAIEmulator(behavior=Behavior(refer="ignored")) as openai:
         ringing = await accepted(openai, Program())
         assert await _refer(openai, ringing) == 200
-        with pytest.raises(ScenarioError, match=r"expected 1 target\(s\) to be dialled"):
-            await ringing.until_dialled(timeout=5)
+        with pytest.raises(ScenarioError, match=r"expected 1 target\(s\) to be dialed"):
+            await ringing.until_dialed(timeout=5)
         assert TARGET not in repr(ringing)

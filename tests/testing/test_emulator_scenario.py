@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from emulated import HEARING, SESSION, SPEED, Peer, Program, accepted, act, sideband, virtual
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.testing import (
-    Behaviour,
+    Behavior,
     CallerHangsUp,
     CallerPresses,
     CallerSays,
@@ -143,23 +143,13 @@ async def test_several_calls_in_one_response_and_speech_before_them(openai: Open
         assert response["output"][0]["content"][0]["transcript"] == "Both are on their way."
 
 
-async def test_outputs_for_calls_that_nobody_made_are_noted(openai: OpenAIEmulator, url: str) -> None:
-    ringing = await accepted(openai, url)
-    async with sideband(openai, ringing) as connection:
-        peer = Peer(connection)
-        output = {"type": "function_call_output", "call_id": "item_1", "output": "x"}
-        await peer.send("conversation.item.create", item=output)
-        await peer.until("conversation.item.done")
-    assert ringing.notes == ["a function_call_output came for a call that is not open"]
-
-
 @pytest.mark.parametrize("reported", [True, False])
 async def test_the_caller_interrupts_while_the_model_is_generating(
     openai: OpenAIEmulator, url: str, reported: bool
 ) -> None:
     scenario = [ModelSays(LONG), CallerSays("Stop!", interrupting=True), ModelSays("Yes?")]
-    behaviour = Behaviour(truncation_reported=reported)
-    ringing = await accepted(openai, url, scenario=scenario, behaviour=behaviour)
+    behavior = Behavior(truncation_reported=reported)
+    ringing = await accepted(openai, url, scenario=scenario, behavior=behavior)
     async with sideband(openai, ringing) as connection:
         peer = Peer(connection)
         await peer.send("response.create")
@@ -292,7 +282,7 @@ async def test_keys_are_pressed_while_the_model_speaks_and_do_not_interrupt_it()
 @virtual
 async def test_keys_are_pressed_in_the_rhythm_of_the_script() -> None:
     scenario = [CallerPresses("12"), CallerPresses("3", after=2), CallerHangsUp()]
-    async with OpenAIEmulator(timings=Timings(digit=0.5, pause=1.5)) as openai:
+    async with OpenAIEmulator(strict=False, timings=Timings(digit=0.5, pause=1.5)) as openai:
         ringing = await accepted(openai, Program(), scenario=scenario)
         async with sideband(openai, ringing) as connection:
             peer = Peer(connection)
@@ -424,7 +414,7 @@ async def test_the_caller_does_not_wait_for_ever(url: str) -> None:
         CallerHangsUp(),
     ]
     timings = Timings(patience=5, least_patience=0.05)
-    async with OpenAIEmulator(speed=SPEED, timings=timings) as openai:
+    async with OpenAIEmulator(strict=False, speed=SPEED, timings=timings) as openai:
         ringing = await accepted(openai, url, _turns(create_response=False), scenario=scenario)
         async with sideband(openai, ringing) as connection:
             await Peer(connection).closed()

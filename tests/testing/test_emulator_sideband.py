@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from emulated import HEARING, SESSION, Peer, Program, accepted, act, post, sideband, socket, virtual
 from realtime_sip.testing import (
-    Behaviour,
+    Behavior,
     CallerHangsUp,
     CallerSays,
     EndedBy,
@@ -157,7 +157,7 @@ async def test_an_update_of_turn_detection_keeps_what_it_leaves_out_or_not(
 ) -> None:
     detection: dict[str, Any] = {"type": "server_vad", "threshold": 0.7}
     session = {**SESSION, "audio": {"input": {"turn_detection": detection}}}
-    ringing = await accepted(openai, url, session, behaviour=Behaviour(turn_detection_update=how))
+    ringing = await accepted(openai, url, session, behavior=Behavior(turn_detection_update=how))
     assert ringing.session is not None
     assert ringing.session["audio"]["input"]["turn_detection"]["threshold"] == 0.7
     async with sideband(openai, ringing) as connection:
@@ -169,7 +169,7 @@ async def test_an_update_of_turn_detection_keeps_what_it_leaves_out_or_not(
 
 
 async def test_another_model_may_be_ignored(openai: OpenAIEmulator, url: str) -> None:
-    ringing = await accepted(openai, url, behaviour=Behaviour(model_update="ignored"))
+    ringing = await accepted(openai, url, behavior=Behavior(model_update="ignored"))
     async with sideband(openai, ringing) as connection:
         peer = Peer(connection)
         change = {"type": "realtime", "model": "gpt-realtime-1.5", "instructions": "Be long."}
@@ -189,18 +189,18 @@ async def test_every_response_reads_the_whole_conversation_and_what_was_read_bef
             await peer.closed()
     usages = [frame["response"]["usage"] for frame in peer.frames if frame["type"] == "response.done"]
     assert len(usages) == 4
-    seconds = len(said) / 15
+    heard, spoken = round(10 * len(said) / 9.6), round(20 * 3 * len(said) / 7.4)
     for before, after in itertools.pairwise(usages):
         read, more = before["input_token_details"], after["input_token_details"]
         # The caller's words and the model's, which were read as audio and as text.
         grown = more["audio_tokens"] - read["audio_tokens"]
-        assert grown == pytest.approx(10 * seconds + 20 * 3 * seconds, abs=2)
+        assert grown == pytest.approx(heard + spoken, abs=2)
         assert more["text_tokens"] - read["text_tokens"] == before["output_token_details"]["text_tokens"]
         assert before["input_tokens"] - 64 < more["cached_tokens"] <= before["input_tokens"]
         assert more["cached_tokens"] == sum(more["cached_tokens_details"].values())
     first = usages[0]
     # The first response has read what was said to it, and not what it says itself.
-    assert first["input_token_details"]["audio_tokens"] == pytest.approx(10 * seconds, abs=1)
+    assert first["input_token_details"]["audio_tokens"] == pytest.approx(heard, abs=1)
     assert first["input_token_details"]["cached_tokens"] == 0
 
 
@@ -437,7 +437,7 @@ async def test_responses_out_of_band_run_beside_the_conversation(openai: OpenAIE
 
 
 async def test_items_are_created_retrieved_truncated_and_deleted(openai: OpenAIEmulator, url: str) -> None:
-    ringing = await accepted(openai, url, scenario=[ModelSays("Thirty characters of speech...")])
+    ringing = await accepted(openai, url, scenario=[ModelSays("So much of speech.", seconds=2)])
     async with sideband(openai, ringing) as connection:
         peer = Peer(connection)
         await peer.send("conversation.item.create", item={**ITEM, "id": "item_mine"})

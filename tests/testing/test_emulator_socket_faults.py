@@ -116,7 +116,7 @@ async def test_a_socket_drops_in_every_phase_and_the_call_goes_on(when: str, cod
 @virtual
 async def test_which_of_the_moments_it_is_and_how_much_later() -> None:
     scenario = [ModelSays("First, and for a while."), ModelSays("Second, and for a while."), CallerHangsUp()]
-    async with OpenAIEmulator() as openai:
+    async with OpenAIEmulator(strict=False) as openai:
         faults = [SocketDropped(when="playing", occurrence=2, after=0.5)]
         ringing = await accepted(openai, Program(), scenario=scenario, faults=faults)
         async with sideband(openai, ringing) as connection:
@@ -148,7 +148,7 @@ async def test_what_the_client_asked_for_happens_though_its_socket_dropped() -> 
 @pytest.mark.parametrize("code", [1000, 1006, 1011])
 @virtual
 async def test_the_call_may_be_over_with_its_socket(code: int) -> None:
-    async with OpenAIEmulator() as openai:
+    async with OpenAIEmulator(strict=False) as openai:
         faults = [SocketDropped(when="caller", code=code, call_over=True)]
         ringing = await accepted(openai, Program(), scenario=CALL, faults=faults)
         async with sideband(openai, ringing) as connection:
@@ -191,7 +191,7 @@ async def test_nothing_stays_of_a_call_that_is_in_the_middle_of_everything() -> 
     before = asyncio.all_tasks()
     turns = {"type": "server_vad", "idle_timeout_ms": 5000}
     session = {**SESSION, "tools": TOOLS, "audio": {"input": {"turn_detection": turns}}}
-    async with OpenAIEmulator() as openai:
+    async with OpenAIEmulator(strict=False) as openai:
         faults = [SocketSilent(when="mcp", after=1, pongs=False), SocketDropped(when="mcp", after=100)]
         scenario = [
             ModelCallsMcp("orders", "find", seconds=1000),
@@ -298,7 +298,7 @@ async def test_the_end_of_speech_is_lost_and_its_response_comes() -> None:
 
 @virtual
 async def test_an_event_of_the_clients_is_lost() -> None:
-    async with OpenAIEmulator() as openai:
+    async with OpenAIEmulator(strict=False) as openai:
         ringing = await accepted(openai, Program(), faults=[EventLost("response.create")])
         async with sideband(openai, ringing) as connection:
             peer = Peer(connection)
@@ -311,7 +311,7 @@ async def test_an_event_of_the_clients_is_lost() -> None:
 
 @virtual
 async def test_an_event_arrives_twice() -> None:
-    async with OpenAIEmulator() as openai:
+    async with OpenAIEmulator(strict=False) as openai:
         ringing = await accepted(openai, Program(), faults=[EventRepeated("response.done")])
         async with sideband(openai, ringing) as connection:
             peer = Peer(connection)
@@ -327,7 +327,7 @@ def _with_a_dream(event: Frame) -> Frame:
 
 @virtual
 async def test_a_known_event_holds_what_is_not_known() -> None:
-    async with OpenAIEmulator() as openai:
+    async with OpenAIEmulator(strict=False) as openai:
         ringing = await accepted(openai, Program(), faults=[EventAltered("response.done", _with_a_dream)])
         async with sideband(openai, ringing) as connection:
             peer = Peer(connection)

@@ -72,7 +72,7 @@ async def run_demo(*, recording: Path | None = None, speed: float = 3.0, server:
     screen = Screen()
     with screen.showing(example.log):
         async with (
-            OpenAIEmulator(speed=speed) as openai,
+            OpenAIEmulator(speed=speed, strict=False) as openai,
             AsyncRealtimeSip(**openai.client_options) as client,
         ):
             try:

@@ -2,7 +2,8 @@
 
 `OpenAIEmulator` is the calls API, the webhook sender and the sideband in one object. It plays scenarios made of what
 the caller does (`CallerSays`, `CallerPresses`, `CallerHangsUp`) and what the model does (`ModelSays`, `ModelCalls`,
-`ModelCallsMcp`, `ModelFails`), or replays a `Recording`. Faults and `Behaviour` say what goes wrong.
+`ModelCallsMcp`, `ModelFails`, `ModelSaysNothing`), or replays a `Recording`. Faults and `Behavior` say what goes wrong.
+A call that goes otherwise than its scenario fails the test, unless `strict=False`.
 
 `run_virtual` runs a test in virtual time: an hour-long call, with its real timings, takes a moment.
 """
@@ -16,12 +17,15 @@ from realtime_sip.testing.faults import (
     EventLost,
     EventRepeated,
     FrameInjected,
+    PingsUnanswered,
     ResponseRaced,
+    ServiceRestarts,
     SocketDropped,
     SocketSilent,
     UpdateRefused,
 )
-from realtime_sip.testing.openai.behaviour import Behaviour, Timings
+from realtime_sip.testing.openai.attendance import Tally
+from realtime_sip.testing.openai.behavior import Behavior, Timings
 from realtime_sip.testing.openai.call import CallEnd, CallState, EndedBy
 from realtime_sip.testing.openai.emulator import ClientOptions, OpenAIEmulator
 from realtime_sip.testing.openai.primary import ExpectedSocket
@@ -29,6 +33,7 @@ from realtime_sip.testing.openai.record import RecordedRequest, Said, WebhookRes
 from realtime_sip.testing.openai.recording import RecordedFrame, Recording, Replay
 from realtime_sip.testing.openai.ringing import RingingCall
 from realtime_sip.testing.openai.webhook import CallTarget
+from realtime_sip.testing.reply_faults import DecidedElsewhere, RequestFails
 from realtime_sip.testing.scenario import (
     CallerHangsUp,
     CallerPresses,
@@ -37,12 +42,13 @@ from realtime_sip.testing.scenario import (
     ModelCallsMcp,
     ModelFails,
     ModelSays,
+    ModelSaysNothing,
     Step,
 )
 from realtime_sip.testing.virtual_time import VirtualTimeLoop, run_virtual
 
 __all__ = [
-    "Behaviour",
+    "Behavior",
     "CallEnd",
     "CallState",
     "CallTarget",
@@ -50,6 +56,7 @@ __all__ = [
     "CallerPresses",
     "CallerSays",
     "ClientOptions",
+    "DecidedElsewhere",
     "EndedBy",
     "ErrorSent",
     "EventAltered",
@@ -61,18 +68,23 @@ __all__ = [
     "ModelCallsMcp",
     "ModelFails",
     "ModelSays",
+    "ModelSaysNothing",
     "OpenAIEmulator",
+    "PingsUnanswered",
     "RecordedFrame",
     "RecordedRequest",
     "Recording",
     "Replay",
+    "RequestFails",
     "ResponseRaced",
     "RingingCall",
     "Said",
     "ScenarioError",
+    "ServiceRestarts",
     "SocketDropped",
     "SocketSilent",
     "Step",
+    "Tally",
     "Timings",
     "UpdateRefused",
     "VirtualTimeLoop",

@@ -1,10 +1,10 @@
-"""Faults of the emulated service: replies that fail, sockets that drop or go silent, events that are not as usual."""
+"""Faults of a call's sockets: they drop, go silent, restart; events that are not as usual."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any
 
 from realtime_sip.errors import ConfigurationError
 
@@ -17,21 +17,16 @@ __all__ = [
     "EventRepeated",
     "FrameInjected",
     "LineFault",
-    "Operation",
-    "ReplyFault",
-    "ReplyFaults",
+    "PingsUnanswered",
     "ResponseRaced",
+    "ServiceRestarts",
     "SocketDropped",
     "SocketSilent",
     "TimedFault",
     "UpdateRefused",
     "check_close_code",
-    "check_faults",
     "check_frame",
 ]
-
-Operation = Literal["accept", "reject", "refer", "hangup", "create", "client_secrets", "attach"]
-"""What can fail; "attach" is the upgrade to a sideband, the others are REST operations."""
 
 CLIENT_EVENTS = (
     "session.update",
@@ -52,48 +47,6 @@ PHASES = ("attached", "generating", "playing", "tool", "mcp", "caller")
 
 _MAX_FRAME = 64 * 1024 * 1024
 _MAX_COUNT = 1_000_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReplyFault:
-    """How one reply fails.
-
-    `how` is "status" (an error reply with `status`), "no answer" (the connection stays open and silent), or "reset"
-    (the connection closes without an answer). With `acted` the operation is carried out before its reply fails.
-    """
-
-    status: int = 500
-    how: Literal["status", "no answer", "reset"] = "status"
-    acted: bool = False
-    retry_after: float | None = None
-
-
-class ReplyFaults:
-    """The replies that are still to fail, for each operation in the order of their order."""
-
-    def __init__(self) -> None:
-        self._queues: dict[Operation, list[ReplyFault]] = {}
-
-    def add(self, operation: Operation, fault: ReplyFault, *, times: int) -> None:
-        """Let the next `times` replies to `operation` fail.
-
-        Raises:
-            ConfigurationError: No such operation, or numbers that make no sense.
-        """
-        if operation not in get_args(Operation):
-            raise ConfigurationError(f"no such operation; there are: {', '.join(get_args(Operation))}")
-        if not 1 <= times <= 10_000:
-            raise ConfigurationError("times must be 1 to 10000")
-        if not 400 <= fault.status <= 599:
-            raise ConfigurationError("status must be 400 to 599")
-        if operation == "attach" and fault.acted:
-            raise ConfigurationError("an upgrade cannot fail after it was carried out; drop the socket instead")
-        self._queues.setdefault(operation, []).extend([fault] * times)
-
-    def take(self, operation: Operation) -> ReplyFault | None:
-        """Return how the reply to `operation` fails now, or None."""
-        queue = self._queues.get(operation)
-        return queue.pop(0) if queue else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,28 +84,65 @@ class _Timed:
         if self.when is not None and self.when not in PHASES and "." not in self.when and self.when != "error":
             raise ConfigurationError(f"when must be the type of an event, or one of: {', '.join(PHASES)}")
         _check_count(self.occurrence, "occurrence")
-        if not 0 <= self.after <= 86_400:
-            raise ConfigurationError("after must be 0 to 86400 seconds")
+        _check_length(self.after, "after")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SocketDropped(_Timed):
     """The sockets of the call are dropped, with the close code `code`; 1005 closes without one, 1006 without a frame.
 
-    The call goes on, and a new socket can be opened; unless `call_over`: then it ends with it, as if the caller had
-    hung up.
+    The call goes on, and a new socket can be opened. What happens before it is there is lost in the hole: items that
+    were made meanwhile, calls of functions among them, are known to the service, which tells them when asked
+    (`conversation.item.retrieve`), and nothing else of them.
 
-    >>> SocketDropped(when="tool", code=1011)
-    SocketDropped(after_frames=None, when='tool', occurrence=1, after=0.0, code=1011, call_over=False)
+    Attributes:
+        code: The close code.
+        call_over: The call ends with it, as if the caller had hung up.
+        away: For so many seconds (of the emulator's clock) no new socket can be opened: attaching gets 503.
+        counted: For so many seconds the service counts the old socket as open, and refuses a new one with 409.
+        fin: Whether the TCP connection ends after the close frame; if not, it stays open until the client ends it.
+
+    >>> SocketDropped(when="tool", code=1011).code
+    1011
     """
 
     code: int = 1006
     call_over: bool = False
+    away: float = 0.0
+    counted: float = 0.0
+    fin: bool = True
 
     def __post_init__(self) -> None:
         """Refuse codes that cannot be."""
         _Timed.__post_init__(self)
         check_close_code(self.code)
+        _check_length(self.away, "away")
+        _check_length(self.counted, "counted")
+        if not self.fin and self.code == 1006:
+            raise ConfigurationError("without a close frame, dropping a socket is ending its connection")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceRestarts(_Timed):
+    """What serves the sideband restarts: for `seconds` (of the emulator's clock) sockets open, and close with `code`.
+
+    Those that are open are closed so too. The call goes on, and so do the REST operations; after that a new socket
+    works. See `OpenAIEmulator.restart` for all calls at once.
+    """
+
+    seconds: float = 3.0
+    code: int = 1012
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        _Timed.__post_init__(self)
+        check_close_code(self.code)
+        _check_length(self.seconds, "seconds")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PingsUnanswered(_Timed):
+    """The pings of the client are not answered any more on the sockets that are open, while events flow as before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +150,7 @@ class SocketSilent(_Timed):
     """The sockets of the call stay open, but no event gets through any more in either direction.
 
     Pings are answered, as by a proxy that has lost its other side; or not, with `pongs=False`, as if the network were
-    gone. The call goes on, and a new socket works.
+    gone. The call goes on, and events flow on a new socket, while the old one stays open and silent.
     """
 
     pongs: bool = True
@@ -277,7 +267,7 @@ class UpdateRefused:
         _check_count(self.occurrence, "occurrence")
 
 
-TimedFault = SocketDropped | SocketSilent | FrameInjected | ErrorSent
+TimedFault = SocketDropped | ServiceRestarts | SocketSilent | PingsUnanswered | FrameInjected | ErrorSent
 EventFault = EventLost | EventRepeated | EventAltered
 LineFault = TimedFault | EventFault | ResponseRaced | UpdateRefused
 """What can go wrong on the sockets of a call."""
@@ -288,22 +278,14 @@ def _check_count(count: int, what: str) -> None:
         raise ConfigurationError(f"{what} must be 1 to {_MAX_COUNT}")
 
 
+def _check_length(seconds: float, what: str) -> None:
+    if not 0 <= seconds <= 86_400:
+        raise ConfigurationError(f"{what} must be 0 to 86400 seconds")
+
+
 def _check_own(kind: str) -> None:
     if kind in CLIENT_EVENTS:
         raise ConfigurationError("only events of the service can be repeated or altered")
-
-
-def check_faults(faults: Iterable[LineFault]) -> tuple[LineFault, ...]:
-    """Return the faults.
-
-    Raises:
-        ConfigurationError: There is something else among them.
-    """
-    checked = tuple(faults)
-    for fault in checked:
-        if not isinstance(fault, LineFault):
-            raise ConfigurationError(f"a fault of a call's sockets is expected, not {type(fault).__name__}")
-    return checked
 
 
 def check_close_code(code: int) -> None:

@@ -8,7 +8,7 @@ Async tests enter the emulator themselves, on their own event loop, so that any 
     async def test_the_caller_hangs_up(openai_emulator):
         async with openai_emulator as openai, AsyncRealtimeSip(**openai.client_options) as client:
             host = CallHost(on_call, client=client)
-            ringing = await openai.ring(host, scenario=[CallerSays("Hello?"), CallerHangsUp()])
+            ringing = await openai.ring(host, scenario=[CallerSays("Hello?"), ModelSays("Hello."), CallerHangsUp()])
             assert (await ringing.ended()).reason is EndReason.CALLER
 
 The same without waiting for anything, however long the call, and without any plugin::

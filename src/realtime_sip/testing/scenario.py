@@ -19,10 +19,14 @@ __all__ = [
     "ModelCallsMcp",
     "ModelFails",
     "ModelSays",
+    "ModelSaysNothing",
     "ModelStep",
     "Scenario",
     "Step",
 ]
+
+Phase = Literal["commentary", "final_answer"]
+"""What a message of the model is for, where a response holds several."""
 
 During = Literal["speech", "tool"]
 """What a caller's step does not wait for the end of: the model is heard; or the output of a function is awaited, or a
@@ -47,7 +51,8 @@ class CallerSays(Step):
     `during="speech"` it begins while the model is heard, which `interrupting=True` says too; with `during="tool"` while
     the model waits for a function. `after` is how many seconds (of the emulator's clock) later. With
     `transcribed=False` the transcription of these words fails, as
-    `conversation.item.input_audio_transcription.failed` tells.
+    `conversation.item.input_audio_transcription.failed` tells. It takes `seconds`, or as long as the caller's pace
+    makes it (`Timings`).
     """
 
     text: str = field(repr=False)
@@ -55,10 +60,12 @@ class CallerSays(Step):
     during: During | None = field(default=None, kw_only=True)
     after: float = field(default=0.0, kw_only=True)
     transcribed: bool = field(default=True, kw_only=True)
+    seconds: float | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be said."""
         _check_text(self.text, "text")
+        _check_seconds(self.seconds)
         _check_begin(self)
 
 
@@ -109,17 +116,42 @@ class CallerHangsUp(Step):
 class ModelSays(Step):
     """The model's next response is `text`, spoken or written as the session's modality is.
 
+    Speaking takes `seconds`, or as long as the model's pace makes it (`Timings`); in steps of 50 ms, one audio token
+    each, as `usage` says.
+
     With `same_response` it is one more item of the response of the step before. With `out_of_band` it is for the next
     response outside of the conversation (`conversation: "none"`), whenever that is asked for.
+
+    `phase` is that of the message, where a response holds several (reasoning models say "commentary" before the
+    "final_answer"); it stands on the item, as in the Responses API, whose name it has. `as_text` writes the text in a
+    session of audio too, so that there is nothing to hear.
     """
 
     text: str = field(repr=False)
     same_response: bool = field(default=False, kw_only=True)
     out_of_band: bool = field(default=False, kw_only=True)
+    seconds: float | None = field(default=None, kw_only=True)
+    phase: Phase | None = field(default=None, kw_only=True)
+    as_text: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be said."""
+        if self.phase is not None and self.phase not in get_args(Phase):
+            raise ConfigurationError(f"phase must be one of: {', '.join(get_args(Phase))}")
         _check_text(self.text, "text")
+        _check_seconds(self.seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSaysNothing(Step):
+    """The model's next response is completed, and holds nothing at all."""
+
+    out_of_band: bool = field(default=False, kw_only=True)
+
+    @property
+    def same_response(self) -> bool:
+        """Always False."""
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,16 +161,26 @@ class ModelCalls(Step):
     `arguments` is a mapping, or a string that is sent as it is, so that arguments that are no JSON can be tried too.
     The response to the client's `response.create` after its output takes the next model step. `same_response` and
     `out_of_band` are as in `ModelSays`: several calls in one response are parallel ones.
+
+    With `again` the model is in a loop: every response from here on calls the function, until one has `tool_choice:
+    "none"`, or is told to stop: the instructions of the response, or those of the session, or a system message, hold
+    the words `until`. That response takes the next step.
     """
 
     name: str
     arguments: Mapping[str, object] | str = field(default_factory=dict[str, object], repr=False)
     same_response: bool = field(default=False, kw_only=True)
     out_of_band: bool = field(default=False, kw_only=True)
+    again: bool = field(default=False, kw_only=True)
+    until: str = field(default="", kw_only=True)
 
     def __post_init__(self) -> None:
         """Refuse a call without a name, or with arguments that JSON cannot hold."""
         _check_text(self.name, "name")
+        if self.until and not self.again:
+            raise ConfigurationError("until says when again ends")
+        if self.again and (self.same_response or self.out_of_band):
+            raise ConfigurationError("again is for a response of its own in the conversation")
         if len(self.as_json()) > _MAX_TEXT:
             raise ConfigurationError(f"arguments must be at most {_MAX_TEXT} characters of JSON")
 
@@ -172,8 +214,7 @@ class ModelCallsMcp(Step):
         _check_text(self.name, "name")
         if max(len(self.as_json()), len(self.output)) > _MAX_TEXT:
             raise ConfigurationError(f"arguments and output must be at most {_MAX_TEXT} characters")
-        if self.seconds is not None and not 0 <= self.seconds <= 86_400:
-            raise ConfigurationError("seconds must be 0 to 86400")
+        _check_seconds(self.seconds)
 
     @property
     def out_of_band(self) -> bool:
@@ -189,34 +230,54 @@ class ModelCallsMcp(Step):
 class ModelFails(Step):
     """The model's next response ends for `reason` instead of being completed.
 
-    "content_filter" and "max_output_tokens" make it `incomplete`; anything else is the code of an error with which it
-    has `failed`, as "rate_limit_exceeded" or "server_error". Before that it says `text`, if there is any; or, with
-    `calling`, it breaks off in the middle of the arguments for the function of that name. `same_response` and
-    `out_of_band` are as in `ModelSays`; nothing can follow in the same response.
+    "content_filter" and "max_output_tokens" make it `incomplete`; "turn_detected" and "client_cancelled" `cancelled`,
+    though nobody spoke and nobody asked for that; anything else is the code of an error with which it has `failed`, as
+    "rate_limit_exceeded", "server_error", "insufficient_quota", or None without a code. `message` is that error's.
+
+    Before that it says `text`, if there is any (in `seconds`, as in `ModelSays`); or, with `calling`, it breaks off in
+    the middle of the arguments for the function of that name. `same_response` and `out_of_band` are as in `ModelSays`;
+    nothing can follow in the same response. `times` is how many responses in a row fail so.
     """
 
-    reason: str
+    reason: str | None
     text: str = field(default="", kw_only=True, repr=False)
+    seconds: float | None = field(default=None, kw_only=True)
     calling: str | None = field(default=None, kw_only=True)
+    message: str = field(default="The server had an error while processing your request.", kw_only=True)
+    times: int = field(default=1, kw_only=True)
     same_response: bool = field(default=False, kw_only=True)
     out_of_band: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be said."""
-        _check_text(self.reason, "reason")
+        if self.reason is not None:
+            _check_text(self.reason, "reason")
         if len(self.text) > _MAX_TEXT:
             raise ConfigurationError(f"text must have at most {_MAX_TEXT} characters")
+        _check_seconds(self.seconds)
         if self.text and self.calling:
             raise ConfigurationError("a response breaks off in its text or in a call, not in both")
+        if not 1 <= self.times <= _MAX_STEPS or (self.times > 1 and self.same_response):
+            raise ConfigurationError(f"times must be 1 to {_MAX_STEPS}, and 1 within a response")
 
     @property
-    def status(self) -> Literal["failed", "incomplete"]:
+    def status(self) -> Literal["failed", "incomplete", "cancelled"]:
         """The status of the response."""
+        if self.reason in ("turn_detected", "client_cancelled"):
+            return "cancelled"
         return "incomplete" if self.reason in ("content_filter", "max_output_tokens") else "failed"
+
+    @property
+    def details(self) -> dict[str, object]:
+        """Its `status_details`. Which `type` goes with which code is not known, but for those of quota and server."""
+        if self.status != "failed":
+            return {"type": self.status, "reason": self.reason}
+        kind = self.reason if self.reason == "insufficient_quota" else "server_error"
+        return {"type": "failed", "error": {"type": kind, "code": self.reason, "message": self.message}}
 
 
 CallerStep = CallerSays | CallerPresses | CallerHangsUp
-ModelStep = ModelSays | ModelCalls | ModelCallsMcp | ModelFails
+ModelStep = ModelSays | ModelSaysNothing | ModelCalls | ModelCallsMcp | ModelFails
 _AnyStep = CallerStep | ModelStep
 
 
@@ -234,6 +295,11 @@ def _check_text(text: str, what: str) -> None:
         raise ConfigurationError(f"{what} must have 1 to {_MAX_TEXT} characters")
 
 
+def _check_seconds(seconds: float | None) -> None:
+    if seconds is not None and not 0 <= seconds <= 86_400:
+        raise ConfigurationError("seconds must be 0 to 86400")
+
+
 def _check_begin(step: CallerStep) -> None:
     if not 0 <= step.after <= 86_400:
         raise ConfigurationError("after must be 0 to 86400 seconds")
@@ -241,6 +307,15 @@ def _check_begin(step: CallerStep) -> None:
         raise ConfigurationError(f"during must be one of: {', '.join(get_args(During))}")
     if step.interrupting and step.during == "tool":
         raise ConfigurationError("interrupting means during speech, which is not during a tool")
+
+
+def _stands_alone(step: ModelStep) -> bool:
+    return isinstance(step, ModelFails | ModelSaysNothing) or (isinstance(step, ModelCalls) and step.again)
+
+
+def _named(step: _AnyStep) -> str:
+    name = type(step).__name__
+    return f"{name} {step.name}" if isinstance(step, ModelCalls | ModelCallsMcp) else name
 
 
 class Scenario:
@@ -256,17 +331,19 @@ class Scenario:
             if (
                 isinstance(step, ModelStep)
                 and step.same_response
-                and not (target and isinstance(target[-1], ModelStep) and not isinstance(target[-1], ModelFails))
+                and not (target and isinstance(target[-1], ModelStep) and not _stands_alone(target[-1]))
             ):
-                raise ConfigurationError("same_response needs a step of the model before it, which does not fail")
+                raise ConfigurationError("same_response needs a step of the model before it, which others can follow")
             if isinstance(step, CallerHangsUp) and step.while_ringing and self._steps:
                 raise ConfigurationError("a caller who hangs up while it rings does nothing before")
-            target.append(step)  # type: ignore[arg-type]
+            target += [step] * (step.times if isinstance(step, ModelFails) else 1)
         if len(self._steps) + len(self._out_of_band) > _MAX_STEPS:
             raise ConfigurationError(f"a scenario has at most {_MAX_STEPS} steps")
         self.total = len(self._steps)
         self.position = 0
-        """How many steps have begun."""
+        """How many steps have begun; one of the caller's begins with waiting for its moment."""
+        self.waiting: int | None = None
+        """Which of them still waits for its moment."""
 
     def mcp_tools(self, server_label: str) -> list[str]:
         """Return the names of the tools that the model calls on this MCP server."""
@@ -285,18 +362,34 @@ class Scenario:
             self.position += 1
         return step
 
-    def take_response(self, *, out_of_band: bool) -> list[ModelStep]:
+    def upcoming(self, *, out_of_band: bool) -> list[ModelStep]:
         """Return the steps that the model's next response plays; none where nothing is scripted for it."""
-        taken: list[ModelStep] = []
+        steps = self._out_of_band if out_of_band else self._steps[self.position :]
+        found: list[ModelStep] = []
+        for step in steps:
+            if not isinstance(step, ModelStep) or (found and not step.same_response):
+                break
+            found.append(step)
+        return found
+
+    def take(self, steps: list[ModelStep], *, out_of_band: bool) -> None:
+        """Begin these upcoming steps."""
         if out_of_band:
-            while self._out_of_band and (not taken or self._out_of_band[0].same_response):
-                taken.append(self._out_of_band.pop(0))
-            return taken
-        while isinstance(self.next, ModelStep) and (not taken or self.next.same_response):
-            step = self.advance()
-            assert isinstance(step, ModelStep)
-            taken.append(step)
-        return taken
+            del self._out_of_band[: len(steps)]
+        else:
+            self.position += len(steps)
+
+    @property
+    def expected(self) -> list[str]:
+        """Each step in a word or two, without anybody's words."""
+        return [_named(step) for step in (*self._steps, *self._out_of_band)]
+
+    @property
+    def left(self) -> list[str]:
+        """Which steps have not come to anything."""
+        numbered = [f"step {index + 1} ({_named(step)})" for index, step in enumerate(self._steps)]
+        waiting = [] if self.waiting is None else [numbered[self.waiting]]
+        return waiting + numbered[self.position :] + [f"out of band: {_named(step)}" for step in self._out_of_band]
 
     def describe(self) -> str:
         """Say where the scenario is, without anybody's words."""

@@ -8,14 +8,17 @@ from enum import StrEnum
 from typing import Any
 
 from realtime_sip.testing.clock import Changes, Clock
-from realtime_sip.testing.faults import LineFault, check_faults
-from realtime_sip.testing.openai.behaviour import Behaviour, Timings
+from realtime_sip.testing.faults import LineFault
+from realtime_sip.testing.openai.account import account
+from realtime_sip.testing.openai.attendance import Tally
+from realtime_sip.testing.openai.behavior import Behavior, Timings
 from realtime_sip.testing.openai.frames import Frame, Ids
 from realtime_sip.testing.openai.line import Line
 from realtime_sip.testing.openai.record import LineRecord, RecordedRequest
 from realtime_sip.testing.openai.recording import Recording
 from realtime_sip.testing.openai.webhook import CallTarget, Deliveries
 from realtime_sip.testing.openai.websocket import WebSocket
+from realtime_sip.testing.reply_faults import CallFault, DecidedElsewhere, ReplyFaults, RequestFails, check_call_faults
 from realtime_sip.testing.scenario import CallerHangsUp, Scenario
 
 __all__ = ["CallEnd", "CallState", "EmulatedCall", "EndedBy"]
@@ -45,7 +48,7 @@ class EndedBy(StrEnum):
     EXPIRED = "expired"
     """The session reached its longest duration."""
     FAILED = "failed"
-    """Accept was answered 200, and no call came of it (`Behaviour.bad_accept` and `accept`)."""
+    """Accept was answered 200, and no call came of it (`Behavior.bad_accept` and `accept`)."""
     EMULATOR = "emulator"
     """The emulator was closed."""
 
@@ -97,15 +100,16 @@ class EmulatedCall:
         ids: Ids,
         clock: Clock,
         timings: Timings,
-        behaviour: Behaviour,
+        behavior: Behavior,
         scenario: Scenario,
         recording: Recording | None = None,
-        faults: Iterable[LineFault] = (),
+        faults: Iterable[CallFault] = (),
+        strict: bool = False,
     ) -> None:
         self.call_id = call_id
         self.state = CallState.RINGING
         self.end: CallEnd | None = None
-        self.behaviour = behaviour
+        self.behavior = behavior
         self.record = LineRecord()
         self.changes = Changes()
         self.requests: list[RecordedRequest] = []
@@ -114,17 +118,27 @@ class EmulatedCall:
         """The objects in this process that the call was given to."""
         self.accepted_session: Frame | None = None
         self.line: Line | None = None
-        self.dialled: list[str] = []
-        """The targets that the carrier dialled for the caller."""
+        self.dialed: list[str] = []
+        """The targets that the carrier dialed for the caller."""
         self.decided = False
         self.abandoned = False
         """Whether the caller gave up while it rang."""
         self.scenario = scenario
+        self.strict = strict
+        """Whether the scenario has to be played as it is written."""
         self.clock = clock
         self._ids = ids
         self._timings = timings
         self._recording = recording
-        self._faults = check_faults(faults)
+        given = check_call_faults(faults)
+        self._faults = [fault for fault in given if isinstance(fault, LineFault)]
+        self.reply_faults = ReplyFaults(fault for fault in given if isinstance(fault, RequestFails))
+        """Which requests on this call fail."""
+        self.decides = next((fault for fault in given if isinstance(fault, DecidedElsewhere)), None)
+        """What another worker decides."""
+        self.elsewhere = False
+        """Whether another worker has the call."""
+        self._counts = {"accepts": 0, "rejects": 0, "refers": 0, "hangups": 0}
         self._rang_at = clock.now()
         self._accepted_at = 0.0
         self._transfers = 0
@@ -132,12 +146,49 @@ class EmulatedCall:
     @property
     def early_for_accept(self) -> bool:
         """Whether accept does not find the call yet."""
-        return self.clock.now() < self._rang_at + self.behaviour.early
+        return self.clock.now() < self._rang_at + self.behavior.early
 
     @property
     def early_for_sideband(self) -> bool:
         """Whether attach and hangup do not find the call yet."""
-        return self.state is CallState.ACCEPTED and self.clock.now() < self._accepted_at + self.behaviour.early
+        return self.state is CallState.ACCEPTED and self.clock.now() < self._accepted_at + self.behavior.early
+
+    @property
+    def no_sideband_yet(self) -> bool:
+        """Whether attach does not find the call yet, though it is up."""
+        return self.clock.now() < self._accepted_at + self.behavior.sideband_after
+
+    @property
+    def unattended(self) -> bool:
+        """Whether the call is up, and nobody is attached."""
+        return self.line is not None and self.line.wire.attendance.alone
+
+    @property
+    def tally(self) -> Tally:
+        """What was done to the call."""
+        if self.line is None:
+            return Tally(**self._counts)
+        alone = self.line.wire.attendance
+        return Tally(
+            **self._counts, attaches=self.record.sockets, unattended=alone.longest, unattended_in_all=alone.total
+        )
+
+    def carried_out(self, operation: str) -> None:
+        """Count a request of the program that was carried out."""
+        self._counts[f"{operation}s"] += 1
+        if self.elsewhere:
+            self.record.note(f"the program did {operation} to a call that another worker has")
+
+    async def decided_elsewhere(self, decision: DecidedElsewhere) -> None:
+        """Have another worker decide."""
+        await self.clock.sleep(decision.after)
+        if self.state is not CallState.RINGING:
+            self.record.note("another worker was to decide, but came too late")
+        elif decision.by == "reject":
+            self.reject(603)
+        else:
+            self.elsewhere = True
+            self.accept({"type": "realtime"})
 
     async def ring(self) -> None:
         """Ring until somebody decides or everybody gives up."""
@@ -152,7 +203,7 @@ class EmulatedCall:
             if self.decided:
                 return
             self.abandoned = True
-            if self.behaviour.cancelled == "gone":
+            if self.behavior.canceled == "gone":
                 self.finish(EndedBy.CALLER)
                 return
         patience = self.clock.patience(self._timings.ring)
@@ -169,7 +220,7 @@ class EmulatedCall:
             ids=self._ids,
             clock=self.clock,
             timings=self._timings,
-            behaviour=self.behaviour,
+            behavior=self.behavior,
             record=self.record,
             changes=self.changes,
             config=session,
@@ -179,6 +230,7 @@ class EmulatedCall:
             primary=False,
             on_end=lambda by: self.finish(EndedBy(by)),
         )
+        self.line.wire.elsewhere = self.elsewhere
         self.line.start(caller=not self.abandoned)
         self.changes.notify()
 
@@ -193,9 +245,9 @@ class EmulatedCall:
         self.finish(EndedBy.REJECTED, status_code=status_code)
 
     def refer(self, target_uri: str) -> None:
-        """Have the carrier hand the caller over, as `Behaviour.refer` says."""
+        """Have the carrier hand the caller over, as `Behavior.refer` says."""
         assert self.line is not None
-        if self.behaviour.refer == "ignored":
+        if self.behavior.refer == "ignored":
             return
         if self._transfers:
             self.record.note("a refer came while another one was under way; what happens then is not known: both dial")
@@ -217,6 +269,8 @@ class EmulatedCall:
     async def attach(self, socket: WebSocket) -> None:
         """Serve a sideband."""
         assert self.line is not None
+        if self.elsewhere:
+            self.record.note("the program attached to a call that another worker has")
         await self.line.serve(socket)
 
     async def attachable(self) -> None:
@@ -233,8 +287,8 @@ class EmulatedCall:
         self.decided = True
         close_code = None
         if self.line is not None:
-            closes = self.behaviour.closes_at_end or by is EndedBy.EMULATOR
-            self.line.end(self.behaviour.end_code, close=closes)
+            closes = self.behavior.closes_at_end or by is EndedBy.EMULATOR
+            self.line.end(self.behavior.end_code, close=closes)
             close_code = self.line.wire.close_code
         self.end = CallEnd(
             by=by,
@@ -251,12 +305,12 @@ class EmulatedCall:
             await self.line.wire.stopped()
 
     def _dial(self, target_uri: str) -> None:
-        self.record.keep(self.dialled, target_uri)
+        self.record.keep(self.dialed, target_uri)
         self.changes.notify()
 
     async def _transfer(self, target_uri: str) -> None:
         assert self.line is not None
-        outcome = self.behaviour.refer
+        outcome = self.behavior.refer
         at_once = outcome in ("leaves", "busy")
         await self.clock.sleep(self._timings.transfer if at_once else self._timings.target_rings)
         if outcome in ("leaves", "bridged"):
@@ -266,6 +320,14 @@ class EmulatedCall:
         else:
             self._transfers -= 1
             self.line.divert(self._transfers > 0)
+
+    def account(self) -> str | None:
+        """Say how the call went otherwise than its scenario, where it is strict; None where it did not."""
+        if not self.strict:
+            return None
+        replay = None if self.line is None else self.line.replay
+        end = "nobody" if self.end is None else str(self.end.by)
+        return account(self.call_id, self.scenario, self.record, replay, end=end)
 
     def describe(self) -> str:
         """Say what has happened so far, without anybody's words or numbers."""

@@ -52,10 +52,12 @@ class Caller:
                 await self._leave_to_model()
                 continue
             self._scenario.advance()
+            self._scenario.waiting = self._scenario.position - 1
             await self._moment(step)
             await self._wire.clock.sleep(step.after)
             if self.diverted:
                 await self._quiet(step)
+            self._scenario.waiting = None
             await self._do(step)
 
     async def _do(self, step: CallerStep) -> None:
@@ -82,7 +84,8 @@ class Caller:
             )
         said, self._uncommitted = self._uncommitted, []
         text = " ".join(step.text for step in said)
-        self._commit(text, self._wire.ids("item"), transcribed=all(step.transcribed for step in said))
+        seconds = sum(self._seconds(step) for step in said)
+        self._commit(text, self._wire.ids("item"), seconds, transcribed=all(step.transcribed for step in said))
         self._unanswered = self._responses.created
 
     def clear(self) -> None:
@@ -98,7 +101,7 @@ class Caller:
             if turns["interrupt_response"]:
                 self._responses.interrupt()
             wire.emit("input_audio_buffer.speech_stopped", audio_end_ms=self._position_ms(), item_id=item_id)
-        self._commit(text, item_id, transcribed=True)
+        self._commit(text, item_id, self._seconds(CallerSays(text)), transcribed=True)
         self._responses.create_for_turn()
 
     def watch_idle(self) -> None:
@@ -179,7 +182,7 @@ class Caller:
             if taken() or await self._wait(lambda: taken() or self._occupied):
                 continue
             self._scenario.advance()
-            self._wire.record.note(
+            self._wire.record.unscripted(
                 f"step {position + 1} of {self._scenario.total}, the model's, was skipped: nobody created a response"
             )
             return
@@ -231,7 +234,8 @@ class Caller:
             wire.emit("input_audio_buffer.speech_started", audio_start_ms=self._position_ms(), item_id=item_id)
             if turns["interrupt_response"]:
                 self._responses.interrupt()
-        await wire.clock.sleep(len(step.text) / wire.timings.characters_per_second)
+        seconds = self._seconds(step)
+        await wire.clock.sleep(seconds)
         if turns is None:
             # Nobody notices the end of the turn; the words wait for the client's commit.
             self._uncommitted.append(step)
@@ -241,7 +245,7 @@ class Caller:
         self._speaks = False
         wire.emit("input_audio_buffer.speech_stopped", audio_end_ms=self._position_ms(), item_id=item_id)
         created = self._responses.created
-        self._commit(step.text, item_id, transcribed=step.transcribed)
+        self._commit(step.text, item_id, seconds, transcribed=step.transcribed)
         if self._session.kind != "realtime":
             return
         # The session may have been updated meanwhile; that it counts at the end of the turn is a guess.
@@ -252,9 +256,13 @@ class Caller:
         if self._responses.created == created:  # Else the client's response.create came first.
             self._responses.create_for_turn()
 
-    def _commit(self, text: str, item_id: str, *, transcribed: bool) -> None:
+    def _seconds(self, step: CallerSays) -> float:
+        if step.seconds is not None:
+            return step.seconds
+        return len(step.text) / self._wire.timings.caller_characters_per_second
+
+    def _commit(self, text: str, item_id: str, seconds: float, *, transcribed: bool) -> None:
         wire = self._wire
-        seconds = len(text) / wire.timings.characters_per_second
         self._add_turn(item_id, seconds)
         wire.record.keep(wire.record.said, Said("caller", text))
         self._turns += 1

@@ -8,7 +8,7 @@ from typing import Any
 from realtime_sip.testing.openai.frames import Frame, Refusal
 from realtime_sip.testing.openai.wire import Wire
 
-__all__ = ["AUDIO_TOKENS_IN", "AUDIO_TOKENS_OUT", "EmulatedConversation", "text_tokens"]
+__all__ = ["AUDIO_TOKENS_IN", "AUDIO_TOKENS_OUT", "EmulatedConversation", "audio_tokens", "text_tokens"]
 
 AUDIO_TOKENS_IN = 10
 """Tokens of one second of the caller's speech (costs guide: one per 100 ms)."""
@@ -22,6 +22,11 @@ _PARTS = {
     "assistant": ("output_text",),
 }
 _CREATABLE = ("message", "function_call", "function_call_output", "mcp_approval_response")
+
+
+def audio_tokens(seconds: float) -> int:
+    """Return the tokens of so much of the model's speech. What plays is as long as its tokens: 50 ms each."""
+    return round(seconds * AUDIO_TOKENS_OUT)
 
 
 def text_tokens(text: str) -> int:
@@ -46,6 +51,12 @@ class EmulatedConversation:
         return next(reversed(self._items), None)
 
     @property
+    def system_messages(self) -> list[str]:
+        """What system messages say."""
+        found = [item for item in self._items.values() if item.get("role") == "system"]
+        return [str(part.get("text") or "") for item in found for part in item["content"]]
+
+    @property
     def awaits_output(self) -> bool:
         """Whether a function was called whose output has not come."""
         return bool(self._open_calls)
@@ -58,6 +69,7 @@ class EmulatedConversation:
         self._items[item["id"]] = item
         self._tokens[item["id"]] = (text, audio)
         if item["type"] == "function_call":
+            item.setdefault("call_id", self._wire.ids("call"))
             self._open_calls.add(item["call_id"])
         self._wire.emit("conversation.item.added", previous_item_id=previous, item=dict(item))
         return previous
@@ -126,8 +138,8 @@ class EmulatedConversation:
         item_id = self._find(event, "retrieve", "retrieving")
         self._wire.emit("conversation.item.retrieved", item=dict(self._items[item_id]))
 
-    def truncate(self, event: Frame, *, pace: float) -> None:
-        """Take `conversation.item.truncate`; `pace` is how many characters the model speaks in a second.
+    def truncate(self, event: Frame) -> None:
+        """Take `conversation.item.truncate`.
 
         Raises:
             Refusal: No such item, or it has no audio of that length.
@@ -141,7 +153,7 @@ class EmulatedConversation:
         content = self._items[item_id].get("content") or [{}]
         if content[0].get("type") != "output_audio":
             raise Refusal("Only the model's audio can be truncated.", code=None, param="item_id")
-        length = int(len(content[0].get("transcript") or "") / pace * 1000)
+        length = self._tokens[item_id][1] * 1000 // AUDIO_TOKENS_OUT
         if end > length:
             # The message is the service's, its code is not known.
             raise Refusal(
@@ -202,11 +214,18 @@ class EmulatedConversation:
     def _check_output(self, item: Frame) -> int:
         _require(item, "call_id", str)
         _require(item, "output", str)
-        # How the service takes an output for a call that nobody made is not known; the record tells it.
-        if item["call_id"] in self._open_calls:
-            self._open_calls.discard(item["call_id"])
-        else:
-            self._wire.record.note("a function_call_output came for a call that is not open")
+        call_id = item["call_id"]
+        if not any(each["type"] == "function_call" and each.get("call_id") == call_id for each in self._items.values()):
+            # Reported in words like these; the code is not certain.
+            raise Refusal(
+                f"Tool call ID '{call_id[:80]}' not found in conversation.",
+                code="invalid_tool_call_id",
+                param="item.call_id",
+            )
+        if call_id not in self._open_calls:
+            # How the service takes a second output is not known; the record tells it.
+            self._wire.record.note("a function_call_output came for a call that has one already")
+        self._open_calls.discard(call_id)
         return text_tokens(item["output"])
 
 

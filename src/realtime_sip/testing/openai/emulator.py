@@ -12,9 +12,9 @@ from typing import Any, Literal, Self, TypedDict, get_args
 
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.sip.headers import Channel
-from realtime_sip.testing.clock import Clock
-from realtime_sip.testing.faults import LineFault, Operation, ReplyFault
-from realtime_sip.testing.openai.behaviour import Behaviour, Timings
+from realtime_sip.testing.clock import Clock, ScenarioError
+from realtime_sip.testing.faults import LineFault
+from realtime_sip.testing.openai.behavior import Behavior, Timings
 from realtime_sip.testing.openai.call import CallState, EmulatedCall, EndedBy
 from realtime_sip.testing.openai.frames import Frame, Ids
 from realtime_sip.testing.openai.invite import CALLER, DIALED, LIVE, REALTIME, Invite
@@ -26,6 +26,7 @@ from realtime_sip.testing.openai.ringing import RingingCall
 from realtime_sip.testing.openai.server import LoopbackServer, Upgrade
 from realtime_sip.testing.openai.webhook import CallTarget, WebhookSender, check_targets
 from realtime_sip.testing.openai.websocket import WebSocket
+from realtime_sip.testing.reply_faults import CallFault, How, Operation, ReplyFault
 from realtime_sip.testing.scenario import Scenario, Step
 
 __all__ = ["ClientOptions", "OpenAIEmulator"]
@@ -51,13 +52,14 @@ class OpenAIEmulator:
     It is no model and understands nothing: it plays what a scenario or a recording says. It follows what is known of
     the service in November 2026: the API guide and reference, frames recorded from real sessions (a sideband of a
     WebRTC call among them; nobody has published a recording of a SIP call), and field reports. Where they leave two
-    ways, `Behaviour` has a switch.
+    ways, `Behavior` has a switch.
 
-    Not known, and therefore guessed: all of `Timings` that its docstring does not say to be measured; the messages, and
-    some codes, of refusals; the HTTP status of a refused second sideband; usage figures, which are consistent but
-    counted by a rule of thumb; the order of events at an interruption; what plays when two responses follow each other
-    quickly; when the items of an MCP call are told to be done. Not emulated: media, retrieval of audio, noise, the Live
-    API beyond its webhook, translation, the management of webhook endpoints.
+    Not known, and therefore guessed: all of `Timings` that its docstring does not say to be measured or recorded; the
+    messages, and some codes, of refusals; the HTTP status of a refused second sideband; usage figures, which are
+    consistent but counted by a rule of thumb, but for audio tokens, which are as many as what plays is long; the order
+    of events at an interruption; what is told then of responses that waited to be heard; when the items of an MCP call
+    are told to be done. Not emulated: media, retrieval of audio, noise, the Live API beyond its webhook, translation,
+    the management of webhook endpoints.
 
     A program needs three values of it: `base_url`, `api_key`, `webhook_secret`; `AsyncRealtimeSip` takes them as
     `**openai.client_options`. It serves clients of the same event loop, of other threads and of other processes alike.
@@ -71,7 +73,10 @@ class OpenAIEmulator:
         speed: How many times faster than real everything runs that the emulator does by itself.
         port: A port to listen on; a free one where it is 0.
         timings: Durations; see `Timings`.
-        behaviour: Which way the service goes where that is unknown; see `Behaviour`.
+        behavior: Which way the service goes where that is unknown; see `Behavior`.
+        strict: Every call has to go as its scenario says: a step that was not reached, or a response that no step has,
+            raises `ScenarioError` when the emulator is left, with an account of what was expected and seen. `ring`
+            takes it for a single call.
         starts_at: The Unix time at which the emulator's wall clock starts, for what stands on the wire (`expires_at`,
             `created_at`, timestamps of webhooks); the wall's where it is left out. See `now`.
 
@@ -95,8 +100,9 @@ class OpenAIEmulator:
         speed: float = 1.0,
         port: int = 0,
         timings: Timings | None = None,
-        behaviour: Behaviour | None = None,
+        behavior: Behavior | None = None,
         starts_at: float | None = None,
+        strict: bool = True,
     ) -> None:
         if not api_key:
             raise ConfigurationError("api_key must not be empty")
@@ -104,7 +110,8 @@ class OpenAIEmulator:
         self.webhook_secret = webhook_secret or "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
         self._context_secret = context_secret
         self._timings = timings or Timings()
-        self._behaviour = behaviour or Behaviour()
+        self._behavior = behavior or Behavior()
+        self._strict = strict
         self._clock = Clock(speed, least_patience=self._timings.least_patience, unix=starts_at)
         self._ids = Ids()
         self._calls: dict[str, EmulatedCall] = {}
@@ -173,7 +180,11 @@ class OpenAIEmulator:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """End all calls, close all sockets, and wait until nothing runs any more."""
+        """End all calls, close all sockets, and wait until nothing runs any more.
+
+        Raises:
+            ScenarioError: A strict call went otherwise than its scenario says, and nothing else has failed.
+        """
         for call in self._calls.values():
             call.finish(EndedBy.EMULATOR)
         for expected in self._connected:
@@ -187,6 +198,9 @@ class OpenAIEmulator:
             await call.stopped()
         if self._sender is not None:
             await self._sender.close()
+        accounts = [text for call in self._calls.values() if (text := call.account()) is not None]
+        if kind is None and accounts:
+            raise ScenarioError("\n".join(accounts))
 
     async def ring(
         self,
@@ -199,11 +213,12 @@ class OpenAIEmulator:
         channel: Channel = "phone",
         sip_headers: Iterable[tuple[str, str]] = (),
         media_security: Literal["rtp", "srtp"] | None = "srtp",
-        behaviour: Behaviour | None = None,
-        faults: Iterable[LineFault] = (),
+        behavior: Behavior | None = None,
+        faults: Iterable[CallFault] = (),
         late: float = 0.0,
         duplicates: int = 0,
         live: bool = False,
+        strict: bool | None = None,
     ) -> RingingCall:
         """Let a call come in: send its webhook, and serve what follows. Returns at once, while the phone rings.
 
@@ -219,11 +234,13 @@ class OpenAIEmulator:
                 tells the channel in `X-Channel` and the number that was called in `X-Dialed-Number`.
             sip_headers: More headers of the INVITE as (name, value), or others in place of those of the same name.
             media_security: `sip_media_security` of the webhook; None leaves it out.
-            behaviour: Another behaviour for this call.
-            faults: What goes wrong on its sidebands.
+            behavior: Another behavior for this call.
+            faults: What goes wrong: on its sidebands, with requests for it (`RequestFails`), or because another worker
+                decides (`DecidedElsewhere`).
             late: Seconds of the emulator's clock by which the webhook is late; its `created_at` is as much ago.
             duplicates: How many more times each endpoint gets the same delivery, with the same `webhook-id`, at once.
             live: Send `live.transport.incoming` for the same call too, as an own event with an own `webhook-id`.
+            strict: Whether the scenario has to be played as it is written; as the emulator says where it is left out.
 
         Raises:
             ConfigurationError: A value makes no sense, or the emulator is not running.
@@ -238,15 +255,25 @@ class OpenAIEmulator:
             raise ConfigurationError("a line plays a scenario or a recording, not both")
         if recording is not None and recording.primary:
             raise ConfigurationError("this is the recording of a primary socket: use expect_socket")
-        call = self._new_call(played, recording=recording, behaviour=behaviour, faults=faults)
+        call = self._new_call(
+            played,
+            recording=recording,
+            behavior=behavior,
+            faults=faults,
+            strict=self._strict if strict is None else strict,
+        )
         call.targets += [each for each in targets if isinstance(each, CallTarget)]
         if channel not in get_args(Channel):
             raise ConfigurationError(f"channel must be one of: {', '.join(get_args(Channel))}")
         invite = Invite(caller=caller, dialed=dialed, channel=channel, given=sip_headers, media_security=media_security)
         told = [(REALTIME, invite.realtime(call.call_id))]
         if live:
-            session_id = call.call_id if call.behaviour.live_ids == "rtc" else self._ids("live_u0")
+            session_id = call.call_id if call.behavior.live_ids == "rtc" else self._ids("live_u0")
             told.append((LIVE, invite.live(session_id)))
+        if call.decides is not None and not call.decides.after:
+            await call.decided_elsewhere(call.decides)
+        elif call.decides is not None:
+            self._spawn(call.decided_elsewhere(call.decides))
         for kind, data in told:
             self._spawn(self._deliver(call, targets, kind, data, late=late, copies=1 + duplicates))
         self._spawn(call.ring())
@@ -276,28 +303,80 @@ class OpenAIEmulator:
         *,
         status: int = 500,
         times: int = 1,
-        how: Literal["status", "no answer", "reset"] = "status",
+        how: How = "status",
         acted: bool = False,
+        code: str | None = None,
         retry_after: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        bare: bool = False,
     ) -> None:
-        """Let the next `times` requests for `operation` fail; see `ReplyFault` for how.
+        """Let the next `times` requests for `operation` fail, on whichever call; see `ReplyFault` for how.
 
         `openai.fail("accept", status=429, retry_after=1)`, `openai.fail("refer", status=500, acted=True)`,
-        `openai.fail("attach", how="reset")`.
+        `openai.fail("attach", how="reset")`. For those on one call give `RequestFails` to `ring`.
 
         Raises:
             ConfigurationError: No such operation, or a value makes no sense.
         """
-        fault = ReplyFault(status=status, how=how, acted=acted, retry_after=retry_after)
+        fault = ReplyFault(
+            status=status,
+            how=how,
+            acted=acted,
+            code=code,
+            retry_after=retry_after,
+            headers=headers or {},
+            bare=bare,
+        )
         self._api.faults.add(operation, fault, times=times)
+
+    def outage(
+        self,
+        seconds: float,
+        *operations: Operation,
+        status: int = 503,
+        how: How = "status",
+        bare: bool = True,
+    ) -> None:
+        """Let all requests fail for `seconds` (of the emulator's clock) from now on: those for `operations`, or for all
+        REST operations; sidebands that are open go on. How is as in `ReplyFault`.
+
+        `openai.outage(5, "accept", "reject", how="no answer")`; `openai.outage(5, *get_args(Operation))` refuses
+        sidebands too.
+
+        Raises:
+            ConfigurationError: No such operation, or a value makes no sense.
+        """
+        fault = ReplyFault(status=status, how=how, bare=bare)
+        failing = operations or tuple(each for each in get_args(Operation) if each != "attach")
+        for each in failing:
+            fault.check(each)
+        if not 0 < seconds <= 86_400:
+            raise ConfigurationError("seconds must be above 0 and at most 86400")
+        self._api.outage(seconds, fault, frozenset(failing))
+
+    def restart(self, seconds: float = 3.0, *, code: int = 1012) -> None:
+        """Restart what serves the sidebands of the calls that are up now, as `ServiceRestarts` does for one call.
+
+        Raises:
+            ConfigurationError: That is no close code, or no time.
+        """
+        for call in self._calls.values():
+            if call.state is CallState.ACCEPTED:
+                RingingCall(call).restart(seconds, code=code)
+
+    @property
+    def unattended(self) -> list[RingingCall]:
+        """The calls that are up now with nobody attached: the model talks, and no program is in charge."""
+        return [RingingCall(call) for call in self._calls.values() if call.unattended]
 
     def _new_call(
         self,
         scenario: Scenario | None = None,
         *,
         recording: Recording | None = None,
-        behaviour: Behaviour | None = None,
-        faults: Iterable[LineFault] = (),
+        behavior: Behavior | None = None,
+        faults: Iterable[CallFault] = (),
+        strict: bool = False,
     ) -> EmulatedCall:
         if len(self._calls) >= _MAX_CALLS:
             oldest = next((i for i, call in self._calls.items() if call.state is CallState.ENDED), None)
@@ -310,10 +389,11 @@ class OpenAIEmulator:
             ids=self._ids,
             clock=self._clock,
             timings=self._timings,
-            behaviour=behaviour or self._behaviour,
+            behavior=behavior or self._behavior,
             scenario=scenario or Scenario(),
             recording=recording,
             faults=faults,
+            strict=strict,
         )
         self._calls[call_id] = call
         return call
@@ -331,7 +411,7 @@ class OpenAIEmulator:
                     ids=self._ids,
                     clock=self._clock,
                     timings=self._timings,
-                    behaviour=self._behaviour,
+                    behavior=self._behavior,
                 )
             finally:
                 self._connected.discard(expected)

@@ -55,8 +55,13 @@ def error_reply(refusal: Refusal, *, status: int = 400, headers: tuple[tuple[str
     return Reply.of_json({"error": refusal.body()}, status=status, headers=headers)
 
 
-def not_found() -> Reply:
-    """Return the answer for a call that is not there yet or any more: 404 `call_id_not_found` (field reports)."""
+def not_found(*, bare: bool = False) -> Reply:
+    """Return the answer for a call that is not there yet or any more: 404 `call_id_not_found` (field reports).
+
+    A bare one is that of a gateway: no JSON.
+    """
+    if bare:
+        return Reply(status=404, body=b"404 page not found\n", content_type="text/plain")
     return error_reply(Refusal("No session found for this call.", code="call_id_not_found"), status=404)
 
 

@@ -24,7 +24,7 @@ class Invite:
 
     A call from a phone comes as a Twilio trunk sends it. WhatsApp and SIP domains cannot use a trunk: such a call comes
     as `<Dial><Sip>` sends it, where TwiML of our own keeps the caller's bare number or name as caller id, and tells the
-    channel and what was dialled in headers. (Without a caller id From has `whatsapp:`, and the service answers 400; one
+    channel and what was dialed in headers. (Without a caller id From has `whatsapp:`, and the service answers 400; one
     field report.)
 
     `given` are more headers as (name, value), or others in place of those of the same name.

@@ -8,7 +8,7 @@ from typing import Any
 
 from realtime_sip.testing.clock import Changes, Clock
 from realtime_sip.testing.faults import CLIENT_EVENTS, LineFault
-from realtime_sip.testing.openai.behaviour import Behaviour, Timings
+from realtime_sip.testing.openai.behavior import Behavior, Timings
 from realtime_sip.testing.openai.caller import Caller
 from realtime_sip.testing.openai.conversation import EmulatedConversation
 from realtime_sip.testing.openai.frames import BUSY, Frame, Ids, Refusal, error_event
@@ -38,7 +38,7 @@ class Line:
         ids: Ids,
         clock: Clock,
         timings: Timings,
-        behaviour: Behaviour,
+        behavior: Behavior,
         record: LineRecord,
         changes: Changes,
         config: Frame,
@@ -53,7 +53,7 @@ class Line:
             ids=ids,
             clock=clock,
             timings=timings,
-            behaviour=behaviour,
+            behavior=behavior,
             record=record,
             changes=changes,
             faults=faults,
@@ -64,7 +64,7 @@ class Line:
             session_id=ids("sess"),
             expires_at=int(clock.unix() + timings.session),
             model=model,
-            behaviour=behaviour,
+            behavior=behavior,
         )
         self.replay = None if recording is None else Replay(recording)
         self._primary = primary
@@ -91,7 +91,7 @@ class Line:
             "conversation.item.create": self._create_item,
             "conversation.item.delete": self._conversation.delete,
             "conversation.item.retrieve": self._conversation.retrieve,
-            "conversation.item.truncate": self._truncate,
+            "conversation.item.truncate": self._conversation.truncate,
             "response.create": self._responses.create,
             "response.cancel": self._responses.cancel,
         }
@@ -101,6 +101,7 @@ class Line:
 
         Without `caller` nobody is on the line, as when the caller gave up while it rang.
         """
+        self.wire.attended()
         self.wire.spawn(self._expire())
         if self.replay is None and self.session.kind == "realtime":
             self._responses.mcp.list_tools()
@@ -126,17 +127,18 @@ class Line:
 
     async def serve(self, socket: WebSocket) -> None:
         """Serve one socket until it is over."""
-        behaviour = self.wire.behaviour
-        if not self._primary and self.wire.sockets and behaviour.second_attach == "superseding":
+        behavior = self.wire.behavior
+        if not self._primary and self.wire.sockets and behavior.second_attach == "superseding":
             self.wire.drop(1000)
         if self._ended:
-            socket.close(behaviour.end_code)
-        elif self.replay is None and (self._primary or behaviour.created_on_sideband):
+            socket.close(behavior.end_code)
+        elif self.replay is None and (self._primary or behavior.created_on_sideband):
             self._send_alone(socket, "session.created", session=self.session.shown())
         self.wire.attach(socket)
         try:
             async for message in socket.messages():
-                self._take(message)
+                if socket.open:  # what crosses our close on its way is lost
+                    self._take(message)
         finally:
             self.wire.detach(socket)
 
@@ -184,7 +186,7 @@ class Line:
                 self._race(event.get("response"))
             take(event)
         except Refusal as refusal:
-            named = isinstance(event_id, str) and (refusal.code != BUSY or self.wire.behaviour.busy_names_event)
+            named = isinstance(event_id, str) and (refusal.code != BUSY or self.wire.behavior.busy_names_event)
             self._refuse(refusal, event_id if named else None)
 
     def _race(self, response: object) -> None:
@@ -218,12 +220,9 @@ class Line:
         if item["type"] == "mcp_approval_response":
             self._responses.mcp.answered(item)
 
-    def _truncate(self, event: Frame) -> None:
-        self._conversation.truncate(event, pace=self.wire.timings.characters_per_second)
-
     async def _play(self) -> None:
         patience = self.wire.clock.patience(self.wire.timings.patience)
-        if not await self.wire.changes.until(lambda: bool(self.wire.sockets), seconds=patience):
+        if not await self.wire.changes.until(lambda: bool(self.wire.sockets) or self.wire.elsewhere, seconds=patience):
             self._record.note("no socket was opened; the call goes on without one")
         if self.replay is None:
             await self._caller.play()

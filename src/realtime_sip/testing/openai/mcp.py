@@ -124,7 +124,7 @@ class McpServers:
         item_id = wire.ids("mcpl")
         wire.emit("mcp_list_tools.in_progress", item_id=item_id)
         await wire.clock.sleep(wire.timings.mcp_listing)
-        if wire.behaviour.mcp_listing == "failed":
+        if wire.behavior.mcp_listing == "failed":
             wire.emit("mcp_list_tools.failed", item_id=item_id)
             return
         names = _names(tool.get("allowed_tools")) or self._scenario.mcp_tools(label)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from realtime_sip.testing.openai.frames import Frame, Refusal
 
-__all__ = ["check_parameters"]
+__all__ = ["check_parameters", "check_tokens"]
 
 _PARAMETERS = frozenset(
     {
@@ -22,6 +22,9 @@ _PARAMETERS = frozenset(
         "tools",
     }
 )
+
+
+_MAX_TOKENS = 4096
 
 
 def check_parameters(parameters: object) -> Frame:
@@ -49,6 +52,7 @@ def check_parameters(parameters: object) -> Frame:
             code="invalid_value",
             param="response.output_modalities",
         )
+    check_tokens(parameters.get("max_output_tokens", "inf"), "response.max_output_tokens")
     metadata = parameters.get("metadata")
     if metadata is not None and (
         not isinstance(metadata, dict)
@@ -61,3 +65,22 @@ def check_parameters(parameters: object) -> Frame:
             param="response.metadata",
         )
     return parameters
+
+
+def check_tokens(most: object, param: str) -> None:
+    """Refuse what is neither 1 to 4096 nor "inf" (API reference). The codes are those of the vendor's other APIs.
+
+    Raises:
+        Refusal: It is neither.
+    """
+    if most == "inf":
+        return
+    if not isinstance(most, int) or isinstance(most, bool):
+        raise Refusal(f"Invalid type for '{param}': expected an integer or 'inf'.", code="invalid_type", param=param)
+    if most < 1:
+        message = f"Invalid '{param}': integer below minimum value. Expected a value >= 1, but got {most} instead."
+        raise Refusal(message, code="integer_below_min_value", param=param)
+    if most > _MAX_TOKENS:
+        limit = f"Expected a value <= {_MAX_TOKENS}, but got {most} instead."
+        message = f"Invalid '{param}': integer above maximum value. {limit}"
+        raise Refusal(message, code="integer_above_max_value", param=param)

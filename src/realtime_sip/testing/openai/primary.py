@@ -6,13 +6,14 @@ from collections.abc import Iterable
 
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.testing.clock import Changes, Clock, ScenarioError, deadline
-from realtime_sip.testing.faults import LineFault, check_faults
-from realtime_sip.testing.openai.behaviour import Behaviour, Timings
+from realtime_sip.testing.faults import LineFault
+from realtime_sip.testing.openai.behavior import Behavior, Timings
 from realtime_sip.testing.openai.frames import Frame, Ids
 from realtime_sip.testing.openai.line import Line
 from realtime_sip.testing.openai.record import LineRecord, Said
 from realtime_sip.testing.openai.recording import Recording, Replay
 from realtime_sip.testing.openai.websocket import WebSocket
+from realtime_sip.testing.reply_faults import check_line_faults
 from realtime_sip.testing.scenario import CallerHangsUp, Scenario, Step
 
 __all__ = ["ExpectedSocket"]
@@ -40,7 +41,7 @@ class ExpectedSocket:
         if recording is not None and not recording.primary:
             raise ConfigurationError("this is the recording of a sideband: ring with it")
         self._recording = recording
-        self._faults = check_faults(faults)
+        self._faults = check_line_faults(faults)
         self._record = LineRecord()
         self._changes = Changes()
         self._line: Line | None = None
@@ -89,7 +90,7 @@ class ExpectedSocket:
     def end(self) -> None:
         """Close the socket, if it is open. For the emulator."""
         if self._line is not None:
-            self._line.end(self._line.wire.behaviour.end_code)
+            self._line.end(self._line.wire.behavior.end_code)
 
     async def serve(
         self,
@@ -100,14 +101,14 @@ class ExpectedSocket:
         ids: Ids,
         clock: Clock,
         timings: Timings,
-        behaviour: Behaviour,
+        behavior: Behavior,
     ) -> None:
         """Serve the socket until it is over. For the emulator."""
         self._line = line = Line(
             ids=ids,
             clock=clock,
             timings=timings,
-            behaviour=behaviour,
+            behavior=behavior,
             record=self._record,
             changes=self._changes,
             config=config,
@@ -115,7 +116,7 @@ class ExpectedSocket:
             recording=self._recording,
             faults=self._faults,
             primary=True,
-            on_end=lambda _by: line.end(behaviour.end_code),
+            on_end=lambda _by: line.end(behavior.end_code),
             model=model,
         )
         line.start()

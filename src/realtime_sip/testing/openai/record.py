@@ -68,6 +68,8 @@ class LineRecord:
         """What was said, in order."""
         self.notes: list[str] = []
         """What the emulator found strange, in plain words: unscripted responses, steps that never came, and so on."""
+        self.strange: list[str] = []
+        """Where the call went otherwise than the scenario says, in plain words. All of it is in the notes too."""
         self.sockets = 0
         """How many sockets were opened on it so far."""
 
@@ -79,6 +81,11 @@ class LineRecord:
     def note(self, text: str) -> None:
         """Note something strange; never anybody's words or numbers."""
         self.keep(self.notes, text)
+
+    def unscripted(self, text: str) -> None:
+        """Note that the call goes otherwise than the scenario says."""
+        self.keep(self.strange, text)
+        self.note(text)
 
     def client_sent(self, kind: str, *, matching: Callable[[Frame], bool] | None = None) -> list[Frame]:
         """Return the events of the type `kind` that the client sent, and for which `matching` is true."""

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-from realtime_sip.testing.openai.conversation import AUDIO_TOKENS_OUT, EmulatedConversation, text_tokens
+from realtime_sip.testing.openai.conversation import (
+    AUDIO_TOKENS_OUT,
+    EmulatedConversation,
+    text_tokens,
+)
 from realtime_sip.testing.openai.frames import BUSY, Frame, Refusal, pieces
 from realtime_sip.testing.openai.mcp import McpServers
+from realtime_sip.testing.openai.model import Model
 from realtime_sip.testing.openai.parameters import check_parameters
 from realtime_sip.testing.openai.playback import Playback
 from realtime_sip.testing.openai.record import Said
+from realtime_sip.testing.openai.response import OpenItem, Response
 from realtime_sip.testing.openai.session import EmulatedSession
 from realtime_sip.testing.openai.wire import Wire
-from realtime_sip.testing.scenario import ModelCalls, ModelCallsMcp, ModelFails, ModelSays, ModelStep, Scenario
+from realtime_sip.testing.scenario import ModelCalls, ModelCallsMcp, ModelFails, ModelSays, ModelSaysNothing, Scenario
 
-__all__ = ["PLACEHOLDER", "Responses"]
-
-PLACEHOLDER = "This response is not in the script."
-"""What the model says where the scenario has nothing for it."""
+__all__ = ["Responses"]
 
 _SILENCE = base64.b64encode(bytes(960)).decode()
 _STARTS_AFTER = 3
@@ -31,55 +32,6 @@ _MAX_OUT_OF_BAND = 32
 
 _Reason = Literal["turn_detected", "client_cancelled"]
 _Status = Literal["completed", "incomplete"]
-
-
-@dataclass(slots=True)
-class _Response:
-    id: str
-    steps: list[ModelStep]
-    text_only: bool
-    conversation_id: str | None
-    max_output_tokens: int | str
-    audio: dict[str, Any]
-    metadata: Any
-    read: tuple[int, int]
-    output: list[Frame] = field(default_factory=list)
-    started: list[_OpenItem] = field(default_factory=list)
-    over: bool = False
-    text_tokens: int = 0
-    audio_seconds: float = 0.0
-    task: asyncio.Task[None] | None = None
-
-    def shown(self, status: str, *, details: Frame | None = None, usage: Frame | None = None) -> Frame:
-        return {
-            "object": "realtime.response",
-            "id": self.id,
-            "status": status,
-            "status_details": details,
-            "output": list(self.output),
-            "conversation_id": self.conversation_id,
-            "output_modalities": ["text"] if self.text_only else ["audio"],
-            "max_output_tokens": self.max_output_tokens,
-            "audio": {"output": self.audio},
-            "usage": usage,
-            "metadata": self.metadata,
-        }
-
-
-@dataclass(slots=True)
-class _OpenItem:
-    index: int
-    item: Frame
-    previous: str | None
-    text: str = ""
-
-    @property
-    def unfinished(self) -> bool:
-        return self.item.get("status") == "in_progress"
-
-    @property
-    def calls(self) -> bool:
-        return (self.item.get("type"), self.item.get("status")) == ("function_call", "completed")
 
 
 class Responses:
@@ -97,10 +49,10 @@ class Responses:
         self._wire = wire
         self._session = session
         self._conversation = conversation
-        self._scenario = scenario
+        self._model = Model(wire.record, session, conversation, scenario)
         self._primary = primary
-        self._active: _Response | None = None
-        self._out_of_band: dict[str, _Response] = {}
+        self._active: Response | None = None
+        self._out_of_band: dict[str, Response] = {}
         self._turn_waits = False
         self._mcp_to_answer = False
         self.playback = Playback(wire, truncated=conversation.truncated)
@@ -179,14 +131,11 @@ class Responses:
             self._cancel(self._active, "turn_detected")
         self.playback.clear(interrupted=True)
 
-    def _new(self, parameters: Frame, *, out_of_band: bool) -> _Response:
-        steps = self._scenario.take_response(out_of_band=out_of_band)
-        if not steps:
-            self._wire.record.note("a response was created for which the scenario has no step")
-            steps.append(ModelSays(PLACEHOLDER))
+    def _new(self, parameters: Frame, *, out_of_band: bool) -> Response:
+        steps = self._model.next(parameters, out_of_band=out_of_band)
         audio = self._session.audio_output()
         audio.update((parameters.get("audio") or {}).get("output") or {})
-        return _Response(
+        return Response(
             id=self._wire.ids("resp"),
             steps=steps,
             text_only=(parameters.get("output_modalities") or self._session.modalities) == ["text"],
@@ -204,17 +153,19 @@ class Responses:
         self._mcp_to_answer = False
         self._begin(response)
 
-    def _begin(self, response: _Response) -> None:
+    def _begin(self, response: Response) -> None:
         # Told at once: whoever reads the next event of the client's knows that this response is active.
         self._wire.emit("response.created", response=response.shown("in_progress"))
         response.task = self._wire.spawn(self._run(response))
 
-    async def _run(self, response: _Response) -> None:
+    async def _run(self, response: Response) -> None:
         await self._wire.clock.sleep(self._wire.timings.first_token)
         for step in response.steps:
             match step:
                 case ModelSays():
-                    await self._say(response, step.text)
+                    await self._say(response, step)
+                case ModelSaysNothing():
+                    pass
                 case ModelCalls():
                     await self._call_function(response, step.name, step.as_json())
                 case ModelCallsMcp():
@@ -224,21 +175,15 @@ class Responses:
                     return
         self._end(response, "completed", None)
 
-    async def _fail(self, response: _Response, step: ModelFails) -> None:
+    async def _fail(self, response: Response, step: ModelFails) -> None:
         if step.text:
-            await self._say(response, step.text, status="incomplete")
+            await self._say(response, ModelSays(step.text, seconds=step.seconds), status="incomplete")
         if step.calling is not None:
             await self._call_function(response, step.calling, _BROKEN_OFF, status="incomplete")
-        details: Frame = {"type": step.status}
-        if step.status == "incomplete":
-            details["reason"] = step.reason
-        else:
-            message = "The server had an error while processing your request."
-            details["error"] = {"type": "server_error", "code": step.reason, "message": message}
-        self._end(response, step.status, details)
+        self._end(response, step.status, step.details)
 
-    async def _say(self, response: _Response, text: str, *, status: _Status = "completed") -> None:
-        wire = self._wire
+    async def _say(self, response: Response, step: ModelSays, *, status: _Status = "completed") -> None:
+        wire, text, written = self._wire, step.text, step.as_text or response.text_only
         item: Frame = {
             "id": wire.ids("item"),
             "type": "message",
@@ -246,22 +191,29 @@ class Responses:
             "role": "assistant",
             "content": [],
         }
+        if step.phase is not None:
+            item["phase"] = step.phase
         opened = self._open(response, item)
+        opened.written = written
+        opened.characters = len(text)
+        pace = wire.timings.characters_per_second
+        opened.seconds = len(text) / pace if step.seconds is None else step.seconds
         where = self._where(response, opened)
-        part = {"type": "text", "text": ""} if response.text_only else {"type": "audio", "transcript": ""}
+        part = {"type": "text", "text": ""} if written else {"type": "audio", "transcript": ""}
         wire.emit("response.content_part.added", **where, content_index=0, part=part)
-        kind = "response.output_text.delta" if response.text_only else "response.output_audio_transcript.delta"
+        kind = "response.output_text.delta" if written else "response.output_audio_transcript.delta"
         tokens = pieces(text)
         for number, token in enumerate(tokens):
             opened.text += token
             wire.emit(kind, **where, content_index=0, delta=token, obfuscation=_padding(token))
-            if number == min(_STARTS_AFTER, len(tokens)) - 1 and not response.text_only:
-                self._sound(response, opened, text)
+            if number == min(_STARTS_AFTER, len(tokens)) - 1 and not written:
+                self._sound(response, opened)
+            self.playback.grow(opened.item["id"], opened.generated / AUDIO_TOKENS_OUT)
             await wire.clock.sleep(wire.timings.token)
         self._close_message(response, opened, status)
 
     async def _call_function(
-        self, response: _Response, name: str, arguments: str, *, status: _Status = "completed"
+        self, response: Response, name: str, arguments: str, *, status: _Status = "completed"
     ) -> None:
         wire = self._wire
         if not any(tool.get("name") == name for tool in self._session.shown()["tools"]):
@@ -281,7 +233,7 @@ class Responses:
             wire.emit("response.function_call_arguments.done", **where, name=name, arguments=opened.text)
         self._close_item(response, opened, {**item, "status": status, "arguments": opened.text})
 
-    async def _call_mcp(self, response: _Response, step: ModelCallsMcp) -> None:
+    async def _call_mcp(self, response: Response, step: ModelCallsMcp) -> None:
         item: Frame = {
             "id": self._wire.ids("mcp"),
             "type": "mcp_call",
@@ -305,21 +257,21 @@ class Responses:
             done=lambda called: self._close_item(response, opened, called),
         )
 
-    def _ask(self, response: _Response, request: Frame) -> None:
-        if self._wire.behaviour.approval_request == "output":
+    def _ask(self, response: Response, request: Frame) -> None:
+        if self._wire.behavior.approval_request == "output":
             opened = self._open(response, request)
             self._close_item(response, opened, request)
         else:
             self._conversation.done(request, self._conversation.add(request))
 
-    async def _write(self, opened: _OpenItem, arguments: str, kind: str, where: Frame) -> None:
+    async def _write(self, opened: OpenItem, arguments: str, kind: str, where: Frame) -> None:
         for token in pieces(arguments):
             opened.text += token
             self._wire.emit(kind, **where, delta=token, obfuscation=_padding(token))
             await self._wire.clock.sleep(self._wire.timings.token)
 
-    def _open(self, response: _Response, item: Frame) -> _OpenItem:
-        opened = _OpenItem(len(response.started), item, None)
+    def _open(self, response: Response, item: Frame) -> OpenItem:
+        opened = OpenItem(len(response.started), item, None)
         response.started.append(opened)
         where = {"response_id": response.id, "output_index": opened.index}
         self._wire.emit("response.output_item.added", **where, item=dict(item))
@@ -327,29 +279,27 @@ class Responses:
             opened.previous = self._conversation.add(item)
         return opened
 
-    def _where(self, response: _Response, opened: _OpenItem) -> Frame:
+    def _where(self, response: Response, opened: OpenItem) -> Frame:
         return {"response_id": response.id, "item_id": opened.item["id"], "output_index": opened.index}
 
-    def _close_message(self, response: _Response, opened: _OpenItem, status: str) -> None:
+    def _close_message(self, response: Response, opened: OpenItem, status: str) -> None:
         wire, where, text = self._wire, self._where(response, opened), opened.text
-        seconds = 0.0
-        if response.text_only:
+        if opened.written:
             wire.emit("response.output_text.done", **where, content_index=0, text=text)
             part = {"type": "text", "text": text}
         else:
             wire.emit("response.output_audio.done", **where, content_index=0)
             wire.emit("response.output_audio_transcript.done", **where, content_index=0, transcript=text)
             part = {"type": "audio", "transcript": text}
-            seconds = len(text) / wire.timings.characters_per_second
-            response.audio_seconds += seconds
         wire.emit("response.content_part.done", **where, content_index=0, part=part)
-        key = "text" if response.text_only else "transcript"
+        key = "text" if opened.written else "transcript"
         content = [{"type": f"output_{part['type']}", key: text}]
         wire.record.keep(wire.record.said, Said("model", text))
-        audio = int(seconds * AUDIO_TOKENS_OUT)
-        self._close_item(response, opened, {**opened.item, "status": status, "content": content}, audio=audio)
+        response.audio_tokens += opened.generated
+        done = {**opened.item, "status": status, "content": content}
+        self._close_item(response, opened, done, audio=opened.generated)
 
-    def _close_item(self, response: _Response, opened: _OpenItem, item: Frame, *, audio: int = 0) -> None:
+    def _close_item(self, response: Response, opened: OpenItem, item: Frame, *, audio: int = 0) -> None:
         opened.item = item
         tokens = text_tokens(opened.text)
         response.text_tokens += tokens
@@ -358,13 +308,13 @@ class Responses:
         where = {"response_id": response.id, "output_index": opened.index}
         self._wire.emit("response.output_item.done", **where, item=dict(item))
 
-    def _end(self, response: _Response, status: str, details: Frame | None) -> None:
+    def _end(self, response: Response, status: str, details: Frame | None) -> None:
         response.over = True
         response.output = [opened.item for opened in response.started]
         usage = self._conversation.usage(
             response.read,
             output_text=response.text_tokens,
-            output_audio=int(response.audio_seconds * AUDIO_TOKENS_OUT),
+            output_audio=response.audio_tokens,
         )
         self._out_of_band.pop(response.id, None)
         if self._active is response:
@@ -388,12 +338,12 @@ class Responses:
     def _answer_mcp(self) -> None:
         if not self._mcp_to_answer or self._active is not None or self.mcp.running or self.mcp.waiting:
             return
-        if self._wire.behaviour.mcp_follow_up == "service":
+        if self._wire.behavior.mcp_follow_up == "service":
             self._start({})
         else:
             self.expected = True
 
-    def _cancel(self, response: _Response, reason: _Reason) -> None:
+    def _cancel(self, response: Response, reason: _Reason) -> None:
         if response.task is not None:
             response.task.cancel()
         for opened in response.started:
@@ -403,7 +353,8 @@ class Responses:
                 self._close_item(response, opened, {**opened.item, "status": "incomplete"})
         self._end(response, "cancelled", {"type": "cancelled", "reason": reason})
 
-    def _sound(self, response: _Response, opened: _OpenItem, text: str) -> None:
+    def _sound(self, response: Response, opened: OpenItem) -> None:
+        opened.sounds = True
         self._session.voice_was_heard()
         if self._primary:
             for _ in range(3):
@@ -413,7 +364,6 @@ class Responses:
         self.playback.add(
             response.id,
             opened.item["id"],
-            len(text) / self._wire.timings.characters_per_second,
             in_conversation=response.conversation_id is not None,
             made=lambda: response.over,
         )

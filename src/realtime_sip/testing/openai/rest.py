@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
 from realtime_sip.testing.clock import Clock
-from realtime_sip.testing.faults import Operation, ReplyFault, ReplyFaults
 from realtime_sip.testing.openai.call import CallState, EmulatedCall, EndedBy
 from realtime_sip.testing.openai.frames import Frame, Ids, Refusal, error_event, error_reply, not_found
 from realtime_sip.testing.openai.record import MAX_RECORDED, RecordedRequest
@@ -16,6 +16,7 @@ from realtime_sip.testing.openai.sdp import SDP_ANSWER, offer_and_session
 from realtime_sip.testing.openai.server import Answer, Reply, Request, Silence, Upgrade
 from realtime_sip.testing.openai.session import EmulatedSession, check_session
 from realtime_sip.testing.openai.websocket import WebSocket
+from realtime_sip.testing.reply_faults import Operation, ReplyFault, ReplyFaults
 
 __all__ = ["CallsApi"]
 
@@ -25,6 +26,7 @@ _BETA = Refusal(
     code="beta_api_shape_disabled",
 )
 _MAX_SECRETS = 1000
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}:\S{1,2000}")
 
 
 class CallsApi:
@@ -49,6 +51,7 @@ class CallsApi:
         self._new_call = new_call
         self._connect = connect
         self._ephemeral: dict[str, tuple[int, Frame]] = {}
+        self._outages: list[tuple[float, ReplyFault, frozenset[Operation]]] = []
 
     async def handle(self, request: Request) -> Answer:
         """Answer one request, and record it."""
@@ -81,32 +84,51 @@ class CallsApi:
             return Upgrade(self._refuse_beta) if request.upgrades else error_reply(_BETA)
         if operation == "connect":
             return self._primary(request)
-        fault = self.faults.take(operation)  # type: ignore[arg-type]
+        fault = self._fault(operation, self._calls.get(call_id or ""))  # type: ignore[arg-type]
         if fault is not None and not fault.acted:
             return _failed(fault)
         answer = await self._act(request, operation, call_id, body)
         return answer if fault is None else _failed(fault)
 
+    def outage(self, seconds: float, fault: ReplyFault, operations: frozenset[Operation]) -> None:
+        """Let all requests for these operations fail for so many seconds from now on."""
+        self._outages.append((self._clock.now() + seconds, fault, operations))
+
+    def _fault(self, operation: Operation, call: EmulatedCall | None) -> ReplyFault | None:
+        """Return how the request fails; one that an outage swallows counts for no other fault."""
+        self._outages = [outage for outage in self._outages if self._clock.now() < outage[0]]
+        for _, fault, operations in self._outages:
+            if operation in operations:
+                return fault
+        own = None if call is None else call.reply_faults.take(operation)
+        return own or self.faults.take(operation)
+
     async def _act(self, request: Request, operation: str, call_id: str | None, body: Any) -> Answer:
         call = self._calls.get(call_id or "")
         try:
-            match operation:
-                case "client_secrets":
-                    return self._client_secret(body)
-                case "create":
-                    return self._create(request)
-                case "attach":
-                    return await self._attach(request, call)
-                case "accept":
-                    return self._decide(call, lambda ringing: self._accept(ringing, body))
-                case "reject":
-                    return self._decide(call, lambda ringing: _reject(ringing, request, body))
-                case "refer":
-                    return _refer(call, body)
-                case _:
-                    return _hang_up(call, request, body)
+            answer = await self._carry_out(request, operation, call, body)
         except Refusal as refusal:
             return error_reply(refusal)
+        if call is not None and operation in _ON_CALLS and isinstance(answer, Reply) and answer.status == 200:
+            call.carried_out(operation)
+        return answer
+
+    async def _carry_out(self, request: Request, operation: str, call: EmulatedCall | None, body: Any) -> Answer:
+        match operation:
+            case "client_secrets":
+                return self._client_secret(body)
+            case "create":
+                return self._create(request)
+            case "attach":
+                return await self._attach(request, call)
+            case "accept":
+                return self._decide(call, lambda ringing: self._accept(ringing, body))
+            case "reject":
+                return self._decide(call, lambda ringing: _reject(ringing, request, body))
+            case "refer":
+                return _refer(call, body)
+            case _:
+                return _hang_up(call, request, body)
 
     def _denied(self, request: Request, operation: str) -> Reply | None:
         scheme, _, key = request.header("authorization").partition(" ")
@@ -122,11 +144,12 @@ class CallsApi:
 
     def _decide(self, call: EmulatedCall | None, decide: Callable[[EmulatedCall], Reply]) -> Reply:
         if call is None or call.early_for_accept:
-            return not_found()
+            return not_found(bare=call is not None and not call.behavior.early_named)
         rejected = call.end is not None and call.end.by is EndedBy.REJECTED
         if call.state is CallState.ACCEPTED or rejected:
-            refusal = Refusal("A decision was already made for this call.", code="decision_already_made")
-            return error_reply(refusal, status=call.behaviour.second_decision)
+            code = "decision_already_made" if call.behavior.decision_named else None
+            refusal = Refusal("A decision was already made for this call.", code=code)
+            return error_reply(refusal, status=call.behavior.second_decision)
         return not_found() if call.state is CallState.ENDED else decide(call)
 
     @staticmethod
@@ -134,11 +157,11 @@ class CallsApi:
         try:
             session = check_session(body, place="")
         except Refusal:
-            if call.behaviour.bad_accept == "refused":
+            if call.behavior.bad_accept == "refused":
                 raise
             call.believe()
             return Reply()
-        if call.behaviour.accept == "lies":
+        if call.behavior.accept == "lies":
             call.believe()
         else:
             call.accept(session)
@@ -147,14 +170,19 @@ class CallsApi:
     async def _attach(self, request: Request, call: EmulatedCall | None) -> Answer:
         if not request.upgrades:
             return error_reply(Refusal("A WebSocket upgrade is expected here.", code=None), status=426)
-        if call is None or call.state is not CallState.ACCEPTED or call.early_for_sideband:
+        if call is None or call.state is not CallState.ACCEPTED:
             return not_found()
+        if call.early_for_sideband or call.no_sideband_yet:
+            return not_found(bare=not call.behavior.early_named)
         await call.attachable()
         if call.line is None or call.state is not CallState.ACCEPTED:
             return not_found()
-        if call.behaviour.second_attach == "refused" and call.line.wire.sockets:
+        wire, now = call.line.wire, self._clock.now()
+        if now < wire.away_until:
+            return _failed(ReplyFault(status=503))
+        if now < wire.counted_until or (call.behavior.second_attach == "refused" and wire.sockets):
             return error_reply(Refusal("Another sideband is attached to this call.", code=None), status=409)
-        return Upgrade(call.attach)
+        return Upgrade(call.attach, informational=call.behavior.informational)
 
     def _primary(self, request: Request) -> Answer:
         if not request.upgrades:
@@ -268,7 +296,8 @@ def _refer(call: EmulatedCall | None, body: Any) -> Reply:
         raise Refusal(
             "Missing required parameter: 'target_uri'.", code="missing_required_parameter", param="target_uri"
         )
-    if not isinstance(target, str) or not target.strip():
+    if not isinstance(target, str) or not _URI.fullmatch(target):
+        # That it is refused is a guess: which schemes the service takes is not documented, "tel:" and "sip:" are shown.
         raise Refusal("Invalid 'target_uri': expected a URI.", code="invalid_value", param="target_uri")
     call.refer(target)
     return Reply()
@@ -276,7 +305,7 @@ def _refer(call: EmulatedCall | None, body: Any) -> Reply:
 
 def _hang_up(call: EmulatedCall | None, request: Request, body: Any) -> Reply:
     if call is None or call.state is not CallState.ACCEPTED or call.early_for_sideband:
-        return not_found()
+        return not_found(bare=call is not None and call.early_for_sideband and not call.behavior.early_named)
     if request.body.strip() and body != {}:
         raise Refusal("This endpoint takes no body.", code="unknown_parameter")
     call.finish(EndedBy.AGENT)
@@ -286,15 +315,19 @@ def _hang_up(call: EmulatedCall | None, request: Request, body: Any) -> Reply:
 def _failed(fault: ReplyFault) -> Answer:
     if fault.how != "status":
         return Silence(reset=fault.how == "reset")
-    if fault.status == 404:
-        return not_found()
-    headers: tuple[tuple[str, str], ...] = ()
+    headers = tuple(fault.headers.items())
     if fault.retry_after is not None:
-        headers = (("retry-after", f"{fault.retry_after:g}"),)
-    if fault.status == 429:
-        refusal = Refusal("Rate limit reached.", code="rate_limit_exceeded", kind="requests")
+        headers = (("retry-after", f"{fault.retry_after:g}"), *headers)
+    if fault.bare or fault.status < 300:
+        body = b"" if fault.status < 300 else f"{fault.status} from a gateway\n".encode()
+        return Reply(status=fault.status, body=body, content_type="text/plain", headers=headers)
+    code = fault.code
+    if fault.status == 404:
+        refusal = Refusal("No session found for this call.", code=code or "call_id_not_found")
+    elif fault.status == 429:
+        refusal = Refusal("Rate limit reached.", code=code or "rate_limit_exceeded", kind="requests")
     elif fault.status >= 500:
-        refusal = Refusal("The server had an error while processing your request.", code=None, kind="server_error")
+        refusal = Refusal("The server had an error while processing your request.", code=code, kind="server_error")
     else:
-        refusal = Refusal("The request was refused.", code=None)
+        refusal = Refusal("The request was refused.", code=code)
     return error_reply(refusal, status=fault.status, headers=headers)

@@ -10,7 +10,8 @@ from typing import Any
 
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.testing.clock import ScenarioError, deadline
-from realtime_sip.testing.faults import check_close_code, check_frame
+from realtime_sip.testing.faults import ServiceRestarts, check_close_code, check_frame
+from realtime_sip.testing.openai.attendance import Tally
 from realtime_sip.testing.openai.call import CallEnd, CallState, EmulatedCall, EndedBy
 from realtime_sip.testing.openai.frames import Frame
 from realtime_sip.testing.openai.invite import REALTIME
@@ -90,19 +91,29 @@ class RingingCall:
         return self._call.record.notes
 
     @property
-    def dialled(self) -> list[str]:
-        """The targets that the carrier dialled for the caller, in order: one for each refer that reached it.
+    def dialed(self) -> list[str]:
+        """The targets that the carrier dialed for the caller, in order: one for each refer that reached it.
 
-        A refer that failed, or that was ignored (`Behaviour.refer`), is not among them; one whose reply alone failed
-        (`acted` in `OpenAIEmulator.fail`) is; and so is what `redirect` dialled. So a caller was never handed over
+        A refer that failed, or that was ignored (`Behavior.refer`), is not among them; one whose reply alone failed
+        (`acted` in `OpenAIEmulator.fail`) is; and so is what `redirect` dialed. So a caller was never handed over
         twice where there is one.
         """
-        return self._call.dialled
+        return self._call.dialed
 
     @property
     def sidebands(self) -> int:
         """How many sidebands were opened so far."""
         return self._call.record.sockets
+
+    @property
+    def tally(self) -> Tally:
+        """What was done to the call, and for how long it was up with nobody attached."""
+        return self._call.tally
+
+    @property
+    def unattended(self) -> bool:
+        """Whether the call is up now, and nobody is attached."""
+        return self._call.unattended
 
     @property
     def replay(self) -> Replay | None:
@@ -161,8 +172,8 @@ class RingingCall:
         await self._until(f"{count} {operation}", lambda: len(seen()) >= count, timeout, also_after_end=True)
         return seen()[count - 1]
 
-    async def until_dialled(self, *, count: int = 1, timeout: float | None = None) -> str:  # noqa: ASYNC109
-        """Wait until the carrier has dialled `count` targets in all, and return the last one of them.
+    async def until_dialed(self, *, count: int = 1, timeout: float | None = None) -> str:  # noqa: ASYNC109
+        """Wait until the carrier has dialed `count` targets in all, and return the last one of them.
 
         The call may have ended with it or before it.
 
@@ -170,9 +181,9 @@ class RingingCall:
             ScenarioError: It did not.
         """
         await self._until(
-            f"{count} target(s) to be dialled", lambda: len(self.dialled) >= count, timeout, also_after_end=True
+            f"{count} target(s) to be dialed", lambda: len(self.dialed) >= count, timeout, also_after_end=True
         )
-        return self.dialled[count - 1]
+        return self.dialed[count - 1]
 
     async def until_client_sent(
         self,
@@ -222,7 +233,7 @@ class RingingCall:
         """The carrier takes the caller's leg to `target_uri` now, by itself, and without asking the service.
 
         So Twilio does it where a call that is up is updated over REST. The service sees that the leg leaves; a refer
-        that was under way is over. What is dialled is in `dialled`, also where the leg had left the service before,
+        that was under way is over. What is dialed is in `dialed`, also where the leg had left the service before,
         for another target or because the program hung up.
 
         Returns:
@@ -246,6 +257,16 @@ class RingingCall:
         check_close_code(code)
         if self._call.line is not None:
             self._call.line.wire.drop(code)
+
+    def restart(self, seconds: float = 3.0, *, code: int = 1012) -> None:
+        """Restart what serves the sidebands of this call now, as `ServiceRestarts` does.
+
+        Raises:
+            ConfigurationError: That is no close code, or no time.
+        """
+        ServiceRestarts(when="attached", seconds=seconds, code=code)  # checks
+        if self._call.line is not None:
+            self._call.line.wire.restart(seconds, code)
 
     def silence(self, *, pongs: bool = True) -> None:
         """Let no event through on the sidebands that are open, in either direction; they stay open.

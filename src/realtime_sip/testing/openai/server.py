@@ -77,6 +77,8 @@ class Upgrade:
     """The request becomes a WebSocket, and `serve` has it until it returns."""
 
     serve: Callable[[WebSocket], Awaitable[None]]
+    informational: int | None = None
+    """The status of a reply that comes before the one that agrees."""
 
 
 Answer = Reply | Silence | Upgrade
@@ -246,6 +248,8 @@ class _Connection:
         lines += [name + b": " + value for name, value in head.headers.raw_items()]
         raw = b"\r\n".join(lines) + b"\r\n\r\n"
         protocol, agreed = handshake(raw, headers=(("x-request-id", request.id),))
+        if upgrade.informational is not None:
+            self._writer.write(f"HTTP/1.1 {upgrade.informational} Early\r\n\r\n".encode())
         socket = WebSocket(self._reader, self._writer, protocol)
         socket.start(self._http.trailing_data[0] if agreed else b"")
         if not agreed:

@@ -8,8 +8,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from realtime_sip.session import MODEL_SHUTDOWNS, RealtimeSession, TranscriptionSession
-from realtime_sip.testing.openai.behaviour import Behaviour
+from realtime_sip.testing.openai.behavior import Behavior
 from realtime_sip.testing.openai.frames import Refusal
+from realtime_sip.testing.openai.parameters import check_tokens
 
 __all__ = ["EmulatedSession", "check_session"]
 
@@ -63,6 +64,7 @@ def check_session(value: object, *, place: str, kinds: tuple[str, ...] = ("realt
         model.model_validate(_undated(value))
     except ValidationError as error:
         raise _refusal(error, place, value) from None
+    check_tokens(value.get("max_output_tokens", "inf"), f"{place}max_output_tokens")
     return value
 
 
@@ -124,7 +126,7 @@ class EmulatedSession:
         session_id: str,
         expires_at: int,
         model: str | None = None,
-        behaviour: Behaviour | None = None,
+        behavior: Behavior | None = None,
     ) -> None:
         self.id = session_id
         self.expires_at = expires_at
@@ -132,7 +134,7 @@ class EmulatedSession:
         self._model = str(config.get("model") or model or DEFAULT_MODEL)
         self._config: dict[str, Any] = {"audio": {"input": {"turn_detection": {"type": "server_vad"}}}}
         self._voice_used = False
-        self._behaviour = behaviour or Behaviour()
+        self._behavior = behavior or Behavior()
         self._merge(config)
 
     @property
@@ -165,6 +167,16 @@ class EmulatedSession:
         """The instructions."""
         return str(self._config.get("instructions") or _INSTRUCTIONS)
 
+    @property
+    def tools(self) -> list[Any]:
+        """The tools."""
+        return list(self._config.get("tools") or [])
+
+    @property
+    def tool_choice(self) -> Any:
+        """How the model chooses among the tools."""
+        return self._config.get("tool_choice") or "auto"
+
     def audio_output(self) -> dict[str, Any]:
         """Return format and voice, as responses show them."""
         output = self._config.get("audio", {}).get("output") or {}
@@ -181,7 +193,7 @@ class EmulatedSession:
             Refusal: It is not valid, or changes what is fixed.
         """
         config = check_session(change, place="session.", kinds=(self.kind,))
-        if config.get("model", self._model) != self._model and self._behaviour.model_update == "refused":
+        if config.get("model", self._model) != self._model and self._behavior.model_update == "refused":
             # The code of this refusal is not known.
             raise Refusal("The model cannot be changed after the session started.", code=None, param="session.model")
         voice = (((config.get("audio") or {}).get("output")) or {}).get("voice")
@@ -234,7 +246,7 @@ class EmulatedSession:
                 for side, settings in (value or {}).items():
                     mine = self._config["audio"].setdefault(side, {})
                     for name, setting in (settings or {}).items():
-                        replaced = name == "turn_detection" and self._behaviour.turn_detection_update == "replaced"
+                        replaced = name == "turn_detection" and self._behavior.turn_detection_update == "replaced"
                         mine[name] = setting if replaced else _merged(mine.get(name), setting)
             elif key != "model":
                 self._config[key] = value

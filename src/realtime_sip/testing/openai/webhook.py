@@ -13,7 +13,7 @@ import httpx
 
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.testing.clock import Changes, Clock
-from realtime_sip.testing.openai.behaviour import Timings
+from realtime_sip.testing.openai.behavior import Timings
 from realtime_sip.testing.openai.frames import Frame
 from realtime_sip.testing.openai.record import WebhookResponse
 from realtime_sip.webhooks import IncomingCall, OpenAIWebhooks

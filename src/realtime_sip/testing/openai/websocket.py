@@ -27,9 +27,19 @@ _logger = logging.getLogger("realtime_sip.testing.websocket")
 _logger.setLevel(logging.WARNING)
 
 
-def handshake(head: bytes, *, headers: tuple[tuple[str, str], ...]) -> tuple[ServerProtocol, bool]:
+class _Protocol(ServerProtocol):
+    """The protocol of a server that can be told not to answer pings."""
+
+    pongs = True
+
+    def send_frame(self, frame: Frame) -> None:
+        if frame.opcode is not Opcode.PONG or self.pongs:
+            super().send_frame(frame)
+
+
+def handshake(head: bytes, *, headers: tuple[tuple[str, str], ...]) -> tuple[_Protocol, bool]:
     """Answer the upgrade request `head`; return the protocol, which holds the answer to send, and whether it agreed."""
-    protocol = ServerProtocol(max_size=MAX_MESSAGE, logger=_logger)
+    protocol = _Protocol(max_size=MAX_MESSAGE, logger=_logger)
     protocol.receive_data(head)
     events = protocol.events_received()
     if not events or not isinstance(events[0], HandshakeRequest):
@@ -53,13 +63,14 @@ def reset(writer: asyncio.StreamWriter) -> None:
 class WebSocket:
     """One open WebSocket. Sending never waits; a client that does not read is dropped at 64 MiB."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, protocol: ServerProtocol) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, protocol: _Protocol) -> None:
         self._reader = reader
         self._writer = writer
         self._protocol = protocol
         self._abort_timer: asyncio.TimerHandle | None = None
         self._silent = False
         self._deaf = False
+        self._holds = False
         self.sent = 0
         """How many messages were sent."""
         self.close_code: int | None = None
@@ -93,14 +104,17 @@ class WebSocket:
             self.close(1006)
         return True
 
-    def close(self, code: int, reason: str = "") -> bool:
+    def close(self, code: int, reason: str = "", *, fin: bool = True) -> bool:
         """Close with `code`: 1005 without a code, 1006 without a close frame. Return whether that closed it.
+
+        Without `fin` the connection stays open after the close frames, until the client ends it.
 
         The second time does nothing. One that has gone silent stays open: a close would not get through either.
         """
         if not self.open or self._silent:
             return False
         self.close_code = code
+        self._holds = not fin
         if code == 1006:
             self._writer.transport.abort()
             return True
@@ -116,6 +130,10 @@ class WebSocket:
         """Let no message through any more, in either direction; without `pongs` no control frame either."""
         self._silent = True
         self._deaf = not pongs
+
+    def leave_pings(self) -> None:
+        """Answer no ping any more; everything else goes on."""
+        self._protocol.pongs = False
 
     async def messages(self) -> AsyncIterator[str | bytes]:
         """Yield the client's messages until the connection is over."""
@@ -153,7 +171,7 @@ class WebSocket:
             self._abort_timer = None
 
     def _abort_later(self) -> None:
-        if self._abort_timer is None:
+        if self._abort_timer is None and not self._holds:
             loop = asyncio.get_running_loop()
             self._abort_timer = loop.call_later(_CLOSE_SECONDS, self._writer.transport.abort)
 
@@ -163,6 +181,6 @@ class WebSocket:
                 return
             if data:
                 self._writer.write(data)
-            elif self._writer.can_write_eof():
+            elif self._writer.can_write_eof() and not self._holds:
                 with contextlib.suppress(OSError, RuntimeError):
                     self._writer.write_eof()

@@ -9,8 +9,18 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from realtime_sip.testing.clock import Changes, Clock
-from realtime_sip.testing.faults import ErrorSent, FrameInjected, LineFault, SocketDropped, SocketSilent, TimedFault
-from realtime_sip.testing.openai.behaviour import Behaviour, Timings
+from realtime_sip.testing.faults import (
+    ErrorSent,
+    FrameInjected,
+    LineFault,
+    PingsUnanswered,
+    ServiceRestarts,
+    SocketDropped,
+    SocketSilent,
+    TimedFault,
+)
+from realtime_sip.testing.openai.attendance import Attendance
+from realtime_sip.testing.openai.behavior import Behavior, Timings
 from realtime_sip.testing.openai.fault_plan import FaultPlan
 from realtime_sip.testing.openai.frames import Frame, Ids
 from realtime_sip.testing.openai.record import LineRecord
@@ -30,7 +40,7 @@ class Wire:
         ids: Ids,
         clock: Clock,
         timings: Timings,
-        behaviour: Behaviour,
+        behavior: Behavior,
         record: LineRecord,
         changes: Changes,
         faults: Iterable[LineFault] = (),
@@ -39,12 +49,20 @@ class Wire:
         self.ids = ids
         self.clock = clock
         self.timings = timings
-        self.behaviour = behaviour
+        self.behavior = behavior
         self.record = record
         self.changes = changes
         self.sockets: list[WebSocket] = []
         self.close_code: int | None = None
         """The code with which the last socket was closed from this side."""
+        self.away_until = 0.0
+        """Until when no socket can be opened."""
+        self.counted_until = 0.0
+        """Until when a socket that was dropped counts as open."""
+        self.elsewhere = False
+        """Whether another worker is attached, over no socket of ours."""
+        self.attendance = Attendance(clock)
+        self._restarts: tuple[float, int] = (0.0, 1012)
         self.plan = FaultPlan(faults)
         self._on_call_over = on_call_over
         self._tasks: set[asyncio.Task[None]] = set()
@@ -70,8 +88,13 @@ class Wire:
 
     def attach(self, socket: WebSocket) -> None:
         """Send to `socket` too from now on; nothing of before is repeated."""
-        self.sockets.append(socket)
         self.record.sockets += 1
+        until, code = self._restarts
+        if self.clock.now() < until:
+            socket.close(code)
+            return
+        self.sockets.append(socket)
+        self.attended()
         self._play(self.plan.happened("attached"))
         self.changes.notify()
 
@@ -79,7 +102,18 @@ class Wire:
         """Forget `socket`."""
         if socket in self.sockets:
             self.sockets.remove(socket)
+        self.attended()
         self.changes.notify()
+
+    def attended(self) -> None:
+        """Note whether anybody is there, while the line is up."""
+        if not self._stopped:
+            self.attendance.attended(self.elsewhere or any(socket.open for socket in self.sockets))
+
+    def restart(self, seconds: float, code: int) -> None:
+        """Close all sockets with `code`, and those that are opened in the next `seconds` too."""
+        self._restarts = (self.clock.now() + seconds, code)
+        self.drop(code)
 
     def inject(self, data: str | bytes) -> None:
         """Send a frame that is none of the service's own."""
@@ -93,11 +127,12 @@ class Wire:
         self._play(self.plan.happened(str(kind)))
         return True
 
-    def drop(self, code: int, reason: str = "") -> None:
-        """Close all sockets with `code` (1005 and 1006 as in `WebSocket.close`)."""
+    def drop(self, code: int, reason: str = "", *, fin: bool = True) -> None:
+        """Close all sockets with `code` (1005, 1006 and `fin` as in `WebSocket.close`)."""
         for socket in list(self.sockets):
-            if socket.close(code, reason):
+            if socket.close(code, reason, fin=fin):
                 self.close_code = code
+        self.attended()
 
     def silence(self, *, pongs: bool) -> None:
         """Let nothing through any more on the sockets that are open now."""
@@ -116,6 +151,7 @@ class Wire:
     def stop(self) -> None:
         """Stop all work; nothing is sent any more."""
         self._stopped = True
+        self.attendance.over()
         for task in list(self._tasks):
             if task is asyncio.current_task():
                 asyncio.get_running_loop().call_soon(task.cancel)  # let it finish what it is doing
@@ -153,7 +189,14 @@ class Wire:
             case SocketDropped(code=code, call_over=True):
                 self._on_call_over(code)
             case SocketDropped():
-                self.drop(fault.code)
+                self.away_until = self.clock.now() + fault.away
+                self.counted_until = self.clock.now() + fault.counted
+                self.drop(fault.code, fin=fault.fin)
+            case ServiceRestarts():
+                self.restart(fault.seconds, fault.code)
+            case PingsUnanswered():
+                for socket in self.sockets:
+                    socket.leave_pings()
             case SocketSilent():
                 self.silence(pongs=fault.pongs)
             case FrameInjected():

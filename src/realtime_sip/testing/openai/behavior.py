@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Behaviour", "Timings"]
+__all__ = ["Behavior", "Timings"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timings:
     """All durations, in seconds of the emulator's clock unless said otherwise (divided by its `speed`).
 
-    Measured by users of the service (field reports, 2026): `attach`, `transcription`, `early`. Documented: `session`.
-    The others are plausible values that no source states.
+    Measured by users of the service (field reports, 2026): `attach`, `transcription`, `early`. From recordings of real
+    sessions: both paces of speech. Documented: `session`. The others are plausible values that no source states.
     """
 
     attach: float = 0.6
@@ -24,8 +24,12 @@ class Timings:
     """How long a session may last; `expires_at` on the wire is this much after the start on the wall clock."""
     transcription: tuple[float, float] = (0.9, 2.7)
     """The soonest and latest that the caller's words are transcribed after they were said."""
-    characters_per_second: float = 15.0
-    """The pace of speech, the caller's and the model's."""
+    characters_per_second: float = 7.4
+    """The pace of the model's speech: 103 characters in the 279 audio tokens of three recorded responses. The shorter
+    what it says, the slower: 12 characters took 3.05 s (3.9), 31 took 4.1 s (7.6), 60 took 6.8 s (8.8). `seconds` of a
+    `ModelSays` says its length instead."""
+    caller_characters_per_second: float = 9.6
+    """The pace of the caller's speech: 26 characters in 27 audio tokens (recorded)."""
     first_token: float = 0.3
     """From `response.created` until the first delta."""
     token: float = 0.02
@@ -58,7 +62,7 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Behaviour:
+class Behavior:
     """What the real service does in these situations is unknown or reported both ways; run your tests with each.
 
     An emulator has one default; `OpenAIEmulator.ring` takes another one for a single call.
@@ -72,6 +76,8 @@ class Behaviour:
     """A second sideband for one call gets all events too, is refused (409), or replaces the first."""
     second_decision: Literal[404, 409] = 409
     """The HTTP status of `decision_already_made`."""
+    decision_named: bool = True
+    """Whether that answer has the code `decision_already_made`. The code is documented for the Live API alone."""
     bad_accept: Literal["refused", "believed"] = "refused"
     """A session that is not valid gets 400; or 200, and then the call is gone (reported in May 2026)."""
     accept: Literal["answers", "lies"] = "answers"
@@ -80,11 +86,18 @@ class Behaviour:
     early: float = 0.0
     """For how long (seconds of the emulator's clock) a call is not found by accept (after the webhook was sent), attach
     and hangup (after accept). Up to 2 s are reported."""
+    early_named: bool = True
+    """Whether that 404 has the code `call_id_not_found`; or has no body in JSON, as one of a gateway."""
+    sideband_after: float = 0.0
+    """For how long after accept (seconds of the emulator's clock) attaching gets that 404, while the call is up and
+    hangup works. That it takes long is reported, how long at most is not known."""
+    informational: int | None = None
+    """The status of a reply, as 103, that comes before the 101 of a sideband."""
     refer: Literal["leaves", "bridged", "busy", "no answer", "given up", "ignored"] = "leaves"
     """What the carrier does after refer was answered 200; no event tells of it, other than the end of the call.
 
     - "leaves": the caller's leg leaves after `Timings.transfer`, whatever its target does. So Twilio does it where the
-      call was dialled without `answerOnBridge`.
+      call was dialed without `answerOnBridge`.
     - "bridged": the target rings for `Timings.target_rings`, answers, and only then the leg leaves. So Twilio does it
       with `answerOnBridge`, and with that alone a transfer can fail in the following ways.
     - "busy": the target is busy. After `Timings.transfer` the caller is back with the model.
@@ -103,7 +116,7 @@ class Behaviour:
     model_update: Literal["refused", "ignored"] = "refused"
     """Whether a `session.update` with another model is refused, or carried out without it. Documented is only that the
     model is fixed."""
-    cancelled: Literal["answers", "gone"] = "answers"
+    canceled: Literal["answers", "gone"] = "answers"
     """A call that the caller gave up while it rang can still be accepted, and the model talks to nobody (reported);
     or is not found."""
     created_on_sideband: bool = False

@@ -27,6 +27,7 @@ bench: $(READY)
 
 soak: $(READY)
 	$(BIN)/python bench/soak.py
+	$(BIN)/python bench/orders.py
 
 clean:
 	rm -rf $(VENV) build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -10,8 +10,7 @@ import stat
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -198,7 +197,7 @@ posix = pytest.mark.skipif(os.name != "posix", reason="files have no such kinds 
 
 def started(logs: EventLogs, call_id: str = "rtc_1") -> EventLog:
     log = logs.start(call_id, caller=ANNA, started_at=NOW)
-    log.begin(cast("Call", SimpleNamespace(call_id=call_id)))
+    log.begin(consented=False)
     return log
 
 

@@ -174,7 +174,7 @@ def strange_frames(rng: random.Random) -> Plan:
 
 def model_fails(rng: random.Random) -> Plan:
     failed = ModelFails(rng.choice(["rate_limit_exceeded", "content_filter", "max_output_tokens"]))
-    return Plan(name="response fails", scenario=(HELLO, ASK, failed, CallerPresses("42"), BYE))
+    return Plan(name="response fails", scenario=(HELLO, ASK, failed, TELL, CallerPresses("42"), BYE))
 
 
 def interrupted(_rng: random.Random) -> Plan:

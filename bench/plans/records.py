@@ -102,7 +102,7 @@ class Shelf:
         root = Path(self._folder.name)
         self.redacted = EventLogs(root / "redacted")
         self.whole = EventLogs(root / "whole", redact=False)
-        self.agreed = EventLogs(root / "agreed", consent=_agrees)
+        self.agreed = EventLogs(root / "agreed")
 
     def close(self) -> None:
         """Remove the logs."""
@@ -224,7 +224,7 @@ def consents(rng: random.Random, shelf: Shelf) -> Plan:
         name="event log: consent",
         scenario=(ModelSays("Press 1 to agree."), CallerPresses(key), CallerSays("Hi.", after=10.0), TELL, BYE),
         talk=talk,
-        answer={"event_log": shelf.agreed},
+        answer={"event_log": shelf.agreed, "consent": _agrees},
         checks=(check,),
     )
 

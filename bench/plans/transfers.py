@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from plans.plan import ASK, BY_AGENT, BY_CALLER, BYE, HANDS_OVER, HELLO, TELL, Plan, turn_detection
 from realtime_sip import Call, CallEnded, CallLimits, EndReason, LimitKind, Transfers, TransferTarget
-from realtime_sip.call.machine.transfer import TransferRequest
+from realtime_sip.call.machine.targets import TransferRequest
 from realtime_sip.errors import TransferFailed
 from realtime_sip.outcomes import TransferFailure, TransferSign
 from realtime_sip.testing import (

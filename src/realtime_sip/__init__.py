@@ -10,6 +10,10 @@
     host = CallHost(on_call, client=client)
     await host.submit(client.webhooks.unwrap(body, headers))    # in your webhook, for an IncomingCall
 
+`unwrap` verifies the signature and the age of a webhook. `submit` drops a call that was submitted before, by its call
+id (across processes with a shared `stores.Store`), and returns once the handler has accepted or rejected it. The
+sideband is attached again by itself if it drops. `call.transfer` and `call.hangup` hand the caller over and end it.
+
 Beneath that: `client.calls.accept`, `reject`, `refer`, `hangup`, and `client.calls.connect` for the bare sideband.
 
 Events are reached as `events.ResponseDone`, the parts of a session as `session.ServerVad`, the parts of a conversation
@@ -26,9 +30,9 @@ from realtime_sip.api.client_secrets import ClientSecret
 from realtime_sip.api.sideband import AsyncSideband, Sideband
 from realtime_sip.call.call import Call
 from realtime_sip.call.event_queue import EventsDropped
-from realtime_sip.call.machine.limits import CallLimits, LimitNear
-from realtime_sip.call.machine.transfer import Transfers, TransferTarget
-from realtime_sip.call.machine.turns import AskApproval
+from realtime_sip.call.machine.effects import AskApproval
+from realtime_sip.call.machine.limits import CallLimits
+from realtime_sip.call.machine.targets import Transfers, TransferTarget
 from realtime_sip.call.ready_tools import end_call, transfer_to_human
 from realtime_sip.call.record.struggle import Escalation, EscalationCause
 from realtime_sip.call.speech import Speech
@@ -39,7 +43,7 @@ from realtime_sip.errors import RealtimeSipError
 from realtime_sip.event_log import EventLogs
 from realtime_sip.hosting.host import CallHost, Submission
 from realtime_sip.hosting.router import Router
-from realtime_sip.outcomes import CallEnded, Close, CloseKind, EndReason, Gap, Heard, LimitKind
+from realtime_sip.outcomes import CallEnded, Close, CloseKind, EndReason, Gap, Heard, LimitKind, LimitNear
 from realtime_sip.policy import CallPolicy
 from realtime_sip.rates import RateCard
 from realtime_sip.response import ResponseConfig

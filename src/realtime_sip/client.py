@@ -20,8 +20,8 @@ from realtime_sip.api.transport import AsyncTransport, Transport
 from realtime_sip.call.answer import answer
 from realtime_sip.call.call import Call
 from realtime_sip.call.machine.limits import CallLimits
-from realtime_sip.call.machine.transfer import Transfers
-from realtime_sip.call.options import AnswerOptions, ApproveMcp, CheckSpeech, CheckTool
+from realtime_sip.call.machine.targets import Transfers
+from realtime_sip.call.options import AnswerOptions, ApproveMcp, AskConsent, CheckSpeech, CheckTool
 from realtime_sip.call.record.struggle import EscalationRules
 from realtime_sip.endpoints import Hosts
 from realtime_sip.errors import ConfigurationError
@@ -70,6 +70,7 @@ class AsyncCalls(
         escalation: EscalationRules | None = None,
         rates: RateCard | None = None,
         event_log: EventLogs | None = None,
+        consent: AskConsent | None = None,
         approve_mcp: ApproveMcp | None = None,
         check_tool: CheckTool | None = None,
         check_speech: CheckSpeech | None = None,
@@ -92,6 +93,7 @@ class AsyncCalls(
             escalation: After how many failures in a row an `Escalation` is told.
             rates: What tokens cost; the published prices where it is left out.
             event_log: Where to keep what happens on the call, redacted unless it says otherwise.
+            consent: Asked before the block begins; without it, or if it returns True, the call is logged.
             approve_mcp: Decides whether an MCP server that needs approval may be called. Without it, none may.
             check_tool: Asked before each tool runs; returns why it may not, or None.
             check_speech: Asked about each response as it grows; returns what to say instead, or None.
@@ -111,6 +113,7 @@ class AsyncCalls(
             escalation=EscalationRules() if escalation is None else escalation,
             rates=RateCard.published() if rates is None else rates,
             event_log=event_log,
+            consent=consent,
             approve_mcp=approve_mcp,
             check_tool=check_tool,
             check_speech=check_speech,

@@ -14,7 +14,9 @@ __all__ = [
     "Gap",
     "Heard",
     "LimitKind",
+    "LimitNear",
     "TransferFailure",
+    "TransferGivenUp",
     "TransferSign",
 ]
 
@@ -58,6 +60,7 @@ class LimitKind(Enum):
     EXPIRY = "expiry"
     COST = "cost"
     TOKENS = "tokens"
+    TOOL_ROUNDS = "tool rounds"
 
 
 class CloseKind(Enum):
@@ -192,3 +195,25 @@ class TransferFailure(Enum):
     """Another transfer of the call is under way."""
     UNREACHABLE = "unreachable"
     """This caller cannot be transferred there: WhatsApp callers reach no phone network."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferGivenUp:
+    """A transfer has failed, and the caller is still on the line. It is told among the events of the call."""
+
+    type: ClassVar[str] = "call.transfer_given_up"
+    target: str
+    failure: TransferFailure
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class LimitNear:
+    """A limit will be reached in `seconds`, unless something changes. Told once for each approach.
+
+    `seconds` is None for cost and tokens, which are told at 80 % of the limit, the response under way estimated.
+    """
+
+    type: ClassVar[str] = "call.limit_near"
+    limit: LimitKind
+    seconds: float | None

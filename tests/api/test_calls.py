@@ -454,8 +454,8 @@ def test_law_an_early_404_is_retried_within_the_ringing_deadline__and_then_said(
     ("operation", "repeated_after"),
     [
         ("accept", {"429"}),
-        ("reject", {"429"}),
-        ("reject with a status", {"429"}),
+        ("reject", {"429", "500", "no answer"}),
+        ("reject with a status", {"429", "500", "no answer"}),
         ("hangup", {"429", "500", "no answer", "404"}),
         ("refer", set()),
         ("create", {"429"}),

@@ -1,4 +1,4 @@
-"""What the runtime makes of a service that fails, by what the service counts. What it does not stand yet is xfail."""
+"""What the runtime makes of a service that fails, by what the service counts."""
 
 from __future__ import annotations
 
@@ -46,7 +46,6 @@ def _heard(ringing: RingingCall) -> list[str]:
     return [kind.rpartition(".")[2] for kind in types(ringing.server_events) if kind.startswith("output_audio_buffer.")]
 
 
-@pytest.mark.xfail(strict=False, reason="point 1: speech that waits behind speech counts as over before it began")
 @virtual
 async def test_a_goodbye_behind_a_long_sentence_is_heard() -> None:
     async with phone() as line:
@@ -57,7 +56,6 @@ async def test_a_goodbye_behind_a_long_sentence_is_heard() -> None:
     assert _heard(ringing) == ["started", "stopped", "started", "stopped"]
 
 
-@pytest.mark.xfail(strict=False, reason="point 2: 30 s is the most that a hang-up waits for")
 @virtual
 async def test_a_long_sentence_is_heard_before_the_hang_up() -> None:
     async def talk(call: Call) -> None:
@@ -71,7 +69,6 @@ async def test_a_long_sentence_is_heard_before_the_hang_up() -> None:
 
 
 @pytest.mark.parametrize("named", [True, False])
-@pytest.mark.xfail(strict=False, reason="point 3: a 409 to a first accept is taken for our own call")
 def test_a_call_that_another_worker_has_is_left_alone(named: bool) -> None:
     @virtual
     async def run() -> None:
@@ -85,7 +82,6 @@ def test_a_call_that_another_worker_has_is_left_alone(named: bool) -> None:
 
 
 @pytest.mark.parametrize("acted", [False, True])
-@pytest.mark.xfail(strict=False, reason="point 4: an accept that failed for good is not followed by a reject")
 def test_an_accept_that_fails_for_good_is_rejected_or_settled(acted: bool) -> None:
     @virtual
     async def run() -> None:
@@ -97,7 +93,6 @@ def test_an_accept_that_fails_for_good_is_rejected_or_settled(acted: bool) -> No
     run()
 
 
-@pytest.mark.xfail(strict=False, reason="point 4: a reject is not repeated after a 5xx")
 @virtual
 async def test_a_reject_is_repeated() -> None:
     async with phone() as line:
@@ -115,7 +110,6 @@ async def test_a_reject_is_repeated() -> None:
     ],
     ids=["ready after 7 s", "one stray 404", "an early 404 without JSON"],
 )
-@pytest.mark.xfail(strict=False, reason="point 5: a call that seems to be gone is left up with nobody attached")
 def test_no_call_is_left_up_with_nobody_attached(trouble: dict[str, Any]) -> None:
     @virtual
     async def run() -> None:
@@ -138,7 +132,6 @@ def test_no_call_is_left_up_with_nobody_attached(trouble: dict[str, Any]) -> Non
     ],
     ids=["restart", "half-open", "away", "pings", "200"],
 )
-@pytest.mark.xfail(strict=False, reason="point 6, and On the wire: attaching again has no back-off; 2xx is no upgrade")
 def test_a_call_outlives_trouble_with_its_socket(fault: Any) -> None:
     @virtual
     async def run() -> None:

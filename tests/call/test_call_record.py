@@ -233,7 +233,7 @@ async def test_nothing_is_logged_before_the_caller_has_consented(tmp_path: Path)
         return digits.digits == "1"
 
     for key, logged in (("1", True), ("2", False)):
-        logs = EventLogs(tmp_path / key, consent=agreed)
+        logs = EventLogs(tmp_path / key)
         async with phone() as line:
             scenario = (
                 ModelSays("We record."),
@@ -243,12 +243,51 @@ async def test_nothing_is_logged_before_the_caller_has_consented(tmp_path: Path)
                 TELL,
                 BYE,
             )
-            await line.played(*scenario, event_log=logs)
+            await line.played(*scenario, event_log=logs, consent=agreed)
         assert bool(logs.paths()) is logged
         if logged:
             types_logged = [entry.type for entry in read_event_log(logs.paths()[0]).entries]
             assert "input_audio_buffer.dtmf_event_received" not in types_logged
             assert "call.ended" in types_logged
+
+
+async def _no(_call: Call) -> bool:
+    return False
+
+
+def _forgotten(_call: Call) -> Any:
+    return "yes"
+
+
+def _broken(_call: Call) -> bool:
+    raise LookupError("+14155550100")
+
+
+@virtual
+@pytest.mark.parametrize("consent", [_no, _forgotten, _broken])
+async def test_law_without_a_plain_yes_nothing_is_ever_written(
+    tmp_path: Path, consent: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    logs = EventLogs(tmp_path)
+    async with phone() as line:
+        ended, _ = await line.played(HELLO, BYE, talk=greet, event_log=logs, consent=consent)
+    assert ended.reason is EndReason.CALLER
+    assert logs.paths() == []
+    assert "4155550100" not in caplog.text
+    assert ("LookupError" in caplog.text) == (consent is _broken)
+
+
+@virtual
+async def test_a_call_that_ends_while_consent_is_asked_for_has_no_log(tmp_path: Path) -> None:
+    async def consent(call: Call) -> bool:
+        await call.wait_ended()
+        return True
+
+    logs = EventLogs(tmp_path)
+    async with phone() as line:
+        ended, _ = await line.played(CallerHangsUp(after=2.0), event_log=logs, consent=consent)
+    assert ended.reason is EndReason.CALLER
+    assert logs.paths() == []
 
 
 @virtual

@@ -10,10 +10,10 @@ import pytest
 
 from phone import Phone, asked, greet, outputs, phone, types, virtual
 from realtime_sip import Call, CallEnded, CallLimits, EndReason, Tools, Transfers, TransferTarget, transfer_to_human
-from realtime_sip.call.machine.transfer import TransferGivenUp, TransferRequest
+from realtime_sip.call.machine.targets import TransferRequest
 from realtime_sip.call.record.struggle import Escalation, EscalationCause
 from realtime_sip.errors import ConfigurationError, InvalidRequestError, TransferFailed
-from realtime_sip.outcomes import TransferFailure, TransferSign
+from realtime_sip.outcomes import TransferFailure, TransferGivenUp, TransferSign
 from realtime_sip.testing import (
     Behavior,
     CallerHangsUp,
@@ -315,7 +315,7 @@ async def test_law_while_a_transfer_is_pending_no_limit_hangs_up() -> None:
     talk = Transferred()
     async with phone(timings=PATIENT) as line:
         ended, _ = await played(
-            line, HELLO, SORRY, ModelSays("Goodbye."), talk=talk, limits=limits, behavior=Behavior(refer="no answer")
+            line, HELLO, ModelSays("Goodbye."), talk=talk, limits=limits, behavior=Behavior(refer="no answer")
         )
     assert talk.failure is not None
     assert (ended.reason, ended.limit.value if ended.limit else None) == (EndReason.LIMIT, "duration")

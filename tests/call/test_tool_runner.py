@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import pytest
 from pydantic import AfterValidator
 
-from realtime_sip.call.machine.turns import RunTool
+from realtime_sip.call.machine.effects import RunTool
 from realtime_sip.call.options import CheckTool
 from realtime_sip.call.tool_runner import NoResponse, ToolResult, ToolRunner
 from realtime_sip.tools.registry import MAX_OUTPUT, NOT_SERIALIZABLE, Tools

@@ -23,7 +23,6 @@ from hypothesis import strategies as st
 
 from realtime_sip import events
 from realtime_sip.call.event_queue import EventsDropped
-from realtime_sip.call.machine.limits import LimitNear
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.event_log import (
     CallLogHeader,
@@ -33,11 +32,12 @@ from realtime_sip.event_log import (
     entries,
     read_event_log,
     redacted_event,
+    redaction,
     writer,
 )
 from realtime_sip.event_log.entries import MAX_LINE, Logged, encoded_entry, encoded_header
 from realtime_sip.event_log.file import LogFile, made_key
-from realtime_sip.outcomes import CallEnded, Close, CloseKind, EndReason, Gap, LimitKind
+from realtime_sip.outcomes import CallEnded, Close, CloseKind, EndReason, Gap, LimitKind, LimitNear
 from realtime_sip.session import McpTool, RealtimeSession
 from realtime_sip.testing import RecordedFrame, Recording, run_virtual
 
@@ -84,7 +84,7 @@ def shown(logged: Logged, *, redacted: bool = True, secret: bool = False) -> Jso
 
 def started(logs: EventLogs, call_id: str = "rtc_1", *, caller: str | None = ADA, at: float = STARTED) -> EventLog:
     log = logs.start(call_id, caller=caller, started_at=at)
-    assert log.begin(CALL) is None, "nobody is asked"
+    log.begin(consented=False)
     return log
 
 
@@ -358,7 +358,7 @@ def test_law_a_word_is_withheld_where_no_name_is_expected(word: str, field_name:
 
 @given(st.integers() | st.floats(), st.text(max_size=20))
 def test_a_number_is_kept_only_where_one_is_known_to_be_harmless(number: float, name: str) -> None:
-    assume(name not in ("count", "limit", "rate", "speed", "start", "end", "code"))
+    assume(name not in redaction._NUMBERS)
     assert list(redacted_event({name: number}).values()) == ["<number>"]
 
 
@@ -500,7 +500,7 @@ async def test_the_times_count_from_the_start_of_the_call(tmp_path: Path) -> Non
     async def call() -> None:
         log = EventLogs(tmp_path).start("rtc_1", caller=None, started_at=STARTED)
         await asyncio.sleep(2.5)
-        log.begin(CALL)
+        log.begin(consented=False)
         await asyncio.sleep(1.0004)
         log.write(said())
         await log.close()
@@ -604,29 +604,16 @@ def test_a_log_that_is_missing_is_an_error_without_its_path(tmp_path: Path) -> N
         read_event_log(tmp_path / "rtc_1.jsonl")
 
 
-# --- consent ----------------------------------------------------------------------------------------------------------
+# --- beginning --------------------------------------------------------------------------------------------------------
 
 
-async def test_law_nothing_is_written_or_kept_before_consent_is_given(tmp_path: Path) -> None:
-    answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-    asked: list[Call] = []
-
-    async def consent(call: Call) -> bool:
-        asked.append(call)
-        return await answer
-
-    log = EventLogs(tmp_path, redact=False, consent=consent).start("rtc_1", caller=ADA, started_at=STARTED)
+async def test_law_nothing_is_written_or_kept_before_it_begins(tmp_path: Path) -> None:
+    log = EventLogs(tmp_path, redact=False).start("rtc_1", caller=ADA, started_at=STARTED)
     log.write(said("before anything"))
-    asking = log.begin(CALL)
-    assert asking is not None
-    assert log.begin(CALL) is None, "it is asked once"
-    task = asyncio.create_task(asking)
-    await asyncio.sleep(0)
-    log.write(said("while it is asked"))
     assert not log.writing
-    answer.set_result(True)
-    await task
-    assert (asked, log.writing, names(tmp_path)) == ([CALL], True, [])
+    log.begin(consented=True)
+    assert (log.writing, names(tmp_path)) == (True, [])
+    log.begin(consented=False)
     log.write(said("afterwards"))
     await log.close()
     read = read_event_log(log.path)
@@ -634,64 +621,14 @@ async def test_law_nothing_is_written_or_kept_before_consent_is_given(tmp_path: 
     assert read.header.consented
 
 
-async def _no(_call: Call) -> bool:
-    return False
-
-
-def _forgotten(_call: Call) -> bool:
-    return cast("bool", "yes")
-
-
-def _broken(_call: Call) -> bool:
-    raise LookupError(ADA)
-
-
-@pytest.mark.parametrize("consent", [_no, _forgotten, _broken])
-async def test_law_without_a_plain_yes_nothing_is_ever_written(
-    tmp_path: Path, consent: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    log = EventLogs(tmp_path, consent=consent).start("rtc_1", caller=ADA, started_at=STARTED)
-    asking = log.begin(CALL)
-    assert asking is not None
-    await asking
+async def test_a_log_that_never_begins_is_no_file(tmp_path: Path) -> None:
+    log = EventLogs(tmp_path).start("rtc_1", caller=ADA, started_at=STARTED)
     log.write(said())
     log.write(ENDED)
     await log.close()
-    assert names(tmp_path) == []
-    assert log.begin(CALL) is None
-    assert ADA not in caplog.text
-    assert ("LookupError" in caplog.text) == (consent is _broken)
-
-
-async def test_a_call_that_ends_while_consent_is_asked_for_has_no_log(tmp_path: Path) -> None:
-    async def consent(_call: Call) -> bool:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            granted.append(True)
-        return True
-
-    granted: list[bool] = []
-    log = EventLogs(tmp_path, consent=consent).start("rtc_1", caller=ADA, started_at=STARTED)
-    asking = log.begin(CALL)
-    assert asking is not None
-    task = asyncio.create_task(asking)
-    await asyncio.sleep(0)
-    log.write(ENDED)
-    await log.close()
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    log.begin(consented=True)
     log.write(said())
-    assert (granted, names(tmp_path)) == ([True], [])
-
-
-async def test_consent_that_comes_after_the_end_opens_nothing(tmp_path: Path) -> None:
-    log = EventLogs(tmp_path, consent=lambda _call: True).start("rtc_1", caller=ADA, started_at=STARTED)
-    asking = log.begin(CALL)
-    assert asking is not None
-    await log.close()
-    await asking
-    assert not log.writing
+    assert (log.writing, names(tmp_path)) == (False, [])
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------

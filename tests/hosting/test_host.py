@@ -289,7 +289,7 @@ async def test_law_a_claim_that_was_lost_is_let_go_without_ending_the_call() -> 
         return False
 
     store = MemoryStore()
-    async with phone() as line:
+    async with phone(strict=False) as line:
         line.host = CallHost(line.on_call, client=line.client, store=store)
         ringing = await line.ring(HELLO, talk=wait, limits=CallLimits(silence=None, first_sound=None))
         await ringing.until_attached()

@@ -21,12 +21,6 @@ FLOORS = [
     *("call/record", "call/machine", "call"),
     *("client", "hosting", "testing", "cli"),
 ]
-STILL_LONG = {
-    "call/runtime.py",
-    "call/machine/turns.py",
-    "call/machine/lifecycle.py",
-    "call/record/conversation.py",
-}
 MOST_AT_THE_TOP = 20
 MOST_LINES = 500
 # Declarative: one class for each shape of the wire.
@@ -121,8 +115,6 @@ def test_law_no_import_runs_in_a_circle() -> None:
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))
 def test_law_a_module_can_be_read_in_one_sitting(path: Path) -> None:
     lines = len(path.read_text().splitlines())
-    if str(path.relative_to(SOURCE)) in STILL_LONG:
-        return
     assert lines <= MOST_LINES or place(parts_of(path)) in WIRE_MODELS, f"{path.name} has {lines} lines"
 
 

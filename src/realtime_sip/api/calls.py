@@ -70,14 +70,14 @@ def accept(call_id: str, session: RealtimeSession | dict[str, Any]) -> Operation
 
 
 def reject(call_id: str, *, status_code: int | None = None) -> Operation[None]:
-    """Reject a ringing call. Not repeated when it may have been acted on."""
+    """Reject a ringing call. Repeated after any failure: a call that was rejected cannot be rejected again."""
     if status_code is not None and not is_final_failure(status_code):
         raise InvalidRequestError("status_code", (("", FINAL_FAILURE),))
     return Operation(
         "reject",
         call_path(call_id, "reject"),
         nothing,
-        Repeat.REFUSED,
+        Repeat.ANY,
         early_404=True,
         content=b"" if status_code is None else json_body({"status_code": int(status_code)}, what="reject"),
         headers={} if status_code is None else _JSON,

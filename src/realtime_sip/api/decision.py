@@ -16,14 +16,16 @@ class Decision:
     Attributes:
         call_id: The call that it is about.
         adopted: The call was accepted by a program that died, so that it is attached without accepting it again.
+        inherited: A program that died had claimed the call, and may have accepted it.
         made: Set once it was accepted or rejected.
         rejected: Whether it was rejected.
         call: The call, once it is being answered.
     """
 
-    def __init__(self, call_id: str, *, adopted: bool = False) -> None:
+    def __init__(self, call_id: str, *, adopted: bool = False, inherited: bool = False) -> None:
         self.call_id = call_id
         self.adopted = adopted
+        self.inherited = inherited
         self.made = asyncio.Event()
         self.rejected = False
         self.call: Call | None = None

@@ -57,6 +57,7 @@ _SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 _REQUEST_ID = re.compile(r"req_[A-Za-z0-9_-]{1,80}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4,12}){2,4}")
 _MAX_CALL_ID = 256
 _MAX_CODE = 80
+_SWITCHING, _CONFLICT = 101, 409
 
 
 class Repeat(enum.Enum):
@@ -126,6 +127,7 @@ class Operation(Generic[T]):
         name: What it is called in logs and errors.
         path: Below the base URL, query included.
         repeat: Which failures it may be repeated after.
+        upgrade: Whether it opens a WebSocket, so that nothing but a 101 is a success.
         early_404: Whether `call_id_not_found` may mean "not ready yet", as in the first seconds of a call.
         read: Takes the result out of the reply.
         decides: What is decided about a ringing call once this has succeeded.
@@ -136,6 +138,7 @@ class Operation(Generic[T]):
     read: Callable[[Reply], T]
     repeat: Repeat = Repeat.REFUSED
     early_404: bool = False
+    upgrade: bool = False
     method: str = "POST"
     content: bytes = field(default=b"", repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -158,7 +161,7 @@ def exchange(
         outcome = yield Request(
             operation.method, operation.path, operation.content, operation.headers, timeout=max(end - clock(), 0.001)
         )
-        if isinstance(outcome, Reply) and _is_success(outcome):
+        if isinstance(outcome, Reply) and _is_success(operation, outcome):
             return operation.read(outcome)
         if outcome is None:
             raise TypeError("a driver must answer a Request with a Reply or a Failure")
@@ -179,8 +182,8 @@ def exchange(
         yield Pause(pause)
 
 
-def _is_success(reply: Reply) -> bool:
-    return 200 <= reply.status < 300 or reply.status == 101
+def _is_success(operation: Operation[T], reply: Reply) -> bool:
+    return reply.status == _SWITCHING if operation.upgrade else 200 <= reply.status < 300
 
 
 def _pause(operation: Operation[T], error: RealtimeSipError, attempt: int) -> float | None:
@@ -190,11 +193,12 @@ def _pause(operation: Operation[T], error: RealtimeSipError, attempt: int) -> fl
     spread = backoff * random.uniform(0.75, 1.25)  # noqa: S311 - nothing secret depends on it
     if isinstance(error, NetworkError):
         return spread if operation.repeat is Repeat.ANY or not error.sent else None
-    if isinstance(error, CallGoneError):
+    if isinstance(error, NotFoundError) and error.code in (None, "call_id_not_found"):
+        # Without an error of the API's own it comes from what stands before it, which may not know the call yet.
         return min(backoff, _LONGEST_EARLY_PAUSE) if operation.early_404 else None
     if isinstance(error, RateLimitedError) and operation.repeat is not Repeat.UNSENT:
         return spread if error.retry_after is None else max(error.retry_after, spread)
-    if isinstance(error, ServerError) and operation.repeat is Repeat.ANY:
+    if isinstance(error, (ServerError, UnexpectedReplyError)) and operation.repeat is Repeat.ANY:
         return spread
     return None
 
@@ -224,7 +228,9 @@ def _service_error(name: str, reply: Reply) -> ServiceError:
             retry_after=_retry_after(reply.headers),
         )
     kind: type[ServiceError]
-    if code == "decision_already_made":
+    if 200 <= status < 300:
+        return unexpected(reply, f"{name}: the service answered {status} in place of opening a WebSocket")
+    if code == "decision_already_made" or (status == _CONFLICT and name in ("accept", "reject")):
         kind = DecisionAlreadyMadeError
     elif code == "call_id_not_found" or status == 410:
         kind = CallGoneError

@@ -78,7 +78,9 @@ def open_primary(*, model: str | None, intent: str | None) -> Operation[None]:
 def _open(name: str, query: dict[str, str], *, early_404: bool) -> Operation[None]:
     # An opening that failed leaves nothing behind, so it may be repeated after any failure.
     path = "/realtime?" + urlencode(query)
-    return Operation(name=name, path=path, read=nothing, repeat=Repeat.ANY, early_404=early_404, method="GET")
+    return Operation(
+        name=name, path=path, read=nothing, repeat=Repeat.ANY, early_404=early_404, upgrade=True, method="GET"
+    )
 
 
 class Protocol:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -11,8 +12,10 @@ from typing import Any
 from realtime_sip._wire import checked
 from realtime_sip.api.transport import AsyncTransport
 from realtime_sip.call.call import Call
+from realtime_sip.call.machine import inputs
 from realtime_sip.call.options import AnswerOptions
 from realtime_sip.call.record.call_record import transcription_model
+from realtime_sip.call.runtime import Runtime
 from realtime_sip.errors import CallEndedError, ConfigurationError, TransferFailed
 from realtime_sip.session import RealtimeSession
 from realtime_sip.webhooks import IncomingCall
@@ -21,6 +24,8 @@ __all__ = ["answer"]
 
 _log = logging.getLogger("realtime_sip.call")
 
+HURRY = 1.5
+"""Seconds that a block that is canceled waits for its call to be hung up. Hanging up goes on after that."""
 GRACE = 10.0
 """Seconds that the block may go on after the end of its call, before it is cancelled."""
 
@@ -66,9 +71,10 @@ async def answer(
         raise ConfigurationError("max_cost needs a model, and a model of transcription, that the rate card has")
     call = Call(transport, incoming, whole, options)
     runtime = call._runtime
-    failed, block = True, None
+    failed, canceled, block = True, False, None
     try:
         await runtime.start()
+        await _ask_consent(runtime)
         block = _Block(call)
         try:
             yield call
@@ -77,7 +83,8 @@ async def answer(
         failed = False
     except asyncio.CancelledError:
         task = asyncio.current_task()
-        if block is None or not block.overstayed or task is None or task.uncancel() > 0:
+        canceled = block is None or not block.overstayed or task is None or task.uncancel() > 0
+        if canceled:
             raise
         failed = False
     except (CallEndedError, ExceptionGroup) as error:
@@ -88,17 +95,39 @@ async def answer(
         failed = False  # the model tells the caller, who then hears it to its end
         raise
     finally:
-        if runtime.ours:
+        if not runtime.refused:
             leaving = asyncio.ensure_future(runtime.leave(failed=failed))
             try:
-                await asyncio.shield(leaving)
+                await (_hurried(runtime, leaving) if canceled else asyncio.shield(leaving))
             except asyncio.CancelledError:
-                # In a hurry, but never with the caller left behind: hanging up has deadlines of its own.
-                runtime.fail()
-                while not leaving.done():
-                    with suppress(asyncio.CancelledError):
-                        await asyncio.wait({leaving})
+                await _hurried(runtime, leaving)
                 raise
+
+
+async def _hurried(runtime: Runtime, leaving: asyncio.Future[None]) -> None:
+    """Hang up, and wait for that no longer than whoever cancels can bear: it goes on beside what comes behind."""
+    runtime.step(inputs.Fail("an exception left the answer block"))
+    end = runtime.loop.time() + HURRY
+    while not leaving.done() and (left := end - runtime.loop.time()) > 0:
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait({leaving}, timeout=left)
+
+
+async def _ask_consent(runtime: Runtime) -> None:
+    """Begin the log, if the program has the caller's consent. Until then nothing is logged or kept."""
+    consent, granted = runtime.options.consent, False
+    if consent is None or runtime.record.log is None or runtime.ended is not None:
+        return
+    try:
+        answer = consent(runtime.call)
+        # Nothing but True is consent: not an object that somebody forgot to await, and not "no".
+        granted = (await answer if inspect.isawaitable(answer) else answer) is True
+    except CallEndedError:
+        return
+    except Exception as error:  # noqa: BLE001 - what cannot be decided is denied, and the call goes on
+        _log.error("call %s: asking for consent to the event log failed: %s", runtime.call_id, type(error).__name__)
+    if granted and runtime.ended is None:
+        runtime.record.begin(consented=True)
 
 
 def _is_end_of(call: Call, error: BaseException) -> bool:

@@ -7,6 +7,7 @@ iterate over the events.
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
@@ -14,15 +15,17 @@ from typing import Any
 from realtime_sip import events
 from realtime_sip._wire import checked
 from realtime_sip.api.transport import AsyncTransport
+from realtime_sip.call.machine import inputs
 from realtime_sip.call.machine.digits import CollectedDigits, DigitCollector
-from realtime_sip.call.machine.session_update import in_language, refuse_locked
-from realtime_sip.call.machine.transfer import TransferRequest
+from realtime_sip.call.machine.state import End
+from realtime_sip.call.machine.targets import TransferRequest
 from realtime_sip.call.options import AnswerOptions
 from realtime_sip.call.ready_tools import offered
 from realtime_sip.call.record.call_record import transcription_model
 from realtime_sip.call.record.struggle import Escalation
 from realtime_sip.call.record.transcript import Transcript
 from realtime_sip.call.runtime import CallEvent, Runtime
+from realtime_sip.call.session_changes import in_language, refuse_locked
 from realtime_sip.call.speech import Speech
 from realtime_sip.call.tool_runner import waiting_for_caller
 from realtime_sip.errors import (
@@ -33,7 +36,7 @@ from realtime_sip.errors import (
     TransferFailed,
 )
 from realtime_sip.items import FunctionCallOutput
-from realtime_sip.outcomes import CallEnded, EndReason, Gap, TransferFailure, TransferSign
+from realtime_sip.outcomes import CallEnded, EndReason, Gap, TransferFailure, TransferGivenUp, TransferSign
 from realtime_sip.response import ResponseConfig
 from realtime_sip.session import AudioConfig, AudioInput, Prompt, RealtimeSession, Transcription
 from realtime_sip.tools.registry import Tools
@@ -125,7 +128,7 @@ class Call:
             CallEndedError: The call has ended.
         """
         self._runtime.check_live()
-        self._runtime.do(self._runtime.turns.interrupt(self._runtime.clock()))
+        self._runtime.step(inputs.Interrupt())
 
     async def collect_digits(
         self,
@@ -170,12 +173,9 @@ class Call:
             max_digits=max_digits, terminator=terminator, timeout=timeout, inter_digit_timeout=inter_digit_timeout
         )
         self._runtime.check_live()
+        key = f"digits_{secrets.token_hex(8)}"
         with waiting_for_caller():
-            await self._runtime.collect(collector, prompt, barge_in=barge_in, secret=secret)
-        if collector.collected is None:
-            self._runtime.check_live()
-        assert collector.collected is not None
-        return collector.collected
+            return await self._runtime.collect(inputs.Collect(key, collector, prompt, barge_in, secret))
 
     # --- handing over and ending --------------------------------------------------------------------------------------
 
@@ -187,7 +187,7 @@ class Call:
     @property
     def transferring(self) -> bool:
         """Whether a transfer is under way. Meanwhile what `respond` asks for waits."""
-        return self._runtime.lifecycle.transferring
+        return self._runtime.state.end is End.TRANSFERRING
 
     async def transfer(
         self,
@@ -225,22 +225,20 @@ class Call:
                 block, the caller hears that to its end.
             CallEndedError: The call has ended otherwise.
         """
-        request = self._request(target, reason, summary)
-        runtime = self._runtime
-        if target not in self.targets:
-            runtime.tell_of_failed_transfer(target, TransferFailure.UNREACHABLE)
-            raise TransferFailed(target, failure=TransferFailure.UNREACHABLE, evidence=_UNREACHABLE)
-        failing = runtime.transfer(
-            request, announcement=announcement, after_speech=after_speech, unless_interrupted=unless_interrupted
+        ended = await asyncio.shield(
+            self._transfer(
+                self._request(target, reason, summary),
+                announcement=announcement,
+                after_speech=after_speech,
+                unless_interrupted=unless_interrupted,
+            )
         )
-        either: set[asyncio.Future[Any]] = {failing, runtime.over}
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if not runtime.over.done():
-            over = failing.result()
-            raise TransferFailed(target, failure=over.failure, evidence=over.evidence)
-        if runtime.over.result().reason is not EndReason.TRANSFERRED:
-            raise CallEndedError(runtime.over.result())
-        return runtime.over.result()
+        if isinstance(ended, TransferGivenUp):
+            raise TransferFailed(target, failure=ended.failure, evidence=ended.evidence)
+        assert isinstance(ended, CallEnded)
+        if ended.reason is not EndReason.TRANSFERRED:
+            raise CallEndedError(ended)
+        return ended
 
     def begin_transfer(self, target: str, *, reason: str = "", summary: str = "") -> None:
         """Begin a transfer as `transfer` does, and do not wait for it: for tools, which have little time.
@@ -254,7 +252,21 @@ class Call:
         request = self._request(target, reason, summary)
         if target not in self.targets:
             raise TransferFailed(target, failure=TransferFailure.UNREACHABLE, evidence=_UNREACHABLE)
-        self._runtime.transfer(request, announcement=None, after_speech=True, unless_interrupted=False)
+        if self.transferring:
+            raise TransferFailed(target, failure=TransferFailure.PENDING, evidence="another is under way")
+        self._transfer(request)
+
+    def _transfer(self, request: TransferRequest, **how: Any) -> asyncio.Future[Any]:
+        transfers = self._runtime.options.transfers
+        return self._runtime.transfer(
+            inputs.Transfer(
+                f"transfer_{secrets.token_hex(8)}",
+                request,
+                fallback=transfers is not None and transfers.second_path is not None,
+                reachable=request.name in self.targets,
+                **how,
+            )
+        )
 
     def _request(self, target: str, reason: str, summary: str) -> TransferRequest:
         self._runtime.check_live()
@@ -279,22 +291,26 @@ class Call:
 
         Where the caller's leg has left already, `ended` becomes "reported" with `TransferSign.ANSWERED`.
         """
-        self._runtime.lifecycle.transfer_signed(sign, self._runtime.clock())
-        self._runtime.settle()
+        self._runtime.step(inputs.CarrierSays(sign))
 
     def transfer_failed(self, failure: TransferFailure) -> None:
         """Note that the transfer under way has failed, as the carrier tells. The target is not dialled again."""
-        self._runtime.do(self._runtime.lifecycle.transfer_failed(failure, self._runtime.clock()))
+        self._runtime.step(inputs.CarrierSays(failure))
 
-    async def hangup(self, *, after_speech: bool = False, goodbye: str | None = None) -> CallEnded:
+    async def hangup(
+        self, *, after_speech: bool = False, goodbye: str | None = None, within: float | None = None
+    ) -> CallEnded:
         """Hang up, with `after_speech` when what is being said was heard or cut off. Of several, the soonest counts.
 
         With `goodbye`, which is an instruction to the model, that is said first, in place of all that waits to be said;
         not where the call is being hung up already. Hanging up is tried until it succeeds or the call is gone. During a
         transfer it waits, and is done where that fails. Returns how the call ended. In a tool it does not return: the
-        end of the call ends its tools.
+        end of the call ends its tools. `within` is how many seconds that may take: what is known by then is how the
+        call ended, and it may be up.
         """
-        self._runtime.end(after_speech=after_speech, goodbye=goodbye)
+        self._runtime.step(inputs.Hangup(after_speech, goodbye))
+        if within is not None:
+            self._runtime.step(inputs.Hurry(within))
         return await self.wait_ended()
 
     async def wait_ended(self) -> CallEnded:
@@ -307,7 +323,10 @@ class Call:
         Where digits are collected or a transfer is under way, turn detection is restored first, which may take seconds.
         Where the call is to be hung up already, that is done all the same.
         """
-        await self._runtime.let_go()
+        key = f"let_go_{secrets.token_hex(8)}"
+        gone = self._runtime.expect(key)
+        self._runtime.step(inputs.LetGo(key))
+        await gone
 
     # --- the session and the conversation -----------------------------------------------------------------------------
 
@@ -342,9 +361,9 @@ class Call:
         runtime = self._runtime
         runtime.check_live()
         changed = checked(RealtimeSession, {} if session is None else session, what="session")
-        refuse_locked(changed, accepted=self.session, spoken=runtime.spoken)
+        refuse_locked(changed, accepted=self.session, spoken=runtime.state.session.voiced)
         heard = None if changed.audio is None else changed.audio.input
-        if runtime.turns.held and heard is not None and "turn_detection" in heard.model_fields_set:
+        if runtime.state.hold.on and heard is not None and "turn_detection" in heard.model_fields_set:
             why = "cannot change while digits are collected or the call is transferred"
             raise InvalidRequestError("session", (("audio.input.turn_detection", why),))
         own = {} if prompt is None else {"prompt": checked(Prompt, prompt, what="prompt")}
@@ -370,7 +389,9 @@ class Call:
     def _language(self, language: str, changed: RealtimeSession) -> dict[str, Any]:
         if not (len(language) in (2, 3) and language.isascii() and language.isalpha() and language.islower()):
             raise InvalidRequestError("language", (("", "must be a code of ISO 639-1, such as en"),))
-        base = changed.instructions if "instructions" in changed.model_fields_set else self._runtime.instructions
+        base = self._runtime.state.session.instructions
+        if "instructions" in changed.model_fields_set:
+            base = changed.instructions
         if not base and (changed.prompt or self.session.prompt) is not None:
             why = "would override the stored prompt, whose text is not known here: make it one of its variables"
             raise InvalidRequestError("language", (("", why),))
@@ -413,7 +434,7 @@ class Call:
         self._runtime.check_live()
         checked_event = events.client_event(event)
         if isinstance(checked_event, events.ResponseCreate):
-            self._runtime.say(checked_event.response or ResponseConfig())
+            self._runtime.respond(None, checked_event.response)
             return
         await self._runtime.send(checked_event)
 
@@ -428,8 +449,7 @@ class Call:
         """
         self._runtime.check_live()
         checked(FunctionCallOutput, {"call_id": call_id, "output": output}, what="output")
-        runtime = self._runtime
-        runtime.do(runtime.turns.tool_output(call_id, output, respond=respond, now=runtime.clock()))
+        self._runtime.step(inputs.ToolEnded(call_id, output, respond))
 
     def __aiter__(self) -> AsyncIterator[CallEvent]:
         """Iterate over the events until the call ends."""

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from realtime_sip.call.machine.effects import AskApproval
 from realtime_sip.call.machine.limits import CallLimits
-from realtime_sip.call.machine.transfer import Transfers
-from realtime_sip.call.machine.turns import AskApproval
+from realtime_sip.call.machine.targets import Transfers
 from realtime_sip.call.record.struggle import EscalationRules
 from realtime_sip.event_log import EventLogs
 from realtime_sip.rates import RateCard
 from realtime_sip.tools.registry import Tools
+
+if TYPE_CHECKING:
+    from realtime_sip.call.call import Call
 
 ApproveMcp = Callable[[AskApproval], bool | Awaitable[bool]]
 """Told what an MCP server is to be called with; returns whether it may be."""
@@ -25,6 +28,10 @@ CheckSpeech = Callable[[str], str | Awaitable[str | None] | None]
 model is told to say instead, or "" for nothing."""
 
 
+AskConsent = Callable[["Call"], bool | Awaitable[bool]]
+"""Given the call, gives notice and asks; returns True if the call may be logged."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerOptions:
     """How a call is to be answered; `AsyncCalls.answer` says what each of them means."""
@@ -35,6 +42,7 @@ class AnswerOptions:
     escalation: EscalationRules = field(default_factory=EscalationRules)
     rates: RateCard = field(default_factory=RateCard.published)
     event_log: EventLogs | None = None
+    consent: AskConsent | None = None
     approve_mcp: ApproveMcp | None = None
     check_tool: CheckTool | None = None
     check_speech: CheckSpeech | None = None

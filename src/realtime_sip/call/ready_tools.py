@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from realtime_sip.call.machine.transfer import TransferTarget
+from realtime_sip.call.machine.targets import TransferTarget
 from realtime_sip.call.record.struggle import Escalation, EscalationCause
 from realtime_sip.call.tool_runner import NoResponse
 from realtime_sip.errors import ConfigurationError, InvalidRequestError, ToolFailed, TransferFailed

@@ -7,15 +7,13 @@ import asyncio
 from realtime_sip.errors import CallEndedError
 from realtime_sip.outcomes import CallEnded, Heard
 
-__all__ = ["Speech"]
-
 
 class Speech:
     """Something that the model was asked to say."""
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, over: asyncio.Future[Heard | CallEnded]) -> None:
         self.key = key
-        self._over: asyncio.Future[Heard | CallEnded] = asyncio.get_running_loop().create_future()
+        self._over = over
 
     @property
     def over(self) -> bool:
@@ -32,11 +30,6 @@ class Speech:
         if isinstance(heard, CallEnded):
             raise CallEndedError(heard)
         return heard
-
-    def end(self, heard: Heard | CallEnded) -> None:
-        """Note that it is over."""
-        if not self._over.done():
-            self._over.set_result(heard)
 
     def __repr__(self) -> str:
         return f"Speech({self.key}, {'over' if self.over else 'not over'})"

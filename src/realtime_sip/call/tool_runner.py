@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
-from realtime_sip.call.machine.turns import RunTool
+from realtime_sip.call.machine.effects import RunTool
 from realtime_sip.call.options import CheckTool
 from realtime_sip.errors import ToolArgumentsError, ToolFailed
 from realtime_sip.tools.registry import NOT_SERIALIZABLE, Tool, Tools, error_output, render_output

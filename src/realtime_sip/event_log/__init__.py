@@ -21,12 +21,11 @@ from __future__ import annotations
 from realtime_sip.event_log.entries import CallLog, CallLogHeader, LogEntry, Logged, Source, read_event_log
 from realtime_sip.event_log.folder import EventLogs
 from realtime_sip.event_log.redaction import redacted_event
-from realtime_sip.event_log.writer import Consent, EventLog
+from realtime_sip.event_log.writer import EventLog
 
 __all__ = [
     "CallLog",
     "CallLogHeader",
-    "Consent",
     "EventLog",
     "EventLogs",
     "LogEntry",

@@ -18,7 +18,7 @@ from pathlib import Path
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.event_log.entries import MAX_HEADER, MAX_LOG, read_header
 from realtime_sip.event_log.file import LogFile, caller_hash, read_key
-from realtime_sip.event_log.writer import END_ROOM, Consent, EventLog
+from realtime_sip.event_log.writer import END_ROOM, EventLog
 from realtime_sip.sip.address import e164
 
 _log = logging.getLogger("realtime_sip.event_log")
@@ -38,8 +38,9 @@ class EventLogs:
 
     Nothing is deleted by itself: have `prune` called daily, by cron or a scheduler of your own.
 
-    Notice and consent: with `consent`, each call asks the program once, when it is up, and until that returns True
-    nothing is logged or kept; anything else, an exception too, means never for that call:
+    Notice and consent: with `answer(…, consent=…)`, the program is asked once for each call, when it is up and before
+    the block begins, and until that returns True nothing is logged or kept; anything else, an exception too, means
+    never for that call:
 
         async def consent(call: Call) -> bool:
             notice = "Say that we keep a record of this call, and that the caller can press 1 to agree."
@@ -59,7 +60,6 @@ class EventLogs:
         *,
         redact: bool = True,
         max_bytes: int = 16 * 1024 * 1024,
-        consent: Consent | None = None,
     ) -> None:
         """Use a folder, which is made where it is missing.
 
@@ -68,7 +68,6 @@ class EventLogs:
             redact: Whether to withhold words, numbers and keys.
             max_bytes: Bytes of one log at most, 32 KiB to 64 MiB. A full one ends with `call.log_full`, and with how
                 the call ended.
-            consent: Asked once for each call; None asks nobody.
 
         Raises:
             ConfigurationError: The folder cannot be made or is none, or `max_bytes` is out of range.
@@ -85,7 +84,6 @@ class EventLogs:
             _log.warning("the folder of the event logs can be written by others than its owner")
         self._redact = redact
         self._max_bytes = max_bytes
-        self._consent = consent
         # Of its own, because a disk that hangs would take the loop's threads from those who resolve names.
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="realtime-sip-event-log")
 
@@ -100,7 +98,7 @@ class EventLogs:
         moment = datetime.fromtimestamp(started_at, UTC)
         path = self.folder / f"{moment:%Y%m%dT%H%M%S}{moment.microsecond // 1000:03d}Z.{_safe(call_id)}.jsonl"
         file = LogFile(path=path, call_id=call_id, caller=caller, started_at=started_at, redacted=self._redact)
-        return EventLog(file, executor=self._executor, max_bytes=self._max_bytes, consent=self._consent)
+        return EventLog(file, executor=self._executor, max_bytes=self._max_bytes)
 
     def paths(self) -> list[Path]:
         """Return the files of all logs, the oldest call first.

@@ -6,26 +6,17 @@ A log that cannot be written ends; the call never notices.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Executor
 from contextlib import suppress
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
 
 from realtime_sip.event_log.entries import Logged, encoded_entry
 from realtime_sip.event_log.file import LogFile
 from realtime_sip.outcomes import CallEnded
 
-if TYPE_CHECKING:
-    from realtime_sip.call.call import Call
-
 _log = logging.getLogger("realtime_sip.event_log")
-
-Consent: TypeAlias = Callable[["Call"], bool | Awaitable[bool]]
-"""Given the call, gives notice and asks; returns whether the call may be logged."""
 
 FLUSH_EVERY = 0.25
 """Seconds that an event waits to be written, at most, as long as the disk keeps up."""
@@ -41,7 +32,6 @@ _FULL = {"type": "call.log_full"}
 
 class _State(Enum):
     WAITING = "waiting"
-    ASKING = "asking"
     OPEN = "open"
     FULL = "full"
     OVER = "over"
@@ -50,21 +40,21 @@ class _State(Enum):
 class EventLog:
     """Writes the log of one call. `EventLogs.start` makes it, and the call drives it.
 
-    Nothing is written, and nothing kept in memory, before `begin`, and where the program is asked for consent, before
-    it is given. `write` never waits: a task brings what was written to disk about every quarter of a second, in a
-    thread. A crash of the program therefore loses at most about half a second; there is no fsync, so that a crash of
-    the machine may lose more. A disk that fails or is full is logged once, and ends the log.
+    Nothing is written, and nothing kept in memory, before `begin`. `write` never waits: a task brings what was written
+    to disk about every quarter of a second, in a thread. A crash of the program therefore loses at most about half a
+    second; there is no fsync, so that a crash of the machine may lose more. A disk that fails or is full is logged
+    once, and ends the log.
 
     Attributes:
         path: The file. It is there once the first event was written.
     """
 
-    def __init__(self, file: LogFile, *, executor: Executor, max_bytes: int, consent: Consent | None) -> None:
+    def __init__(self, file: LogFile, *, executor: Executor, max_bytes: int) -> None:
         self.path: Path = file.path
         self._file = file
         self._executor = executor
         self._room = max_bytes - END_ROOM
-        self._consent = consent
+        self._consented = False
         self._clock = asyncio.get_running_loop().time
         self._started = self._clock()
         self._began = 0.0
@@ -80,36 +70,12 @@ class EventLog:
         """Whether events are taken: it has begun, and is neither full nor over."""
         return self._state is _State.OPEN
 
-    def begin(self, call: Call) -> Coroutine[Any, Any, None] | None:
-        """Begin to write. Where consent is needed, return what asks for it once, to be run beside the call.
-
-        A second one does nothing.
-        """
-        if self._state is not _State.WAITING:
-            return None
-        if self._consent is None:
-            self._open()
-            return None
-        self._state = _State.ASKING
-        return self._ask(self._consent, call)
-
-    async def _ask(self, consent: Consent, call: Call) -> None:
-        granted = False
-        try:
-            answer = consent(call)
-            # Nothing but True is consent: not an object that somebody forgot to await, and not "no".
-            granted = (await answer if inspect.isawaitable(answer) else answer) is True
-        except Exception as error:  # noqa: BLE001 - what cannot be decided is denied, and the call goes on
-            _log.error("call %s: asking for consent to the event log failed: %s", call.call_id, type(error).__name__)
-        finally:
-            if granted and self._state is _State.ASKING:
-                self._open()
-            else:
-                self._state = _State.OVER
-
-    def _open(self) -> None:
-        self._state = _State.OPEN
-        self._began = round(self._clock() - self._started, 3)
+    def begin(self, *, consented: bool) -> None:
+        """Begin to write; `consented` says that the caller was asked. A second one does nothing."""
+        if self._state is _State.WAITING:
+            self._state = _State.OPEN
+            self._consented = consented
+            self._began = round(self._clock() - self._started, 3)
 
     def write(self, event: Logged, *, secret: bool = False) -> None:
         """Log an event that happens now: the service's, one that was sent, or what happens to the call. Never raises.
@@ -159,7 +125,7 @@ class EventLog:
             self._task = None
 
     def _append(self, lines: bytes) -> None:
-        self._file.append(lines, began=self._began, consented=self._consent is not None)
+        self._file.append(lines, began=self._began, consented=self._consented)
 
     def _give_up(self, why: str) -> None:
         self._state = _State.OVER

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger("realtime_sip.host")
 
 GOODBYE = "You have to end this call now. Apologise and say goodbye in one short sentence."
+HANG_UP = 0.75
+"""Seconds to hang up in at the end of a drain, before the code behind a handler's block runs."""
 GOODBYE_TIME = 12.0
 """Seconds before the end of a drain at which calls that are still up hear a goodbye."""
 CODE_BEHIND = 1.0
@@ -61,6 +63,12 @@ class Submission(Enum):
     """The policy refuses the call; it was rejected with the status of the rule."""
     STALE = "stale"
     """It is too late to answer, or a test delivery that nobody can answer."""
+
+
+async def _hung_up(call: Call) -> None:
+    ended = await call.hangup(within=HANG_UP)
+    if ended.certainty == "inferred":
+        _log.error("call %s: it is not known to be hung up in the time of the drain", call.call_id)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -218,7 +226,7 @@ class CallHost:
         adopted = claimed.outcome is Outcome.ADOPTED
         # A call that is up with nobody on our side is taken however full it is.
         up = adopted and claimed.claim.phase == "accepted"
-        decision = Decision(incoming.call_id, adopted=up)
+        decision = Decision(incoming.call_id, adopted=up, inherited=adopted)
         taken = _Taken(incoming=incoming, decision=decision, clock=self._clock, adopted=adopted)
         if not up and self._draining:
             taken.became = Submission.DRAINING
@@ -315,9 +323,9 @@ class CallHost:
             return await self._reject(taken, status)
         if decision.rejected:
             return taken.ended(EndReason.REJECTED, "reported", "the program rejected the call")
-        if call is not None and call.ended is not None:
-            return call.ended
-        if call is None and status is not None:
+        if call is not None:
+            return await call.wait_ended()  # a handler that was canceled leaves before its call is hung up
+        if status is not None:
             return await self._hang_up(taken)
         return taken.ended(EndReason.DETACHED, "reported", "the program let go of the call")
 
@@ -400,7 +408,7 @@ class CallHost:
         await self._idle(end - GOODBYE_TIME)
         ending = self._each_call(lambda call: call.hangup(goodbye=GOODBYE))
         await self._idle(end)
-        ending += self._each_call(lambda call: call.hangup())
+        ending += self._each_call(_hung_up)
         self._cancel([taken for taken in self._calls.values() if taken.call is None])
         await self._idle(end + CODE_BEHIND)
         self._cancel(self._calls.values())

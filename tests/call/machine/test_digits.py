@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from door import SPOKEN, Door, created, done, key, playing
 from hypothesis import given
 from hypothesis import strategies as st
 
+from realtime_sip.call.machine import inputs
 from realtime_sip.call.machine.digits import CollectedDigits, DigitCollector, DigitsEnd
+from realtime_sip.call.machine.targets import TransferRequest, TransferTarget
 from realtime_sip.errors import ConfigurationError
+from realtime_sip.outcomes import TransferFailure
 
 KEYS = [*"0123456789*#ABCD"]
 
@@ -220,3 +224,124 @@ def test_law_it_is_a_beginning_of_what_was_pressed_and_over_in_time(
     assert (end is DigitsEnd.MAX_DIGITS) == (len(result) == max_digits)
     assert end is not DigitsEnd.TIMEOUT or not result
     assert end is not DigitsEnd.TERMINATOR or pressed.startswith(f"{result}{terminator}")
+
+
+# --- on a call --------------------------------------------------------------------------------------------------------
+
+
+class Keys(Door):
+    """A call that is up, and what was collected."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.live()
+        self.out.clear()
+
+    def collect(
+        self, name: str = "digits", *, prompt: str | None = None, barge_in: bool = True, secret: bool = False, **of: Any
+    ) -> None:
+        self.step(inputs.Collect(name, collector(**of), prompt, barge_in=barge_in, secret=secret))
+
+    def press(self, keys: str) -> list[bool]:
+        """Press keys; return for each whether it is to be withheld."""
+        withheld = []
+        for digit in keys:
+            self.receive(key(digit))
+            withheld.append(self.s.withheld)
+        return withheld
+
+    @property
+    def kinds(self) -> list[str]:
+        return [event.type for event in self.sent if event.type != "session.update"]
+
+
+@pytest.fixture
+def keys() -> Keys:
+    return Keys()
+
+
+def test_what_is_collected_on_a_call_is_told_once(keys: Keys) -> None:
+    keys.collect()
+    keys.press("12#3")
+    assert keys.done("digits") == [CollectedDigits("12", DigitsEnd.TERMINATOR)]
+
+
+def test_keys_that_do_not_come_end_it_in_time(keys: Keys) -> None:
+    keys.collect()
+    keys.wait(9.9)
+    assert keys.done("digits") == []
+    keys.wait(0.2)
+    assert keys.done("digits") == [CollectedDigits("", DigitsEnd.TIMEOUT)]
+
+
+def test_digits_are_collected_one_answer_at_a_time(keys: Keys) -> None:
+    keys.collect()
+    keys.collect("second")
+    (refused,) = keys.done("second")
+    assert isinstance(refused, ConfigurationError)
+    keys.press("1#")
+    assert len(keys.done("digits")) == 1
+
+
+@pytest.mark.parametrize("barge_in", [True, False])
+def test_the_first_key_stops_the_prompt_where_the_caller_may_barge_in(keys: Keys, barge_in: bool) -> None:
+    keys.collect(prompt="Ask for the number.", barge_in=barge_in)
+    assert keys.kinds == ["response.create"]
+    keys.receive(created("resp_1", key="prompt_digits"), playing("started", "resp_1"))
+    keys.press("12")
+    assert keys.kinds[1:] == ["response.cancel", "output_audio_buffer.clear"] * barge_in
+
+
+def test_a_prompt_that_was_answered_before_it_was_heard_is_waited_for_no_longer(keys: Keys) -> None:
+    keys.collect(prompt="Ask for the number.", barge_in=False, max_digits=2)
+    keys.receive(created("resp_1", key="prompt_digits"), playing("started", "resp_1"))
+    keys.press("12")
+    assert keys.done("digits") == [CollectedDigits("12", DigitsEnd.MAX_DIGITS)]
+
+
+def test_a_late_terminator_does_not_end_the_next_answer(keys: Keys) -> None:
+    keys.collect(max_digits=2)
+    keys.press("12")
+    keys.collect("second")
+    keys.press("#3#")
+    assert keys.done("second") == [CollectedDigits("3", DigitsEnd.TERMINATOR)]
+
+
+def test_whoever_waits_no_longer_is_told_nothing_and_the_hold_ends(keys: Keys) -> None:
+    keys.collect()
+    keys.step(inputs.Abandon("digits"))
+    keys.press("1#")
+    assert keys.done("digits") == []
+    assert not keys.s.hold.on
+
+
+def test_law_secret_keys_are_withheld_also_those_that_come_too_late(keys: Keys) -> None:
+    assert keys.press("1") == [False]
+    keys.collect(secret=True)
+    assert keys.press("12#") == [True, True, True]
+    keys.wait(5)
+    assert keys.press("34") == [True, True], "meant for the answer, as far as anybody knows"
+    keys.wait(11)
+    assert keys.press("5") == [False]
+
+
+def test_keys_that_answer_a_prompt_after_secret_ones_are_not_secret(keys: Keys) -> None:
+    keys.collect(secret=True)
+    keys.press("12#")
+    keys.collect("second", prompt="Ask for the order.", barge_in=False)
+    keys.receive(created("resp_1", key="prompt_second"), playing("started", "resp_1"), done("resp_1", SPOKEN))
+    assert keys.press("1") == [True]
+    keys.receive(playing("stopped", "resp_1"))
+    keys.wait(0.5)
+    assert keys.press("2") == [False]
+
+
+def test_collecting_digits_waits_for_a_transfer(keys: Keys) -> None:
+    request = TransferRequest(call_id="rtc_1", name="billing", target=TransferTarget("tel:+14155550123"))
+    keys.step(inputs.Transfer("transfer", request, after_speech=False))
+    keys.collect(prompt="Ask for the number.")
+    keys.wait(30)
+    assert "response.create" not in keys.kinds
+    keys.step(inputs.CarrierSays(TransferFailure.BUSY))
+    asked = [event.event_id for event in keys.sent if event.type == "response.create"]
+    assert asked == ["prompt_digits"], "what is said of the transfer waits for the digits"

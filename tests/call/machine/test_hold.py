@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from door import Door, collector, key, refused, updated
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtime_sip import events
-from realtime_sip.call.machine.hold import Hold
+from realtime_sip.call.machine import effects, inputs, session
+from realtime_sip.call.machine.state import End
+from realtime_sip.session import RealtimeSession
 
 Detection = dict[str, Any] | None
 
@@ -58,52 +61,63 @@ def creates(detection: Detection) -> bool:
     return detection is not None and detection["create_response"]
 
 
-class Held:
-    """A hold, a clock, and what it has sent."""
+def having(detection: Detection) -> RealtimeSession:
+    return RealtimeSession.model_validate({"audio": {"input": {"turn_detection": detection}}})
+
+
+class Held(Door):
+    """A call that is up, and what holds and releases have sent. The caller presses keys while digits are collected."""
 
     def __init__(self, detection: Detection) -> None:
-        self.hold = Hold(detection)
-        self.now = 1000.0
-        self.sent: list[events.SessionUpdate] = []
+        super().__init__(having(detection), now=1000.0)
+        self.live()
+        self.out.clear()
 
     def begin(self, reason: str = "digits") -> None:
-        self.sent += self.hold.begin(reason, self.now)
+        if reason == "digits":
+            if self.s.digits.collector is None:
+                self.step(inputs.Collect(reason, collector(), None, barge_in=False, secret=False))
+        else:
+            self.apply(lambda: session.hold(self.s, reason))
 
     def end(self, reason: str = "digits") -> None:
-        self.sent += self.hold.end(reason, self.now)
+        if reason == "digits":
+            self.step(inputs.Abandon(reason))
+        else:
+            self.apply(lambda: session.release(self.s, reason))
 
     def report(self, *detections: object) -> None:
-        """The service reports; then it is done what is due, as the sequencer does it."""
         for detection in detections:
-            self.hold.reported(detection, self.now)
-            self._tick()
+            self.receive(updated(audio={"input": {"turn_detection": detection}}))
 
     def refuse(self, update: events.SessionUpdate) -> None:
-        assert update.event_id is not None
-        assert self.hold.refused(update.event_id, self.now)
-        self._tick()
-
-    def attach_again(self) -> None:
-        self.sent += self.hold.attached_again(self.now)
+        self.receive(refused(update.event_id))
 
     def wait(self, seconds: float) -> None:
         end = self.now + seconds
-        for _ in range(1000):
-            if self.hold.deadline is None or self.hold.deadline > end:
-                break
-            self.now = max(self.now, self.hold.deadline)
-            self._tick()
-        else:
-            raise AssertionError("ticks for ever")
-        self.now = end
+        while (at := self.s.timers.at("digits")) is not None and at <= end:
+            super().wait(at - 1.0 - self.now)
+            self.receive(key())
+        super().wait(end - self.now)
 
-    def _tick(self) -> None:
-        self.sent += self.hold.tick(self.now)
-        assert self.hold.deadline is None or self.hold.deadline > self.now, "nothing is due after a tick"
+    @property
+    def on(self) -> bool:
+        return self.s.hold.on
+
+    @property
+    def waits(self) -> float | None:
+        """When a hold or a release is sent again, or given up."""
+        return self.s.timers.at("hold")
+
+    @property
+    def updates(self) -> list[events.SessionUpdate]:
+        """The updates that hold and release."""
+        updates = [event for event in self.sent if isinstance(event, events.SessionUpdate)]
+        return [update for update in updates if str(update.event_id).startswith("hold_")]
 
     @property
     def wanted(self) -> list[Detection]:
-        return [detection_of(update) for update in self.sent]
+        return [detection_of(update) for update in self.updates]
 
     def confirm(self) -> None:
         """The service has taken what was sent last."""
@@ -116,17 +130,17 @@ class Held:
 def test_a_hold_sends_the_whole_of_turn_detection_without_responses_and_brings_all_of_it_back() -> None:
     own = {**SERVER, "threshold": 0.8, "silence_duration_ms": 700, "interrupt_response": False}
     held = Held(own)
-    states = [held.hold.on]
+    states = [held.on]
     held.begin()
-    states.append(held.hold.on)
+    states.append(held.on)
     held.confirm()
     held.end()
-    states.append(held.hold.on)
+    states.append(held.on)
     assert states == [False, True, False]
     held.confirm()
     assert held.wanted == [{**own, "create_response": False}, own]
     held.wait(LONG)
-    assert len(held.sent) == 2
+    assert len(held.updates) == 2
 
 
 def test_what_the_service_reports_counts_for_more_than_what_the_call_was_accepted_with() -> None:
@@ -162,13 +176,13 @@ def test_the_idle_timeout_is_off_meanwhile_for_the_model_would_speak_after_it(cr
 def test_nothing_is_sent_where_the_service_starts_no_responses_anyway(own: Detection) -> None:
     held = Held(own)
     held.begin()
-    assert held.hold.on
+    assert held.on
     held.report(own)
     held.attach_again()
     held.end()
     held.report(own)
     held.wait(LONG)
-    assert held.sent == []
+    assert held.updates == []
 
 
 @pytest.mark.parametrize("kind", ["telepathic_vad", None, 7, [], {}])
@@ -179,7 +193,7 @@ def test_a_kind_of_turn_detection_that_is_unknown_is_left_alone(kind: object) ->
     held.attach_again()
     held.end()
     held.wait(LONG)
-    assert held.sent == []
+    assert held.updates == []
 
 
 @pytest.mark.parametrize(
@@ -221,8 +235,8 @@ def test_two_reasons_hold_together_and_the_last_one_to_go_restores() -> None:
     held.confirm()
     held.begin("transfer")
     held.end("digits")
-    assert held.hold.on
-    assert len(held.sent) == 1
+    assert held.on
+    assert len(held.updates) == 1
     held.end("transfer")
     assert [creates(detection) for detection in held.wanted] == [False, True]
 
@@ -233,12 +247,12 @@ def test_a_reason_counts_once_and_one_that_was_not_given_ends_nothing() -> None:
     held.begin("digits")
     held.begin("digits")
     held.end("transfer")
-    assert held.hold.on
-    assert len(held.sent) == 1
+    assert held.on
+    assert len(held.updates) == 1
     held.confirm()
     held.end("digits")
     held.end("digits")
-    assert len(held.sent) == 2
+    assert len(held.updates) == 2
 
 
 # --- reports that are late, or of somebody else -----------------------------------------------------------------------
@@ -252,7 +266,7 @@ def test_a_report_of_before_the_hold_confirms_nothing() -> None:
     assert [creates(detection) for detection in held.wanted] == [False, False], "it was not confirmed"
     held.confirm()
     held.wait(LONG)
-    assert len(held.sent) == 2
+    assert len(held.updates) == 2
 
 
 def test_an_update_of_the_program_that_was_taken_just_before_the_hold_is_what_comes_back() -> None:
@@ -270,13 +284,13 @@ def test_an_update_of_the_program_that_turned_it_off_just_before_the_hold_is_wha
     held.begin()
     held.report(None)
     held.confirm()
-    assert len(held.sent) == 1, "it is quiet, and that is enough"
+    assert len(held.updates) == 1, "it is quiet, and that is enough"
     held.end()
     assert held.wanted[1:] == [None]
     quiet = {**SERVER, "create_response": False}
     held.report(quiet, None)
     held.wait(LONG)
-    assert len(held.sent) == 2
+    assert len(held.updates) == 2
 
 
 @pytest.mark.parametrize("changed", [{**SERVER, "silence_duration_ms": 900}, SEMANTIC, None])
@@ -290,7 +304,7 @@ def test_an_update_of_the_program_that_a_release_has_overwritten_comes_back(chan
     assert held.wanted[2:] == [changed]
     held.confirm()
     held.wait(LONG)
-    assert len(held.sent) == 3
+    assert len(held.updates) == 3
 
 
 def test_a_service_that_rounds_what_it_is_told_is_not_told_again_and_again() -> None:
@@ -301,11 +315,11 @@ def test_a_service_that_rounds_what_it_is_told_is_not_told_again_and_again() -> 
     for _ in range(5):
         held.report({**SERVER, "threshold": 0.800000012})
         held.wait(6)
-    assert len(held.sent) == 3
+    assert len(held.updates) == 3
     held.begin()
     held.report({**SERVER, "threshold": 0.8, "create_response": False})
     held.wait(LONG)
-    assert len(held.sent) == 4
+    assert len(held.updates) == 4
 
 
 def test_what_the_service_leaves_out_or_shows_as_null_is_not_sent() -> None:
@@ -342,7 +356,7 @@ def test_turn_detection_that_somebody_turns_off_during_a_hold_stays_off() -> Non
     held.report(None)
     held.end()
     held.wait(LONG)
-    assert len(held.sent) == 1
+    assert len(held.updates) == 1
 
 
 def test_an_unknown_kind_that_was_reported_too_late_is_no_reason_to_bring_nothing_back() -> None:
@@ -360,7 +374,7 @@ def test_law_a_service_that_ignores_the_hold_is_not_asked_for_ever() -> None:
     for _ in range(200):
         held.report(SERVER)
         held.wait(10)
-    assert 2 < len(held.sent) < 20
+    assert 2 < len(held.updates) < 20
     held.end()
     assert creates(held.wanted[-1]), "it may have been taken after all"
 
@@ -372,7 +386,7 @@ def test_law_somebody_who_undoes_the_hold_again_and_again_is_not_fought_for_ever
         held.confirm()
         held.report(SERVER)
     held.wait(LONG)
-    assert len(held.sent) < 20
+    assert len(held.updates) < 20
 
 
 def test_a_restored_session_that_the_program_then_silences_stays_silent() -> None:
@@ -385,7 +399,7 @@ def test_a_restored_session_that_the_program_then_silences_stays_silent() -> Non
     held.begin()
     held.end()
     held.wait(LONG)
-    assert len(held.sent) == 2
+    assert len(held.updates) == 2
 
 
 def test_a_report_of_the_hold_that_comes_twice_is_not_taken_for_the_programs_wish() -> None:
@@ -426,7 +440,7 @@ def test_a_release_before_the_hold_was_confirmed_restores_as_soon_as_it_is() -> 
     assert creates(held.wanted[-1])
     held.confirm()
     held.wait(LONG)
-    assert len(held.sent) == 2
+    assert len(held.updates) == 2
 
 
 def test_a_release_whose_hold_is_never_confirmed_restores_all_the_same() -> None:
@@ -466,42 +480,41 @@ def test_an_update_that_is_refused_is_sent_again_later_and_not_for_ever() -> Non
     held = Held(SERVER)
     held.begin()
     for _ in range(200):
-        if not held.hold.refused(held.sent[-1].event_id or "", held.now):
-            break
-        before = len(held.sent)
+        held.refuse(held.updates[-1])
+        before = len(held.updates)
         held.report(SERVER)
         held.wait(1)
-        assert len(held.sent) == before, "a report is no reason to be quicker"
+        assert len(held.updates) == before, "a report is no reason to be quicker"
         held.wait(5)
     held.wait(LONG)
-    assert 2 < len(held.sent) < 20
-    assert len({update.event_id for update in held.sent}) == len(held.sent)
+    assert 2 < len(held.updates) < 20
+    assert len({update.event_id for update in held.updates}) == len(held.updates)
 
 
 def test_a_refusal_of_something_else_is_not_ours() -> None:
     held = Held(SERVER)
-    assert not held.hold.refused("", 1000.0)
+    held.receive(refused(""))
     held.begin()
-    assert not held.hold.refused("", 1000.0)
-    assert not held.hold.refused("event_other", 1000.0)
+    waits = held.waits
+    held.receive(refused(""), refused(None), refused("event_other"))
+    assert held.waits == waits
     held.confirm()
-    assert not held.hold.refused(held.sent[0].event_id or "", 1000.0), "it was answered"
     held.wait(LONG)
-    assert len(held.sent) == 1
+    assert len(held.updates) == 1
 
 
 def test_a_refused_hold_that_was_released_meanwhile_is_followed_by_the_release() -> None:
     held = Held(SERVER)
     held.begin()
     held.end()
-    held.refuse(held.sent[0])
+    held.refuse(held.updates[0])
     assert [creates(detection) for detection in held.wanted] == [False, True]
 
 
 def test_a_release_does_not_wait_for_a_refused_hold_to_be_tried_again() -> None:
     held = Held(SERVER)
     held.begin()
-    held.refuse(held.sent[0])
+    held.refuse(held.updates[0])
     held.end()
     assert [creates(detection) for detection in held.wanted] == [False, True]
 
@@ -511,11 +524,11 @@ def test_a_release_that_is_refused_is_tried_again() -> None:
     held.begin()
     held.confirm()
     held.end()
-    held.refuse(held.sent[-1])
+    held.refuse(held.updates[-1])
     held.wait(30)
     held.confirm()
     held.wait(LONG)
-    assert len(held.sent) > 2
+    assert len(held.updates) > 2
     assert all(creates(detection) for detection in held.wanted[1:])
 
 
@@ -525,7 +538,7 @@ def test_an_update_whose_answer_is_lost_is_sent_again_with_an_id_of_its_own(trie
     held.begin()
     for _ in range(tries):
         held.wait(6)
-    ids = [update.event_id for update in held.sent]
+    ids = [update.event_id for update in held.updates]
     assert len(set(ids)) == len(ids) == 1 + tries
     assert all(ids)
 
@@ -563,22 +576,22 @@ def test_a_release_while_the_socket_is_lost_restores_when_it_is_back() -> None:
 def test_a_lost_socket_without_a_hold_sends_nothing() -> None:
     held = Held(SERVER)
     held.attach_again()
-    assert held.sent == []
+    assert held.updates == []
 
 
 def test_law_what_was_given_up_is_tried_again_after_the_next_lost_socket_and_at_the_next_change() -> None:
     held = Held(SERVER)
     held.begin()
     held.wait(LONG)
-    given_up = len(held.sent)
+    given_up = len(held.updates)
     held.attach_again()
     held.wait(LONG)
-    assert len(held.sent) == 2 * given_up
+    assert len(held.updates) == 2 * given_up
     held.end()
     held.wait(LONG)
-    assert len(held.sent) == 3 * given_up
+    assert len(held.updates) == 3 * given_up
     assert all(creates(detection) for detection in held.wanted[2 * given_up :])
-    assert held.hold.deadline is None
+    assert held.waits is None
 
 
 # --- everything together ----------------------------------------------------------------------------------------------
@@ -651,22 +664,30 @@ def test_law_responses_are_off_during_a_hold_and_restored_whatever_happens(
     own: Detection, steps: list[tuple[str, Any]], merges: bool, reported: bool
 ) -> None:
     held, service = Held(own), Service(own, merges=merges)
+    held.alive = False  # it answers in its time
     transmitted = 0
-    of_the_program: dict[str, Detection] = {}  # its updates that were not answered
     troubles = 8  # fewer than it takes to give up
 
     def transmit() -> None:
         nonlocal transmitted
-        service.inbox += [(update.event_id or "", detection_of(update)) for update in held.sent[transmitted:]]
-        transmitted = len(held.sent)
+        for effect in held.out[transmitted:]:
+            if isinstance(effect, effects.Send) and isinstance(effect.event, events.SessionUpdate):
+                probing = str(effect.event.event_id).startswith("probe_")
+                service.inbox.append(
+                    ("", None) if probing else (effect.event.event_id or "", detection_of(effect.event))
+                )
+        transmitted = len(held.out)
+
+    def waiting() -> bool:
+        """Whether the program waits for the answer to an update of its own."""
+        return any(name.startswith("update ") for name in held.s.asks)
 
     def deliver() -> None:
-        event_id, refused, detection = service.outbox.pop(0)
-        of_the_program.pop(event_id, None)
-        if not refused:
+        event_id, was_refused, detection = service.outbox.pop(0)
+        if was_refused:
+            held.receive(refused(event_id))
+        else:
             held.report(detection)
-        elif held.hold.refused(event_id, held.now):
-            held.wait(0)
         transmit()
 
     def exhaust() -> None:
@@ -676,12 +697,19 @@ def test_law_responses_are_off_during_a_hold_and_restored_whatever_happens(
             else:
                 service.read()
 
+    def wait(seconds: float) -> None:
+        # What takes as long as this counts as lost, so it does not come any more.
+        if seconds > 4:
+            exhaust()
+        held.wait(seconds)
+        transmit()
+
     def come_to_rest() -> None:
         exhaust()
         for _ in range(50):
-            if held.hold.deadline is None:
+            if held.waits is None:
                 break
-            held.wait(held.hold.deadline - held.now)
+            held.wait(held.waits - held.now)
             transmit()
             exhaust()
         else:
@@ -700,29 +728,26 @@ def test_law_responses_are_off_during_a_hold_and_restored_whatever_happens(
         elif step == "deliver" and service.outbox:
             deliver()
         elif step == "wait":
-            # What takes as long as this counts as lost, so it does not come any more.
-            if argument > 4:
-                exhaust()
-            held.wait(argument)
+            wait(argument)
         elif step == "socket":
-            service.inbox = [("", None)]  # attaching asks for a report
+            if held.s.line.drops > 4:
+                wait(6.0)  # one that stays, else the call is given up
+            service.inbox.clear()
             service.outbox.clear()
             held.attach_again()
-            transmit()
-            service.inbox += of_the_program.items()  # whoever has lost an answer asks again
-        elif step == "program" and not (held.hold.on or held.hold.deadline or of_the_program):
-            of_the_program[f"program_{number}"] = argument  # it waits for the answer
-            service.inbox += of_the_program.items()
+        elif step == "program" and not (held.on or held.waits or waiting()):
+            held.step(inputs.Update(f"program_{number}", having(argument)))
         elif step == "report":
             service.inbox.append(("", None))
         transmit()
 
     come_to_rest()
-    if held.hold.on:
+    if held.on:
         assert not creates(service.detection)
         assert service.detection is None or not service.detection.get("idle_timeout_ms")
     for reason in ("digits", "transfer"):
         held.end(reason)
         transmit()
     come_to_rest()
+    assert held.s.end is End.NONE
     assert service.detection == service.own

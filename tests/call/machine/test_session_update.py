@@ -2,51 +2,54 @@
 
 from __future__ import annotations
 
-import itertools
-import json
 from typing import Any
 
 import pytest
+from door import DROPPED, Door, Frame, refused, updated
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtime_sip import events
-from realtime_sip.call.machine.session_update import SessionUpdates, in_language, refuse_locked
-from realtime_sip.errors import InvalidRequestError
+from realtime_sip.call.machine import effects, inputs
+from realtime_sip.call.machine.effects import Effect
+from realtime_sip.call.session_changes import in_language, refuse_locked
+from realtime_sip.errors import DeadlineError, EventRefusedError, InvalidRequestError
 from realtime_sip.session import RealtimeSession
 
-Frame = dict[str, Any]
-_ids = itertools.count(1)
 
-
-def parse(frame: Frame) -> events.ServerEvent:
-    return events.parse_server_event(json.dumps({"event_id": f"event_{next(_ids)}", **frame}))
-
-
-def updated(**shown: Any) -> events.ServerEvent:
-    return parse({"type": "session.updated", "session": {"type": "realtime", "object": "realtime.session", **shown}})
-
-
-def refused(event_id: Any, code: str = "invalid_value", param: str | None = "session.voice") -> events.ServerEvent:
-    error = {"type": "invalid_request_error", "code": code, "param": param, "message": "…", "event_id": event_id}
-    return parse({"type": "error", "error": error})
-
-
-class Updates:
-    """The updates of a call, and what they came to: "taken", or the code of the refusal."""
+class Updates(Door):
+    """The updates of a call that is up, and what they came to: "taken", "late", or the code of the refusal."""
 
     def __init__(self) -> None:
-        self.updates = SessionUpdates()
+        super().__init__()
         self.answers: list[tuple[str, str]] = []
+        self.errors: list[EventRefusedError] = []
+        self.live()
+        self.out.clear()
+        self.answers.clear()
 
-    def sent(self, event_id: str, **session: Any) -> None:
-        update = events.SessionUpdate(event_id=event_id, session=RealtimeSession.model_validate(session))
-        self.updates.sent(update)
+    def take(self, out: list[Effect]) -> None:
+        super().take(out)
+        for effect in out:
+            match effect:
+                case effects.Done(key, EventRefusedError() as error):
+                    self.answers.append((key, str(error.code)))
+                    self.errors.append(error)
+                case effects.Done(key, DeadlineError()):
+                    self.answers.append((key, "late"))
+                case effects.Done(key, None):
+                    self.answers.append((key, "taken"))
+                case _:
+                    pass
 
-    def receive(self, *received: events.ServerEvent) -> None:
-        for event in received:
-            for taken in self.updates.receive(event):
-                self.answers.append((taken.event_id, "taken" if taken.error is None else str(taken.error.code)))
+    def update(self, event_id: str, **session: Any) -> None:
+        self.step(inputs.Update(event_id, RealtimeSession.model_validate(session)))
+
+    def lost(self) -> list[str | None]:
+        """Lose the sideband, and have it again; return which updates are sent again."""
+        before = len(self.sent)
+        self.attach_again()
+        return [event.event_id for event in self.sent[before:] if isinstance(event, events.SessionUpdate)]
 
 
 @pytest.fixture
@@ -59,7 +62,7 @@ def updates() -> Updates:
 
 def test_law_updates_are_answered_in_their_order(updates: Updates) -> None:
     for event_id in ("a", "b", "c"):
-        updates.sent(event_id, instructions=event_id)
+        updates.update(event_id, instructions=event_id)
     updates.receive(updated(instructions="a"))
     assert updates.answers == [("a", "taken")]
     updates.receive(updated(instructions="b"), updated(instructions="c"))
@@ -67,29 +70,29 @@ def test_law_updates_are_answered_in_their_order(updates: Updates) -> None:
 
 
 def test_an_update_whose_value_the_service_shows_otherwise_is_answered_all_the_same(updates: Updates) -> None:
-    updates.sent("a", max_output_tokens=4096)
+    updates.update("a", max_output_tokens=4096)
     updates.receive(updated(max_output_tokens="inf"))
     assert updates.answers == [("a", "taken")]
 
 
 def test_a_refusal_names_its_update_and_keeps_the_others_in_their_order(updates: Updates) -> None:
     for event_id in ("a", "b", "c"):
-        updates.sent(event_id, instructions=event_id)
+        updates.update(event_id, instructions=event_id)
     updates.receive(refused("b"), updated(instructions="a"), updated(instructions="c"))
     assert updates.answers == [("b", "invalid_value"), ("a", "taken"), ("c", "taken")]
 
 
 def test_a_refusal_says_what_was_refused(updates: Updates) -> None:
-    updates.sent("a", instructions="secret words")
-    (taken,) = updates.updates.receive(refused("a", code="unknown_parameter", param="session.x"))
-    assert taken.error is not None
-    assert (taken.error.code, taken.error.param) == ("unknown_parameter", "session.x")
-    assert "session.update" in str(taken.error)
+    updates.update("a", instructions="secret words")
+    updates.receive(refused("a", "unknown_parameter", "session.x"))
+    (error,) = updates.errors
+    assert (error.code, error.param) == ("unknown_parameter", "session.x")
+    assert "session.update" in str(error)
 
 
 @pytest.mark.parametrize("event_id", ["event_other", "", None])
 def test_a_refusal_of_something_else_answers_nothing(updates: Updates, event_id: str | None) -> None:
-    updates.sent("a", instructions="a")
+    updates.update("a", instructions="a")
     updates.receive(refused(event_id))
     assert updates.answers == []
     updates.receive(updated(instructions="a"))
@@ -98,26 +101,26 @@ def test_a_refusal_of_something_else_answers_nothing(updates: Updates, event_id:
 
 def test_what_nobody_has_asked_for_answers_nothing(updates: Updates) -> None:
     updates.receive(updated(instructions="a"), refused("a"))
-    updates.sent("a", instructions="a")
-    updates.receive(parse({"type": "session.created", "session": {"type": "realtime", "instructions": "a"}}))
+    updates.update("a", instructions="a")
+    updates.receive({"type": "session.created", "session": {"type": "realtime", "instructions": "a"}})
     assert updates.answers == []
 
 
 def test_an_update_whose_answer_was_lost_is_answered_by_what_the_session_shows_later(updates: Updates) -> None:
-    updates.sent("a", instructions="new", tool_choice="none")
-    updates.sent("b", audio={"output": {"speed": 1.2}})
+    updates.update("a", instructions="new", tool_choice="none")
+    updates.update("b", audio={"output": {"speed": 1.2}})
     updates.receive(updated(instructions="new", tool_choice="none", audio={"output": {"speed": 1.2, "voice": "ash"}}))
     assert updates.answers == [("a", "taken"), ("b", "taken")]
 
 
 def test_an_update_that_the_session_does_not_show_is_not_answered_by_the_answer_of_another(updates: Updates) -> None:
     tools = [{"type": "function", "name": name, "parameters": {"type": "object"}} for name in ("look", "pay")]
-    updates.sent("a", instructions="new")
-    updates.sent("b", instructions="newer")
-    updates.sent("c", tools=tools)
-    updates.sent("d", audio={"input": {"turn_detection": None}})
-    updates.sent("e", audio={"output": {"voice": "ash"}})
-    updates.sent("f")
+    updates.update("a", instructions="new")
+    updates.update("b", instructions="newer")
+    updates.update("c", tools=tools)
+    updates.update("d", audio={"input": {"turn_detection": None}})
+    updates.update("e", audio={"output": {"voice": "ash"}})
+    updates.update("f")
     updates.receive(
         updated(
             instructions="new",
@@ -140,18 +143,18 @@ def test_an_update_that_the_session_does_not_show_is_not_answered_by_the_answer_
     ],
 )
 def test_tools_are_shown_where_each_of_them_is(updates: Updates, shown: object, taken: bool) -> None:
-    updates.sent("a", instructions="new")
-    updates.sent("b", tools=[{"type": "function", "name": "look", "parameters": {"type": "object"}}])
+    updates.update("a", instructions="new")
+    updates.update("b", tools=[{"type": "function", "name": "look", "parameters": {"type": "object"}}])
     updates.receive(updated(tools=shown))
     assert (("b", "taken") in updates.answers) is taken
 
 
 def test_law_an_answer_that_was_not_lost_is_not_taken_for_that_of_the_next_update(updates: Updates) -> None:
-    updates.sent("a", instructions="same")
-    updates.sent("b", instructions="same")
+    updates.update("a", instructions="same")
+    updates.update("b", instructions="same")
     updates.receive(updated(instructions="same"))
     assert updates.answers == [("a", "taken"), ("b", "taken")], "both are there"
-    updates.sent("c", instructions="other")
+    updates.update("c", instructions="other")
     updates.receive(updated(instructions="same"))
     assert updates.answers == [("a", "taken"), ("b", "taken")], "this was the answer to b"
     updates.receive(refused("c"))
@@ -159,80 +162,97 @@ def test_law_an_answer_that_was_not_lost_is_not_taken_for_that_of_the_next_updat
 
 
 def test_an_update_that_the_session_shows_is_told_once(updates: Updates) -> None:
-    updates.sent("a", instructions="same")
+    updates.update("a", instructions="same")
     for event_id in ("b", "c"):
-        updates.sent(event_id, instructions="same")
+        updates.update(event_id, instructions="same")
     for _ in range(5):
         updates.receive(updated(instructions="same"))
     assert updates.answers == [("a", "taken"), ("b", "taken"), ("c", "taken")]
-    updates.sent("d", instructions="other")
+    updates.update("d", instructions="other")
     updates.receive(updated(instructions="another"))
     assert updates.answers[3:] == [("d", "taken")]
 
 
 def test_an_update_that_was_shown_is_not_refused_afterwards(updates: Updates) -> None:
-    updates.sent("a", instructions="same")
-    updates.sent("b", instructions="same")
+    updates.update("a", instructions="same")
+    updates.update("b", instructions="same")
     updates.receive(updated(instructions="same"), refused("b"))
     assert updates.answers == [("a", "taken"), ("b", "taken")]
-    updates.sent("c", instructions="other")
+    updates.update("c", instructions="other")
     updates.receive(updated(instructions="?"))
     assert updates.answers[2:] == [("c", "taken")]
 
 
 def test_a_refusal_shows_that_no_answer_of_before_is_to_come(updates: Updates) -> None:
-    updates.sent("a", instructions="same")
-    updates.sent("b", instructions="same")
+    updates.update("a", instructions="same")
+    updates.update("b", instructions="same")
     updates.receive(updated(instructions="same"))  # the answer to both, for one was lost
-    updates.sent("c", instructions="other")
-    updates.sent("d", instructions="another")
+    updates.update("c", instructions="other")
+    updates.update("d", instructions="another")
     updates.receive(refused("c"), updated(instructions="?"))
     assert updates.answers[2:] == [("c", "invalid_value"), ("d", "taken")]
 
 
-def test_a_lost_socket_gives_back_what_was_not_answered_in_order_and_once(updates: Updates) -> None:
+def test_law_after_a_re_attach_what_was_not_answered_is_sent_again_in_order_and_once(updates: Updates) -> None:
     for event_id in ("a", "b", "c"):
-        updates.sent(event_id, instructions=event_id)
+        updates.update(event_id, instructions=event_id)
     updates.receive(updated(instructions="a"))
-    assert [update.event_id for update in updates.updates.lost()] == ["b", "c"]
-    assert updates.updates.lost() == []
-    updates.receive(updated(instructions="b"), refused("c"))
+    assert updates.lost() == ["b", "c"]
+    assert updates.answers == [("a", "taken")], "what is asked for as a sign of life is answered too"
+    updates.receive(refused("c"), updated(instructions="b"))
+    assert updates.answers == [("a", "taken"), ("c", "invalid_value"), ("b", "taken")]
+    assert updates.lost() == []
+
+
+def test_a_refusal_after_a_lost_socket_is_told(updates: Updates) -> None:
+    updates.update("a", instructions="a")
+    updates.lost()
+    updates.receive(refused("a"))
+    assert updates.answers == [("a", "invalid_value")]
+
+
+def test_an_update_while_the_sideband_is_lost_is_sent_when_it_is_back(updates: Updates) -> None:
+    updates.step(inputs.Closed(DROPPED))
+    updates.update("a", instructions="a")
+    assert updates.sent == []
+    updates.attach()
+    assert [event.event_id for event in updates.sent] == ["a"]
+    assert updates.answers == []
+    updates.receive(updated(instructions="a"))
     assert updates.answers == [("a", "taken")]
-    updates.sent("c", instructions="c")
-    updates.receive(updated(instructions="?"))
-    assert updates.answers == [("a", "taken"), ("c", "taken")]
 
 
 def test_a_lost_socket_does_not_give_back_what_the_session_has_shown(updates: Updates) -> None:
-    updates.sent("a", instructions="same")
-    updates.sent("b", instructions="same")
+    updates.update("a", instructions="same")
+    updates.update("b", instructions="same")
     updates.receive(updated(instructions="same"))
-    assert updates.updates.lost() == []
-    updates.sent("b", instructions="new")
+    assert updates.lost() == []
+    updates.update("c", instructions="new")
     updates.receive(updated(instructions="new"))
-    assert updates.answers[2:] == [("b", "taken")]
+    assert updates.answers[2:] == [("c", "taken")]
 
 
-def test_law_updates_that_are_never_answered_are_forgotten_in_the_end(updates: Updates) -> None:
+def test_law_updates_that_are_never_answered_are_late_and_forgotten_in_the_end(updates: Updates) -> None:
     for number in range(5000):
-        updates.sent(f"update_{number}", instructions=f"{number}")
-    waiting = [update.event_id for update in updates.updates.lost()]
-    assert len(waiting) <= 100
-    assert waiting[-1] == "update_4999"
+        updates.update(f"update_{number}", instructions=f"{number}")
+    assert len(updates.s.session.updates) <= 100
+    updates.wait(10)
+    assert updates.answers == [(f"update_{number}", "late") for number in range(5000)]
+    assert updates.lost() == []
 
 
 @pytest.mark.parametrize("session", [None, 7, [], "x", {}, {"instructions": 5}, {"audio": {"output": [1]}}])
 def test_junk_in_place_of_the_session_answers_the_first_and_no_other(updates: Updates, session: object) -> None:
-    updates.sent("a", instructions="a")
-    updates.sent("b", audio={"output": {"speed": 1.2}})
-    updates.receive(parse({"type": "session.updated", "session": session}))
+    updates.update("a", instructions="a")
+    updates.update("b", audio={"output": {"speed": 1.2}})
+    updates.receive({"type": "session.updated", "session": session})
     assert updates.answers == [("a", "taken")]
 
 
 @pytest.mark.parametrize("error", [None, 7, [], {}, {"event_id": ["a"]}, {"event_id": {"a": "a"}}, {"event_id": 5}])
 def test_junk_in_place_of_an_error_answers_nothing(updates: Updates, error: object) -> None:
-    updates.sent("a", instructions="a")
-    updates.receive(parse({"type": "error", "error": error}))
+    updates.update("a", instructions="a")
+    updates.receive({"type": "error", "error": error})
     assert updates.answers == []
 
 
@@ -255,7 +275,7 @@ def test_law_each_update_is_answered_once_and_rightly(steps: list[tuple[str, Any
         if step == "send":
             session = {} if argument is None else {"instructions": argument}
             waiting.append((f"update_{number}", argument))
-            updates.sent(f"update_{number}", **session)
+            updates.update(f"update_{number}", **session)
         elif step == "foreign":
             updates.receive(refused("event_other"))
         elif waiting:

@@ -9,121 +9,92 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from door import (
+    SPEECH_STARTED,
+    SPEECH_STOPPED,
+    SPOKEN,
+    Door,
+    Frame,
+    added,
+    busy,
+    call,
+    collector,
+    created,
+    done,
+    item_done,
+    playing,
+    refused,
+    updated,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from realtime_sip import events
-from realtime_sip.call.machine.turns import AskApproval, Effect, RunTool, Send, SpeechEnded, Turns
-from realtime_sip.outcomes import Heard
+from realtime_sip.call.machine import effects, inputs, session, wants
+from realtime_sip.call.machine.effects import AskApproval, Effect, RunTool
+from realtime_sip.outcomes import Close, CloseKind, Heard
 from realtime_sip.response import ResponseConfig
-
-Frame = dict[str, Any]
-_ids = itertools.count(1)
+from realtime_sip.session import RealtimeSession
 
 
-def parse(frame: Frame) -> events.ServerEvent:
-    return events.parse_server_event(json.dumps({"event_id": f"event_{next(_ids)}", **frame}))
-
-
-def created(response_id: str, *, metadata: Frame | None = None, conversation: str | None = "conv_1") -> Frame:
-    response = {"id": response_id, "status": "in_progress", "conversation_id": conversation, "metadata": metadata}
-    return {"type": "response.created", "response": response}
-
-
-def done(
-    response_id: str, *output: Frame, status: str = "completed", tokens: int = 20, conversation: str | None = "conv_1"
-) -> Frame:
-    response = {
-        "id": response_id,
-        "status": status,
-        "conversation_id": conversation,
-        "output": list(output),
-        "usage": {"output_token_details": {"audio_tokens": tokens}},
-    }
-    return {"type": "response.done", "response": response}
-
-
-SPOKEN = {"type": "message", "role": "assistant", "id": "item_1", "content": [{"type": "output_audio"}]}
-
-
-def call(call_id: str, name: str = "lookup", status: str = "completed") -> Frame:
-    return {
-        "type": "function_call",
-        "id": f"fc_{call_id}",
-        "call_id": call_id,
-        "name": name,
-        "arguments": "{}",
-        "status": status,
-    }
-
-
-def added(call_id: str) -> Frame:
-    item = {"type": "function_call_output", "call_id": call_id, "output": "x", "id": f"out_{call_id}"}
-    return {"type": "conversation.item.added", "item": item}
-
-
-def busy(event_id: str | None) -> Frame:
-    error = {"type": "invalid_request_error", "code": "conversation_already_has_active_response", "message": "…"}
-    return {"type": "error", "error": {**error, "event_id": event_id}}
-
-
-SPEECH_STARTED = {"type": "input_audio_buffer.speech_started", "audio_start_ms": 1, "item_id": "item_9"}
-SPEECH_STOPPED = {"type": "input_audio_buffer.speech_stopped", "audio_end_ms": 2, "item_id": "item_9"}
-
-
-class Played:
-    """Turns, a clock, and what came of it."""
+class Played(Door):
+    """A call that is up, and what was heard of it."""
 
     def __init__(self, detection: Frame | None = None) -> None:
-        self.turns = Turns(detection=detection)
-        self.now = 0.0
-        self.sent: list[events.ClientEvent] = []
-        self.tools: list[RunTool] = []
-        self.approvals: list[AskApproval] = []
+        super().__init__(RealtimeSession.model_validate({"audio": {"input": {"turn_detection": detection}}}))
         self.heard: dict[str, Heard] = {}
+        self.live()
+        self.out.clear()
 
-    def take(self, effects: list[Effect]) -> None:
-        for effect in effects:
-            match effect:
-                case Send(event):
-                    self.sent.append(event)
-                case RunTool():
-                    self.tools.append(effect)
-                case AskApproval():
-                    self.approvals.append(effect)
-                case SpeechEnded(key, heard):
-                    assert key not in self.heard, "speech ends once"
-                    self.heard[key] = heard
-
-    def receive(self, *frames: Frame) -> None:
-        for frame in frames:
-            self.take(self.turns.receive(parse(frame), self.now))
+    def take(self, out: list[Effect]) -> None:
+        super().take(out)
+        for effect in out:
+            if isinstance(effect, effects.Done) and isinstance(effect.value, Heard):
+                assert effect.key not in self.heard, "speech ends once"
+                self.heard[effect.key] = effect.value
 
     def respond(self, key: str = "speech_1", *, despite_hold: bool = False, **config: Any) -> None:
-        self.take(self.turns.respond(ResponseConfig(**config), key=key, now=self.now, despite_hold=despite_hold))
+        if despite_hold:
+            self.apply(lambda: wants.respond(self.s, key, config=ResponseConfig(**config), despite_hold=True))
+        else:
+            self.step(inputs.Respond(key, config=ResponseConfig(**config)))
 
     def hold(self, reason: str = "digits") -> None:
-        self.take(self.turns.hold(reason, self.now))
+        if reason == "digits":
+            self.step(inputs.Collect(reason, collector(), None, barge_in=False, secret=False))
+        else:
+            self.apply(lambda: session.hold(self.s, reason))
 
     def release(self, reason: str = "digits") -> None:
-        self.take(self.turns.release(reason, self.now))
+        if reason == "digits":
+            self.step(inputs.Abandon(reason))
+        else:
+            self.apply(lambda: session.release(self.s, reason))
 
     def output(self, call_id: str, *, respond: bool = True) -> None:
-        self.take(self.turns.tool_output(call_id, "output", respond=respond, now=self.now))
+        self.step(inputs.ToolEnded(call_id, "output", respond))
 
-    def wait(self, seconds: float) -> None:
-        """Let time pass, ticking when told to, and hold that it is told soon enough."""
-        end = self.now + seconds
-        for _ in range(10_000):
-            deadline = self.turns.deadline
-            if deadline is None or deadline > end:
-                break
-            self.now = max(self.now, deadline)
-            self.take(self.turns.tick(self.now))
-        else:
-            raise AssertionError("ticks for ever")
-        self.now = end
-        self.take(self.turns.tick(self.now))
+    def interrupt(self) -> None:
+        self.step(inputs.Interrupt())
+
+    def approve(self, request_id: str, *, approve: bool) -> None:
+        self.step(inputs.ApprovalDecided(request_id, approve))
+
+    @property
+    def active(self) -> str:
+        return self.s.active
+
+    @property
+    def speaking(self) -> bool:
+        return wants.speaking(self.s)
+
+    @property
+    def tools(self) -> list[RunTool]:
+        return self.all(RunTool)
+
+    @property
+    def approvals(self) -> list[AskApproval]:
+        return self.all(AskApproval)
 
     @property
     def asked(self) -> list[events.ResponseCreate]:
@@ -150,7 +121,8 @@ class Played:
         """The service starts the response that was asked for last."""
         response = self.asked[-1].response
         assert response is not None
-        self.receive(created(response_id, metadata=response.metadata))
+        assert response.metadata is not None
+        self.receive(created(response_id, key=response.metadata["realtime_sip"]))
 
 
 @pytest.fixture
@@ -196,11 +168,7 @@ def test_law_one_response_at_a_time__ours_waits_while_the_caller_speaks(played: 
 def test_law_one_response_at_a_time__ours_does_not_wait_for_a_service_that_does_not_respond_by_itself(
     played: Played,
 ) -> None:
-    session = {
-        "type": "realtime",
-        "audio": {"input": {"turn_detection": {"type": "server_vad", "create_response": False}}},
-    }
-    played.receive({"type": "session.updated", "session": session}, SPEECH_STARTED)
+    played.receive(detecting({"type": "server_vad", "create_response": False}), SPEECH_STARTED)
     played.respond()
     played.receive(SPEECH_STOPPED)
     assert len(played.asked) == 1
@@ -227,16 +195,14 @@ def test_law_one_response_at_a_time__a_refusal_that_names_no_event_is_ours_too(p
 
 def test_a_refusal_for_another_reason_ends_the_speech(played: Played) -> None:
     played.respond()
-    error = {"type": "invalid_request_error", "code": "invalid_value", "message": "…", "event_id": played.last_key()}
-    played.receive({"type": "error", "error": error})
+    played.receive(refused(played.last_key(), "invalid_value"))
     assert played.heard == {"speech_1": Heard.FAILED}
     assert len(played.asked) == 1
 
 
 def test_an_error_of_something_else_changes_nothing(played: Played) -> None:
     played.respond()
-    error = {"type": "invalid_request_error", "code": "invalid_value", "message": "…", "event_id": "event_other"}
-    played.receive({"type": "error", "error": error})
+    played.receive(refused("event_other", "invalid_value"))
     assert played.heard == {}
 
 
@@ -253,18 +219,17 @@ def test_responses_outside_of_the_conversation_run_beside_and_do_not_count(playe
     played.respond("a")
     played.respond("side", conversation="none")
     assert len(played.asked) == 2
-    played.receive(created("resp_side", metadata={"realtime_sip": "side"}, conversation=None))
+    played.receive(created("resp_side", key="side", conversation=None))
     played.receive(done("resp_side", call("call_side"), conversation=None))
     assert played.tools == [], "tools run from the conversation only"
     assert played.heard == {"side": Heard.NOT_AT_ALL}
-    assert played.turns.active is None
+    assert played.active == ""
 
 
 def test_a_response_outside_that_is_refused_or_never_comes_ends(played: Played) -> None:
     played.respond("refused", conversation="none")
     played.respond("lost", conversation="none")
-    error = {"type": "invalid_request_error", "message": "…", "event_id": "refused"}
-    played.receive({"type": "error", "error": error})
+    played.receive(refused("refused", None))
     assert played.heard == {"refused": Heard.FAILED}
     played.wait(60)
     assert played.heard["lost"] is Heard.FAILED
@@ -275,7 +240,7 @@ def test_a_response_outside_that_is_refused_or_never_comes_ends(played: Played) 
 
 def test_law_a_tool_runs_once_per_call_id(played: Played) -> None:
     played.receive(created("resp_1"))
-    item = {"type": "response.output_item.done", "response_id": "resp_1", "output_index": 0, "item": call("call_1")}
+    item = item_done(call("call_1"), "resp_1")
     played.receive(item, item, done("resp_1", call("call_1")), done("resp_1", call("call_1")))
     assert [tool.call_id for tool in played.tools] == ["call_1"]
 
@@ -295,9 +260,7 @@ def test_a_call_that_the_client_put_into_the_conversation_is_not_run(played: Pla
 def test_law_outputs_are_sent_as_they_finish_and_only_the_response_waits(played: Played) -> None:
     played.receive(created("resp_1"))
     for call_id in ("call_1", "call_2"):
-        played.receive(
-            {"type": "response.output_item.done", "response_id": "resp_1", "output_index": 0, "item": call(call_id)}
-        )
+        played.receive(item_done(call(call_id), "resp_1"))
     played.output("call_1")
     assert [item.call_id for item in played.outputs] == ["call_1"]
     played.receive(done("resp_1", call("call_1"), call("call_2")))
@@ -359,8 +322,7 @@ def test_an_answer_that_is_refused_is_tried_a_few_times_and_not_for_ever(played:
     played.receive(created("resp_1"), done("resp_1", call("call_1")))
     played.output("call_1")
     for _ in range(10):
-        error = {"type": "server_error", "message": "…", "event_id": played.last_key()}
-        played.receive({"type": "error", "error": error})
+        played.receive(refused(played.last_key(), None))
         played.wait(10)
     assert 1 < len(played.asked) < 6
 
@@ -375,7 +337,7 @@ def test_the_recorded_tool_round_goes_as_recorded(shared_data: Path) -> None:
             if frame["data"]["type"] == "response.created":
                 # The service gives back the metadata that it got; the recorded client had sent none.
                 frame["data"]["response"]["metadata"] = {"realtime_sip": played.last_key()}
-            played.take(played.turns.receive(events.parse_server_event(json.dumps(frame["data"])), played.now))
+            played.step(inputs.Received(events.parse_server_event(json.dumps(frame["data"]))))
             for tool in played.tools[len(played.outputs) :]:
                 played.output(tool.call_id)
     assert [tool.name for tool in played.tools] == ["get_weather"]
@@ -413,24 +375,20 @@ def test_an_approval_is_asked_for_once_and_a_refusal_is_answered_by_a_response(p
     played.receive(created("resp_1"), done("resp_1", REQUEST), done("resp_1", REQUEST))
     assert [approval.request_id for approval in played.approvals] == ["mcpr_1"]
     assert played.asked == []
-    played.take(played.turns.approve("mcpr_1", approve=False, now=played.now))
+    played.approve("mcpr_1", approve=False)
     assert played.outputs[-1].approve is False
     assert len(played.asked) == 1
 
 
 def test_an_approved_call_is_waited_for(played: Played) -> None:
     played.receive(created("resp_1"), done("resp_1", REQUEST))
-    played.take(played.turns.approve("mcpr_1", approve=True, now=played.now))
+    played.approve("mcpr_1", approve=True)
     assert played.asked == []
     played.receive(mcp("in_progress"), mcp("completed"))
     assert len(played.asked) == 1
 
 
 # --- speech -----------------------------------------------------------------------------------------------------------
-
-
-def playing(kind: str, response_id: str) -> Frame:
-    return {"type": f"output_audio_buffer.{kind}", "response_id": response_id}
 
 
 def spoken(played: Played) -> None:
@@ -442,12 +400,12 @@ def spoken(played: Played) -> None:
 def test_law_speech_is_heard_when_it_stopped_and_a_little_later(played: Played) -> None:
     spoken(played)
     assert played.heard == {}
-    assert played.turns.audible
+    assert played.s.book.audible
     played.receive(playing("stopped", "resp_1"))
     assert played.heard == {}, "the last syllable is on its way"
     played.wait(0.5)
     assert played.heard == {"speech_1": Heard.ENTIRELY}
-    assert not played.turns.speaking
+    assert not played.speaking
 
 
 def test_law_speech_is_over_when_it_was_cleared(played: Played) -> None:
@@ -506,15 +464,19 @@ def test_a_response_that_is_never_created_ends_the_speech(played: Played) -> Non
 def test_a_response_is_not_given_up_while_nothing_at_all_is_heard() -> None:
     """The socket is dead then, and over the next one it is asked for again."""
     played = Played()
+    played.alive = False
     played.respond()
     played.wait(40)
     assert played.heard == {}
-    played.take(played.turns.attached_again(played.now))
+    assert played.all(effects.DropSocket)
+    played.alive = True
+    played.attach_again(Close(CloseKind.OURS, 1000))
     played.wait(5)
     assert [asked.event_id for asked in played.asked] == ["speech_1", "speech_1"]
 
 
 def test_a_response_of_which_nothing_is_ever_heard_is_given_up_in_the_end(played: Played) -> None:
+    played.alive = False
     played.respond()
     played.wait(70)
     assert played.heard == {"speech_1": Heard.FAILED}
@@ -534,7 +496,7 @@ def test_interrupting_cancels_and_clears(played: Played) -> None:
     played.respond()
     played.granted("resp_1")
     played.receive(playing("started", "resp_1"))
-    played.take(played.turns.interrupt(played.now))
+    played.interrupt()
     assert [event.type for event in played.sent[1:]] == ["response.cancel", "output_audio_buffer.clear"]
     played.receive(done("resp_1", SPOKEN, status="cancelled"), playing("cleared", "resp_1"))
     assert played.heard == {"speech_1": Heard.IN_PART}
@@ -542,7 +504,7 @@ def test_interrupting_cancels_and_clears(played: Played) -> None:
 
 def test_interrupting_what_is_only_heard_still_cancels_nothing(played: Played) -> None:
     spoken(played)
-    played.take(played.turns.interrupt(played.now))
+    played.interrupt()
     assert [event.type for event in played.sent[1:]] == ["output_audio_buffer.clear"]
     played.receive(playing("cleared", "resp_1"))
     assert played.heard == {"speech_1": Heard.IN_PART}
@@ -550,7 +512,7 @@ def test_interrupting_what_is_only_heard_still_cancels_nothing(played: Played) -
 
 def test_interrupting_names_the_response_that_is_being_made(played: Played) -> None:
     played.receive(created("resp_own"))
-    played.take(played.turns.interrupt(played.now))
+    played.interrupt()
     assert played.cancelled == ["resp_own"]
 
 
@@ -559,21 +521,21 @@ def test_a_response_that_is_over_is_not_begun_again_by_a_repeat(played: Played) 
     played.receive(playing("stopped", "resp_1"))
     played.wait(30)
     played.receive(created("resp_1"))
-    assert played.turns.active is None
-    assert not played.turns.speaking
+    assert played.active == ""
+    assert not played.speaking
 
 
 def test_interrupting_nothing_sends_nothing(played: Played) -> None:
-    played.take(played.turns.interrupt(played.now))
+    played.interrupt()
     assert played.sent == []
 
 
-def test_withdrawing_ends_what_was_not_asked_for_yet(played: Played) -> None:
+def test_a_goodbye_ends_what_was_not_asked_for_yet(played: Played) -> None:
     played.receive(created("resp_own"))
     played.respond()
-    played.take(played.turns.withdraw(played.now))
+    played.step(inputs.Hangup(goodbye="Bye."))
     played.receive(done("resp_own", SPOKEN))
-    assert played.asked == []
+    assert [asked.event_id for asked in played.asked] == ["goodbye_program"]
     assert played.heard == {"speech_1": Heard.NOT_AT_ALL}
 
 
@@ -582,7 +544,7 @@ def test_interrupting_stops_a_response_that_was_asked_for_and_not_created_yet(pl
     if audible:
         spoken(played)
     played.respond("late")
-    played.take(played.turns.interrupt(played.now))
+    played.interrupt()
     assert [event.type for event in played.sent[-2:]] == ["response.cancel", "output_audio_buffer.clear"]
     assert played.cancelled == [None], "it has no id yet"
     played.granted("resp_late")
@@ -595,12 +557,11 @@ def test_interrupting_stops_a_response_that_was_asked_for_and_not_created_yet(pl
 DETECTION = {"type": "server_vad", "create_response": True}
 
 
-def updated(detection: Frame | None) -> Frame:
-    session = {"type": "realtime", "audio": {"input": {"turn_detection": detection}}}
-    return {"type": "session.updated", "session": session}
+def detecting(detection: Frame | None) -> Frame:
+    return updated(audio={"input": {"turn_detection": detection}})
 
 
-QUIET = updated({**DETECTION, "create_response": False})
+QUIET = detecting({**DETECTION, "create_response": False})
 
 
 def creates_of(update: events.SessionUpdate) -> bool:
@@ -619,14 +580,14 @@ def held() -> Played:
 
 def test_law_a_hold_turns_the_services_responses_off_and_a_release_turns_them_on() -> None:
     played = Played(DETECTION)
-    states = [played.turns.held]
+    states = [played.s.hold.on]
     played.hold()
-    states.append(played.turns.held)
+    states.append(played.s.hold.on)
     played.receive(QUIET)
     played.release()
-    states.append(played.turns.held)
+    states.append(played.s.hold.on)
     assert states == [False, True, False]
-    played.receive(updated(DETECTION))
+    played.receive(detecting(DETECTION))
     played.wait(300)
     assert [creates_of(update) for update in played.updates] == [False, True]
 
@@ -670,7 +631,7 @@ def test_what_is_asked_for_despite_the_hold_waits_for_its_turn_all_the_same(held
 
 
 def test_law_outputs_are_sent_during_a_hold_and_only_the_response_waits(held: Played) -> None:
-    held.receive(created("resp_1", metadata={"realtime_sip": "x"}), done("resp_1", call("call_1")))
+    held.receive(created("resp_1", key="x"), done("resp_1", call("call_1")))
     held.output("call_1")
     held.receive(added("call_1"))
     held.wait(300)
@@ -681,7 +642,7 @@ def test_law_outputs_are_sent_during_a_hold_and_only_the_response_waits(held: Pl
 
 
 def test_an_mcp_call_that_ends_during_a_hold_gets_its_response_after_it(held: Played) -> None:
-    held.receive(created("resp_1", metadata={"realtime_sip": "x"}), mcp("in_progress"), done("resp_1"))
+    held.receive(created("resp_1", key="x"), mcp("in_progress"), done("resp_1"))
     held.receive(mcp("completed"))
     held.wait(300)
     assert held.asked == []
@@ -714,23 +675,23 @@ def test_a_response_that_the_service_starts_after_the_release_is_left_alone(held
     assert held.cancelled == []
 
 
-@pytest.mark.parametrize("metadata", [None, {"realtime_sip": "speech_1"}])
-def test_law_a_response_of_ours_is_not_stopped_by_a_hold(metadata: Frame | None) -> None:
+@pytest.mark.parametrize("key", [None, "speech_1"])
+def test_law_a_response_of_ours_is_not_stopped_by_a_hold(key: str | None) -> None:
     played = Played(DETECTION)
     played.respond()
     played.hold()
-    played.receive(created("resp_1", metadata=metadata), created("resp_1", metadata=metadata))
+    played.receive(created("resp_1", key=key), created("resp_1", key=key))
     played.receive(playing("started", "resp_1"), done("resp_1", SPOKEN))
     for _ in range(2):
         played.wait(3)
-        played.receive(created("resp_1", metadata=metadata))
+        played.receive(created("resp_1", key=key))
     assert played.cancelled == []
     assert not any(event.type == "output_audio_buffer.clear" for event in played.sent)
 
 
 def test_law_a_response_of_ours_is_not_stopped_by_a_hold__one_of_before_a_lost_socket(held: Played) -> None:
     held.respond(despite_hold=True)
-    held.take(held.turns.attached_again(held.now))
+    held.attach_again()
     held.receive(created("resp_1"))
     assert held.cancelled == []
 
@@ -739,7 +700,7 @@ def test_law_a_response_of_ours_is_not_stopped_by_a_hold__one_that_was_active_wh
     held: Played,
 ) -> None:
     held.respond(despite_hold=True)
-    held.take(held.turns.attached_again(held.now))
+    held.attach_again()
     held.wait(3)
     held.receive(created("resp_1"), busy(held.last_key()))
     assert held.cancelled == []
@@ -820,8 +781,7 @@ def test_law_a_response_that_was_stopped_answers_no_tool(what: str, prompted: bo
     played.receive(done("resp_own", status="cancelled"))
     assert played.cancelled == ["resp_own"]
     if prompted:
-        error = {"type": "invalid_request_error", "code": "invalid_value", "message": "…", "event_id": "prompt"}
-        played.receive({"type": "error", "error": error})
+        played.receive(refused("prompt", "invalid_value"))
         assert played.heard == {"prompt": Heard.FAILED}
     played.release()
     assert played.last_key().startswith("answer_")
@@ -832,8 +792,7 @@ def test_a_refused_hold_is_not_a_refused_response() -> None:
     played.respond("prompt", despite_hold=True)
     played.hold()
     (update,) = played.updates
-    error = {"type": "invalid_request_error", "code": "invalid_value", "message": "…", "event_id": update.event_id}
-    played.receive({"type": "error", "error": error})
+    played.receive(refused(update.event_id, "invalid_value"))
     assert played.heard == {}
     played.wait(8)
     assert [creates_of(update) for update in played.updates] == [False, False]
@@ -842,16 +801,15 @@ def test_a_refused_hold_is_not_a_refused_response() -> None:
 def test_law_after_a_re_attach_a_hold_that_was_not_confirmed_is_sent_again() -> None:
     played = Played(DETECTION)
     played.hold()
-    played.take(played.turns.attached_again(played.now))
+    played.attach_again()
     assert [creates_of(update) for update in played.updates] == [False, False]
 
 
-def test_withdrawing_in_a_hold_ends_what_waits_and_what_is_asked_for_despite_it_still_comes(held: Played) -> None:
+def test_a_goodbye_in_a_hold_ends_what_waits_and_comes_despite_it(held: Played) -> None:
     held.respond("waits")
-    held.take(held.turns.withdraw(held.now))
-    held.respond("goodbye", despite_hold=True)
+    held.step(inputs.Hangup(goodbye="Bye."))
     assert held.heard == {"waits": Heard.NOT_AT_ALL}
-    assert [asked.event_id for asked in held.asked] == ["goodbye"]
+    assert [asked.event_id for asked in held.asked] == ["goodbye_program"]
 
 
 # --- a lost connection ------------------------------------------------------------------------------------------------
@@ -862,7 +820,7 @@ def test_law_after_a_re_attach_finished_outputs_are_sent_once_under_the_same_id(
     played.output("call_1")
     played.receive(added("call_1"))
     played.output("call_2")
-    played.take(played.turns.attached_again(played.now))
+    played.attach_again()
     assert [item.call_id for item in played.outputs] == ["call_1", "call_2", "call_2"]
     assert played.outputs[1].id == played.outputs[2].id
 
@@ -871,7 +829,7 @@ def test_law_after_a_re_attach_nothing_is_assumed__what_was_asked_for_is_asked_a
     played: Played,
 ) -> None:
     played.respond()
-    played.take(played.turns.attached_again(played.now))
+    played.attach_again()
     assert len(played.asked) == 1
     played.wait(3)
     assert len(played.asked) == 2
@@ -885,8 +843,8 @@ def test_law_after_a_re_attach_nothing_is_assumed__a_response_that_shows_itself_
     played: Played,
 ) -> None:
     played.respond()
-    played.take(played.turns.attached_again(played.now))
-    played.receive(created("resp_1", metadata={"realtime_sip": "speech_1"}), done("resp_1", SPOKEN, tokens=1))
+    played.attach_again()
+    played.receive(created("resp_1", key="speech_1"), done("resp_1", SPOKEN, tokens=1))
     played.wait(300)
     assert len(played.asked) == 1
     assert played.heard == {"speech_1": Heard.ASSUMED}
@@ -896,11 +854,21 @@ def test_law_after_a_re_attach_nothing_is_assumed__a_response_that_was_active_is
     played: Played,
 ) -> None:
     played.receive(created("resp_1"))
-    played.take(played.turns.attached_again(played.now))
+    played.attach_again()
     played.respond()
     assert played.asked == []
     played.wait(3)
     assert len(played.asked) == 1
+
+
+def test_whichever_response_is_made_can_be_given_up_without_its_name(played: Played) -> None:
+    played.respond("in")
+    played.granted("resp_in")
+    played.respond("beside", conversation="none")
+    played.receive(created("resp_beside", key="beside", conversation=None))
+    played.attach_again()
+    played.wait(8)
+    assert played.heard == {"in": Heard.ASSUMED}
 
 
 # --- unknown, malformed and lost events ------------------------------------------------------------------------------
@@ -908,7 +876,7 @@ def test_law_after_a_re_attach_nothing_is_assumed__a_response_that_was_active_is
 
 def test_law_the_state_advances_on_type_and_ids_also_of_unknown_events(played: Played) -> None:
     played.receive({"type": "response.created", "response": {"id": "resp_1", "status": 7, "output": "?"}})
-    assert played.turns.active == "resp_1"
+    assert played.active == "resp_1"
     played.respond()
     played.receive({"type": "response.done", "response": {"id": "resp_1", "output": [{**call("call_1"), "id": 7}]}})
     assert [tool.call_id for tool in played.tools] == ["call_1"]
@@ -918,7 +886,7 @@ def test_law_the_state_advances_on_type_and_ids_also_of_unknown_events(played: P
 def test_a_response_whose_creation_was_lost_shows_itself_by_its_other_events(played: Played) -> None:
     delta = {"item_id": "item_1", "output_index": 0, "content_index": 0, "delta": "x"}
     played.receive({"type": "response.output_audio_transcript.delta", "response_id": "resp_1", **delta})
-    assert played.turns.active == "resp_1"
+    assert played.active == "resp_1"
 
 
 JUNK = st.recursive(
@@ -963,7 +931,7 @@ def test_no_malformed_event_breaks_the_state(frames: list[tuple[str, Frame]]) ->
     for kind, body in frames:
         played.receive({**body, "type": kind})
     played.wait(1000)
-    assert played.turns.deadline is None
+    assert played.due is None
 
 
 # --- every order ------------------------------------------------------------------------------------------------------
@@ -993,8 +961,7 @@ class Service:
         self.active = (response_id, key, set(self.answered))
         self.responses.append(key)
         self.answered |= self.outputs
-        metadata = {"realtime_sip": key} if key and self.echoes_metadata else None
-        self.outbox.append(created(response_id, metadata=metadata))
+        self.outbox.append(created(response_id, key=key if self.echoes_metadata else None))
 
     def read(self) -> None:
         event = self.inbox.pop(0)
@@ -1010,7 +977,7 @@ class Service:
             self.outbox.append(added(item.call_id))
         elif isinstance(event, events.SessionUpdate):
             self.creates_responses = creates_of(event)
-            self.outbox.append(updated({**DETECTION, "create_response": self.creates_responses}))
+            self.outbox.append(detecting({**DETECTION, "create_response": self.creates_responses}))
         elif isinstance(event, events.ResponseCancel) and self.active and self.active[0] == event.response_id:
             response_id, key, self.answered = self.active
             self.active = None
@@ -1114,14 +1081,14 @@ def test_law_no_order_makes_it_ask_twice_run_a_tool_twice_or_wait_for_ever(
             service.finish(0)
         elif service.playing:
             service.outbox.append(playing("stopped", service.playing.pop(0)))
-        elif played.turns.deadline is not None:
-            played.wait(max(played.turns.deadline - played.now, 0))
+        elif played.due is not None:
+            played.wait(max(played.due - played.now, 0))
         else:
             break
     else:
         raise AssertionError("it never comes to rest")
 
-    assert not played.turns.busy
+    assert not wants.busy(played.s)
     assert service.creates_responses
     assert all(played.heard[key] is Heard.FAILED for key in service.stopped), "ours are not stopped, unless given up"
     assert set(wanted) == set(played.heard) - {key for key in played.heard if key.startswith("answer_")}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from observed import AHEAD, Observed
 
 from emulated import HEARING, SESSION, Frame, Program, accepted, sideband, virtual
 from realtime_sip import events
 from realtime_sip.call.record.conversation import Conversation
+from realtime_sip.call.record.said import Item, agent_line
 from realtime_sip.call.record.transcript import Line, Transcript
 from realtime_sip.testing import CallerHangsUp, CallerSays, ModelSays, OpenAIEmulator, Recording
 
@@ -111,9 +115,11 @@ class Answer:
         shown = {"id": self.id, "conversation_id": self._conversation_id, "output": [], **shown}
         self.service.emit(kind, response=shown)
 
-    def begin(self) -> str:
+    def begin(self, phase: str | None = None) -> str:
         item_id, emit = self.service.id("item"), self.service.emit
         item = {"id": item_id, "type": "message", "status": "in_progress", "role": "assistant", "content": []}
+        if phase is not None:
+            item["phase"] = phase
         emit("response.output_item.added", response_id=self.id, output_index=0, item=item)
         if self._conversation_id is not None:
             self.service.add(item)
@@ -127,6 +133,16 @@ class Answer:
     def say(self, item_id: str, text: str) -> None:
         for word in pieces(text):
             self.service.emit("response.output_audio_transcript.delta", **self._where(item_id), delta=word)
+
+    def call(self) -> None:
+        """Call a function between messages."""
+        item = {"id": self.service.id("item"), "type": "function_call", "call_id": "call_1", "name": "look"}
+        shown = {**item, "status": "completed", "arguments": "{}"}
+        self.service.emit("response.output_item.added", response_id=self.id, output_index=0, item=shown)
+        self.service.add(shown)
+        self.service.done(shown)
+        self.service.emit("response.output_item.done", response_id=self.id, output_index=0, item=shown)
+        self._output.append(shown)
 
     def finish(self, item_id: str, text: str, *, status: str = "completed") -> None:
         emit, where = self.service.emit, self._where(item_id)
@@ -164,19 +180,28 @@ def service() -> Service:
 
 
 class Listener:
-    """Tells a conversation what the service has said since, at the time that it is."""
+    """Tells a call what the service has said since, at the time that it is by the wall clock."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, *, transcribes: bool = True) -> None:
         self.service = service
-        self.conversation = Conversation(transcribes=True)
-        self.unix = 1000.0
+        self.call = Observed(1000.0 - AHEAD)
+        self.conversation = Conversation(self.call.book, transcribes=transcribes, unix_ahead=AHEAD)
+
+    def take(self, event: events.ServerEvent) -> None:
+        self.call.take(event)
+        self.conversation.receive(event, self.call.now)
 
     def hear(self, seconds: float = 0.0) -> Transcript:
         for frame in self.service.frames:
-            self.conversation.receive(parsed(frame), self.unix)
+            self.take(parsed(frame))
         self.service.frames.clear()
-        self.unix += seconds
-        return self.conversation.transcript
+        transcript = self.conversation.transcript
+        self.call.wait(seconds)
+        return transcript
+
+    def gap(self) -> None:
+        self.call.lose()
+        self.conversation.gap()
 
 
 @pytest.fixture
@@ -349,6 +374,40 @@ def test_several_parts_are_one_line(service: Service, listener: Listener) -> Non
     assert [line.text for line in listener.hear()] == ["Look. What is it?"]
 
 
+def test_the_messages_of_a_response_are_lines_in_order_each_with_its_phase(
+    service: Service, listener: Listener
+) -> None:
+    answer = service.respond()
+    for phase, text in (("commentary", "Let me see."), ("final_answer", ANSWER)):
+        item_id = answer.begin(phase)
+        answer.say(item_id, text)
+        answer.finish(item_id, text)
+        if phase == "commentary":
+            answer.call()
+    answer.done()
+    service.message("assistant", "output_text", "Bye.")
+    transcript = listener.hear()
+    assert [(line.text, line.phase) for line in transcript] == [
+        ("Let me see.", "commentary"),
+        (ANSWER, "final_answer"),
+        ("Bye.", None),
+    ]
+    assert transcript.complete
+
+
+def test_a_response_that_only_its_end_tells_of_is_in_its_own_order(service: Service, listener: Listener) -> None:
+    answer = service.respond()
+    listener.hear()
+    known: list[str] = []
+    for text in ("One.", "Two.", "Three."):
+        known.append(answer.begin())
+        answer.finish(known[-1], text)
+    lost = [frame for frame in service.frames if known[1] not in json.dumps(frame)]
+    service.frames[:] = lost  # all of the second, so that the third is not told to be behind it
+    answer.done()
+    assert [line.text for line in listener.hear()] == ["One.", "Two.", "Three."]
+
+
 # --- when, and how much was heard -------------------------------------------------------------------------------------
 
 
@@ -405,10 +464,10 @@ def test_law_heard_is_cut_where_the_service_truncated_the_audio(service: Service
         (98, 1.35, "one two three"),
         (98, 60, WORDS),
         (98, 0, ""),
-        (None, 1.0, "one two three"),  # 15 characters a second
-        (0, 1.0, "one two three"),
-        (-5, 1.0, "one two three"),
-        (10**9, 1.0, "one two three"),
+        (None, 2.5, "one two three"),  # 6 characters a second, about what was recorded
+        (0, 2.5, "one two three"),
+        (-5, 2.5, "one two three"),
+        (10**9, 2.5, "one two three"),
         (1, 1.0, "one two three four five six"),  # the text was ahead of the audio
     ],
 )
@@ -458,6 +517,38 @@ def test_of_two_messages_of_a_response_the_one_that_was_over_was_not_interrupted
     ]
 
 
+def test_what_was_heard_of_several_messages_goes_by_their_order(service: Service, listener: Listener) -> None:
+    answer = service.respond()
+    first, second, third = answer.begin("commentary"), answer.begin("commentary"), answer.begin("final_answer")
+    for item_id, text in ((second, "Second one. "), (third, "Third one."), (first, "First one. ")):
+        answer.finish(item_id, text)  # their texts come in any order
+    answer._output.sort(key=lambda item: (first, second, third).index(item["id"]))
+    answer.done(tokens=62)  # 3.1 s for 31 characters
+    answer.plays("started")
+    listener.hear(1.8)
+    answer.plays("cleared")
+    assert [(line.heard, line.interrupted) for line in listener.hear()] == [
+        ("First one.", False),
+        ("Second", True),
+        ("", True),
+    ]
+
+
+def test_a_response_of_two_messages_is_being_said_until_the_last_has_played(
+    service: Service, listener: Listener
+) -> None:
+    answer = service.respond()
+    for text in ("Let me see.", ANSWER):
+        answer.finish(answer.begin(), text)
+    answer.done(tokens=200)
+    complete = []
+    for what in ("started", "stopped", "started", "stopped"):
+        answer.plays(what)
+        complete.append(listener.hear(5).complete)
+    assert complete == [False, True, False, True]
+    assert [line.ended_at for line in listener.conversation.transcript] == [1015, 1015]
+
+
 def test_what_was_cancelled_before_it_played_was_not_heard(service: Service, listener: Listener) -> None:
     answer = service.respond()
     item_id = answer.begin()
@@ -487,7 +578,8 @@ def test_where_the_start_of_playback_is_not_told_it_is_taken_from_the_first_word
     listener.hear(1.35)
     answer.plays("cleared")
     (line,) = listener.hear()
-    assert (line.heard, line.started_at, line.ended_at) == ("one two three", None, 1001.35)
+    assert (line.heard, line.started_at) == ("one two three", None)
+    assert line.ended_at == pytest.approx(1001.35)
 
 
 # --- what is lost -----------------------------------------------------------------------------------------------------
@@ -500,7 +592,7 @@ def test_law_a_gap_leaves_the_transcript_incomplete(service: Service, listener: 
     listener.hear()
     answer.say(item_id, " with you")
     service.frames.clear()
-    listener.conversation.gap(listener.unix)
+    listener.gap()
     answer.say(item_id, " on Tuesday.")
     transcript = listener.hear()
     assert [(line.text, line.complete) for line in transcript] == [("It will be", False)], "no hole is hidden"
@@ -517,11 +609,11 @@ def test_what_played_when_the_sideband_was_lost_is_incomplete_until_its_end_is_t
     over.plays("started")
     over.whole("Yes.", tokens=20)
     listener.hear(2)
-    listener.conversation.gap(listener.unix)
+    listener.gap()
     lost.plays("started")
     lost.whole("No.", tokens=200)
     listener.hear(2)
-    listener.conversation.gap(listener.unix)
+    listener.gap()
     later = service.respond()
     later.plays("started")
     later.whole("Bye.")
@@ -536,7 +628,7 @@ def test_the_words_of_a_turn_that_was_taken_in_a_gap_are_before_the_answer(
 ) -> None:
     service.respond().whole("Good morning.")
     listener.hear()
-    listener.conversation.gap(listener.unix)
+    listener.gap()
     turn = service.caller_begins()
     service.caller_ends(turn)
     answer = service.respond()
@@ -548,11 +640,46 @@ def test_the_words_of_a_turn_that_was_taken_in_a_gap_are_before_the_answer(
     assert [line.text for line in listener.hear()] == ["Good morning.", QUESTION, ANSWER]
 
 
+def test_turns_that_were_taken_in_a_gap_keep_their_order_though_only_their_words_are_told(
+    service: Service, listener: Listener
+) -> None:
+    service.respond().whole("Good morning.")
+    listener.hear()
+    listener.gap()
+    turns = [service.caller_begins() for _ in range(2)]
+    for turn in turns:
+        service.caller_ends(turn)
+    service.frames.clear()
+    service.transcribe(turns[0], "One.")
+    listener.hear()
+    service.respond().whole(ANSWER)
+    service.transcribe(turns[1], "Two.")
+    assert [line.text for line in listener.hear()] == ["Good morning.", "One.", "Two.", ANSWER]
+
+
+def test_a_response_that_was_given_up_is_in_the_transcript_when_it_is_told_after_all(
+    service: Service, listener: Listener
+) -> None:
+    inside, outside = service.respond(), service.respond(outside=True)
+    service.frames.clear()  # created before we attached
+    said = {answer: answer.begin() for answer in (inside, outside)}
+    for answer, item_id in said.items():
+        answer.say(item_id, ANSWER)
+    for _ in range(3):
+        listener.hear(200)  # without any sign of them
+    assert not listener.call.book.open
+    for answer, item_id in said.items():
+        answer.finish(item_id, ANSWER, status="incomplete")
+        answer.done("cancelled")
+    assert [(line.item_id, line.interrupted) for line in listener.hear()] == [(said[inside], True)]
+    assert listener.conversation.transcript.complete
+
+
 def test_an_item_that_is_asked_for_fills_in(service: Service, listener: Listener) -> None:
     turn = service.caller_begins()
     service.caller_ends(turn)
     listener.hear()
-    listener.conversation.gap(listener.unix)
+    listener.gap()
     content = [{"type": "input_audio", "audio": "AAAA", "transcript": QUESTION}]
     item = {"id": turn, "type": "message", "status": "completed", "role": "user", "content": content}
     service.emit("conversation.item.retrieved", item=item)
@@ -591,10 +718,10 @@ def test_a_transcription_whose_cost_cannot_be_read_is_read(service: Service, lis
 def test_the_session_tells_whether_the_caller_is_transcribed(
     service: Service, kind: str, audio: Frame, *, transcribes: bool
 ) -> None:
-    conversation = Conversation(transcribes=not transcribes)
+    listener = Listener(service, transcribes=not transcribes)
     service.emit(kind, session={"type": "realtime", "audio": audio})
-    conversation.receive(parsed(service.frames[0]), 0.0)
-    assert (conversation.warning is None) == transcribes
+    listener.hear()
+    assert (listener.conversation.warning is None) == transcribes
 
 
 @pytest.mark.parametrize("session", [{"type": "realtime"}, {"type": "realtime", "audio": {"input": {}}}, "junk"])
@@ -602,10 +729,10 @@ def test_the_session_tells_whether_the_caller_is_transcribed(
 def test_a_session_that_does_not_tell_leaves_it_as_it_was(
     service: Service, session: object, *, transcribes: bool
 ) -> None:
-    conversation = Conversation(transcribes=transcribes)
+    listener = Listener(service, transcribes=transcribes)
     service.emit("session.updated", session=session)
-    conversation.receive(parsed(service.frames[0]), 0.0)
-    assert (conversation.warning is None) == transcribes
+    listener.hear()
+    assert (listener.conversation.warning is None) == transcribes
 
 
 # --- as a value -------------------------------------------------------------------------------------------------------
@@ -687,6 +814,73 @@ def test_a_line_that_is_too_long_is_cut_and_incomplete(service: Service, listene
     assert not transcript.complete
 
 
+def executed(run: Callable[[], object]) -> int:
+    """Return how many lines of Python that takes: a measure of its cost that no other process disturbs."""
+    lines = 0
+
+    def trace(_frame: object, what: str, _value: object) -> Any:
+        nonlocal lines
+        lines += what == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        run()
+    finally:
+        sys.settrace(before)
+    return lines
+
+
+def test_law_the_last_of_many_events_costs_no_more_than_the_first(service: Service, listener: Listener) -> None:
+    costs: list[list[tuple[str, int]]] = []
+    for number in range(1_200):
+        turn = service.caller_begins()
+        service.caller_ends(turn)
+        service.transcribe(turn, "Go on, please.")
+        answer = service.respond()
+        answer.plays("started")
+        answer.whole(WORDS, tokens=98)
+        answer.plays("stopped")
+        if number in (1, 1_199):
+            costs.append([])
+            for event in map(parsed, service.frames):
+                listener.call.take(event)
+                run = partial(listener.conversation.receive, event, listener.call.now)
+                costs[-1].append((event.type, executed(run)))
+            service.frames.clear()
+        for frame in service.frames:
+            listener.take(parsed(frame))
+        service.frames.clear()
+        listener.call.wait(10)
+    assert len(costs[0]) == len(costs[1])
+    for (kind, first), (_, last) in zip(*costs, strict=True):
+        # By now as many items are there as are kept: for each that is added one is forgotten.
+        assert last <= first + (0 if "delta" in kind else 20), kind
+
+
+def test_law_only_lines_that_have_changed_are_made_anew(
+    service: Service, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+
+    def counting(item: Item, messages: list[Item], ahead: float, *, plays: bool) -> Line:
+        made.append(item.id)
+        return agent_line(item, messages, ahead, plays=plays)
+
+    monkeypatch.setattr("realtime_sip.call.record.conversation.agent_line", counting)
+    for _ in range(50):
+        service.respond().whole(ANSWER)
+    assert len(listener.hear()) == len(made) == 50
+    made.clear()
+    answer = service.respond()
+    item_id = answer.begin()
+    for word in pieces(ANSWER):
+        answer.say(item_id, word)
+        listener.hear()
+    assert made == [item_id] * len(pieces(ANSWER))
+
+
 # --- whatever comes ---------------------------------------------------------------------------------------------------
 
 SAID = {
@@ -746,14 +940,15 @@ EVENTS = [parsed(frame) for frame in SCRIPT]
 
 def heard_by(told: Iterable[events.ServerEvent | None]) -> Conversation:
     """Return a conversation that was told these events, a second apart; None is a gap."""
-    conversation = Conversation(transcribes=True)
-    for unix, event in enumerate(told):
+    listener = Listener(Service())
+    for event in told:
         if event is None:
-            conversation.gap(float(unix))
+            listener.gap()
         else:
-            conversation.receive(event, float(unix))
-        check(conversation.transcript)
-    return conversation
+            listener.take(event)
+        check(listener.conversation.transcript)
+        listener.call.wait(1)
+    return listener.conversation
 
 
 def check(transcript: Transcript) -> None:
@@ -778,12 +973,18 @@ def test_the_script_is_told_as_it_was() -> None:
     assert [line.interrupted for line in conversation.transcript] == [False, False, True, False, False, False, False]
 
 
-@given(st.permutations(EVENTS))
-def test_law_final_transcripts_win_and_the_order_holds_whatever_the_order_of_events(
-    told: list[events.ServerEvent],
-) -> None:
-    # All of the service's items are told, so that their places are known in the end.
-    assert said(heard_by(told)) == LINES
+OWN_TIME = [
+    index
+    for index, event in enumerate(EVENTS)
+    if event.type.startswith((TRANSCRIPTION, "output_audio_buffer.")) or event.type == "conversation.item.truncated"
+]
+"""What has a time of its own: transcripts and playback. All else is told in the order of the one socket."""
+
+
+@given(st.dictionaries(st.sampled_from(OWN_TIME), st.sampled_from(range(len(EVENTS)))))
+def test_law_final_transcripts_win_and_the_order_holds_however_late_they_are_told(delays: dict[int, int]) -> None:
+    places = [(index + delays.get(index, 0), index) for index in range(len(EVENTS))]
+    assert said(heard_by(EVENTS[index] for _, index in sorted(places))) == LINES
 
 
 @given(st.lists(st.tuples(st.sampled_from(range(len(EVENTS))), st.sampled_from(range(len(EVENTS)))), max_size=30))
@@ -847,10 +1048,10 @@ ITEMS = st.fixed_dictionaries(
     )
 )
 def test_junk_is_survived(frames: list[tuple[str, Frame]]) -> None:
-    conversation = Conversation(transcribes=True)
+    listener = Listener(Service())
     for kind, fields in frames:
-        conversation.receive(parsed({**fields, "type": kind}), 1.0)
-        for line in conversation.transcript:
+        listener.take(parsed({**fields, "type": kind}))
+        for line in listener.conversation.transcript:
             assert isinstance(line, Line)
             assert line.text.startswith(line.heard)
 
@@ -888,10 +1089,11 @@ def test_items_that_are_each_others_previous_ones_are_all_there(links: list[tupl
     ],
 )
 def test_both_sides_of_a_recorded_turn_come_out(name: str, expected: list[tuple[str, str]] | None) -> None:
-    conversation = Conversation(transcribes=False)
+    listener = Listener(Service(), transcribes=False)
     frames = [f.data for f in Recording.load(RECORDINGS / f"{name}.jsonl").frames if f.direction == "received"]
     for frame in frames:
-        conversation.receive(parsed(frame), 1.0)
+        listener.take(parsed(frame))
+    conversation = listener.conversation
     if expected is None:  # the caller's words are as they were transcribed
         final = {f["type"]: f["transcript"] for f in frames if isinstance(f.get("transcript"), str)}
         caller = final[f"{TRANSCRIPTION}.completed"]
@@ -911,12 +1113,16 @@ async def test_a_call_of_the_emulator_comes_out(session: Frame) -> None:
         ModelSays("Goodbye."),
         CallerHangsUp(after=5),
     ]
-    conversation = Conversation(transcribes=True)
     async with OpenAIEmulator() as openai:
+        call = Observed(openai.now() - AHEAD)
+        conversation = Conversation(call.book, transcribes=True, unix_ahead=AHEAD)
         ringing = await accepted(openai, Program(), session, scenario=scenario)
         async with sideband(openai, ringing) as connection:
             async for message in connection:
-                conversation.receive(events.parse_server_event(message), openai.now())
+                event = events.parse_server_event(message)
+                call.now = openai.now() - AHEAD
+                call.take(event)
+                conversation.receive(event, call.now)
     transcript = conversation.transcript
     transcribed = session is HEARING
     caller = [QUESTION, "Never mind."] if transcribed else ["", ""]

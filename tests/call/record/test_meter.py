@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from observed import Observed
 
 from realtime_sip import events
 from realtime_sip.call.record.meter import Meter
@@ -76,17 +77,22 @@ def session(model: str | None = "gpt-realtime", transcription: object = None, ki
 
 
 class Measured:
-    """A meter and a clock."""
+    """A meter of a call."""
 
     def __init__(
         self, model: str | None = "gpt-realtime", transcription_model: str | None = None, rates: RateCard = CARD
     ) -> None:
-        self.meter = Meter(rates, model=model, transcription_model=transcription_model)
-        self.now = 100.0
+        self.call = Observed()
+        self.meter = Meter(self.call.book, rates, model=model, transcription_model=transcription_model)
+
+    @property
+    def now(self) -> float:
+        return self.call.now
 
     def receive(self, *frames: Frame) -> None:
         for frame in frames:
             event = events.parse_server_event(json.dumps({"event_id": f"event_{next(_ids)}", **frame}))
+            self.call.take(event)
             self.meter.receive(event, self.now)
 
     @property
@@ -224,7 +230,7 @@ def test_law_a_lost_sideband_makes_the_usage_a_lower_bound(call: Measured) -> No
 def test_usage_is_not_complete_while_a_response_is_made_or_if_its_end_never_came(call: Measured) -> None:
     call.receive(created())
     assert not call.complete
-    call.now += 1000
+    call.call.wait(1000)
     call.receive(created("resp_2"), done("resp_2", used(text=7)))
     assert not call.complete
     call.receive(done("resp_1", used(text=7)))
@@ -346,22 +352,29 @@ def test_the_estimate_counts_the_whole_conversation_again(call: Measured) -> Non
 
 def test_the_estimate_grows_with_the_words(call: Measured) -> None:
     call.receive(created(), said("x" * 200), said("x" * 100))
-    # 300 characters: 20 seconds, which are 400 audio tokens, and 75 tokens of text
-    assert call.guessed == Decimal("0.026800")
+    # 300 characters: 50 seconds, which are 1,000 audio tokens, and 75 tokens of text
+    assert call.guessed == Decimal("0.065200")
     call.receive(said("x" * 40, kind="output_text"), said("x" * 60, kind="function_call_arguments"))
-    assert call.guessed == Decimal("0.027200")
-    call.receive(done(usage=used(audio_out=390, text_out=95)))
+    assert call.guessed == Decimal("0.065600")
+    call.receive(done(usage=used(audio_out=990, text_out=95)))
     assert call.guessed == 0
-    assert call.cost == Decimal("0.026480")
+    assert call.cost == Decimal("0.064880")
+
+
+@pytest.mark.parametrize(("characters", "tokens"), [(12, 61), (31, 82), (60, 136)])
+def test_the_estimate_is_about_what_the_recorded_responses_used(call: Measured, characters: int, tokens: int) -> None:
+    call.receive(created(), said("x" * characters))
+    audio = call.guessed / Decimal("0.000064")
+    assert tokens / 2 < audio < tokens * 2
 
 
 def test_the_estimate_grows_with_what_is_heard(call: Measured) -> None:
     call.receive(created(), played("started"))
     assert call.guessed == 0
-    call.now += 10
+    call.call.wait(10)
     assert call.guessed == Decimal("0.012800")  # 200 audio tokens
     call.receive(played("stopped"))
-    call.now += 10
+    call.call.wait(5)
     assert call.guessed == Decimal("0.012800")
     call.receive(said("x" * 15))
     assert call.guessed > Decimal("0.012800")
@@ -374,14 +387,14 @@ def test_the_estimate_is_bounded(call: Measured) -> None:
 
 def test_the_estimate_leaves_out_a_response_that_shows_no_sign_of_life(call: Measured) -> None:
     call.receive(created(), said("x" * 300))
-    call.now += 59
+    call.call.wait(59)
     assert call.guessed > 0
-    call.now += 2
+    call.call.wait(2)
     assert call.guessed == 0
     for sign in (said("x"), played("started")):
-        call.now += 59
+        call.call.wait(59)
         call.receive(sign)
-        call.now += 59
+        call.call.wait(59)
         assert call.guessed > 0
 
 
@@ -476,7 +489,7 @@ def test_no_malformed_event_breaks_the_meter(frames: list[tuple[str, Frame]]) ->
     tokens = 0
     for kind, body in frames:
         call.receive({**body, "type": kind})
-        call.now += 1
+        call.call.wait(1)
         assert call.meter.tokens >= tokens
         tokens = call.meter.tokens
         cost, estimate = call.meter.cost, call.meter.estimate(call.now)

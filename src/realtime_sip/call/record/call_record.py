@@ -6,7 +6,9 @@ import logging
 
 from realtime_sip import events
 from realtime_sip.call.record.conversation import Conversation
+from realtime_sip.call.record.frame import get
 from realtime_sip.call.record.meter import Meter
+from realtime_sip.call.record.responses import Book
 from realtime_sip.call.record.transcript import Transcript
 from realtime_sip.event_log import EventLog, Logged
 from realtime_sip.outcomes import Gap
@@ -14,29 +16,33 @@ from realtime_sip.rates import RateCard
 from realtime_sip.session import RealtimeSession
 from realtime_sip.usage import Usage
 
-__all__ = ["CallRecord", "transcription_model"]
-
 _log = logging.getLogger("realtime_sip.call")
 
 
 class CallRecord:
-    """What is kept of one call.
+    """The observers of one call. The core has taken in each event before, and keeps the book.
 
     Args:
         session: What the call is accepted with.
         rates: What tokens cost.
         log: Where events go, or None.
+        book: The responses of the call.
+        unix_ahead: What the wall clock is ahead of the core's.
     """
 
-    def __init__(self, session: RealtimeSession, *, rates: RateCard, log: EventLog | None) -> None:
+    def __init__(
+        self, session: RealtimeSession, *, rates: RateCard, log: EventLog | None, book: Book, unix_ahead: float
+    ) -> None:
+        written_by = transcription_model(session)
+        transcribes = get(session, "audio", "input", "transcription") is not None
         self.log = log
-        self.meter = Meter(rates, model=session.model, transcription_model=transcription_model(session))
-        self._conversation = Conversation(transcribes=_transcribes(session))
+        self.meter = Meter(book, rates, model=session.model, transcription_model=written_by)
+        self._conversation = Conversation(book, transcribes=transcribes, unix_ahead=unix_ahead)
         self._warned = False
 
     @property
     def transcript(self) -> Transcript:
-        """What was said so far. Where the caller's words are not written down, that is logged once."""
+        """What was said so far. If the caller's words are not written down, that is logged once."""
         warning = self._conversation.warning
         if warning is not None and not self._warned:
             self._warned = True
@@ -45,27 +51,33 @@ class CallRecord:
 
     @property
     def usage(self) -> Usage:
-        """What was used so far."""
         return self.meter.usage
 
-    def receive(self, event: events.ServerEvent, now: float, unix: float, *, secret: bool) -> None:
+    def begin(self, *, consented: bool) -> None:
+        """Begin the log; `consented` says that the caller was asked."""
+        if self.log is not None:
+            self.log.begin(consented=consented)
+            self.note({"type": "call.started"})
+
+    def receive(self, event: events.ServerEvent, now: float, *, secret: bool) -> None:
         """Take in what the service says; what is `secret` is withheld from the log."""
         self.meter.receive(event, now)
-        self._conversation.receive(event, unix)
-        self.note(event, secret=secret)
+        self._conversation.receive(event, now)
+        if self.log is not None:
+            self.log.write(event, secret=secret)
 
     def gap(self, gap: Gap) -> None:
         """Note that the sideband was lost for a time."""
-        self.missed(gap.start)
+        self.missed()
         self.note(gap)
 
-    def missed(self, unix: float) -> None:
-        """Note that nobody listened at this time: transcript and usage are incomplete."""
+    def missed(self) -> None:
+        """Note that nobody listened for a time: transcript and usage are incomplete."""
         self.meter.mark_incomplete()
-        self._conversation.gap(unix)
+        self._conversation.gap()
 
     def note(self, event: Logged, *, secret: bool = False) -> None:
-        """Log an event, where there is a log."""
+        """Log an event, if there is a log."""
         if self.log is not None:
             self.log.write(event, secret=secret)
 
@@ -77,10 +89,5 @@ class CallRecord:
 
 def transcription_model(session: RealtimeSession) -> str | None:
     """Return the model that the session has transcription with, or None."""
-    heard = None if session.audio is None else session.audio.input
-    return None if heard is None or heard.transcription is None else heard.transcription.model
-
-
-def _transcribes(session: RealtimeSession) -> bool:
-    heard = None if session.audio is None else session.audio.input
-    return heard is not None and heard.transcription is not None
+    model = get(session, "audio", "input", "transcription", "model")
+    return model if isinstance(model, str) else None

@@ -7,17 +7,16 @@ three turns in a row without input, and when the model finds a reason; the last 
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import ClassVar
 
 from realtime_sip import events
+from realtime_sip.call.record.frame import get, text
 from realtime_sip.errors import ConfigurationError
 
-__all__ = ["Escalation", "EscalationCause", "EscalationRules", "Struggle"]
-
-_MOST_TOOLS = 200
+_MAX_TOOLS = 200
 _REMEMBERED = 100
 
 
@@ -28,6 +27,10 @@ class EscalationCause(Enum):
     """A tool has failed several times in a row."""
     NO_INPUT = "no input"
     """Several turns in a row had no words: the idle timeout of turn detection, or an empty transcript."""
+    RESPONSE_FAILURES = "response failures"
+    """The service has failed several times in a row to make a response that the caller waits for."""
+    TOOL_ROUNDS = "tool rounds"
+    """The model goes on calling tools without saying anything."""
     MODEL = "model"
     """The model has called `transfer_to_human`."""
 
@@ -60,8 +63,8 @@ class EscalationRules:
 
     Attributes:
         tool_failures: Failures of one tool: an exception, no result in time, or arguments that do not fit.
-        turns_without_input: Turns of the caller without a word. The service tells of silent turns where turn detection
-            has `idle_timeout_ms`; of turns that hold no words, where the session has transcription.
+        turns_without_input: Turns of the caller without a word. The service tells of silent turns if turn detection
+            has `idle_timeout_ms`; of turns that hold no words, if the session has transcription.
 
     Raises:
         ConfigurationError: A number is not positive.
@@ -86,24 +89,27 @@ class Struggle:
         self._failures: Counter[str] = Counter()
         self._without_input = 0
         self._before_words = 0  # turns without input before a turn that has words, as it seems
-        self._counted: deque[str] = deque(maxlen=_REMEMBERED)  # ids of the items of turns without input
+        self._counted: dict[str, None] = {}  # ids of the items of turns without input
 
     def receive(self, event: events.ServerEvent) -> Escalation | None:
         """Take in what the service says."""
-        if event.type == "input_audio_buffer.timeout_triggered":
-            return self._silent(getattr(event, "item_id", None))
-        if event.type == "input_audio_buffer.speech_started":
-            # Words are likely. Where the transcript, which comes later, has none, the turn counts all the same.
-            self._before_words = self._without_input or self._before_words
-            self._without_input = 0
-        elif event.type == "conversation.item.input_audio_transcription.failed":
-            self._before_words = 0  # nobody knows that there were none
-        elif event.type == "input_audio_buffer.dtmf_event_received":
-            self._without_input = self._before_words = 0
-        elif isinstance(event, events.ConversationItemInputAudioTranscriptionCompleted):
-            if not event.transcript.strip():
-                return self._silent(event.item_id, before=self._before_words)
-            self._without_input = self._before_words = 0
+        match event.type:
+            case "input_audio_buffer.timeout_triggered":
+                return self._silent(text(event, "item_id"))
+            case "input_audio_buffer.speech_started":
+                # Words are likely. If the transcript, which comes later, has none, the turn counts all the same.
+                self._before_words = self._without_input or self._before_words
+                self._without_input = 0
+            case "input_audio_buffer.dtmf_event_received":
+                self._without_input = self._before_words = 0
+            case "conversation.item.input_audio_transcription.failed":
+                self._before_words = 0  # nobody knows that there were none
+            case "conversation.item.input_audio_transcription.completed":
+                words = get(event, "transcript")
+                if isinstance(words, str) and not words.strip():
+                    return self._silent(text(event, "item_id"), before=self._before_words)
+                if isinstance(words, str):
+                    self._without_input = self._before_words = 0
         return None
 
     def tool_ended(self, name: str, *, failed: bool) -> Escalation | None:
@@ -111,7 +117,7 @@ class Struggle:
         if not failed:
             del self._failures[name]
             return None
-        if name not in self._failures and len(self._failures) >= _MOST_TOOLS:
+        if name not in self._failures and len(self._failures) >= _MAX_TOOLS:
             self._failures.clear()
         self._failures[name] += 1
         if self._rules.tool_failures is None or self._failures[name] < self._rules.tool_failures:
@@ -119,12 +125,14 @@ class Struggle:
         count = self._failures.pop(name)
         return Escalation(EscalationCause.TOOL_FAILURES, count, tool=name)
 
-    def _silent(self, item_id: object, *, before: int = 0) -> Escalation | None:
+    def _silent(self, item_id: str, *, before: int = 0) -> Escalation | None:
         # The silence that ends with the idle timeout is an item too, and may get a transcript.
-        if isinstance(item_id, str):
+        if item_id:
             if item_id in self._counted:
                 return None
-            self._counted.append(item_id)
+            self._counted[item_id] = None
+            if len(self._counted) > _REMEMBERED:
+                del self._counted[next(iter(self._counted))]
         self._without_input = max(self._without_input, before) + 1
         if self._rules.turns_without_input is None or self._without_input < self._rules.turns_without_input:
             return None

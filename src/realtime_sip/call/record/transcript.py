@@ -14,8 +14,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, overload
 
-__all__ = ["Line", "Transcript"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
@@ -23,14 +21,16 @@ class Line:
 
     Attributes:
         by: "caller" or "agent". Messages that the program put in count for the side in whose name they are.
-        text: The words; "" where they are not known. What the agent was to say is whole, also where it was interrupted.
+        text: The words; "" if they are not known. What the agent was to say is whole, also if it was interrupted.
         item_id: The id of the conversation's item.
         started_at: Unix seconds at which the service told that the caller began to speak, or that the agent's response
-            began to play; None where it did not, and for what was not spoken.
+            began to play; None if it did not, and for what was not spoken.
         ended_at: The same for the end. Messages of one response share the times of the response. Agent: SIP only.
         interrupted: Whether the agent was cut off, by the caller or by the program.
         heard: What the caller heard of an interrupted line of the agent. An estimate: the text is cut where the audio
             was, as if it were spoken evenly, and then at the end of a word. Otherwise all of the text.
+        phase: What the agent's message is for, if the model says so: "commentary" on the way, such as "let me look that
+            up", or the "final_answer". One response can have a message of each, which are two lines.
         complete: Whether the text is all there, and not being spoken any more. False for a turn of the caller that is
             not transcribed yet, or never is, because transcription is off or failed; for what a gap swallowed; and for
             what was still playing when the call ended.
@@ -43,6 +43,7 @@ class Line:
     ended_at: float | None = None
     interrupted: bool = False
     heard: str = field(repr=False)
+    phase: str | None = None
     complete: bool
 
 

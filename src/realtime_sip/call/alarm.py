@@ -1,0 +1,33 @@
+"""One timer of the event loop for all timers of a call."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+
+class Alarm:
+    """Rings when the next timer of a call is due. One that rings early tells the core nothing, and costs little."""
+
+    def __init__(self, rings: Callable[[], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._rings = rings
+        self._handle: asyncio.TimerHandle | None = None
+
+    def set(self, due: float | None) -> None:
+        """Ring at this time, or before."""
+        if due is None or (self._handle is not None and self._handle.when() <= due):
+            return
+        self.stop()
+        self._handle = self._loop.call_at(due, self._due)
+
+    def stop(self) -> None:
+        """Ring no more."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def _due(self) -> None:
+        # A loop that stood still has frames to read that arrived before this was due: they are told first.
+        self._handle = None
+        self._loop.call_soon(self._loop.call_soon, self._rings)

@@ -1,0 +1,117 @@
+"""The sideband of a call while it is open: what is read from it, and what is sent over it, in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+
+from realtime_sip import events
+from realtime_sip.api import protocol
+from realtime_sip.api.sideband import AsyncSideband
+from realtime_sip.api.transport import AsyncTransport
+from realtime_sip.errors import InvalidRequestError, RealtimeSipError, SocketClosedError
+from realtime_sip.outcomes import Close, CloseKind
+
+Sent = asyncio.Future[None]
+
+
+class Sideline:
+    """Opens sidebands of one call, one after the other.
+
+    What is sent waits in a queue for the socket that is open, and is dropped with it: whoever asked for it says it
+    again, knowing what became of the call.
+
+    Args:
+        transport: Its pings go unanswered without closing the socket: the call has a sign of life of its own.
+        attached: Told that a sideband is open.
+        received: Told each event.
+        sent: Told each event that was sent, with its id.
+    """
+
+    def __init__(
+        self,
+        transport: AsyncTransport,
+        call_id: str,
+        *,
+        attached: Callable[[], None],
+        received: Callable[[events.ServerEvent], None],
+        sent: Callable[[events.ClientEvent], None],
+    ) -> None:
+        self._transport = transport.sharing(replace(transport.settings, ping_timeout=None))
+        self._call_id = call_id
+        self._attached = attached
+        self._received = received
+        self._sent = sent
+        self._waiting: asyncio.Queue[tuple[events.ClientEvent, Sent | None]] = asyncio.Queue()
+        self._sideband: AsyncSideband | None = None
+        self.opened = asyncio.Event()
+        """Set while a sideband is open."""
+
+    async def follow(self) -> Close:
+        """Open a sideband, read until it closes, and return how it did.
+
+        Raises:
+            RealtimeSipError: It could not be opened.
+        """
+        # An early 404 is not repeated here: when to try again is decided by the core.
+        opening = AsyncSideband.opened(self._transport, protocol.attach(self._call_id, again=True))
+        async with opening as sideband:
+            self._sideband = sideband
+            sender = asyncio.create_task(self._deliver(sideband))
+            try:
+                self.opened.set()
+                self._attached()
+                async for event in sideband:
+                    self._received(event)
+            except SocketClosedError:
+                pass  # how it closed is asked of the sideband
+            finally:
+                self._sideband = None
+                self.opened.clear()
+                sender.cancel()
+                await asyncio.gather(sender, return_exceptions=True)
+                self._drop()
+        assert sideband.closed is not None
+        return sideband.closed
+
+    async def close(self) -> None:
+        """Close the sideband that is open; `follow` returns."""
+        if self._sideband is not None:
+            await self._sideband.close()
+
+    def put(self, event: events.ClientEvent, sent: Sent | None = None) -> None:
+        """Send an event over the sideband that is open; `sent` is told when it was, or why it was not."""
+        self._waiting.put_nowait((event, sent))
+
+    async def _deliver(self, sideband: AsyncSideband) -> None:
+        while True:
+            event, sent = await self._waiting.get()
+            try:
+                event_id = await sideband.send(event)
+            except InvalidRequestError as error:
+                _settle(sent, error)
+            except RealtimeSipError as error:
+                _settle(sent, error)
+                await sideband.close()
+                return
+            except asyncio.CancelledError:
+                _settle(sent, SocketClosedError(Close(CloseKind.DROPPED, 1006)))
+                raise
+            else:
+                self._sent(event.model_copy(update={"event_id": event_id}))
+                _settle(sent, None)
+
+    def _drop(self) -> None:
+        while not self._waiting.empty():
+            _, sent = self._waiting.get_nowait()
+            _settle(sent, SocketClosedError(Close(CloseKind.DROPPED, 1006)))
+
+
+def _settle(sent: Sent | None, error: RealtimeSipError | None) -> None:
+    if sent is None or sent.done():
+        return
+    if error is None:
+        sent.set_result(None)
+    else:
+        sent.set_exception(error)

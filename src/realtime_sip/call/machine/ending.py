@@ -1,0 +1,218 @@
+"""How a call ends: decided once, carried out until it is done, known for a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Literal
+
+from realtime_sip.call.machine import sequences
+from realtime_sip.call.machine.effects import Done, Finish, HangUp
+from realtime_sip.call.machine.inputs import Fail, Hangup, HangupFailed, Hurry, LetGo
+from realtime_sip.call.machine.session import as_wanted, hold, release
+from realtime_sip.call.machine.state import CallState, End, Ending, Socket, Steps, move
+from realtime_sip.call.machine.wants import interrupt, respond, speaking, withdraw
+from realtime_sip.errors import CallGoneError
+from realtime_sip.outcomes import CallEnded, EndReason, LimitKind
+
+Certainty = Literal["reported", "inferred"]
+
+PROOF_OF_CLOSE = 1.0
+"""Seconds that the service has to close the socket after it has hung up, or to answer after it has closed it."""
+UNANSWERED = 1.0
+"""Seconds after which a model whose call is not hung up yet answers nobody any more."""
+RESTORED = 10.0
+"""Seconds that turn detection has to come back before the call is let go of."""
+_PAUSES = (0.25, 0.5, 1.0, 2.0, 5.0)
+_MAX_HANGUPS = 28
+_AGENT = "the program hung up"
+
+
+def end(
+    s: CallState, reason: EndReason, evidence: str, *, limit: LimitKind | None = None, harmless: bool = False
+) -> None:
+    """Decide that the call ends now, or, during a transfer, when that fails. A second decision changes nothing.
+
+    `harmless` says that it is gone as far as we know: one hang-up makes sure of it.
+    """
+    if s.decided is not None:
+        if s.end is End.TRANSFERRING and reason is EndReason.CONNECTION_LOST:
+            s.unreachable = True
+        return
+    s.decided = Ending(reason, evidence, limit, harmless=harmless)
+    if s.end is End.TRANSFERRING:
+        # Hanging up would undo what the caller waits for. It is done if the transfer fails.
+        s.unreachable = s.unreachable or reason is EndReason.CONNECTION_LOST
+        return
+    hang_up(s)
+
+
+def hang_up(s: CallState) -> None:
+    """Carry out the end that was decided."""
+    assert s.decided is not None
+    first = s.end is not End.ENDING
+    move(s, End.ENDING, s.decided.reason.value)
+    s.decided.tries += 1
+    s.timers.stop("hangup")
+    if first:
+        s.timers.set("quiet", s.now + UNANSWERED)
+    s.out.append(HangUp())
+
+
+def quiet(s: CallState) -> None:
+    """See that the model answers nobody while hanging up is tried again."""
+    s.timers.stop("quiet")
+    if "ending" not in s.hold.reasons:
+        withdraw(s)
+        interrupt(s)
+        hold(s, "ending")
+
+
+def hung_up(s: CallState) -> None:
+    """Note that the service has hung up. It closes the socket now, and how it does belongs to the end."""
+    if s.end is not End.ENDING:
+        return
+    s.confirmed = True
+    s.timers.stop("quiet")
+    if s.socket is Socket.OPEN:
+        s.timers.set("closing", s.now + PROOF_OF_CLOSE)
+    else:
+        closing(s)
+
+
+def closing(s: CallState) -> None:
+    """Finish the end that was decided: the service has hung up, or closed the socket."""
+    s.timers.stop("closing")
+    if s.decided is not None and not s.confirmed:
+        s.decided.evidence += "; the socket closed before hanging up was answered"
+    finish_decided(s, "reported" if s.confirmed else "inferred")
+
+
+def hangup_failed(s: CallState, what: HangupFailed) -> None:
+    """Note that hanging up failed: the call was over, or it is tried again."""
+    if s.end is not End.ENDING or s.decided is None:
+        return
+    name = type(what.error).__name__
+    early = s.line.attached_at is None and "ringing" in s.timers and not s.decided.harmless
+    if isinstance(what.error, CallGoneError) and not early:
+        if not s.decided.harmless:
+            s.decided.evidence += "; it was over when it was to be hung up"
+        finish_decided(s, "inferred")
+    elif s.decided.harmless or "closing" in s.timers or s.decided.tries >= _MAX_HANGUPS:
+        s.decided.evidence += f"; it could not be hung up ({name}), and may be up"
+        finish_decided(s, "inferred")
+    else:
+        quiet(s)
+        s.timers.set("hangup", s.now + _PAUSES[min(s.decided.tries, len(_PAUSES)) - 1])
+
+
+def finish_decided(s: CallState, certainty: Certainty) -> None:
+    """Finish as it was decided."""
+    if s.decided is None:
+        return
+    if s.decided.reason is EndReason.TRANSFERRED:
+        certainty = "reported"  # the target has answered, however the leg left
+    finish(s, s.decided.reason, certainty, s.decided.evidence, s.decided.limit)
+
+
+def finish(
+    s: CallState, reason: EndReason, certainty: Certainty, evidence: str, limit: LimitKind | None = None
+) -> None:
+    """Note that the call is over, once."""
+    if s.end is End.OVER:
+        return
+    attached_at = s.line.attached_at
+    s.ended = CallEnded(
+        reason=reason,
+        certainty=certainty,
+        evidence=evidence,
+        limit=limit,
+        started_at=s.line.began + s.line.unix_ahead,
+        attached_at=None if attached_at is None else attached_at + s.line.unix_ahead,
+        ended_at=s.unix,
+        close=s.line.close,
+    )
+    s.out.append(Finish(s.ended))
+    close(s, reason.value)
+
+
+def close(s: CallState, why: str) -> None:
+    """Leave nothing that waits, or that anything could follow from."""
+    move(s, End.OVER, why)
+    move(s, Socket.GONE, why)
+    s.timers.stop_all()
+    s.asks.clear()
+    s.wants.clear()
+    sequences.stop_all(s)
+    s.timers.stop_all()
+
+
+def amend(s: CallState, *, certainty: Certainty, evidence: str) -> None:
+    """Add to how the call ended what was told of it later."""
+    if s.ended is not None:
+        s.ended = replace(s.ended, certainty=certainty, evidence=f"{s.ended.evidence}; {evidence}")
+
+
+# --- what the program wants -------------------------------------------------------------------------------------------
+
+
+def hurry(s: CallState, what: Hurry) -> None:
+    s.timers.set("hurry", s.now + what.seconds)
+
+
+def late(s: CallState) -> None:
+    """Finish for what is known: hanging up was not answered in time. A transfer is not undone by that."""
+    if s.end is End.TRANSFERRING:
+        return
+    if s.decided is None:
+        finish(s, EndReason.AGENT, "inferred", "there was no time to hang up, and the call may be up")
+    else:
+        s.decided.evidence += "; hanging up was not answered in time, and the call may be up"
+        finish_decided(s, "inferred")
+
+
+def fail(s: CallState, what: Fail) -> None:
+    end(s, EndReason.HANDLER_FAILED, what.evidence)
+
+
+def hangup(s: CallState, what: Hangup) -> None:
+    """Hang up: now, or when what is being said, or the goodbye, was heard or cut off. One goodbye is enough."""
+    first, s.leaving = not s.leaving, True
+    if what.goodbye is not None and first:
+        sequences.start(s, "goodbye", _after_goodbye(s, what.goodbye))
+    elif what.goodbye is not None or what.after_speech:
+        sequences.start(s, "hangup", _after_speech(s))
+    else:
+        end(s, EndReason.AGENT, _AGENT)
+
+
+def _after_speech(s: CallState) -> Steps:
+    before = s.interruptions
+    yield lambda: not speaking(s) or s.interruptions > before, sequences.AFTER_SPEECH
+    end(s, EndReason.AGENT, _AGENT)
+
+
+def _after_goodbye(s: CallState, words: str) -> Steps:
+    yield lambda: s.end is not End.TRANSFERRING, None
+    if s.decided is None:
+        withdraw(s)
+        respond(s, "goodbye_program", words, despite_hold=True)
+        yield lambda: "goodbye_program" in s.told, sequences.AFTER_SPEECH
+        end(s, EndReason.AGENT, _AGENT)
+
+
+def let_go(s: CallState, what: LetGo) -> None:
+    sequences.start(s, "let go", _let_go(s, what.key))
+
+
+def _let_go(s: CallState, key: str) -> Steps:
+    if s.hold.reasons and s.decided is None and not s.leaving:
+        for reason in [*s.hold.reasons]:
+            release(s, reason)
+        yield lambda: as_wanted(s.hold), RESTORED
+    s.out.append(Done(key, None))
+    if s.decided is None:
+        finish(s, EndReason.DETACHED, "reported", "the program let go of the call")
+
+
+TIMERS: dict[str, Callable[[CallState], None]] = {"quiet": quiet, "closing": closing, "hangup": hang_up, "hurry": late}

@@ -1,0 +1,319 @@
+"""Handing a caller over: by which ways, what speaks for it, and what follows.
+
+A refer that is answered with success proves nothing: some never reached the carrier (field reports, May 2026), and no
+event of the service tells. So the evidence is graded, in the order of `TransferSign`, each wait has a timer, and the
+fallback is taken only if nothing speaks for the target having been dialed. Before it is, the service is asked if the
+caller is still there: a leg may have left with the socket open, and dialing again would dial twice.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from typing import Literal
+
+from realtime_sip.call.machine import session
+from realtime_sip.call.machine.effects import Done, Fallback, Refer, Tell
+from realtime_sip.call.machine.ending import Certainty, amend, end, finish, hang_up
+from realtime_sip.call.machine.inputs import (
+    CarrierSays,
+    FallbackFailed,
+    FallbackTaken,
+    ReferFailed,
+    Referred,
+    Transfer,
+)
+from realtime_sip.call.machine.limits import listen_anew, rest
+from realtime_sip.call.machine.sequences import AFTER_SPEECH, start, stop
+from realtime_sip.call.machine.state import CallState, End, Socket, Steps, move
+from realtime_sip.call.machine.targets import TransferRequest
+from realtime_sip.call.machine.wants import give_up, interrupt, respond, speaking
+from realtime_sip.errors import CallGoneError, NetworkError, RealtimeSipError, ServerError, ServiceError
+from realtime_sip.outcomes import EndReason, TransferFailure, TransferGivenUp, TransferSign
+
+BEYOND_RINGING = 10.0
+"""Seconds beyond a target's ring time until a transfer of which nothing is heard is given up."""
+LEAVING = 10.0
+"""Seconds that the caller's leg may stay after its target has answered."""
+PROOF_OF_LIFE = 5.0
+_REQUEST_TIMEOUT = 408
+_UNREACHABLE = "it is on the phone network, which takes no WhatsApp callers"
+_FAILED = (
+    "The transfer to {name} has failed ({failure}). The caller is still on the line with you. Tell them so in one "
+    "sentence, and offer something else."
+)
+
+
+@dataclass(slots=True)
+class Handover:
+    """One transfer, from the moment that it is wanted until it has failed, which is the end of it."""
+
+    key: str
+    request: TransferRequest
+    fallback: Literal["none", "there", "asked for", "answered"]
+    begun: bool = False
+    sign: TransferSign | None = None
+    """The strongest so far."""
+    there: bool | None = None
+    """Whether the caller was seen to be there since the transfer was due; None if nobody asked."""
+    seen: list[str] = field(default_factory=list)
+
+    @property
+    def evidence(self) -> str:
+        """What was seen of it, in a sentence that is safe to log."""
+        return "; ".join(self.seen) or f"the refer was not {'answered' if self.begun else 'sent'} yet"
+
+    @property
+    def certainty(self) -> Certainty:
+        """How sure it is that the caller was transferred, if the leg leaves now."""
+        return "reported" if self.sign is TransferSign.ANSWERED else "inferred"
+
+    @property
+    def dialed(self) -> bool:
+        """Whether something speaks for the target having been dialed."""
+        return self.sign is not None and self.sign >= TransferSign.ASKED
+
+    @property
+    def seconds(self) -> float:
+        return self.request.target.ring_time + BEYOND_RINGING
+
+    def note(self, words: str) -> None:
+        if words not in self.seen:
+            self.seen.append(words)
+
+    def saw(self, sign: TransferSign, words: str) -> None:
+        self.sign = sign if self.sign is None else max(self.sign, sign)
+        self.note(words)
+
+
+# --- saying it, and beginning -----------------------------------------------------------------------------------------
+
+
+def transfer(s: CallState, what: Transfer) -> None:
+    """Transfer the call, one transfer at a time."""
+    name = what.request.name
+    if not what.reachable:
+        s.out.append(Done(what.key, TransferGivenUp(name, TransferFailure.UNREACHABLE, _UNREACHABLE)))
+        tell_of_failure(s, name, TransferFailure.UNREACHABLE)
+    elif s.end is End.TRANSFERRING:
+        s.out.append(
+            Done(what.key, TransferGivenUp(what.request.name, TransferFailure.PENDING, "another is under way"))
+        )
+    elif s.end is End.NONE:
+        s.handover = Handover(what.key, what.request, "there" if what.fallback else "none")
+        move(s, End.TRANSFERRING, what.request.name)
+        rest(s)
+        start(s, "transfer", _announce(s, what))
+
+
+def _announce(s: CallState, what: Transfer) -> Steps:
+    before, key = s.interruptions, f"announcement_{what.key}"
+    if what.announcement is not None:
+        respond(s, key, what.announcement)
+
+    def was_said() -> bool:
+        interrupted = s.interruptions > before
+        if what.announcement is not None:
+            return key in s.told or (what.unless_interrupted and interrupted)
+        return interrupted or not speaking(s)
+
+    if what.after_speech or what.announcement is not None:
+        yield was_said, AFTER_SPEECH
+    if s.handover is None or s.handover.key != what.key:
+        return
+    if what.unless_interrupted and s.interruptions > before:
+        s.handover.note(f"it failed: {TransferFailure.INTERRUPTED.value}")
+        _fail(s, TransferFailure.INTERRUPTED)
+        return
+    give_up(s, key)
+    session.hold(s, "transfer")
+    interrupt(s)
+    s.handover.begun = True
+    s.timers.set("transfer", s.now + s.handover.seconds)
+    s.out.append(Refer(what.request))
+
+
+# --- what came of it --------------------------------------------------------------------------------------------------
+
+
+def _of(s: CallState, request: TransferRequest) -> Handover | None:
+    """Return the transfer under way, unless what was answered is the request of one before it."""
+    return s.handover if s.handover is not None and s.handover.request is request else None
+
+
+def referred(s: CallState, what: Referred) -> None:
+    of = _of(s, what.request)
+    if of is not None:
+        of.saw(TransferSign.REFERRED, "the refer was answered with success")
+
+
+def refer_failed(s: CallState, what: ReferFailed) -> None:
+    """Take the next way; or, if the refer may have been sent, wait for the timer."""
+    of, error = _of(s, what.request), what.error
+    if of is None:
+        return
+    if isinstance(error, CallGoneError):
+        left(s, "the call was gone when it was to be transferred")
+        return
+    of.note(f"the refer failed ({type(error).__name__})")
+    # What the carrier has taken was sent, whatever the service says; and the fallback goes on without the refer.
+    if not (_is_unclear(error) or of.dialed or of.fallback in ("asked for", "answered")):
+        _next(s, of, TransferFailure.REFUSED)
+
+
+def _is_unclear(error: RealtimeSipError) -> bool:
+    if isinstance(error, ServiceError) and error.status_code == _REQUEST_TIMEOUT:
+        return True
+    return isinstance(error, ServerError) or (isinstance(error, NetworkError) and error.sent)
+
+
+def fallback_taken(s: CallState, what: FallbackTaken) -> None:
+    of = _of(s, what.request)
+    if of is None:
+        return
+    of.fallback = "answered"
+    if of.sign is not TransferSign.ANSWERED:
+        s.timers.set("transfer", s.now + of.seconds)
+    of.saw(TransferSign.ASKED, "the second path was taken")
+
+
+def fallback_failed(s: CallState, what: FallbackFailed) -> None:
+    """There is no third way. What the carrier has told all the same counts."""
+    of = _of(s, what.request)
+    if of is not None:
+        of.fallback = "answered"
+        of.note(f"the second path failed ({what.what})")
+        if not of.dialed:
+            _fail(s, TransferFailure.REFUSED)
+
+
+def carrier_says(s: CallState, what: CarrierSays) -> None:
+    """Take what the carrier tells. It may come after the end, and then tells how that came about."""
+    if s.end is End.OVER:
+        _said_after_the_end(s, what)
+        return
+    of = s.handover
+    if of is None or not of.begun:
+        return  # it tells of another transfer
+    if isinstance(what.says, TransferSign):
+        if of.sign is not None and what.says <= of.sign:
+            return
+        if what.says is TransferSign.ANSWERED:
+            s.timers.set("transfer", s.now + LEAVING)
+        of.saw(what.says, f"the carrier reported: {what.says.name.lower()}")
+    else:
+        of.note(f"it failed: {what.says.value}")
+        if of.fallback != "asked for":  # else it may tell of the refer that the fallback follows
+            _fail(s, what.says)
+
+
+def _said_after_the_end(s: CallState, what: CarrierSays) -> None:
+    ended = s.ended
+    if ended is None or ended.reason is not EndReason.TRANSFERRED or ended.certainty != "inferred":
+        return
+    if what.says is TransferSign.ANSWERED:
+        amend(s, certainty="reported", evidence="the carrier reported: answered")
+    elif isinstance(what.says, TransferFailure) and f"the carrier reported: {what.says.value}" not in ended.evidence:
+        amend(s, certainty="inferred", evidence=f"the carrier reported: {what.says.value}")
+
+
+def left(
+    s: CallState, evidence: str, otherwise: EndReason = EndReason.CALLER, certainty: Certainty = "inferred"
+) -> None:
+    """Say why the caller's leg left during a transfer: it was transferred, as far as anybody can tell, or not."""
+    of = s.handover
+    assert of is not None
+    answered = of.sign is TransferSign.ANSWERED
+    # A way was taken, or is being taken. The refer is none before it is answered; the carrier acts before it answers.
+    taken = of.sign is not None or of.fallback == "asked for"
+    if answered or (otherwise is EndReason.CALLER and taken):
+        finish(s, EndReason.TRANSFERRED, of.certainty, f"{of.evidence}; then {evidence}")
+    else:
+        finish(s, otherwise, certainty, f"{evidence}; a transfer was under way: {of.evidence}")
+
+
+# --- what time does ---------------------------------------------------------------------------------------------------
+
+
+def due(s: CallState) -> None:
+    """Take the next way, because time has passed and the target is not known to have answered."""
+    of = s.handover
+    if of is None:
+        return
+    if of.sign is TransferSign.ANSWERED:
+        _stayed(s, of)
+    elif s.unreachable:
+        of.note("nothing was heard of it in time")
+        _fail(s, _reason(of))
+    elif of.there is None:
+        # The leg may have left with nobody telling. A frame tells that it has not, or the socket's end does.
+        of.there = False
+        if s.socket is Socket.OPEN and "silent" in s.timers:
+            s.timers.set("proof", s.now + PROOF_OF_LIFE)
+            session.probe(s)
+
+
+def _stayed(s: CallState, of: Handover) -> None:
+    """Hang up the leg of a caller whose target has answered."""
+    stop(s, "transfer")
+    s.handover, s.decided = None, None
+    move(s, End.NONE, "the target has answered")
+    end(s, EndReason.TRANSFERRED, f"{of.evidence}; the caller's leg stayed, and was hung up")
+
+
+def alive(s: CallState) -> None:
+    """Note that the caller is there, if that was asked."""
+    of = s.handover
+    if of is not None and of.there is False and not s.unreachable:
+        of.there = True
+        of.note("nothing was heard of it in time")
+        _next(s, of, _reason(of))
+
+
+def lost(s: CallState) -> None:
+    """Give up waiting for a caller who cannot be seen any more."""
+    of = s.handover
+    if of is not None and of.there is False and of.sign is not TransferSign.ANSWERED:
+        s.timers.set("transfer", s.now)
+
+
+def _reason(of: Handover) -> TransferFailure:
+    return TransferFailure.NO_ANSWER if of.dialed else TransferFailure.NO_SIGN
+
+
+def _next(s: CallState, of: Handover, failure: TransferFailure) -> None:
+    """Take the fallback, once, and only if nothing says that the target has been dialed."""
+    of.there = None  # that the caller was there says nothing about later
+    if of.fallback != "there" or of.dialed:
+        _fail(s, failure)
+        return
+    of.fallback = "asked for"
+    of.note("the second path was asked for")
+    s.timers.set("transfer", s.now + of.seconds)  # in case that it never answers
+    s.out.append(Fallback(of.request))
+
+
+def _fail(s: CallState, failure: TransferFailure) -> None:
+    """Give the transfer up: the caller is still there, and is told; or what was decided meanwhile is done."""
+    of = s.handover
+    assert of is not None
+    s.handover = None
+    s.timers.stop("transfer")
+    stop(s, "transfer")
+    given_up = TransferGivenUp(of.request.name, failure, of.evidence)
+    s.out += [Done(of.key, given_up), Tell(given_up)]
+    move(s, End.NONE, f"the transfer failed: {failure.value}")
+    session.release(s, "transfer")
+    if s.decided is not None:
+        hang_up(s)
+        return
+    listen_anew(s)
+    if not s.leaving:
+        tell_of_failure(s, of.request.name, failure)
+
+
+def tell_of_failure(s: CallState, name: str, failure: TransferFailure) -> None:
+    """Tell the model, so that it keeps the caller. One who has interrupted is being answered already."""
+    session.tell(s, _FAILED.format(name=name, failure=failure.value))
+    if failure is not TransferFailure.INTERRUPTED:
+        respond(s, f"notice_{secrets.token_hex(8)}")

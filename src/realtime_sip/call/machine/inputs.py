@@ -1,0 +1,283 @@
+"""What can happen to a call: everything that `core.step` takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from realtime_sip import events
+from realtime_sip.call.machine.targets import TransferRequest
+from realtime_sip.errors import RealtimeSipError
+from realtime_sip.outcomes import Close, TransferFailure, TransferSign
+from realtime_sip.response import ResponseConfig
+from realtime_sip.session import RealtimeSession
+
+if TYPE_CHECKING:
+    from realtime_sip.call.machine.digits import DigitCollector
+
+
+# --- answering, and the sideband --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Answer the call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    """Attach to a call that a program accepted which died."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoteStale:
+    """The webhook is too old for the call to be there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The accept was answered with success, which proves nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptFailed:
+    error: RealtimeSipError
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The reject is over; `error` says why it failed."""
+
+    error: RealtimeSipError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """The sideband is open."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttachFailed:
+    error: RealtimeSipError
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The socket closed, which is not the end of the call."""
+
+    close: Close
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """The service says something."""
+
+    event: events.ServerEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed, and what has arrived meanwhile was told before."""
+
+
+# --- what the program wants -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Respond:
+    """Ask for a response when it is its turn. `key` names its speech; `instructions` add to the session's own."""
+
+    key: str
+    instructions: str | None = None
+    config: ResponseConfig = field(default_factory=ResponseConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupt:
+    """Stop what is being made and what is being heard."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendEvent:
+    """Send this event of the program's. A `session.update` counts among those that are answered in order."""
+
+    event: events.ClientEvent
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Change the session, until the service has: `key` is the event's id."""
+
+    key: str
+    session: RealtimeSession
+
+
+@dataclass(frozen=True, slots=True)
+class Collect:
+    """Collect digits; `prompt` is what the model is told to say first."""
+
+    key: str
+    collector: DigitCollector
+    prompt: str | None
+    barge_in: bool
+    secret: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """Transfer the call, once what is being said, or the announcement, was heard."""
+
+    key: str
+    request: TransferRequest
+    announcement: str | None = None
+    after_speech: bool = True
+    unless_interrupted: bool = False
+    fallback: bool = False
+    reachable: bool = True
+    """Whether this caller can be transferred there. If not, the model is told that it has failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hangup:
+    """Hang up: now, after what is being said, or after a goodbye, which is an instruction to the model."""
+
+    after_speech: bool = False
+    goodbye: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hurry:
+    """End the call within so many seconds, with what is known by then: nobody can wait any longer."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """The program failed: end the call at once."""
+
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Abandon:
+    """Whoever waited for the update or the digits of this key does not any more."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class LetGo:
+    """Let go of the call, which goes on, with turn detection as it was."""
+
+    key: str
+
+
+# --- what came of what was asked for ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ToolEnded:
+    """A tool has its output; with `respond`, the model is to say something about it."""
+
+    call_id: str
+    output: str = field(repr=False)
+    respond: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalDecided:
+    request_id: str
+    approve: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What the call has cost so far, in US dollars and tokens; `estimate` with what is being said."""
+
+    cost: Decimal | None
+    estimate: Decimal | None
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Referred:
+    """The refer was answered with success, which proves nothing."""
+
+    request: TransferRequest
+
+
+@dataclass(frozen=True, slots=True)
+class ReferFailed:
+    request: TransferRequest
+    error: RealtimeSipError
+
+
+@dataclass(frozen=True, slots=True)
+class FallbackTaken:
+    """The carrier was asked by the other way, or may have been."""
+
+    request: TransferRequest
+
+
+@dataclass(frozen=True, slots=True)
+class FallbackFailed:
+    """The other way failed; `what` is safe to log."""
+
+    request: TransferRequest
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class CarrierSays:
+    """What the carrier tells of a transfer. It may come after the end."""
+
+    says: TransferSign | TransferFailure
+
+
+@dataclass(frozen=True, slots=True)
+class HungUp:
+    """The service has hung up."""
+
+
+@dataclass(frozen=True, slots=True)
+class HangupFailed:
+    error: RealtimeSipError
+
+
+Input = (
+    Answer
+    | Adopt
+    | NoteStale
+    | Accepted
+    | AcceptFailed
+    | Rejected
+    | Attached
+    | AttachFailed
+    | Closed
+    | Received
+    | Tick
+    | Respond
+    | Interrupt
+    | SendEvent
+    | Update
+    | Collect
+    | Transfer
+    | Hangup
+    | Hurry
+    | Fail
+    | LetGo
+    | Abandon
+    | ToolEnded
+    | ApprovalDecided
+    | Spent
+    | Referred
+    | ReferFailed
+    | FallbackTaken
+    | FallbackFailed
+    | CarrierSays
+    | HungUp
+    | HangupFailed
+)

@@ -1,0 +1,396 @@
+"""How the call is joined: accepted, attached, attached again, and what it means if that fails.
+
+A closed socket is not the end: attaching again decides, because hang-ups look like breaks, and breaks like hang-ups. An
+accept that is unclear is settled by attaching too. Each try is made once, and when the next one is due is decided here.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+
+from realtime_sip.call.machine import floor, handover, limits, session, tools, wants
+from realtime_sip.call.machine.effects import Accept, Attach, Done, DropSocket, Reject, Send, Tell
+from realtime_sip.call.machine.ending import close, closing, end, finish, finish_decided
+from realtime_sip.call.machine.inputs import AcceptFailed, AttachFailed, Closed, Rejected
+from realtime_sip.call.machine.sequences import start
+from realtime_sip.call.machine.state import CallState, End, Floor, Socket, Steps, move
+from realtime_sip.errors import (
+    CallGoneError,
+    DecisionAlreadyMadeError,
+    NetworkError,
+    NotFoundError,
+    RateLimitedError,
+    RealtimeSipError,
+    ServerError,
+    ServiceError,
+    UnexpectedReplyError,
+)
+from realtime_sip.outcomes import CloseKind, EndReason, Gap
+
+RINGING = 8.0
+"""Seconds from the beginning in which the call is accepted and a first sideband is tried."""
+SETTLED = 1.5
+"""Seconds that an accept that was unclear has for its call to be there; then the call is accepted again."""
+BEARABLE = 15.0
+"""Seconds without a sideband that stays, after which the call is given up: more, no caller bears."""
+STAYS = 5.0
+"""Seconds after which a sideband over which the service speaks is taken to stay."""
+AWAITED = 10.0
+"""Seconds without any frame after which it is asked for one, if it has something to say."""
+SILENT = 30.0
+"""Seconds without any frame after which the service is asked for a sign of life."""
+PROOF_OF_LIFE = 5.0
+"""Seconds for that sign."""
+QUIET = 6.0
+"""Seconds after a hole in which nothing has come of what was awaited, until the model is told."""
+_EARLY_PAUSES = (0.1, 0.2, 0.4)
+_DROPS_AT_ONCE = 3
+_PAUSES = (0.25, 0.5, 1.0, 2.0)
+_SURE = 0.5
+"""Seconds between the two answers that prove that a call is gone whose socket broke."""
+_CONFLICT = 409
+_HOLE = (
+    "The connection to you was lost for a moment, and with it whatever you asked for then. If you have called a "
+    "function that has no output, call it again. If the caller waits for an answer, give it now."
+)
+
+
+# --- accepting --------------------------------------------------------------------------------------------------------
+
+
+def answer(s: CallState) -> None:
+    s.timers.set("ringing", s.now + RINGING)
+    s.out.append(Accept())
+
+
+def adopt(s: CallState) -> None:
+    s.line.accepted = "another program had accepted the call"
+    s.timers.set("ringing", s.now + RINGING)
+    s.hold.there = None  # it may have left turn detection as it is for a greeting, or for collecting digits
+    _attach(s, "adopted")
+
+
+def stale(s: CallState) -> None:
+    finish(s, EndReason.STALE, "inferred", "the webhook was older than any phone rings")
+
+
+def accepted(s: CallState) -> None:
+    s.line.accepted = "the accept was answered with success"
+    if s.end is End.NONE:
+        _attach(s, "accepted")
+
+
+def accept_failed(s: CallState, what: AcceptFailed) -> None:
+    """Decide what a failed accept means. What is certain is for the program to hear."""
+    error = what.error
+    decided = isinstance(error, DecisionAlreadyMadeError)
+    decided = decided or (isinstance(error, ServiceError) and error.status_code == _CONFLICT)
+    unclear = isinstance(error, ServerError) or (isinstance(error, NetworkError) and error.sent)
+    if s.end is not End.NONE:
+        if s.end is End.ENDING and not (unclear or s.line.maybe_accepted):
+            finish_decided(s, "inferred")  # it is not ours to be hung up
+        return
+    if isinstance(error, CallGoneError) and not s.line.maybe_accepted:
+        finish(s, EndReason.CALLER, "inferred", "there was no such call to accept within the deadline")
+    elif decided and not s.line.maybe_accepted:
+        finish(s, EndReason.DECIDED_ELSEWHERE, "reported", "the call had been accepted or rejected before")
+    elif decided or unclear or isinstance(error, CallGoneError):
+        s.line.maybe_accepted = True
+        _attach(s, "the accept was unclear")
+    elif s.line.maybe_accepted:
+        _refuse(s)
+    else:
+        s.out.append(Done("answer", error))
+        close(s, "the accept was refused")
+
+
+def _refuse(s: CallState) -> None:
+    """Reject a call that could not be accepted, so that its trunk goes on."""
+    s.timers.stop("attach")
+    s.out.append(Reject())
+
+
+def rejected(s: CallState, what: Rejected) -> None:
+    if s.decided is not None:
+        # The program has hung up meanwhile, which goes on if the reject came to nothing.
+        if s.socket is Socket.ATTACHING:
+            move(s, Socket.LOST, "there is no call")
+        if what.error is None:
+            finish_decided(s, "reported")
+        return
+    evidence = "the accept was unclear, and there was no call to attach to within the deadline"
+    evidence += "; it was rejected" if what.error is None else f"; rejecting it failed ({type(what.error).__name__})"
+    finish(s, EndReason.NOT_CONNECTED, "inferred", evidence)
+
+
+# --- attaching --------------------------------------------------------------------------------------------------------
+
+
+def _attach(s: CallState, why: str) -> None:
+    move(s, Socket.ATTACHING, why)
+    s.timers.set("settling", s.now + SETTLED)
+    attach(s)
+
+
+def attach(s: CallState) -> None:
+    """Try to open the sideband."""
+    s.timers.stop("attach")
+    s.out.append(Attach())
+
+
+def attach_failed(s: CallState, what: AttachFailed) -> None:
+    """Decide what it means that the sideband cannot be opened."""
+    error = what.error
+    if s.end is End.ENDING:
+        # What was decided is being carried out. Until it is, the call is attached to keep the model quiet.
+        if isinstance(error, CallGoneError):
+            finish_decided(s, "inferred")
+        elif _passes(error) and "shaky" in s.timers:
+            s.timers.set("attach", s.now + _PAUSES[-1])
+        else:
+            move(s, Socket.LOST, "not attached while hanging up")
+        return
+    if s.line.attached_at is None:
+        _first_failed(s, error)
+    elif isinstance(error, CallGoneError):
+        _gone(s)
+    elif _passes(error) and "shaky" in s.timers:
+        s.line.gone = 0
+        s.line.failures += 1
+        s.timers.set("attach", s.now + _pause(s.line.failures))
+    else:
+        _lose(s, f"the sideband could not be opened ({type(error).__name__})")
+
+
+def _first_failed(s: CallState, error: RealtimeSipError) -> None:
+    line = s.line
+    early = isinstance(error, NotFoundError) and error.code in (None, "call_id_not_found")
+    line.failures += 1
+    if early and not line.accepted and "ringing" not in s.timers:
+        _refuse(s)
+    elif early and not line.accepted and "settling" not in s.timers:
+        # Nothing of ours has arrived, or it was not performed: the call rings on.
+        if "ringing" in s.timers:
+            move(s, Socket.RINGING, "there is no call yet")
+            s.out.append(Accept())
+        else:
+            _refuse(s)
+    elif (early and not line.accepted) or ((early or _passes(error)) and "ringing" in s.timers):
+        pauses = _EARLY_PAUSES if early else _PAUSES
+        s.timers.set("attach", s.now + pauses[min(line.failures, len(pauses)) - 1])
+    elif early:
+        evidence = f"{line.accepted}, but there was no call to attach to within the deadline"
+        move(s, Socket.LOST, "there is no call")
+        end(s, EndReason.NOT_CONNECTED, evidence, harmless=True)
+    else:
+        _lose(s, f"the sideband could not be opened ({type(error).__name__})")
+
+
+def _gone(s: CallState) -> None:
+    """Note that there is no call any more: proof if the socket closed in good order, else if it is said twice."""
+    s.line.gone += 1
+    broke = s.line.close is None or s.line.close.kind not in (CloseKind.NORMAL, CloseKind.EXPIRED)
+    if broke and s.line.gone < 2:
+        s.timers.set("attach", s.now + _SURE)
+        return
+    evidence = f"the socket closed ({s.line.close}), and the call was gone when attaching again"
+    if s.end is End.TRANSFERRING:
+        handover.left(s, evidence)
+    elif s.line.wall is not None and s.line.lost_at is not None and s.line.lost_at >= s.line.wall:
+        finish(s, EndReason.EXPIRED, "inferred", f"{evidence}, past the session's wall")
+    else:
+        finish(s, EndReason.CALLER, "inferred", evidence)
+
+
+def _lose(s: CallState, evidence: str) -> None:
+    move(s, Socket.LOST, evidence)
+    end(s, EndReason.CONNECTION_LOST, evidence)
+    handover.lost(s)
+
+
+def _passes(error: RealtimeSipError) -> bool:
+    if isinstance(error, (NetworkError, ServerError, RateLimitedError, NotFoundError, UnexpectedReplyError)):
+        return True
+    return isinstance(error, ServiceError) and error.status_code == _CONFLICT  # the old socket still counts
+
+
+def _pause(tries: int) -> float:
+    return _PAUSES[min(tries, len(_PAUSES)) - 1]
+
+
+def attached(s: CallState) -> None:
+    """Note that the sideband is open. Nothing is replayed, so nothing of before is assumed."""
+    line, again = s.line, s.line.attached_at is not None
+    move(s, Socket.OPEN, "attached")
+    awaited = again and _awaited(s)
+    if not again:
+        line.attached_at = s.now
+        s.out.append(Done("answer", None))
+    elif line.lost_at is not None and line.close is not None:
+        s.out.append(Tell(Gap(line.lost_at + line.unix_ahead, s.unix, line.close)))
+    line.frame_at, line.proven, line.lost_at = s.now, False, None
+    line.failures = line.gone = 0
+    s.timers.set("proof", s.now + PROOF_OF_LIFE)
+    s.timers.set("silent", s.now + SILENT)
+    s.timers.set("stays", s.now + STAYS)
+    session.probe(s)
+    if again:
+        _say_again(s)
+        if awaited:
+            start(s, "hole", _after_hole(s))
+    limits.attached(s, first=not again)
+
+
+def _say_again(s: CallState) -> None:
+    """Send again what the conversation and the session were not seen to have; what was asked for is wanted again."""
+    floor.attached_again(s)
+    session.attached_again(s)
+    for name, asked in s.asks.items():
+        beside = name.startswith("beside ")
+        if not beside or asked.at >= s.line.closed_at:
+            s.out.append(Send(asked.event))
+    tools.retrieve(s)
+
+
+def _awaited(s: CallState) -> bool:
+    """Whether something was about to come when the sideband was lost, so that silence would have a cause."""
+    return s.line.awaited or bool(s.calling)
+
+
+def _after_hole(s: CallState) -> Steps:
+    before = s.book.signs, len(s.seen)
+
+    def goes_on() -> bool:
+        more = (s.book.signs, len(s.seen)) != before
+        return more or "caller" in s.timers or bool(s.active) or s.end is not End.NONE or s.socket is not Socket.OPEN
+
+    yield goes_on, QUIET
+    if not goes_on() and not wants.busy(s) and not s.hold.on and not s.leaving:
+        session.tell(s, _HOLE)
+        wants.respond(s, f"notice_{secrets.token_hex(8)}")
+
+
+def closed(s: CallState, what: Closed) -> None:
+    """Note that the socket closed."""
+    line = s.line
+    if s.socket is not Socket.OPEN:
+        return
+    presumed = s.floor is Floor.UNKNOWN
+    line.awaited = (
+        "hole" in s.sequences
+        or (s.floor is Floor.MODEL and "response" not in s.asks and not _is_heard(s))
+        or ("own" in s.timers and not presumed)
+        or "caller" in s.timers
+    )
+    line.close, line.lost_at, line.closed_at = what.close, s.now, s.now
+    if line.drops == 0:
+        s.timers.set("shaky", s.now + BEARABLE)
+    line.drops += 1
+    for timer in ("proof", "silent", "awaited", "stays"):
+        s.timers.stop(timer)
+    s.book.gap(s.now)
+    session.closed(s)
+    limits.rest(s)
+    leaves = s.end is End.ENDING and (s.confirmed or what.close.kind is CloseKind.NORMAL)
+    move(s, Socket.LOST if leaves else Socket.ATTACHING, str(what.close))
+    if what.close.kind is CloseKind.EXPIRED:
+        _expired(s)
+    elif s.end is End.ENDING:
+        if s.confirmed:
+            closing(s)
+        elif leaves:
+            s.timers.set("closing", s.now + PROOF_OF_LIFE)
+        else:
+            s.timers.set("attach", s.now + _PAUSES[-2])  # as a rule, hanging up is answered before
+    elif "shaky" not in s.timers:
+        _lose(s, f"the sideband did not stay open within {BEARABLE:g} s")
+    elif line.drops <= _DROPS_AT_ONCE:
+        attach(s)
+    else:
+        s.timers.set("attach", s.now + _pause(line.drops - _DROPS_AT_ONCE))
+
+
+def _is_heard(s: CallState) -> bool:
+    """Whether the caller hears the response that is being made."""
+    response = s.book.get(s.active)
+    return response is not None and response.began_at is not None
+
+
+def _expired(s: CallState) -> None:
+    evidence = "the service said that the session expired"
+    if s.end is End.TRANSFERRING:
+        handover.left(s, evidence, EndReason.EXPIRED, "reported")
+    elif s.decided is None:
+        finish(s, EndReason.EXPIRED, "reported", evidence)
+    else:
+        s.decided.evidence += f"; {evidence} before that was done"
+        finish_decided(s, "reported")
+
+
+# --- signs of life ----------------------------------------------------------------------------------------------------
+
+
+def frame(s: CallState) -> bool:
+    """Note that the service said something; return whether that changes anything but the time."""
+    line = s.line
+    line.frame_at = s.now
+    line.frames += 1
+    if line.proven and "proof" not in s.timers:
+        return False
+    line.proven = True
+    s.timers.stop("proof")
+    handover.alive(s)
+    return True
+
+
+def no_proof(s: CallState) -> None:
+    """Drop a socket over which the service says nothing."""
+    if s.socket is Socket.OPEN:
+        for timer in ("silent", "awaited", "stays"):
+            s.timers.stop(timer)  # without "silent", an open socket is one that is being dropped
+        s.out.append(DropSocket())
+
+
+def stays(s: CallState) -> None:
+    if s.line.proven:
+        s.line.drops = 0
+        s.timers.stop("shaky")
+
+
+def silent(s: CallState) -> None:
+    """Ask for a sign of life, unless there was one since."""
+    _ask_for_life(s, "silent", SILENT)
+
+
+def awaited(s: CallState) -> None:
+    """Ask for a sign of life sooner, since the service has something to say."""
+    _ask_for_life(s, "awaited", AWAITED)
+
+
+def _ask_for_life(s: CallState, timer: str, seconds: float) -> None:
+    if s.line.frame_at + seconds > s.now:
+        s.timers.set(timer, s.line.frame_at + seconds)
+        return
+    s.timers.set("silent", s.now + SILENT)
+    if "proof" not in s.timers:
+        s.timers.set("proof", s.now + PROOF_OF_LIFE)
+        session.probe(s)
+
+
+def rule_awaited(s: CallState) -> bool:
+    """Know whether the service has something to say: that a response begins, or how it goes on."""
+    if s.socket is not Socket.OPEN or s.floor is Floor.IDLE:
+        s.timers.stop("awaited")
+    elif "awaited" not in s.timers and "proof" not in s.timers and "silent" in s.timers:
+        s.timers.set("awaited", s.now + AWAITED)
+    return False
+
+
+TIMERS: dict[str, Callable[[CallState], None]] = {
+    "attach": attach,
+    "proof": no_proof,
+    "silent": silent,
+    "awaited": awaited,
+    "stays": stays,
+}

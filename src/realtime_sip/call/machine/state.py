@@ -1,0 +1,396 @@
+"""The state of a call: three regions that are drawn, a few records, and one function that moves a region.
+
+    socket   what joins us to the call: it rings, it is being attached, it is open, it is lost or gone
+    floor    what the service does: nothing, what we have asked for, a response, or nobody knows
+    end      what becomes of the call: nothing yet, a transfer, a hang-up that was decided, or it is over
+
+That the caller speaks, that a tool runs, that something is waited for are no regions: they overlap with all of it. A
+wait is a timer, and what follows from a state is derived from it (`core`), never queued.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict, deque
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from realtime_sip import events
+from realtime_sip.call.machine.effects import Effect, Send
+from realtime_sip.call.machine.timers import Timers
+from realtime_sip.call.record.responses import Book
+from realtime_sip.outcomes import CallEnded, Close, EndReason, Heard, LimitKind
+from realtime_sip.response import ResponseConfig
+
+if TYPE_CHECKING:
+    from realtime_sip.call.machine.digits import Digits
+    from realtime_sip.call.machine.handover import Handover
+    from realtime_sip.call.machine.limits import CallLimits
+
+_log = logging.getLogger("realtime_sip.call")
+
+_TRACE = 64
+_REMEMBERED = 512
+
+
+class Socket(Enum):
+    """What joins us to the call."""
+
+    RINGING = "ringing"
+    ATTACHING = "attaching"
+    OPEN = "open"
+    LOST = "lost"
+    """Given up, though the call may be up."""
+    GONE = "gone"
+
+
+class Floor(Enum):
+    """What the service does."""
+
+    IDLE = "idle"
+    ASKED = "asked"
+    """A response of ours was asked for, and neither granted nor refused."""
+    MODEL = "model"
+    """A response is being made."""
+    UNKNOWN = "unknown"
+    """A response may be being made, of which nothing is known."""
+
+
+class End(Enum):
+    """What becomes of the call."""
+
+    NONE = "none"
+    TRANSFERRING = "transferring"
+    """Meanwhile nothing hangs up; what is decided is done if the transfer fails."""
+    ENDING = "ending"
+    """It is being hung up."""
+    OVER = "over"
+
+
+class Tool(Enum):
+    """How far a function call is, or a call of an MCP server. What was answered is not there any more."""
+
+    RUNNING = "running"
+    """It holds up the answer for as long as its timer runs."""
+    SENT = "sent"
+    """Its output was sent, and is to be answered."""
+    KNOWN = "known"
+    """The conversation has its output, which is to be answered."""
+
+
+Region = Socket | Floor | End
+
+MOVES: dict[Region, dict[Region, str]] = {
+    Socket.RINGING: {
+        Socket.ATTACHING: "accepted, or perhaps",
+        Socket.GONE: "stale, or decided elsewhere",
+    },
+    Socket.ATTACHING: {
+        Socket.OPEN: "it opened",
+        Socket.RINGING: "no call, so accept again",
+        Socket.LOST: "given up",
+        Socket.GONE: "over",
+    },
+    Socket.OPEN: {
+        Socket.ATTACHING: "it closed",
+        Socket.LOST: "it closed while hanging up",
+        Socket.GONE: "over",
+    },
+    Socket.LOST: {Socket.GONE: "over"},
+    Socket.GONE: {},
+    Floor.IDLE: {
+        Floor.ASKED: "response.create",
+        Floor.MODEL: "response.created",
+        Floor.UNKNOWN: "attached again",
+    },
+    Floor.ASKED: {
+        Floor.MODEL: "response.created",
+        Floor.IDLE: "refused, or late",
+        Floor.UNKNOWN: "another is active",
+    },
+    Floor.MODEL: {
+        Floor.IDLE: "response.done",
+        Floor.ASKED: "done, and ours is due",
+        Floor.UNKNOWN: "attached again",
+    },
+    Floor.UNKNOWN: {
+        Floor.MODEL: "a sign of one",
+        Floor.IDLE: "done, or no sign",
+        Floor.ASKED: "done, and ours is due",
+    },
+    End.NONE: {
+        End.TRANSFERRING: "transfer()",
+        End.ENDING: "it is to be hung up",
+        End.OVER: "gone, or let go of",
+    },
+    End.TRANSFERRING: {
+        End.NONE: "it failed",
+        End.OVER: "the caller's leg left",
+    },
+    End.ENDING: {End.OVER: "hung up"},
+    End.OVER: {},
+}
+"""Where each region can go from where it is, and when. `docs/concepts/` is drawn from it."""
+
+_REGIONS: dict[type[Region], str] = {Socket: "socket", Floor: "floor", End: "end"}
+
+
+@dataclass(slots=True)
+class Want:
+    """A response that we want. `key` becomes its event's id, and names its speech."""
+
+    key: str
+    config: ResponseConfig
+    despite_hold: bool = False
+    tries: int = 0
+    maybe_sent: bool = False
+    """Whether it was asked for before the sideband was lost, so that it was perhaps granted."""
+    covers: frozenset[str] = frozenset()
+    """The tools whose outputs were sent before it was asked for."""
+
+    @property
+    def answers(self) -> bool:
+        """Whether it answers tools, rather than somebody who waits for its speech."""
+        return self.key.startswith("answer_")
+
+
+@dataclass(slots=True)
+class Ask:
+    """What was asked of the service, until it is seen done, is refused, or is late (timer `ask NAME`).
+
+    What can be sent again under its id is, after the sideband was lost; a response cannot, since nobody knows whether
+    it was granted, and becomes a want again.
+    """
+
+    event: events.ClientEvent
+    at: float
+    frames: int
+    """How many frames the service had sent when it was asked."""
+    want: Want | None = None
+    tool: str = ""
+    """The call whose output it brings."""
+    refusals: int = 0
+    untagged: bool = False
+    """Whether a response that is nobody's was created since."""
+
+
+@dataclass(slots=True)
+class Line:
+    """How the call is reached."""
+
+    began: float
+    unix_ahead: float
+    """What to add to the clock for Unix seconds."""
+    accepted: str = ""
+    """How it was accepted, in words; "" while it was not, as far as anybody knows."""
+    maybe_accepted: bool = False
+    """Whether an accept of ours may have arrived that was not answered with success."""
+    attached_at: float | None = None
+    """When the sideband was open first."""
+    frame_at: float = 0.0
+    frames: int = 0
+    """How many the service has sent."""
+    proven: bool = False
+    """Whether the service has spoken over the socket that is open."""
+    close: Close | None = None
+    lost_at: float | None = None
+    """When the sideband was lost; None while it is open."""
+    closed_at: float = 0.0
+    awaited: bool = False
+    """Whether the service had something to say when the sideband was lost."""
+    wall: float | None = None
+    """When the service ends the session."""
+    drops: int = 0
+    """How many sockets in a row did not stay."""
+    failures: int = 0
+    gone: int = 0
+    """How often in a row attaching again met no call."""
+
+
+@dataclass(slots=True)
+class Ending:
+    """An end that was decided, and not carried out yet."""
+
+    reason: EndReason
+    evidence: str
+    limit: LimitKind | None = None
+    tries: int = 0
+    harmless: bool = False
+    """Whether the call is gone as far as we know, so that hanging up is tried once."""
+
+
+Steps = Generator[tuple[Callable[[], bool], float | None], None, None]
+
+
+@dataclass(slots=True)
+class Sequence:
+    """Something that takes several steps: a generator, and the condition that it waits for."""
+
+    steps: Steps
+    condition: Callable[[], bool] = lambda: True
+    since: float = 0.0
+    seconds: float | None = None
+    """Seconds beyond the end of what is known to be said; the timer `sequence KEY` stands for it. None: no bound."""
+
+
+@dataclass(slots=True)
+class Hold:
+    """Whether the service starts responses by itself, as we want it and as it is."""
+
+    own: dict[str, Any] | None
+    """The session's turn detection without a hold, until the service reports it; None if it is off."""
+    reasons: set[str] = field(default_factory=set)
+    there: bool | None = False
+    """Whether the service has what we made of its turn detection, rather than `own`; None for unknown."""
+    off: bool = False
+    """Whether the call was accepted with turn detection off, which is how it is held until that comes back."""
+    asked: bool = False
+    """What was asked for last, as `there` has it."""
+    sent: dict[str, Any] | None = None
+    update: str = ""
+    """The id of the event that asks, until it is answered."""
+    tries: int = 0
+
+    @property
+    def on(self) -> bool:
+        """Whether what is asked for has to wait. Before the greeting was heard, it has not."""
+        return bool(self.reasons - {"greeting"})
+
+
+@dataclass(slots=True)
+class Session:
+    """What is known of the session."""
+
+    instructions: str | None
+    has_prompt: bool
+    """Whether a stored prompt may stand for the instructions."""
+    forces_tools: bool
+    """Whether its `tool_choice` makes every response call a tool."""
+    updates: OrderedDict[str, events.SessionUpdate | None] = field(default_factory=OrderedDict)
+    """Those that wait for their answer, in order; None for one that the session has shown to be taken already."""
+    voiced: bool = False
+    """Whether the model has been heard, so that its voice is locked."""
+
+
+@dataclass(slots=True)
+class CallState:
+    """Everything that decides about a call."""
+
+    limits: CallLimits
+    line: Line
+    hold: Hold
+    session: Session
+    digits: Digits
+    now: float
+    socket: Socket = Socket.RINGING
+    floor: Floor = Floor.IDLE
+    end: End = End.NONE
+    timers: Timers = field(default_factory=Timers)
+    book: Book = field(default_factory=Book)
+    asks: dict[str, Ask] = field(default_factory=dict)
+    wants: deque[Want] = field(default_factory=deque)
+    tools: dict[str, Tool] = field(default_factory=dict)
+    calling: dict[str, None] = field(default_factory=dict)
+    """The items of function calls that have begun and were not seen complete."""
+    seen: dict[str, None] = field(default_factory=dict)
+    """Call ids and approval requests that were taken up."""
+    told: dict[str, Heard] = field(default_factory=dict)
+    """Keys whose speech is over, and how much of it was heard."""
+    active: str = ""
+    """The response that is being made in the conversation; "" if that is not known."""
+    stray: str = ""
+    """A response that the service has started during a hold, as it seems."""
+    service_responds: bool = True
+    rounds: int = 0
+    """Answers to tools since the caller's turn."""
+    tries: int = 0
+    """How often the answer that is due was refused."""
+    failures: int = 0
+    """How often in a row a response failed that the caller waits for."""
+    interruptions: int = 0
+    sounded: bool = False
+    unattended: bool = False
+    """Whether the caller has not answered since the model was to ask if anybody is there."""
+    leaving: bool = False
+    """Whether the program wants the call to end."""
+    unreachable: bool = False
+    """Whether the sideband was given up during a transfer."""
+    near: set[LimitKind] = field(default_factory=set)
+    """Limits of cost that were told to be near."""
+    sequences: dict[str, Sequence] = field(default_factory=dict)
+    withheld: bool = False
+    """Whether the event that was received last is secret."""
+    handover: Handover | None = None
+    decided: Ending | None = None
+    """The end that was decided; during a transfer, for the case that it fails."""
+    confirmed: bool = False
+    """Whether the service has said that it hung up."""
+    ended: CallEnded | None = None
+    out: list[Effect] = field(default_factory=list)
+    trace: deque[str] = field(default_factory=lambda: deque(maxlen=_TRACE))
+
+    @property
+    def unix(self) -> float:
+        """Unix seconds at `now`."""
+        return self.now + self.line.unix_ahead
+
+
+strict = False
+"""Whether a forbidden move raises. It does in tests; on a live call an assertion would be a dead agent."""
+
+
+def move(s: CallState, to: Region, why: str) -> None:
+    """Move a region, as `MOVES` allows it. Nothing else changes one."""
+    name = _REGIONS[type(to)]
+    before: Region = getattr(s, name)
+    if before is to:
+        return
+    if to not in MOVES[before]:
+        if strict:
+            raise AssertionError(f"{name}: {before.name} -> {to.name} ({why})")
+        _log.error("forbidden move of a call's %s: %s to %s (%s)", name, before.value, to.value, why)
+    line = f"{s.now:.3f} {name}: {before.name} -> {to.name} ({why})"
+    s.trace.append(line)
+    _log.debug("%s", line)
+    setattr(s, name, to)
+
+
+def is_over(s: CallState) -> bool:
+    """Whether the call is over, so that nothing follows any more."""
+    return s.end is End.OVER
+
+
+def send(s: CallState, event: events.ClientEvent) -> None:
+    """Send an event if the socket is open. What must arrive is in the ledger too, and sent again."""
+    if s.socket is Socket.OPEN:
+        s.out.append(Send(event))
+
+
+def ask(s: CallState, name: str, event: events.ClientEvent, seconds: float | None = None, **facts: Any) -> Ask:
+    """Note what is asked of the service, and send it if the socket is open."""
+    asked = s.asks[name] = Ask(event, s.now, s.line.frames, **facts)
+    if seconds is not None:
+        s.timers.set(f"ask {name}", s.now + seconds)
+    send(s, event)
+    return asked
+
+
+def answered(s: CallState, name: str) -> Ask | None:
+    """Take what was asked for out of the ledger: it is done, refused or late."""
+    s.timers.stop(f"ask {name}")
+    return s.asks.pop(name, None)
+
+
+Noted = TypeVar("Noted")
+
+
+def remember(known: dict[str, Noted], name: str, what: Noted) -> bool:
+    """Note something under its name in a bounded memory; return whether it is new."""
+    if name in known:
+        return False
+    known[name] = what
+    if len(known) > _REMEMBERED:
+        del known[next(iter(known))]
+    return True

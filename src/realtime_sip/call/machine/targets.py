@@ -1,0 +1,160 @@
+"""Where a call can be transferred to: the allow-list, and one transfer that is asked for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from realtime_sip.errors import ConfigurationError, InvalidRequestError
+from realtime_sip.sip.address import SipUri
+from realtime_sip.sip.headers import Channel
+
+_MAX_URI = 256
+"""Characters of a Refer-To that Twilio takes (voice guide, November 2026)."""
+_MAX_TARGETS = 100
+_MAX_DESCRIPTION = 200
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class TransferTarget:
+    """Where a caller can be transferred to.
+
+    Attributes:
+        uri: A `tel:` URI with a number as E.164, or a `sip:` or `sips:` URI, of 256 characters at most.
+        description: Who is there, for the model to choose by.
+        ring_time: Seconds that it rings before nobody is there. Ten seconds later a transfer of which nothing is heard
+            has failed.
+
+    >>> TransferTarget("tel:+14155550123", description="Invoices and refunds.").uri
+    <SipUri tel:[number]@>
+
+    Raises:
+        ConfigurationError: The URI, the description or the time is none.
+    """
+
+    uri: SipUri
+    description: str = ""
+    ring_time: float = 35.0
+
+    def __init__(self, uri: str | SipUri, *, description: str = "", ring_time: float = 35.0) -> None:
+        """Check everything here, before a caller waits."""
+        try:
+            parsed = uri if isinstance(uri, SipUri) else SipUri.parse(uri)
+        except InvalidRequestError:
+            raise ConfigurationError("a target of a transfer must be a tel: or sip: URI") from None
+        if len(str(parsed)) > _MAX_URI:
+            raise ConfigurationError(f"a target of a transfer has at most {_MAX_URI} characters")
+        if parsed.scheme == "tel" and parsed.number is None:
+            raise ConfigurationError("a tel: target must be a number as E.164, as in tel:+14155550123")
+        if not isinstance(ring_time, (int, float)) or not 0 < ring_time <= 600:
+            raise ConfigurationError("ring_time must be more than 0 and at most 600 seconds")
+        if len(description) > _MAX_DESCRIPTION:
+            raise ConfigurationError(f"a description has at most {_MAX_DESCRIPTION} characters")
+        object.__setattr__(self, "uri", parsed)
+        object.__setattr__(self, "description", description)
+        object.__setattr__(self, "ring_time", float(ring_time))
+
+    @property
+    def on_phone_network(self) -> bool:
+        """Whether it is surely on the phone network, which takes no WhatsApp callers (Twilio, November 2026).
+
+        A SIP URI says so with `user=phone` (RFC 3261 19.1.1); any other may lead there all the same.
+        """
+        return self.uri.scheme == "tel" or (self.uri.param("user") or "").lower() == "phone"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferRequest:
+    """One transfer that is asked for.
+
+    Attributes:
+        call_id: The call.
+        name: The target's name in the allow-list.
+        target: The target.
+        reason: Why, in a few words of the model or of the program; "" where nobody said.
+        summary: What the person who answers should know; "" where nobody said.
+        parent_call_sid: The carrier's id of the caller's leg, where the webhook's verified context has it.
+    """
+
+    call_id: str
+    name: str
+    target: TransferTarget
+    reason: str = field(default="", repr=False)
+    summary: str = field(default="", repr=False)
+    parent_call_sid: str | None = None
+
+
+SecondPath = Callable[[TransferRequest], Awaitable[None]]
+"""Another way to transfer, taken where a refer has come to nothing: as a rule, the carrier's own API.
+
+It returns when the carrier has been asked, and raises where it certainly was not. It is told to stop after ten seconds,
+and what it did then counts as perhaps done.
+"""
+
+
+class Transfers(Mapping[str, TransferTarget]):
+    """The allow-list: the names under which a call can be transferred, and nowhere else.
+
+    >>> desks = Transfers({"billing": TransferTarget("tel:+14155550123"), "night": "sip:night@pbx.example.com"})
+    >>> sorted(desks)
+    ['billing', 'night']
+
+    Args:
+        targets: From names, of 1 to 64 letters, digits, `_` and `-`, to targets or their URIs.
+        second_path: Another way, for where a refer comes to nothing. Without it the agent keeps the caller.
+
+    Raises:
+        ConfigurationError: A name or a target is not valid, or there are none, or more than 100.
+    """
+
+    def __init__(
+        self, targets: Mapping[str, TransferTarget | SipUri | str], *, second_path: SecondPath | None = None
+    ) -> None:
+        if not 1 <= len(targets) <= _MAX_TARGETS:
+            raise ConfigurationError(f"there must be 1 to {_MAX_TARGETS} targets of transfers")
+        for name in targets:
+            if _NAME.fullmatch(name) is None:
+                raise ConfigurationError("the name of a target is made of 1 to 64 letters, digits, _ and -")
+        self._targets = {
+            name: target if isinstance(target, TransferTarget) else TransferTarget(target)
+            for name, target in targets.items()
+        }
+        self.second_path = second_path
+
+    def __getitem__(self, name: str) -> TransferTarget:
+        """Return the target of that name."""
+        return self._targets[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names."""
+        return iter(self._targets)
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._targets)
+
+    def __repr__(self) -> str:
+        """Show the names alone."""
+        return f"<Transfers {', '.join(self._targets)}>"
+
+    def reachable(self, channel: Channel | None) -> dict[str, TransferTarget]:
+        """Return the targets that a caller of this channel can be transferred to."""
+        return {
+            name: target
+            for name, target in self._targets.items()
+            if not (channel == "whatsapp" and target.on_phone_network)
+        }
+
+    def chosen(self, name: str, *, channel: Channel | None = None) -> TransferTarget:
+        """Return the target of that name.
+
+        Raises:
+            InvalidRequestError: There is none, or WhatsApp callers cannot be transferred there.
+        """
+        if name not in self._targets:
+            raise InvalidRequestError("target", (("", f"must be one of: {', '.join(self._targets)}"),))
+        if name not in self.reachable(channel):
+            raise InvalidRequestError("target", (("", "is on the phone network, which takes no WhatsApp callers"),))
+        return self._targets[name]

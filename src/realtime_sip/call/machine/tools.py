@@ -1,0 +1,211 @@
+"""Function calls and calls of MCP servers: each is run once, its output arrives, and is answered once.
+
+A tool runs once per `call_id`, from the completed items of responses in the conversation. Its output is sent as soon as
+it is there, and again over a new sideband until the conversation was seen to hold it. Only the response to it waits
+(`wants.rule_ask`): until the response that called has ended, and all tools have reported. A response that the service
+has started meanwhile, knowing the output, is as good.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Iterable
+
+from realtime_sip import events
+from realtime_sip.call.machine.effects import AskApproval, RunTool
+from realtime_sip.call.machine.inputs import ApprovalDecided, ToolEnded
+from realtime_sip.call.machine.state import CallState, Tool, answered, ask, remember, send
+from realtime_sip.call.record.frame import get, has, text
+from realtime_sip.items import FunctionCallOutput, McpApprovalResponse, SystemMessage
+
+TOOL = 120.0
+"""Seconds for the output of a tool; after that it holds nothing up."""
+MCP = 30.0
+"""Seconds for an approval, for an approved MCP call to begin, and for one in progress to end."""
+SHOWN = 60.0
+"""Seconds for an item of ours to be shown by the conversation; then it is taken to be there."""
+_MAX_ITEMS = 100
+_MAX_REFUSALS = 2
+_log = logging.getLogger("realtime_sip.call")
+
+
+def tools_hold(s: CallState) -> bool:
+    """Whether a tool, or an MCP call, has not reported yet, so that the answer to others waits for it."""
+    return bool(s.tools) and any(
+        state is Tool.RUNNING and f"tool {name}" in s.timers for name, state in s.tools.items()
+    )
+
+
+def to_answer(s: CallState) -> list[str]:
+    """Return the calls whose output no response has taken up."""
+    return [name for name, state in s.tools.items() if state is not Tool.RUNNING]
+
+
+def covered(s: CallState, names: Iterable[str]) -> None:
+    """Note that a response has taken up these outputs."""
+    for name in names:
+        if s.tools.get(name, Tool.RUNNING) is not Tool.RUNNING:
+            del s.tools[name]
+
+
+def run(s: CallState, name: str, seconds: float) -> None:
+    """Note that a call is under way."""
+    s.tools[name] = Tool.RUNNING
+    s.timers.set(f"tool {name}", s.now + seconds)
+
+
+def over(s: CallState, name: str, state: Tool | None) -> None:
+    """Note that a call is not under way any more; None if there is nothing to answer."""
+    s.timers.stop(f"tool {name}")
+    if state is None:
+        s.tools.pop(name, None)
+    else:
+        s.tools[name] = state
+
+
+# --- what the model calls ---------------------------------------------------------------------------------------------
+
+
+def take_calls(s: CallState, items: Iterable[object]) -> bool:
+    """Take up the calls among these items, once each; return whether there are any."""
+    found = False
+    for item in items:
+        kind, item_id, name = text(item, "type"), text(item, "id"), text(item, "name")
+        status = get(item, "status") if has(item, "status") else "completed"
+        if kind == "function_call" and status == "completed":
+            call_id = text(item, "call_id")
+            found = True
+            s.calling.pop(item_id, None)
+            if call_id and name and remember(s.seen, call_id, None):
+                run(s, call_id, TOOL)
+                s.out.append(RunTool(call_id, name, text(item, "arguments")))
+        elif kind == "mcp_approval_request":
+            found = True
+            if item_id and remember(s.seen, item_id, None):
+                run(s, f"ask {item_id}", MCP)
+                s.out.append(AskApproval(item_id, text(item, "server_label"), name, text(item, "arguments")))
+        elif kind == "mcp_call":
+            found = True
+    return found
+
+
+def tool_of_item(s: CallState, item_id: str) -> None:
+    """Note that the model has begun to call a function: after a lost sideband, the item is asked for."""
+    if item_id:
+        s.calling[item_id] = None
+        if len(s.calling) > _MAX_ITEMS:
+            del s.calling[next(iter(s.calling))]
+
+
+def on_retrieved(s: CallState, event: events.ServerEvent) -> None:
+    item = get(event, "item")
+    if answered(s, f"retrieve {text(item, 'id')}") is not None:
+        take_calls(s, [item])
+
+
+def on_item(s: CallState, event: events.ServerEvent) -> None:
+    item = get(event, "item")
+    kind, call_id = text(item, "type"), text(item, "call_id")
+    shown = answered(s, f"item {text(item, 'id')}")
+    if kind == "mcp_approval_request":
+        take_calls(s, [item])
+    elif kind == "function_call_output":
+        if shown is None:
+            for name in [name for name, asked in s.asks.items() if asked.tool and asked.tool == call_id]:
+                answered(s, name)
+        if s.tools.get(call_id) is Tool.SENT:
+            s.tools[call_id] = Tool.KNOWN
+
+
+def on_mcp_begins(s: CallState, event: events.ServerEvent) -> None:
+    for approved in [name for name in s.tools if name.startswith("approved ")][:1]:
+        over(s, approved, None)
+    run(s, f"mcp {text(event, 'item_id')}", MCP)
+
+
+def on_mcp_ends(s: CallState, event: events.ServerEvent) -> None:
+    over(s, f"mcp {text(event, 'item_id')}", Tool.KNOWN)
+
+
+# --- what came of it --------------------------------------------------------------------------------------------------
+
+
+def put(s: CallState, item: FunctionCallOutput | McpApprovalResponse | SystemMessage, *, tool: str = "") -> None:
+    """Add an item to the conversation, over as many sidebands as it takes. Its id is ours, so that it is added once."""
+    assert item.id is not None
+    waiting = [name for name in s.asks if name.startswith("item ")]
+    if len(waiting) >= _MAX_ITEMS:
+        late(s, waiting[0])
+    event = events.ConversationItemCreate(event_id=f"create_{item.id}", item=item)
+    ask(s, f"item {item.id}", event, SHOWN, tool=tool)
+
+
+def tool_ended(s: CallState, what: ToolEnded) -> None:
+    """Send a tool's output. A second output of a call is ignored."""
+    if s.tools.get(what.call_id) is not Tool.RUNNING and not (
+        what.call_id not in s.tools and remember(s.seen, what.call_id, None)
+    ):
+        return
+    item = FunctionCallOutput(id=f"item_{secrets.token_hex(10)}", call_id=what.call_id, output=what.output)
+    put(s, item, tool=what.call_id)
+    over(s, what.call_id, Tool.SENT if what.respond and not s.leaving else None)
+
+
+def approval_decided(s: CallState, what: ApprovalDecided) -> None:
+    """Answer an MCP server's request for approval."""
+    over(s, f"ask {what.request_id}", None)
+    if what.approve:
+        run(s, f"approved {what.request_id}", MCP)
+    else:
+        s.tools[f"denied {what.request_id}"] = Tool.KNOWN
+    item_id = f"item_{secrets.token_hex(10)}"
+    put(s, McpApprovalResponse(id=item_id, approval_request_id=what.request_id, approve=what.approve))
+
+
+def item_refused(s: CallState, cause: str, code: object) -> bool:
+    """Note that the service has refused an event; return whether it was an item of ours, which is sent once more."""
+    name = f"item {cause.removeprefix('create_')}"
+    asked = s.asks.get(name) if cause.startswith("create_") else None
+    if asked is None:
+        return False
+    asked.refusals += 1
+    if code == "item_already_exists":
+        late(s, name)  # it arrived before the sideband was lost
+    elif asked.refusals < _MAX_REFUSALS:
+        send(s, asked.event)
+    else:
+        _log.warning("the service refuses an item (%s)", code if isinstance(code, str) else "no code")
+        late(s, name)
+    return True
+
+
+def late(s: CallState, name: str) -> None:
+    """Take an item to be in the conversation that was not shown in time."""
+    asked = answered(s, name)
+    if asked is not None and s.tools.get(asked.tool) is Tool.SENT:
+        s.tools[asked.tool] = Tool.KNOWN
+
+
+def unreported(s: CallState, name: str) -> None:
+    """Wait for a call no longer. What an MCP server has done shows all the same, and wants an answer."""
+    if name.startswith(("ask ", "approved ", "mcp ")):
+        s.tools[name] = Tool.KNOWN
+
+
+def retrieve(s: CallState) -> None:
+    """Ask for the function calls that had begun when the sideband was lost."""
+    for item_id in s.calling:
+        ask(s, f"retrieve {item_id}", events.ConversationItemRetrieve(item_id=item_id), SHOWN)
+    s.calling.clear()
+
+
+HANDLERS: dict[str, Callable[[CallState, events.ServerEvent], object]] = {
+    "conversation.item.added": on_item,
+    "conversation.item.created": on_item,
+    "conversation.item.done": on_item,
+    "conversation.item.retrieved": on_retrieved,
+    "response.mcp_call.in_progress": on_mcp_begins,
+    "response.mcp_call.completed": on_mcp_ends,
+    "response.mcp_call.failed": on_mcp_ends,
+}

@@ -1,0 +1,48 @@
+"""Changes to a session that is under way: what may change, and the language to speak; without I/O."""
+
+from __future__ import annotations
+
+import re
+
+from realtime_sip.errors import InvalidRequestError
+from realtime_sip.session import RealtimeSession
+
+_LANGUAGE = '# Language\nSpeak only the language with the ISO 639-1 code "{}" from now on.'
+"""The part of the instructions that `update(language=…)` writes. A program may have such a heading of its own."""
+_WRITTEN = re.compile(rf"(?:\A|\n\n){re.escape(_LANGUAGE).replace(re.escape('{}'), '[a-z]{2,3}')}(?=\n|\Z)")
+
+
+def refuse_locked(session: RealtimeSession, *, accepted: RealtimeSession, spoken: bool) -> None:
+    """Refuse what cannot change any more, before it is sent.
+
+    Args:
+        session: What is to change.
+        accepted: What the call was accepted with.
+        spoken: Whether the model has been heard.
+
+    Raises:
+        InvalidRequestError: A field is locked; the problem says why.
+    """
+    problems: list[tuple[str, str]] = []
+    if "model" in session.model_fields_set:
+        problems.append(("model", "is fixed once the session has started"))
+    if "tracing" in session.model_fields_set and accepted.tracing is not None:
+        problems.append(("tracing", "is fixed once it is on"))
+    audio = session.audio
+    for side, half in (("input", audio.input), ("output", audio.output)) if audio is not None else ():
+        if half is not None and "format" in half.model_fields_set:
+            problems.append((f"audio.{side}.format", "is negotiated by SIP"))
+    if spoken and audio is not None and audio.output is not None and "voice" in audio.output.model_fields_set:
+        problems.append(("audio.output.voice", "is locked once the model has been heard"))
+    if problems:
+        raise InvalidRequestError("session", tuple(problems))
+
+
+def in_language(instructions: str | None, language: str) -> str:
+    """Return the instructions with the language to speak at their end, in place of one that was said here before.
+
+    >>> in_language(in_language("Be brief.", "pt"), "es")
+    'Be brief.\\n\\n# Language\\nSpeak only the language with the ISO 639-1 code "es" from now on.'
+    """
+    before = _WRITTEN.sub("", instructions or "")
+    return f"{before}\n\n{_LANGUAGE.format(language)}" if before else _LANGUAGE.format(language)

@@ -36,7 +36,7 @@ from realtime_sip import (
     RealtimeSession,
     Router,
 )
-from realtime_sip.errors import CallEndedError, TransferFailed
+from realtime_sip.errors import CallEndedError, TransferError
 from realtime_sip.testing import OpenAIEmulator, Timings, run_virtual
 
 DIALED = "+14155550199"
@@ -95,7 +95,7 @@ class Exchange:
             plan.began(call)
             try:
                 await plan.talk(call)
-            except (CallEndedError, TransferFailed):
+            except (CallEndedError, TransferError):
                 raise
             except Exception as error:
                 plan.broken = error

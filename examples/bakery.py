@@ -17,7 +17,7 @@ from typing import Annotated, Literal
 from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel, Field
 
-from realtime_sip import AsyncRealtimeSip, Call, CallHost, IncomingCall, NoResponse, RealtimeSession, Tools, end_call
+from realtime_sip import AsyncRealtimeSip, Call, CallHost, IncomingCall, RealtimeSession, ToolOutput, Tools, end_call
 from realtime_sip.errors import WebhookError
 
 SESSION = RealtimeSession(
@@ -79,10 +79,10 @@ class Bakery:
         self.orders.append(order)
         return {"order_number": len(self.orders), "loaves": sum(line.loaves for line in order.lines)}
 
-    async def take_note(self, note: str) -> NoResponse:
+    async def take_note(self, note: str) -> ToolOutput:
         """Note something for the staff, such as an allergy. The caller need not hear about it."""
         self.notes.append(note)
-        return NoResponse("noted")
+        return ToolOutput("noted", respond=False)
 
     def tools(self) -> Tools:
         """Return what the model may do here."""
@@ -103,7 +103,7 @@ def create_app(client: AsyncRealtimeSip, bakery: Bakery) -> FastAPI:
 
     async def on_call(incoming: IncomingCall) -> None:
         async with client.calls.answer(incoming, SESSION, tools=tools) as call:
-            await call.respond("Greet the caller in the name of the bakery.")
+            call.respond("Greet the caller in the name of the bakery.")
             await call.wait_ended()
 
     host = CallHost(on_call, client=client)

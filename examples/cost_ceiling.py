@@ -5,7 +5,7 @@
     uvicorn --factory examples.cost_ceiling:from_environment
 
 What happens on a call is kept in the folder EVENT_LOGS: the course of it, without anybody's words or numbers. Have
-`EventLogs(folder).prune(older_than=30 * 86400)` called daily.
+`EventLogFolder(folder).prune(older_than=30 * 86400)` called daily.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from realtime_sip import (
     CallHost,
     CallLimits,
     CallPolicy,
-    EventLogs,
+    EventLogFolder,
     IncomingCall,
     LimitKind,
     LimitNear,
@@ -48,7 +48,7 @@ SESSION = RealtimeSession(
 COMING_TO_AN_END = SystemMessage.text("This call ends within a minute. Come to a close; begin no new subject.")
 
 
-def create_app(client: AsyncRealtimeSip, *, logs: EventLogs, per_call: Decimal, per_day: Decimal) -> FastAPI:
+def create_app(client: AsyncRealtimeSip, *, logs: EventLogFolder, per_call: Decimal, per_day: Decimal) -> FastAPI:
     """Return the server, with the most that a call and 24 hours of calls may cost, in US dollars."""
     tools = Tools()
     tools.function(end_call)
@@ -56,7 +56,7 @@ def create_app(client: AsyncRealtimeSip, *, logs: EventLogs, per_call: Decimal, 
 
     async def on_call(incoming: IncomingCall) -> None:
         async with client.calls.answer(incoming, SESSION, tools=tools, limits=limits, event_log=logs) as call:
-            await call.respond("Greet the caller, and ask what they would like to cook.")
+            call.respond("Greet the caller, and ask what they would like to cook.")
             async for event in call:
                 if isinstance(event, LimitNear) and event.limit is LimitKind.COST:
                     log.warning("call %s: it has nearly cost what it may", call.call_id)
@@ -94,5 +94,5 @@ def sum_up(call: Call, ended: CallEnded) -> None:
 def from_environment() -> FastAPI:
     """Return the server with keys and the folder of the logs from the environment, for uvicorn's --factory."""
     logging.basicConfig(level=logging.INFO)
-    logs = EventLogs(os.environ["EVENT_LOGS"])
+    logs = EventLogFolder(os.environ["EVENT_LOGS"])
     return create_app(AsyncRealtimeSip(), logs=logs, per_call=Decimal("0.50"), per_day=Decimal(20))

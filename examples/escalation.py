@@ -23,18 +23,18 @@ from realtime_sip import (
     IncomingCall,
     RealtimeSession,
     Tools,
-    Transfers,
     TransferTarget,
+    TransferTargets,
     end_call,
     transfer_to_human,
 )
-from realtime_sip.errors import TransferFailed, WebhookError
+from realtime_sip.errors import TransferError, WebhookError
 
 log = logging.getLogger("escalation")
 
 ORDERS = {"1042": "It left our warehouse yesterday and arrives tomorrow before noon."}
 # The model chooses among these names, and never sees a number; a caller can be sent nowhere else.
-DESKS = Transfers(
+DESKS = TransferTargets(
     {
         "service": TransferTarget("sip:service@pbx.example.com", description="Orders, and whatever else comes up."),
         "billing": TransferTarget("tel:+14155550123", description="Invoices and refunds.", ring_time=25),
@@ -79,7 +79,7 @@ def create_app(client: AsyncRealtimeSip, *, keep: Callable[[str], None]) -> Fast
 
     async def on_call(incoming: IncomingCall) -> None:
         async with client.calls.answer(incoming, SESSION, tools=tools, transfers=DESKS) as call:
-            await call.respond("Greet the caller and ask how you can help.")
+            call.respond("Greet the caller and ask how you can help.")
             async for event in call:
                 if isinstance(event, Escalation):
                     log.info("call %s: a person should help: %s", call.call_id, event.cause.value)
@@ -103,11 +103,11 @@ def create_app(client: AsyncRealtimeSip, *, keep: Callable[[str], None]) -> Fast
 
 
 async def fetch_person(call: Call) -> None:
-    """Transfer the caller, once they have heard why. Where nobody answers, the model is told so, and goes on."""
+    """Transfer the caller, once they have heard why. If nobody answers, the model is told so, and goes on."""
     try:
         await call.transfer("service", announcement="Thank the caller for their patience, and say who you connect to.")
-    except TransferFailed as failed:
-        log.warning("call %s: no transfer: %s", call.call_id, failed.failure.value)
+    except TransferError as failed:
+        log.warning("call %s: no transfer: %s", call.call_id, failed.reason.value)
 
 
 def from_environment() -> FastAPI:

@@ -44,7 +44,7 @@ def create_host(client: AsyncRealtimeSip) -> CallHost:
 
     async def on_call(incoming: IncomingCall) -> None:
         async with client.calls.answer(incoming, SESSION, tools=tools) as call:
-            greeting = await call.respond("Greet the caller and ask how you can help.")
+            greeting = call.respond("Greet the caller and ask how you can help.")
             log.info("call accepted, sideband attached")
             log.info("greeting heard: %s", (await greeting.heard()).value)
             await call.wait_ended()  # tools and limits run by themselves; leaving the block would hang up

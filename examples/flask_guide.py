@@ -46,7 +46,7 @@ class CallThread:
 
     async def _on_call(self, incoming: IncomingCall) -> None:
         async with self._client.calls.answer(incoming, SESSION) as call:
-            await call.respond(GREETING)
+            call.respond(GREETING)
             async for event in call:
                 log.info("received %s", getattr(event, "type", event))
 

@@ -20,7 +20,7 @@ def create_app(client: AsyncRealtimeSip) -> FastAPI:
 
     async def on_call(incoming: IncomingCall) -> None:
         async with client.calls.answer(incoming, SESSION) as call:
-            await call.respond("Greet the caller and ask how you can help.")
+            call.respond("Greet the caller and ask how you can help.")
             await call.wait_ended()  # leaving the block hangs up, so it waits here
 
     host = CallHost(on_call, client=client)

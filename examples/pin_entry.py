@@ -18,12 +18,12 @@ from realtime_sip import (
     AsyncRealtimeSip,
     Call,
     CallHost,
-    EventLogs,
+    EventLogFolder,
     IncomingCall,
-    NoResponse,
     RealtimeSession,
+    ToolOutput,
     Tools,
-    Transfers,
+    TransferTargets,
     end_call,
 )
 from realtime_sip.errors import WebhookError
@@ -33,7 +33,7 @@ SESSION = RealtimeSession(
     instructions="You tell members of a club what is in their account. Be brief. Ask for the account number, then call "
     "enter_pin, and balance once it succeeds. Never ask anybody to say a PIN aloud. Say goodbye before end_call.",
 )
-RECEPTION = Transfers({"reception": "sip:reception@pbx.example.com"})
+RECEPTION = TransferTargets({"reception": "sip:reception@pbx.example.com"})
 ASK = "Ask the caller to enter the PIN on the keypad and then press the hash key."
 AGAIN = "Say that this was not right, and ask the caller to enter the PIN once more, and then to press the hash key."
 TRIES = 3
@@ -66,7 +66,7 @@ def tools_for(accounts: dict[str, Account]) -> Tools:
     tools.function(end_call)
 
     @tools.function  # its ten seconds stand still while the caller presses keys
-    async def enter_pin(call: Call, number: str) -> str | NoResponse:
+    async def enter_pin(call: Call, number: str) -> str | ToolOutput:
         """Have the caller enter the PIN of the account with this number. Say nothing before: the caller is asked."""
         # A number that nobody has is asked about like any other, so that a call does not tell whose there are.
         account = accounts.get(number) or Account(pin="none")
@@ -75,13 +75,13 @@ def tools_for(accounts: dict[str, Account]) -> Tools:
                 break
             pressed = await call.collect_digits(prompt, secret=True)
             if not pressed:
-                call.begin_transfer("reception", reason="no PIN was entered")  # the tool need not wait for it
-                return NoResponse("No PIN was entered. The caller is being transferred.")
+                call.transfer("reception", reason="no PIN was entered")  # the tool need not wait for it
+                return ToolOutput("No PIN was entered. The caller is being transferred.", respond=False)
             if account.opens_with(pressed.digits):
                 opened[number] = account
                 return "The PIN is right."
         await call.hangup(goodbye="Say that the account is locked and that its owner gets a letter; say goodbye.")
-        return NoResponse()
+        return ToolOutput(respond=False)
 
     @tools.function
     async def balance(number: str) -> str:
@@ -92,7 +92,7 @@ def tools_for(accounts: dict[str, Account]) -> Tools:
 
 
 def create_app(
-    client: AsyncRealtimeSip, accounts: dict[str, Account], *, event_log: EventLogs | None = None
+    client: AsyncRealtimeSip, accounts: dict[str, Account], *, event_log: EventLogFolder | None = None
 ) -> FastAPI:
     """Return the server. An event log has none of the keys that `enter_pin` asks for, redacted or not."""
 
@@ -101,7 +101,7 @@ def create_app(
             incoming, SESSION, tools=tools_for(accounts), transfers=RECEPTION, event_log=event_log
         )
         async with answering as call:
-            await call.respond("Greet the caller, and ask for the account number.")
+            call.respond("Greet the caller, and ask for the account number.")
             await call.wait_ended()
 
     host = CallHost(on_call, client=client)

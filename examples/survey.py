@@ -20,8 +20,8 @@ from realtime_sip import (
     CallLimits,
     EndReason,
     IncomingCall,
-    NoResponse,
     RealtimeSession,
+    ToolOutput,
     Tools,
     end_call,
 )
@@ -66,7 +66,7 @@ def create_app(client: AsyncRealtimeSip, *, save: Callable[[Answers], None]) -> 
         tools.function(end_call)
 
         @tools.function
-        async def record_answer(question: Question, answer: str) -> str | NoResponse:
+        async def record_answer(question: Question, answer: str) -> str | ToolOutput:
             """Record the caller's answer to a question.
 
             Args:
@@ -75,11 +75,11 @@ def create_app(client: AsyncRealtimeSip, *, save: Callable[[Answers], None]) -> 
             """
             answers.given[question] = answer
             # After the last one the model says nothing by itself: the goodbye comes from below.
-            return NoResponse("recorded") if answers.complete else "recorded; ask the next question"
+            return ToolOutput("recorded", respond=False) if answers.complete else "recorded; ask the next question"
 
         try:
             async with client.calls.answer(incoming, SESSION, tools=tools, limits=LIMITS) as call:
-                await call.respond("Greet the caller, say that there are three questions, and ask the first.")
+                call.respond("Greet the caller, say that there are three questions, and ask the first.")
                 async for _event in call:  # ends when the call does
                     if answers.complete:
                         break

@@ -56,13 +56,13 @@ def create_router(client: AsyncRealtimeSip) -> Router:
     @router.route(session=SHOP_SESSION, dialed=SHOP)
     async def shop(incoming: IncomingCall, session: RealtimeSession) -> None:
         async with client.calls.answer(incoming, session, tools=shop_tools) as call:
-            await call.respond("Greet the caller in the name of the shop.")
+            call.respond("Greet the caller in the name of the shop.")
             await call.wait_ended()
 
     @router.route(session=WORKSHOP_SESSION, dialed=WORKSHOP)
     async def workshop(incoming: IncomingCall, session: RealtimeSession) -> None:
         async with client.calls.answer(incoming, session, tools=workshop_tools) as call:
-            await call.respond("Greet the caller in the name of the workshop, and ask for the ticket's number.")
+            call.respond("Greet the caller in the name of the workshop, and ask for the ticket's number.")
             await call.wait_ended()
 
     return router

@@ -94,7 +94,7 @@ async def wait(call: Call) -> None:
 
 async def greet(call: Call) -> None:
     """Greet, and let them talk."""
-    await call.respond("Greet the caller.")
+    call.respond("Greet the caller.")
     await call.wait_ended()
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from phone import phone, virtual
-from realtime_sip import Call, EventLogs, IncomingCall, MemoryStore, OpenAIWebhooks, RealtimeSession, Router, Tools
+from realtime_sip import Call, EventLogFolder, IncomingCall, MemoryStore, OpenAIWebhooks, RealtimeSession, Router, Tools
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.event_log import read_event_log, redacted_event
 from realtime_sip.policy import AllowCallers, CallPolicy, CallRate, DailySpend, DenyCallers
@@ -167,7 +167,7 @@ def test_law_no_call_id_makes_a_line_of_its_own_in_a_log(call_id: str, caplog: p
 
 
 @pytest.mark.parametrize("number", ["+44 (0)20 7946 0101", "+44(0)2079460101"])
-def test_a_number_that_nobody_has_is_on_no_list_and_dialled_by_nobody(number: str) -> None:
+def test_a_number_that_nobody_has_is_on_no_list_and_dialed_by_nobody(number: str) -> None:
     with pytest.raises(ConfigurationError) as deny:
         DenyCallers({number})
     with pytest.raises(ConfigurationError) as allow:
@@ -195,7 +195,7 @@ def test_parameters_behind_a_whatsapp_address_hide_no_number() -> None:
 posix = pytest.mark.skipif(os.name != "posix", reason="files have no such kinds and modes there")
 
 
-def started(logs: EventLogs, call_id: str = "rtc_1") -> EventLog:
+def started(logs: EventLogFolder, call_id: str = "rtc_1") -> EventLog:
     log = logs.start(call_id, caller=ANNA, started_at=NOW)
     log.begin(consented=False)
     return log
@@ -210,7 +210,7 @@ def test_law_a_code_that_somebody_has_entered_is_withheld() -> None:
 async def test_a_key_that_is_a_link_hides_no_caller(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     known = tmp_path / "known"
     known.write_bytes(b"x" * 32)
-    logs = EventLogs(tmp_path / "calls")
+    logs = EventLogFolder(tmp_path / "calls")
     (logs.folder / ".key").symlink_to(known)
     log = started(logs)
     log.write({"type": "x"})
@@ -224,7 +224,7 @@ async def test_a_key_that_is_a_link_hides_no_caller(tmp_path: Path, caplog: pyte
 @posix
 @pytest.mark.parametrize("writer", [False, True])
 async def test_a_pipe_in_the_place_of_the_key_holds_nobody_up(tmp_path: Path, writer: bool) -> None:
-    logs = EventLogs(tmp_path)
+    logs = EventLogFolder(tmp_path)
     os.mkfifo(tmp_path / ".key")
     held = os.open(tmp_path / ".key", os.O_RDWR | os.O_NONBLOCK) if writer else None
     try:
@@ -242,7 +242,7 @@ async def test_a_pipe_in_the_place_of_the_key_holds_nobody_up(tmp_path: Path, wr
 @posix
 def test_a_pipe_in_the_place_of_a_log_holds_nobody_up(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def call_goes_on() -> None:
-        logs = EventLogs(tmp_path)
+        logs = EventLogFolder(tmp_path)
         log = started(logs)
         log.write({"type": "x"})
         await asyncio.sleep(1)
@@ -266,7 +266,7 @@ def test_a_folder_that_others_can_write_to_is_told_of(
     folder = tmp_path / "calls"
     folder.mkdir()
     folder.chmod(mode)
-    EventLogs(folder)
+    EventLogFolder(folder)
     assert [record.levelname for record in caplog.records] == ["WARNING"] * warned
     assert str(tmp_path) not in caplog.text
     assert stat.S_IMODE(folder.stat().st_mode) == mode
@@ -276,7 +276,7 @@ def test_a_folder_that_others_can_write_to_is_told_of(
 async def test_a_deletion_that_could_find_nobody_does_not_look_like_one_that_found_nothing(
     tmp_path: Path, caller: str
 ) -> None:
-    logs = EventLogs(tmp_path)
+    logs = EventLogFolder(tmp_path)
     log = started(logs)
     log.write({"type": "x"})
     await log.close()
@@ -306,7 +306,7 @@ async def test_law_secret_digits_are_told_to_nobody__also_where_the_caller_is_to
             if event.type == "input_audio_buffer.dtmf_event_received":
                 seen.append(getattr(event, "event", ""))
 
-    logs = EventLogs(tmp_path, redact=False)
+    logs = EventLogFolder(tmp_path, redact=False)
     async with phone() as line:
         steps = (ModelSays("Please enter your PIN."), *pressed, CallerHangsUp(after=5.0))
         await line.played(*steps, talk=talk, event_log=logs)
@@ -327,7 +327,7 @@ async def test_law_no_words_of_the_caller_are_in_any_log(caplog: pytest.LogCaptu
         return {"1042": "On its way."}[order_id]
 
     async def talk(call: Call) -> None:
-        await call.respond("Greet the caller.")
+        call.respond("Greet the caller.")
         await call.wait_ended()
 
     asked = ModelCalls("order_status", {"order_id": ANNA})

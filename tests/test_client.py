@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from realtime_sip import AsyncRealtimeSip, AsyncSideband, ClientSecret, Hosts, RealtimeSip, Sideband, WebRtcCall
-from realtime_sip.api.calls import Calls
-from realtime_sip.api.client_secrets import AsyncClientSecrets, ClientSecrets
+from realtime_sip import AsyncRealtimeSip, AsyncSideband, Endpoints, RealtimeSip, Sideband
+from realtime_sip.api.calls import Calls, WebRtcCall
+from realtime_sip.api.client_secrets import AsyncClientSecrets, ClientSecret, ClientSecrets
 from realtime_sip.api.protocol import Protocol
 from realtime_sip.client import AsyncCalls
 from realtime_sip.errors import ConfigurationError
@@ -79,17 +79,17 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
             "OpenAI-Organization": "org-env",
             "OpenAI-Project": "proj_env",
         }
-        assert settings.hosts.api == "http://127.0.0.1:9/v1"
-        assert settings.hosts.socket == "ws://127.0.0.1:9/v1"
+        assert settings.endpoints.api == "http://127.0.0.1:9/v1"
+        assert settings.endpoints.socket == "ws://127.0.0.1:9/v1"
         assert client.webhooks.sign(b"{}", id="wh_1", timestamp=1700000000)
 
 
 def test_what_is_given_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-env")
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
-    with RealtimeSip("sk-given", hosts=Hosts.EU) as client:
+    with RealtimeSip("sk-given", endpoints=Endpoints.EU) as client:
         assert client.settings.headers() == {"Authorization": "Bearer sk-given"}
-        assert client.settings.hosts is Hosts.EU
+        assert client.settings.endpoints is Endpoints.EU
 
 
 def test_no_key_is_said_at_the_door() -> None:
@@ -109,9 +109,9 @@ def test_no_webhook_secret_is_said_when_it_is_needed() -> None:
         {"api_key": "sk tést"},
         {"organization": "org\r\nX: y"},
         {"project": ""},
-        {"deadline": 0},
-        {"deadline": float("inf")},
-        {"deadline": None},
+        {"timeout": 0},
+        {"timeout": float("inf")},
+        {"timeout": None},
         {"ping_interval": -1},
         {"ping_timeout": "20"},
         {"base_url": "api.openai.com"},
@@ -148,7 +148,7 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, Any]) -> None
 )
 def test_a_base_url_may_be_that_of_a_stand_in(url: str) -> None:
     with RealtimeSip("sk-test", base_url=url) as client:
-        assert client.settings.hosts.api == url.rstrip("/")
+        assert client.settings.endpoints.api == url.rstrip("/")
 
 
 @pytest.mark.parametrize(
@@ -163,13 +163,13 @@ def test_a_base_url_may_be_that_of_a_stand_in(url: str) -> None:
 )
 def test_law_control_characters_never_reach_a_header_or_a_uri__from_hosts(parts: dict[str, str]) -> None:
     with pytest.raises(ConfigurationError):
-        Hosts(**{"api": "https://api.example.com/v1", "sip": "sip.example.com", **parts})
+        Endpoints(**{"api": "https://api.example.com/v1", "sip": "sip.example.com", **parts})
 
 
 def test_with_options_is_a_changed_copy(client: RealtimeSip) -> None:
-    other = client.with_options(deadline=1.5, project="proj_2")
-    assert (other.settings.deadline, other.settings.project) == (1.5, "proj_2")
-    assert client.settings.deadline == 5.0
+    other = client.with_options(timeout=1.5, project="proj_2")
+    assert (other.settings.timeout, other.settings.project) == (1.5, "proj_2")
+    assert client.settings.timeout == 5.0
     assert other.settings.headers()["Authorization"] == client.settings.headers()["Authorization"]
     assert other.webhooks.sign(b"{}", id="wh_1", timestamp=1700000000) == client.webhooks.sign(
         b"{}", id="wh_1", timestamp=1700000000
@@ -182,8 +182,8 @@ def test_with_options_does_not_take_the_key_away(client: RealtimeSip) -> None:
 
 
 def test_with_options_refuses_what_is_unknown(client: RealtimeSip) -> None:
-    with pytest.raises(ConfigurationError, match="unknown option timeout"):
-        client.with_options(timeout=3)  # type: ignore[call-arg]
+    with pytest.raises(ConfigurationError, match="unknown option deadline"):
+        client.with_options(deadline=3)  # type: ignore[call-arg]
 
 
 def test_law_secrets_are_not_in_repr(client: RealtimeSip) -> None:
@@ -205,34 +205,34 @@ def test_law_secrets_and_bodies_are_not_in_the_repr_of_what_comes_back() -> None
 
 
 def test_azure_is_one_setting_for_api_and_sip() -> None:
-    with RealtimeSip.azure("contoso", region="eastus2", api_key="key", deadline=3) as client:
-        assert client.settings.hosts.sip_uri("proj_1") == "sip:proj_1@eastus2.sip.ai.azure.com;transport=tls"
+    with RealtimeSip.azure("contoso", region="eastus2", api_key="key", timeout=3) as client:
+        assert client.settings.endpoints.sip_uri("proj_1") == "sip:proj_1@eastus2.sip.ai.azure.com;transport=tls"
         assert client.settings.headers() == {"api-key": "key"}
-        assert client.settings.deadline == 3
+        assert client.settings.timeout == 3
 
 
 @pytest.mark.parametrize("resource", ["", "contoso.openai.azure.com", "a/b", "-a", "a" * 64])
 def test_an_azure_resource_is_a_bare_name(resource: str) -> None:
     with pytest.raises(ConfigurationError, match="resource"):
-        Hosts.azure(resource, region="eastus2")
+        Endpoints.azure(resource, region="eastus2")
 
 
 @pytest.mark.parametrize(
-    ("hosts", "uri"),
+    ("endpoints", "uri"),
     [
-        (Hosts.DEFAULT, "sip:proj_1@sip.api.openai.com;transport=tls"),
-        (Hosts.EU, "sip:proj_1@sip-eu.api.openai.com;transport=tls"),
-        (Hosts.INDIA, "sip:proj_1@sip-in.api.openai.com;transport=tls"),
+        (Endpoints.DEFAULT, "sip:proj_1@sip.api.openai.com;transport=tls"),
+        (Endpoints.EU, "sip:proj_1@sip-eu.api.openai.com;transport=tls"),
+        (Endpoints.INDIA, "sip:proj_1@sip-in.api.openai.com;transport=tls"),
     ],
 )
-def test_api_and_sip_host_belong_together(hosts: Hosts, uri: str) -> None:
-    assert hosts.sip_uri("proj_1") == uri
+def test_api_and_sip_host_belong_together(endpoints: Endpoints, uri: str) -> None:
+    assert endpoints.sip_uri("proj_1") == uri
 
 
 @pytest.mark.parametrize("project", ["", "1", "proj_", "proj_1@evil.example", "proj_1;x=y", "proj_1\r\n"])
 def test_a_sip_uri_is_made_of_a_project_id_only(project: str) -> None:
     with pytest.raises(ConfigurationError, match="project id"):
-        Hosts.DEFAULT.sip_uri(project)
+        Endpoints.DEFAULT.sip_uri(project)
 
 
 async def test_the_async_client_closes_what_it_opened() -> None:

@@ -30,7 +30,7 @@ from flask import Flask
 from werkzeug.serving import make_server
 
 from emulated import SPEED
-from realtime_sip import AsyncRealtimeSip, EndReason, EventLogs, OpenAIWebhooks, RealtimeSip
+from realtime_sip import AsyncRealtimeSip, EndReason, EventLogFolder, OpenAIWebhooks, RealtimeSip
 from realtime_sip.event_log import read_event_log
 from realtime_sip.testing import (
     Behavior,
@@ -540,7 +540,7 @@ def entered(scenario: Iterable[Step], folder: Path, caplog: pytest.LogCaptureFix
     """Ring the club, and hold that no PIN that was pressed is anywhere but in the service's own events."""
     caplog.set_level(logging.DEBUG)
     steps = list(scenario)
-    logs = EventLogs(folder, redact=False)
+    logs = EventLogFolder(folder, redact=False)
     ringing, by = called(lambda client: pin_entry(client, event_log=logs), steps)
     (path,) = logs.paths()
     log = path.read_text()
@@ -695,7 +695,7 @@ TALKATIVE = [HELLO, *(step for _ in range(30) for step in (CallerSays("Go on."),
 def cost_ceiling(
     client: AsyncRealtimeSip, *, per_call: Decimal = Decimal("0.05"), per_day: Decimal = Decimal(1)
 ) -> FastAPI:
-    logs = EventLogs(os.environ["EVENT_LOGS"])
+    logs = EventLogFolder(os.environ["EVENT_LOGS"])
     app: FastAPI = example("cost_ceiling").create_app(client, logs=logs, per_call=per_call, per_day=per_day)
     return app
 
@@ -742,7 +742,7 @@ def test_what_was_spent_in_a_day_refuses_the_next_call() -> None:
 def test_the_log_of_a_call_has_its_course_and_no_words(event_logs: Path) -> None:
     scenario: list[Step] = [HELLO, CallerSays("A soup of leeks."), ModelSays("Chop them finely."), CallerHangsUp()]
     ringing, _ = called(cost_ceiling, scenario, caller="+14155550101")
-    (path,) = EventLogs(event_logs).paths()
+    (path,) = EventLogFolder(event_logs).paths()
     text = path.read_text()
     for words in (HELLO.text, "leeks", "Chop", "cooking", "4155550101"):
         assert words not in text

@@ -17,11 +17,11 @@ from realtime_sip import (
     IncomingCall,
     Submission,
     Tools,
-    Transfers,
+    TransferTargets,
     events,
 )
-from realtime_sip.errors import CallEndedError, ConfigurationError, InvalidRequestError, TransferFailed
-from realtime_sip.event_log import EventLogs
+from realtime_sip.errors import CallEndedError, ConfigurationError, InvalidRequestError, TransferError
+from realtime_sip.event_log import EventLogFolder
 from realtime_sip.stores.memory import MemoryStore
 from realtime_sip.testing import (
     Behavior,
@@ -44,7 +44,7 @@ SORRY = ModelSays("Nobody is there right now.")
 GOODBYE = ModelSays("Goodbye, and thank you.")
 ASK = CallerSays("Where is my order?")
 BYE = CallerHangsUp()
-DESKS = Transfers({"billing": "tel:+14155550123"})
+DESKS = TransferTargets({"billing": "tel:+14155550123"})
 PATIENT = Timings(patience=150.0)
 
 
@@ -78,7 +78,7 @@ async def until(condition: Any, seconds: float = 120.0) -> None:
 @virtual
 async def test_law_say_it_then_act__a_goodbye_is_said_also_where_the_caller_cuts_off_what_comes_before() -> None:
     async def talk(call: Call) -> None:
-        await call.respond("Tell everything.")
+        call.respond("Tell everything.")
         await asyncio.sleep(1)
         await call.hangup(goodbye="Say goodbye.")
 
@@ -93,7 +93,7 @@ async def test_law_say_it_then_act__a_goodbye_is_said_also_where_the_caller_cuts
 @virtual
 async def test_law_say_it_then_act__an_announcement_is_said_also_where_the_caller_cuts_off_what_comes_before() -> None:
     async def talk(call: Call) -> None:
-        await call.respond("Tell everything.")
+        call.respond("Tell everything.")
         await asyncio.sleep(1)
         await call.transfer("billing", announcement="Say who you connect to.")
 
@@ -111,9 +111,9 @@ async def test_an_announcement_that_could_not_be_said_is_not_said_after_the_tran
     """A caller who talks for longer than the announcement waits is transferred without it."""
 
     async def talk(call: Call) -> None:
-        await (await call.respond("Greet the caller.")).heard()
+        await call.respond("Greet the caller.")
         await asyncio.sleep(3)
-        with pytest.raises(TransferFailed):
+        with pytest.raises(TransferError):
             await call.transfer("billing", announcement="Say who you connect to.")
         await call.wait_ended()
 
@@ -127,7 +127,7 @@ async def test_an_announcement_that_could_not_be_said_is_not_said_after_the_tran
 @virtual
 async def test_law_a_second_hangup_changes_nothing() -> None:
     async def talk(call: Call) -> None:
-        await (await call.respond("Greet the caller.")).heard()
+        await call.respond("Greet the caller.")
         first = asyncio.ensure_future(call.hangup(goodbye="Say goodbye."))
         await asyncio.sleep(0.5)
         await call.hangup(goodbye="Say goodbye once more.")
@@ -142,8 +142,8 @@ async def test_law_a_second_hangup_changes_nothing() -> None:
 @virtual
 async def test_law_say_it_then_act__a_goodbye_is_said_where_the_transfer_before_it_fails() -> None:
     async def talk(call: Call) -> None:
-        await (await call.respond("Greet the caller.")).heard()
-        call.begin_transfer("billing")
+        await call.respond("Greet the caller.")
+        call.transfer("billing")
         await asyncio.sleep(5)
         await call.hangup(goodbye="Say goodbye.")
 
@@ -182,8 +182,8 @@ async def test_law_secret_digits_are_told_to_nobody__nor_those_that_follow_into_
 @virtual
 async def test_law_the_model_is_quiet_while_a_transfer_is_pending__also_where_digits_are_asked_for() -> None:
     async def talk(call: Call) -> None:
-        await (await call.respond("Greet the caller.")).heard()
-        call.begin_transfer("billing")
+        await call.respond("Greet the caller.")
+        call.transfer("billing")
         await asyncio.sleep(2)
         await call.collect_digits("Ask for the number.", timeout=5.0)
 
@@ -200,8 +200,8 @@ async def test_digits_are_asked_for_once_the_transfer_has_failed() -> None:
     collected: list[str] = []
 
     async def talk(call: Call) -> None:
-        await (await call.respond("Greet the caller.")).heard()
-        call.begin_transfer("billing")
+        await call.respond("Greet the caller.")
+        call.transfer("billing")
         await asyncio.sleep(2)
         collected.append((await call.collect_digits("Ask for the number.", timeout=5.0, max_digits=2)).digits)
         await call.wait_ended()
@@ -233,7 +233,7 @@ async def test_digits_of_the_consent_and_of_the_handler_are_collected_one_after_
 
     async with phone(timings=PATIENT) as line:
         scenario = (ModelSays("May we?"), CallerPresses("1"), ModelSays("Your number?"), CallerPresses("12"))
-        ended, _ = await line.played(*scenario, talk=talk, event_log=EventLogs(tmp_path), consent=consent)
+        ended, _ = await line.played(*scenario, talk=talk, event_log=EventLogFolder(tmp_path), consent=consent)
     assert ended.reason is EndReason.AGENT
 
 
@@ -367,11 +367,11 @@ async def test_a_function_of_an_update_that_no_registry_has_is_the_programs_to_a
 
     async def talk(call: Call) -> None:
         await call.update({"tools": [own]})
-        await call.respond("Greet the caller.")
+        call.respond("Greet the caller.")
         async for event in call:
             if isinstance(event, events.ResponseFunctionCallArgumentsDone):
                 await asyncio.sleep(1)
-                await call.tool_output(event.call_id, "refunded")
+                call.tool_output(event.call_id, "refunded")
 
     async with phone() as line:
         scenario = (HELLO, ASK, ModelCalls("refund"), ModelSays("Done."), BYE)
@@ -471,7 +471,7 @@ async def test_a_language_beside_a_stored_prompt_does_not_override_it() -> None:
 async def test_an_output_that_is_no_text_is_refused_at_the_door() -> None:
     async def talk(call: Call) -> None:
         with pytest.raises(InvalidRequestError):
-            await call.tool_output("call_1", {"order": 1042})  # type: ignore[arg-type]
+            call.tool_output("call_1", {"order": 1042})  # type: ignore[arg-type]
 
     async with phone() as line:
         ended, _ = await line.played(talk=talk)
@@ -496,7 +496,7 @@ async def test_law_nothing_hangs__a_tool_that_does_not_end_does_not_keep_the_blo
         return "done"
 
     async def talk(call: Call) -> None:
-        await call.respond("Greet the caller.")
+        call.respond("Greet the caller.")
         await call.wait_ended()
 
     async with phone() as line:
@@ -561,7 +561,7 @@ async def test_law_drain__a_call_that_is_being_finished_is_told_of_all_the_same(
 
 
 @virtual
-async def test_law_never_an_agent_with_a_dead_line__a_handler_that_is_cancelled_again_and_again_has_hung_up() -> None:
+async def test_law_never_an_agent_with_a_dead_line__a_handler_that_is_canceled_again_and_again_has_hung_up() -> None:
     handlers: list[asyncio.Task[Any]] = []
 
     async def talk(_call: Call) -> None:
@@ -607,7 +607,7 @@ async def test_turn_detection_that_the_program_sets_during_an_undisturbed_greeti
     semantic = {"audio": {"input": {"turn_detection": {"type": "semantic_vad"}}}}
 
     async def talk(call: Call) -> None:
-        await call.respond("Greet the caller.")
+        call.respond("Greet the caller.")
         await call.update(semantic)
         await call.wait_ended()
 
@@ -622,8 +622,8 @@ async def test_speech_that_is_asked_for_as_the_call_ends_is_over() -> None:
     """Digits are awaited behind a transfer, and the call ends with it."""
 
     async def talk(call: Call) -> None:
-        await (await call.respond("Greet the caller.")).heard()
-        call.begin_transfer("billing")
+        await call.respond("Greet the caller.")
+        call.transfer("billing")
         with pytest.raises(CallEndedError):
             await call.collect_digits("Ask for the number.")
         assert not call._runtime._waiting
@@ -640,7 +640,7 @@ async def test_what_waits_for_the_end_of_a_hold_is_not_waited_for() -> None:
     async def talk(call: Call) -> None:
         collecting = asyncio.ensure_future(call.collect_digits(timeout=60.0))
         await asyncio.sleep(1)
-        await call.respond("Say something later.")
+        call.respond("Say something later.")
         await call.hangup(after_speech=True)
         with pytest.raises(CallEndedError):
             await collecting

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from phone import greet, phone, types, virtual
-from realtime_sip import Call, CallLimits, EndReason, Tools, Transfers
-from realtime_sip.errors import TransferFailed
-from realtime_sip.outcomes import TransferFailure, TransferSign
+from realtime_sip import Call, CallLimits, EndReason, Tools, TransferTargets
+from realtime_sip.errors import TransferError
+from realtime_sip.outcomes import TransferFailureReason, TransferProgress
 from realtime_sip.testing import (
     Behavior,
     CallerHangsUp,
@@ -28,7 +28,7 @@ LOOK = ModelCalls("order_status", {"order_id": "1042"})
 TELL = ModelSays("It comes tomorrow.")
 SORRY = ModelSays("Nobody is there right now. Can I help you myself?")
 BYE = CallerHangsUp()
-DESKS = Transfers({"billing": "tel:+14155550123"})
+DESKS = TransferTargets({"billing": "tel:+14155550123"})
 PATIENT = Timings(patience=150.0)
 
 
@@ -44,11 +44,11 @@ async def test_a_response_that_was_made_while_the_socket_was_lost_is_not_asked_f
 
 
 async def fails_as_told(call: Call) -> None:
-    await (await call.respond("Greet the caller.")).heard()
+    await call.respond("Greet the caller.")
     transferring = asyncio.ensure_future(call.transfer("billing"))
     await asyncio.sleep(10)
-    call.transfer_failed(TransferFailure.BUSY)
-    with pytest.raises(TransferFailed):
+    call.transfer_progress(TransferFailureReason.BUSY)
+    with pytest.raises(TransferError):
         await transferring
     await call.wait_ended()
 
@@ -125,7 +125,7 @@ async def test_law_a_target_that_has_answered_is_reported_also_where_nobody_saw_
     async def talk(call: Call) -> None:
         transferring = asyncio.ensure_future(call.transfer("billing"))
         await asyncio.sleep(9)
-        call.transfer_sign(TransferSign.ANSWERED)
+        call.transfer_progress(TransferProgress.ANSWERED)
         await transferring
 
     async with phone(timings=PATIENT) as line:

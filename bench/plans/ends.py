@@ -125,7 +125,7 @@ def handler_breaks(rng: random.Random) -> Plan:
     seconds = rng.uniform(0, 5)
 
     async def talk(call: Call) -> None:
-        await call.respond("Greet the caller.")
+        call.respond("Greet the caller.")
         await asyncio.sleep(seconds)
         raise HandlerError
 

@@ -77,7 +77,7 @@ HANDS_OVER.function(transfer_to_human)
 
 async def greet(call: Call) -> None:
     """Greet, and let them talk."""
-    await call.respond("Greet the caller.")
+    call.respond("Greet the caller.")
     await call.wait_ended()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from plans.plan import ASK, BY_AGENT, BYE, HELLO, TELL, TRANSCRIBED, Plan
-from realtime_sip import Call, CallLimits, CallPolicy, EndReason, EventLogs, IncomingCall, LimitKind, LimitNear
+from realtime_sip import Call, CallLimits, CallPolicy, EndReason, EventLogFolder, IncomingCall, LimitKind, LimitNear
 from realtime_sip.event_log import read_event_log
 from realtime_sip.policy import CallRate, ConcurrentCalls, DailySpend, DenyCallers, Rule
 from realtime_sip.testing import (
@@ -56,7 +56,7 @@ def costly(rng: random.Random) -> Plan:
     near: list[LimitNear] = []
 
     async def talk(call: Call) -> None:
-        await call.respond("Greet the caller.")
+        call.respond("Greet the caller.")
         near.extend([event async for event in call if isinstance(event, LimitNear)])
 
     def check(plan: Plan) -> Iterator[str]:
@@ -100,9 +100,9 @@ class Shelf:
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="soak-")
         root = Path(self._folder.name)
-        self.redacted = EventLogs(root / "redacted")
-        self.whole = EventLogs(root / "whole", redact=False)
-        self.agreed = EventLogs(root / "agreed")
+        self.redacted = EventLogFolder(root / "redacted")
+        self.whole = EventLogFolder(root / "whole", redact=False)
+        self.agreed = EventLogFolder(root / "agreed")
 
     def close(self) -> None:
         """Remove the logs."""
@@ -117,7 +117,7 @@ def sentence(rng: random.Random) -> str:
     return " ".join(rng.choice(WORDS) for _ in range(rng.randint(2, 12))).capitalize() + "."
 
 
-def of(logs: EventLogs, plan: Plan) -> list[Path]:
+def of(logs: EventLogFolder, plan: Plan) -> list[Path]:
     """Return the logs of a call."""
     return [path for path in logs.paths() if path.name.split(".")[1] == plan.ringing.call_id]
 

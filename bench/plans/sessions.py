@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from plans.plan import ASK, BYE, HELLO, SESSION, TELL, Plan, turn_detection
-from realtime_sip import Call, Tools, Transfers
+from realtime_sip import Call, Tools, TransferTargets
 from realtime_sip.call.machine.digits import CollectedDigits, DigitsEnd
 from realtime_sip.errors import DeadlineError, EventRefusedError, RealtimeSipError
-from realtime_sip.outcomes import TransferFailure
+from realtime_sip.outcomes import TransferFailureReason
 from realtime_sip.testing import (
     Behavior,
     CallerPresses,
@@ -212,7 +212,7 @@ def digits_idle(rng: random.Random) -> Plan:
     )
 
 
-def digits_cancelled(rng: random.Random) -> Plan:
+def digits_canceled(rng: random.Random) -> Plan:
     """The program loses its patience."""
     seconds = rng.uniform(0.1, 12.0)
 
@@ -224,7 +224,7 @@ def digits_cancelled(rng: random.Random) -> Plan:
             await call.wait_ended()
 
     return Plan(
-        name="digits: cancelled",
+        name="digits: canceled",
         scenario=(PROMPT, CallerSays("Hello?", after=seconds + 14.0), YES, BYE),
         talk=talk,
         ring={"faults": rng.choice([[], update_faults(rng), drops(rng, "")])},
@@ -260,12 +260,12 @@ def digits_and_transfer(rng: random.Random) -> Plan:
 
     async def both(call: Call) -> None:
         if transfer_first:
-            call.begin_transfer("billing")
+            call.transfer("billing")
             await talk(call)
             return
         collecting = asyncio.ensure_future(talk(call))
         await asyncio.sleep(6.0)
-        call.begin_transfer("billing")
+        call.transfer("billing")
         await collecting
 
     async def outside(plan: Plan) -> None:
@@ -273,7 +273,7 @@ def digits_and_transfer(rng: random.Random) -> Plan:
             await plan.ringing.until_requested("refer")
             await asyncio.sleep(6.0)
             assert plan.call is not None
-            plan.call.transfer_failed(TransferFailure.CARRIER)
+            plan.call.transfer_progress(TransferFailureReason.CARRIER)
 
     def check(plan: Plan) -> Iterator[str]:
         if plan.said() != [PROMPT.text, "Hm?", sorry.text, "Hello?", YES.text]:
@@ -284,7 +284,7 @@ def digits_and_transfer(rng: random.Random) -> Plan:
         scenario=(PROMPT, CallerSays("Hm?", after=12.0), sorry, CallerSays("Hello?", after=5.0), YES, BYE),
         talk=both,
         outside=outside,
-        answer={"transfers": Transfers({"billing": "tel:+14155550123"})},
+        answer={"transfers": TransferTargets({"billing": "tel:+14155550123"})},
         ring={"behavior": Behavior(refer="ignored"), "faults": drops(rng, "")},
         checks=(talk.check, check, restored),
     )
@@ -350,7 +350,7 @@ class Updates:
         self._changes, self._shown = changes, shown
 
     async def __call__(self, call: Call) -> None:
-        await (await call.respond("Greet the caller.")).heard()
+        await call.respond("Greet the caller.")
         for number, each in enumerate(self._changes, 1):
             before = copy.deepcopy(self._shown())
             try:
@@ -456,7 +456,7 @@ def tools_exchanged(rng: random.Random) -> Plan:
     done: list[str] = []
 
     async def talk(call: Call) -> None:
-        await (await call.respond("Greet the caller.")).heard()
+        await call.respond("Greet the caller.")
         try:
             await call.update(tools=second)
         except EventRefusedError:
@@ -488,7 +488,7 @@ SESSIONS = [
     digits_silent,
     digits_barge_in,
     digits_idle,
-    digits_cancelled,
+    digits_canceled,
     digits_and_words,
     digits_and_transfer,
     updates_plainly,

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from plans.plan import ASK, BY_AGENT, BY_CALLER, BYE, HANDS_OVER, HELLO, TELL, Plan, turn_detection
-from realtime_sip import Call, CallEnded, CallLimits, EndReason, LimitKind, Transfers, TransferTarget
+from realtime_sip import Call, CallEnded, CallLimits, EndReason, LimitKind, TransferTarget, TransferTargets
 from realtime_sip.call.machine.targets import TransferRequest
-from realtime_sip.errors import TransferFailed
-from realtime_sip.outcomes import TransferFailure, TransferSign
+from realtime_sip.errors import TransferError
+from realtime_sip.outcomes import TransferFailureReason, TransferProgress
 from realtime_sip.testing import (
     Behavior,
     CallerSays,
@@ -57,23 +57,23 @@ class HandsOver:
     """A program that greets, transfers, and keeps what came of it."""
 
     def __init__(self, **options: Any) -> None:
-        self.failed: TransferFailed | None = None
+        self.failed: TransferError | None = None
         self.returned: CallEnded | None = None
         self.seconds = 0.0
         self._options = options
 
     async def __call__(self, call: Call) -> None:
-        await (await call.respond("Greet the caller.")).heard()
+        await call.respond("Greet the caller.")
         began = asyncio.get_running_loop().time()
         try:
             self.returned = await call.transfer("billing", **self._options)
-        except TransferFailed as error:
+        except TransferError as error:
             self.failed = error
             self.seconds = asyncio.get_running_loop().time() - began
             await call.wait_ended()
 
 
-class SecondPath:
+class TransferFallback:
     """The carrier's own way, which works or not."""
 
     def __init__(self, does: Second) -> None:
@@ -107,7 +107,7 @@ class Script:
     refer: Refer
     fails: dict[str, Any] | None = None
     second: Second | None = None
-    signs: list[tuple[float, TransferSign | TransferFailure]] = field(default_factory=list)
+    signs: list[tuple[float, TransferProgress | TransferFailureReason]] = field(default_factory=list)
     ring_time: float = 35.0
 
     @property
@@ -126,11 +126,11 @@ class Script:
         return AWAY.get(self.refer) if self.dials else None
 
     @property
-    def failure_told(self) -> TransferFailure | None:
+    def failure_told(self) -> TransferFailureReason | None:
         """What the carrier tells that has failed, or None."""
-        return next((sign for _, sign in self.signs if isinstance(sign, TransferFailure)), None)
+        return next((sign for _, sign in self.signs if isinstance(sign, TransferFailureReason)), None)
 
-    def told(self, sign: TransferSign) -> bool:
+    def told(self, sign: TransferProgress) -> bool:
         """Whether the carrier tells this."""
         return any(told is sign for _, told in self.signs)
 
@@ -138,21 +138,21 @@ class Script:
     def takes_second(self) -> bool:
         """Whether the second path is to be taken."""
         came_to_nothing = self.leaves is None and self.failure_told is None
-        return came_to_nothing and self.second is not None and not self.told(TransferSign.ASKED)
+        return came_to_nothing and self.second is not None and not self.told(TransferProgress.ASKED)
 
     @property
-    def failure(self) -> TransferFailure | None:
+    def failure(self) -> TransferFailureReason | None:
         """Why it fails, or None where the caller leaves."""
         if self.leaves is not None:
             return None
         if self.failure_told is not None:
             return self.failure_told
         if self.takes_second:
-            ways = {"takes": None, "fails": TransferFailure.REFUSED}
-            return ways.get(self.second or "", TransferFailure.NO_ANSWER)
+            ways = {"takes": None, "fails": TransferFailureReason.REFUSED}
+            return ways.get(self.second or "", TransferFailureReason.NO_ANSWER)
         if self.refused:
-            return TransferFailure.REFUSED
-        return TransferFailure.NO_ANSWER if self.told(TransferSign.ASKED) else TransferFailure.NO_SIGN
+            return TransferFailureReason.REFUSED
+        return TransferFailureReason.NO_ANSWER if self.told(TransferProgress.ASKED) else TransferFailureReason.NO_SIGN
 
     @property
     def dialed(self) -> int:
@@ -162,16 +162,18 @@ class Script:
     @property
     def recognised(self) -> bool:
         """Whether the program has a reason to take a caller who left for one who was transferred."""
-        return self.fails is None or self.takes_second or any(isinstance(sign, TransferSign) for _, sign in self.signs)
+        return (
+            self.fails is None or self.takes_second or any(isinstance(sign, TransferProgress) for _, sign in self.signs)
+        )
 
     @property
     def certainty(self) -> str:
         """How sure that is."""
-        return "reported" if self.told(TransferSign.ANSWERED) else "inferred"
+        return "reported" if self.told(TransferProgress.ANSWERED) else "inferred"
 
     def plan(self, name: str, talk: Any, **more: Any) -> Plan:
         """Return the call."""
-        path = None if self.second is None else SecondPath(self.second)
+        path = None if self.second is None else TransferFallback(self.second)
         target = TransferTarget(BILLING, description="Invoices and refunds.", ring_time=self.ring_time)
         gone = self.failure is None
         behavior = Behavior(refer=self.refer, closes_at_end=more.pop("closes_at_end", True))
@@ -180,7 +182,7 @@ class Script:
             scenario=more.pop("scenario", KEPT),
             talk=talk,
             ring={"behavior": behavior, "faults": more.pop("faults", [])},
-            answer={"transfers": Transfers({"billing": target}, second_path=path), **more.pop("answer", {})},
+            answer={"transfers": TransferTargets({"billing": target}, fallback=path), **more.pop("answer", {})},
             fails=self.fails,
             outside=self.tells if self.signs else None,
             checks=(lambda plan: self.wrong(plan, path, talk), *more.pop("checks", ())),
@@ -202,12 +204,12 @@ class Script:
             await asyncio.sleep(after - passed)
             passed = after
             assert plan.call is not None
-            if isinstance(sign, TransferSign):
-                plan.call.transfer_sign(sign)
+            if isinstance(sign, TransferProgress):
+                plan.call.transfer_progress(sign)
             else:
-                plan.call.transfer_failed(sign)
+                plan.call.transfer_progress(sign)
 
-    def wrong(self, plan: Plan, path: SecondPath | None, talk: Any) -> Iterator[str]:
+    def wrong(self, plan: Plan, path: TransferFallback | None, talk: Any) -> Iterator[str]:
         """Tell what has not come of it as it had to."""
         if plan.ringing.dialed != [BILLING] * self.dialed:
             yield f"dialed {len(plan.ringing.dialed)} times, not {self.dialed}"
@@ -222,7 +224,10 @@ class Script:
             failure = None if talk.failed is None else talk.failed.failure
             if failure is not self.failure:
                 yield f"the transfer failed with {failure}, not {self.failure}"
-            if failure is TransferFailure.NO_SIGN and not self.ring_time + 9.9 < talk.seconds < self.ring_time + 20:
+            if (
+                failure is TransferFailureReason.NO_SIGN
+                and not self.ring_time + 9.9 < talk.seconds < self.ring_time + 20
+            ):
                 yield f"given up after {talk.seconds:.1f} s, where the target rings for {self.ring_time:.1f} s"
             if self.refused and self.second in (None, "fails") and talk.seconds > 5:
                 yield f"given up after {talk.seconds:.1f} s, though it was refused at once"
@@ -258,22 +263,24 @@ def refer_fault(rng: random.Random) -> dict[str, Any]:
     return {"operation": "refer", "status": rng.choice([500, 503]), "how": how, "acted": rng.random() < 0.7}
 
 
-def carrier_tells(rng: random.Random, script: Script) -> list[tuple[float, TransferSign | TransferFailure]]:
+def carrier_tells(rng: random.Random, script: Script) -> list[tuple[float, TransferProgress | TransferFailureReason]]:
     """Draw what the carrier tells, which is the truth."""
     refer = script.refer
     if not script.dials:
         after = rng.uniform(0.1, 20.0)
-        return rng.choice([[], [(after, TransferFailure.CARRIER)]]) if script.fails is None else []
+        return rng.choice([[], [(after, TransferFailureReason.CARRIER)]]) if script.fails is None else []
     asked = rng.uniform(0.05, 0.9)
     if refer in ("busy", "no answer"):
-        end = TransferFailure.BUSY if refer == "busy" else TransferFailure.NO_ANSWER
+        end = TransferFailureReason.BUSY if refer == "busy" else TransferFailureReason.NO_ANSWER
         found = FOUND_AFTER[refer] + rng.uniform(0.1, 0.9)
-        ends: list[tuple[float, TransferSign | TransferFailure]] = [(found, end)] if rng.random() < 0.5 else []
-        return [(asked, TransferSign.ASKED), *ends] if rng.random() < 0.5 else ends
+        ends: list[tuple[float, TransferProgress | TransferFailureReason]] = (
+            [(found, end)] if rng.random() < 0.5 else []
+        )
+        return [(asked, TransferProgress.ASKED), *ends] if rng.random() < 0.5 else ends
     if refer == "given up":
-        return [(asked, TransferSign.ASKED)]
+        return [(asked, TransferProgress.ASKED)]
     answered = rng.uniform(6.0, 10.0) if refer == "bridged" else rng.uniform(0.9, 9.0)
-    return [(asked, TransferSign.ASKED), *([(answered, TransferSign.ANSWERED)] if rng.random() < 0.6 else [])]
+    return [(asked, TransferProgress.ASKED), *([(answered, TransferProgress.ANSWERED)] if rng.random() < 0.6 else [])]
 
 
 def socket_faults(rng: random.Random) -> list[Any]:
@@ -327,7 +334,7 @@ def unreachable(rng: random.Random) -> Plan:
     def check(plan: Plan) -> Iterator[str]:
         if plan.ringing.dialed != ([uri] if by_sip else []):
             yield f"dialed {len(plan.ringing.dialed)} times"
-        if not by_sip and (talk.failed is None or talk.failed.failure is not TransferFailure.UNREACHABLE):
+        if not by_sip and (talk.failed is None or talk.failed.failure is not TransferFailureReason.UNREACHABLE):
             yield f"the transfer failed with {talk.failed}"
 
     return Plan(
@@ -335,7 +342,7 @@ def unreachable(rng: random.Random) -> Plan:
         scenario=KEPT,
         talk=talk,
         ring={"channel": "whatsapp"},
-        answer={"transfers": Transfers({"billing": uri})},
+        answer={"transfers": TransferTargets({"billing": uri})},
         reason=EndReason.TRANSFERRED if by_sip else EndReason.CALLER,
         by=BY_CARRIER if by_sip else BY_CALLER,
         checks=(check,) if by_sip else (check, keeps),
@@ -364,7 +371,7 @@ def dialed_once(rng: random.Random) -> Plan:
     """The carrier has said that it dials, and nothing comes of it: no second path dials once more."""
     script = transfer(rng)
     script.refer, script.second = rng.choice(["busy", "no answer"]), "takes"
-    script.signs = [(rng.uniform(0.1, 15.0), TransferSign.ASKED)]
+    script.signs = [(rng.uniform(0.1, 15.0), TransferProgress.ASKED)]
     script.fails = rng.choice([None, {"operation": "refer", "status": 500, "how": "reset", "acted": True}])
     return by_program(rng, script, "dialed once", faults=socket_faults(rng))
 
@@ -376,7 +383,7 @@ def refer_fails_and_carrier_speaks(rng: random.Random) -> Plan:
 def answered_and_stays(rng: random.Random) -> Plan:
     """The carrier says that the target has answered, and the caller's leg stays: then it is hung up."""
     talk = HandsOver()
-    script = Script(refer="ignored", second="takes", signs=[(rng.uniform(0.1, 30.0), TransferSign.ANSWERED)])
+    script = Script(refer="ignored", second="takes", signs=[(rng.uniform(0.1, 30.0), TransferProgress.ANSWERED)])
     plan = script.plan("answered, and the leg stays", talk)
 
     def check(plan: Plan) -> Iterator[str]:
@@ -418,7 +425,7 @@ def by_tool(rng: random.Random) -> Plan:
     hands_over = (CONNECTING, ModelCalls("transfer_to_human", ESCALATE, same_response=True))
 
     async def talk(call: Call) -> None:
-        await call.respond("Greet the caller.")
+        call.respond("Greet the caller.")
         await call.wait_ended()
 
     return script.plan(
@@ -438,12 +445,12 @@ def interrupted(rng: random.Random) -> Plan:
     scenario = (HELLO, ModelSays("z" * 300), stop, ModelSays("Yes?"), BYE)
 
     async def talk(call: Call) -> None:
-        await (await call.respond("Greet the caller.")).heard()
-        await call.respond("Say that you connect them.")
+        await call.respond("Greet the caller.")
+        call.respond("Say that you connect them.")
         try:
             await call.transfer("billing", unless_interrupted=unless)
-        except TransferFailed as error:
-            if error.failure is not TransferFailure.INTERRUPTED:
+        except TransferError as error:
+            if error.failure is not TransferFailureReason.INTERRUPTED:
                 raise
             await call.wait_ended()
 
@@ -477,8 +484,8 @@ def hangs_up_meanwhile(rng: random.Random) -> Plan:
     seconds, leaves = rng.uniform(0.0, 7.0), rng.random() < 0.5
 
     async def talk(call: Call) -> None:
-        await (await call.respond("Greet the caller.")).heard()
-        call.begin_transfer("billing")
+        await call.respond("Greet the caller.")
+        call.transfer("billing")
         await asyncio.sleep(seconds)
         if not leaves:
             await call.hangup()
@@ -494,7 +501,7 @@ def leaves_the_block(rng: random.Random) -> Plan:
     script = Script(refer="ignored", second=rng.choice([None, "fails"]))
 
     async def talk(call: Call) -> None:
-        await (await call.respond("Greet the caller.")).heard()
+        await call.respond("Greet the caller.")
         await call.transfer("billing")
 
     def check(plan: Plan) -> Iterator[str]:

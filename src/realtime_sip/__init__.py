@@ -4,7 +4,7 @@
 
     async def on_call(incoming: IncomingCall) -> None:
         async with client.calls.answer(incoming, session, tools=tools) as call:
-            await call.respond("Greet the caller and ask how you can help.")
+            call.respond("Greet the caller and ask how you can help.")
             await call.wait_ended()
 
     host = CallHost(on_call, client=client)
@@ -25,39 +25,38 @@ from __future__ import annotations
 from importlib.metadata import version
 
 from realtime_sip import errors, events, items, session
-from realtime_sip.api.calls import WebRtcCall
-from realtime_sip.api.client_secrets import ClientSecret
 from realtime_sip.api.sideband import AsyncSideband, Sideband
 from realtime_sip.call.call import Call
 from realtime_sip.call.event_queue import EventsDropped
-from realtime_sip.call.machine.effects import AskApproval
 from realtime_sip.call.machine.limits import CallLimits
-from realtime_sip.call.machine.targets import Transfers, TransferTarget
+from realtime_sip.call.machine.targets import TransferTarget, TransferTargets
 from realtime_sip.call.ready_tools import end_call, transfer_to_human
 from realtime_sip.call.record.struggle import Escalation, EscalationCause
 from realtime_sip.call.speech import Speech
-from realtime_sip.call.tool_runner import NoResponse
+from realtime_sip.call.tool_runner import ToolOutput
 from realtime_sip.client import AsyncRealtimeSip, RealtimeSip
-from realtime_sip.endpoints import Hosts
+from realtime_sip.endpoints import Endpoints
 from realtime_sip.errors import RealtimeSipError
-from realtime_sip.event_log import EventLogs
+from realtime_sip.event_log import EventLogFolder
 from realtime_sip.hosting.host import CallHost, Submission
 from realtime_sip.hosting.router import Router
-from realtime_sip.outcomes import CallEnded, Close, CloseKind, EndReason, Gap, Heard, LimitKind, LimitNear
+from realtime_sip.outcomes import (
+    CallEnded,
+    EndReason,
+    Heard,
+    LimitKind,
+    LimitNear,
+)
 from realtime_sip.policy import CallPolicy
 from realtime_sip.rates import RateCard
-from realtime_sip.response import ResponseConfig
 from realtime_sip.session import RealtimeSession, TranscriptionSession
-from realtime_sip.sip.address import SipUri
-from realtime_sip.sip.headers import SipHeaders
 from realtime_sip.stores.memory import MemoryStore
 from realtime_sip.tools.registry import Tools
-from realtime_sip.webhooks import IncomingCall, OpenAIWebhooks, UnknownWebhookEvent, WebhookVerificationError
+from realtime_sip.webhooks import IncomingCall, OpenAIWebhooks
 
 __version__ = version("realtime-sip")
 
 __all__ = [
-    "AskApproval",
     "AsyncRealtimeSip",
     "AsyncSideband",
     "Call",
@@ -65,41 +64,31 @@ __all__ = [
     "CallHost",
     "CallLimits",
     "CallPolicy",
-    "ClientSecret",
-    "Close",
-    "CloseKind",
     "EndReason",
+    "Endpoints",
     "Escalation",
     "EscalationCause",
-    "EventLogs",
+    "EventLogFolder",
     "EventsDropped",
-    "Gap",
     "Heard",
-    "Hosts",
     "IncomingCall",
     "LimitKind",
     "LimitNear",
     "MemoryStore",
-    "NoResponse",
     "OpenAIWebhooks",
     "RateCard",
     "RealtimeSession",
     "RealtimeSip",
     "RealtimeSipError",
-    "ResponseConfig",
     "Router",
     "Sideband",
-    "SipHeaders",
-    "SipUri",
     "Speech",
     "Submission",
+    "ToolOutput",
     "Tools",
     "TranscriptionSession",
     "TransferTarget",
-    "Transfers",
-    "UnknownWebhookEvent",
-    "WebRtcCall",
-    "WebhookVerificationError",
+    "TransferTargets",
     "end_call",
     "errors",
     "events",

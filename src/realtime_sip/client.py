@@ -20,12 +20,12 @@ from realtime_sip.api.transport import AsyncTransport, Transport
 from realtime_sip.call.answer import answer
 from realtime_sip.call.call import Call
 from realtime_sip.call.machine.limits import CallLimits
-from realtime_sip.call.machine.targets import Transfers
+from realtime_sip.call.machine.targets import TransferTargets
 from realtime_sip.call.options import AnswerOptions, ApproveMcp, AskConsent, CheckSpeech, CheckTool
 from realtime_sip.call.record.struggle import EscalationRules
-from realtime_sip.endpoints import Hosts
+from realtime_sip.endpoints import Endpoints
 from realtime_sip.errors import ConfigurationError
-from realtime_sip.event_log import EventLogs
+from realtime_sip.event_log import EventLogFolder
 from realtime_sip.rates import RateCard
 from realtime_sip.session import RealtimeSession
 from realtime_sip.tools.registry import Tools
@@ -66,10 +66,10 @@ class AsyncCalls(
         *,
         tools: Tools | None = None,
         limits: CallLimits | None = None,
-        transfers: Transfers | None = None,
+        transfers: TransferTargets | None = None,
         escalation: EscalationRules | None = None,
         rates: RateCard | None = None,
-        event_log: EventLogs | None = None,
+        event_log: EventLogFolder | None = None,
         consent: AskConsent | None = None,
         approve_mcp: ApproveMcp | None = None,
         check_tool: CheckTool | None = None,
@@ -128,10 +128,10 @@ class Options(TypedDict, total=False):
     """What `with_options` may change; the meanings are those of the clients' constructor."""
 
     api_key: str
-    hosts: Hosts
+    endpoints: Endpoints
     organization: str | None
     project: str | None
-    deadline: float
+    timeout: float
     ping_interval: float | None
     ping_timeout: float | None
 
@@ -146,10 +146,10 @@ class _Client(Generic[_HttpClient, _Transport, _Socket]):
         webhook_secret: _Secrets | None = None,
         context_secret: str | Sequence[str] | None = None,
         base_url: str | None = None,
-        hosts: Hosts = Hosts.DEFAULT,
+        endpoints: Endpoints = Endpoints.DEFAULT,
         organization: str | None = None,
         project: str | None = None,
-        deadline: float = DEADLINE,
+        timeout: float = DEADLINE,
         ping_interval: float | None = 20.0,
         ping_timeout: float | None = 20.0,
         clock: Callable[[], float] = time.time,
@@ -162,11 +162,11 @@ class _Client(Generic[_HttpClient, _Transport, _Socket]):
             webhook_secret: One, several while rotating, or secret to project; else `OPENAI_WEBHOOK_SECRET`.
             context_secret: What your TwiML signs the context of calls with, one or several while rotating; else
                 `REALTIME_SIP_CONTEXT_SECRET`. Without it `incoming.context` is empty.
-            base_url: The API's, where it is not that of `hosts`; else `OPENAI_BASE_URL`.
-            hosts: The region's API and SIP hosts.
+            base_url: The API's, where it is not that of `endpoints`; else `OPENAI_BASE_URL`.
+            endpoints: The region's API and SIP hosts.
             organization: Else `OPENAI_ORG_ID`.
             project: Else `OPENAI_PROJECT_ID`.
-            deadline: Seconds that a request may take with all its repeats.
+            timeout: Seconds that a request may take with all its repeats.
             ping_interval: Seconds between pings on a WebSocket, or None.
             ping_timeout: Seconds after which an unanswered ping ends a WebSocket, or None.
             clock: Returns Unix seconds: how old a webhook is, and when things happen.
@@ -178,14 +178,14 @@ class _Client(Generic[_HttpClient, _Transport, _Socket]):
         api_key = api_key if api_key is not None else os.environ.get("OPENAI_API_KEY")
         if not api_key:
             raise ConfigurationError("no API key: pass api_key, or set OPENAI_API_KEY")
-        if base_url is None and hosts is Hosts.DEFAULT:
+        if base_url is None and endpoints is Endpoints.DEFAULT:
             base_url = os.environ.get("OPENAI_BASE_URL") or None
         settings = Settings(
             api_key=api_key,
-            hosts=hosts if base_url is None else replace(hosts, api=base_url),
+            endpoints=endpoints if base_url is None else replace(endpoints, api=base_url),
             organization=organization if organization is not None else os.environ.get("OPENAI_ORG_ID") or None,
             project=project if project is not None else os.environ.get("OPENAI_PROJECT_ID") or None,
-            deadline=deadline,
+            timeout=timeout,
             ping_interval=ping_interval,
             ping_timeout=ping_timeout,
             clock=clock,
@@ -241,7 +241,7 @@ class _Client(Generic[_HttpClient, _Transport, _Socket]):
         Raises:
             ConfigurationError: A value makes no sense.
         """
-        return cls(api_key, hosts=Hosts.azure(resource, region=region), **options)
+        return cls(api_key, endpoints=Endpoints.azure(resource, region=region), **options)
 
     def connect(self, *, model: str | None = None, intent: str | None = None) -> _Socket:
         """Open a primary socket, for realtime (by `model`) or for transcription (`intent="transcription"`).
@@ -255,14 +255,14 @@ class _Client(Generic[_HttpClient, _Transport, _Socket]):
         return self._open(protocol.open_primary(model=model, intent=intent))
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.settings.hosts.api})"
+        return f"{type(self).__name__}({self.settings.endpoints.api})"
 
 
 class RealtimeSip(_Client["httpx.Client | httpx2.Client", Transport, AbstractContextManager[Sideband]]):
     """The blocking client. It can be shared between threads.
 
-    >>> with RealtimeSip("sk-example", hosts=Hosts.EU) as client:
-    ...     client.settings.hosts.sip_uri("proj_abc123")
+    >>> with RealtimeSip("sk-example", endpoints=Endpoints.EU) as client:
+    ...     client.settings.endpoints.sip_uri("proj_abc123")
     'sip:proj_abc123@sip-eu.api.openai.com;transport=tls'
     """
 

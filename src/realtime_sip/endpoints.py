@@ -19,7 +19,7 @@ _NO_URL = "the base URL must be an http or https URL, such as https://api.openai
 
 
 @dataclass(frozen=True, slots=True)
-class Hosts:
+class Endpoints:
     """The API's base URL and the SIP host that a trunk or TwiML dials; both must be of one region.
 
     Attributes:
@@ -32,11 +32,11 @@ class Hosts:
     sip: str
     key_header: str = "Authorization"
 
-    DEFAULT: ClassVar[Hosts]
+    DEFAULT: ClassVar[Endpoints]
     """`api.openai.com` and `sip.api.openai.com` (telephony guide, November 2026)."""
-    EU: ClassVar[Hosts]
+    EU: ClassVar[Endpoints]
     """European data residency: `sip-eu.api.openai.com`, whose control plane is `eu.api.openai.com`."""
-    INDIA: ClassVar[Hosts]
+    INDIA: ClassVar[Endpoints]
     """Indian data residency: `sip-in.api.openai.com` (named by one locale of the guide); the API host beside it,
     `in.api.openai.com`, follows the pattern of the others and is not documented: check it before relying on it."""
 
@@ -65,7 +65,7 @@ class Hosts:
     def socket(self) -> str:
         """The base URL of the WebSocket API.
 
-        >>> Hosts.DEFAULT.socket
+        >>> Endpoints.DEFAULT.socket
         'wss://api.openai.com/v1'
         """
         return "ws" + self.api.removeprefix("http")
@@ -73,7 +73,7 @@ class Hosts:
     def sip_uri(self, project: str) -> str:
         """Return the SIP URI that a trunk or TwiML dials to reach `project` (SIP guide, November 2026).
 
-        >>> Hosts.EU.sip_uri("proj_abc123")
+        >>> Endpoints.EU.sip_uri("proj_abc123")
         'sip:proj_abc123@sip-eu.api.openai.com;transport=tls'
 
         Raises:
@@ -118,6 +118,6 @@ def is_host(host: str) -> bool:
     return len(host) <= _MAX_HOST and all(_HOST_LABEL.fullmatch(label) for label in labels)
 
 
-Hosts.DEFAULT = Hosts(api="https://api.openai.com/v1", sip="sip.api.openai.com")
-Hosts.EU = Hosts(api="https://eu.api.openai.com/v1", sip="sip-eu.api.openai.com")
-Hosts.INDIA = Hosts(api="https://in.api.openai.com/v1", sip="sip-in.api.openai.com")
+Endpoints.DEFAULT = Endpoints(api="https://api.openai.com/v1", sip="sip.api.openai.com")
+Endpoints.EU = Endpoints(api="https://eu.api.openai.com/v1", sip="sip-eu.api.openai.com")
+Endpoints.INDIA = Endpoints(api="https://in.api.openai.com/v1", sip="sip-in.api.openai.com")

@@ -1,7 +1,7 @@
 """Everything that this package raises, named by who can do something about it.
 
     RealtimeSipError
-    ├── UsageError                      you: the code or its configuration is wrong; repeating will not help
+    ├── MisuseError                      you: the code or its configuration is wrong; repeating will not help
     │   ├── ConfigurationError          a key, secret or option is missing or makes no sense
     │   ├── MissingExtraError           an optional dependency is not installed (also ImportError)
     │   ├── UnknownCallError            a host is asked about a call that it never had (also LookupError)
@@ -14,13 +14,13 @@
     │   ├── NotFoundError               404
     │   │   └── CallGoneError           404 `call_id_not_found`: not ready yet, or over (also EndedError)
     │   ├── DecisionAlreadyMadeError    the call was accepted or rejected before
-    │   ├── RateLimitedError            429; `retry_after` says when
+    │   ├── RateLimitError            429; `retry_after` says when
     │   ├── ServerError                 5xx
     │   └── UnexpectedReplyError        a success without what it should have held
     ├── EventRefusedError               them: the service answered an event that was sent with an error
-    ├── TransferFailed                  them: the caller was not transferred, and is still on the line
+    ├── TransferError                  them: the caller was not transferred, and is still on the line
     ├── NotAnEventError                 them: a WebSocket frame is not a JSON object (also ValueError)
-    ├── ToolFailed                      you: raised by a tool of yours, to tell the model why it has failed
+    ├── ToolError                      you: raised by a tool of yours, to tell the model why it has failed
     ├── ToolArgumentsError              them: the model called a tool with invalid arguments (also ValueError)
     ├── NetworkError                    the network: no answer; `sent` tells whether the request may have arrived
     │   └── DeadlineError               no answer within the deadline (also TimeoutError)
@@ -47,7 +47,7 @@ from typing import TYPE_CHECKING, Any
 from realtime_sip._redaction import redact
 
 if TYPE_CHECKING:
-    from realtime_sip.outcomes import CallEnded, Close, TransferFailure
+    from realtime_sip.outcomes import CallEnded, SocketClose, TransferFailureReason
 
 __all__ = [
     "AuthenticationError",
@@ -62,21 +62,21 @@ __all__ = [
     "EventRefusedError",
     "InvalidRequestError",
     "MissingExtraError",
+    "MisuseError",
     "NetworkError",
     "NotAnEventError",
     "NotFoundError",
     "PermissionDeniedError",
-    "RateLimitedError",
+    "RateLimitError",
     "RealtimeSipError",
     "ServerError",
     "ServiceError",
     "SocketClosedError",
     "ToolArgumentsError",
-    "ToolFailed",
-    "TransferFailed",
+    "ToolError",
+    "TransferError",
     "UnexpectedReplyError",
     "UnknownCallError",
-    "UsageError",
     "WebhookError",
     "WebhookPayloadError",
     "WebhookVerificationError",
@@ -97,26 +97,26 @@ def _restored(kind: type[RealtimeSipError], args: tuple[Any, ...], attributes: d
     return error
 
 
-class UsageError(RealtimeSipError):
+class MisuseError(RealtimeSipError):
     """The calling code or its configuration is wrong."""
 
 
-class ConfigurationError(UsageError):
+class ConfigurationError(MisuseError):
     """A key, secret or option is missing or makes no sense."""
 
 
-class MissingExtraError(UsageError, ImportError):
+class MissingExtraError(MisuseError, ImportError):
     """An optional dependency is not installed; the message says what to install."""
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"{package} is not installed; it comes with: pip install 'realtime-sip[{extra}]'")
 
 
-class UnknownCallError(UsageError, LookupError):
+class UnknownCallError(MisuseError, LookupError):
     """A host is asked about a call that was never submitted to it, or that it has forgotten."""
 
 
-class InvalidRequestError(UsageError, ValueError):
+class InvalidRequestError(MisuseError, ValueError):
     """What was to be sent is not valid, so nothing was sent.
 
     `problems` lists each as (place, what is wrong), the place as a dotted path.
@@ -197,7 +197,7 @@ class DecisionAlreadyMadeError(ServiceError):
     """
 
 
-class RateLimitedError(ServiceError):
+class RateLimitError(ServiceError):
     """Too many requests (429). `retry_after` is the service's advice in seconds, or None."""
 
     def __init__(
@@ -236,7 +236,7 @@ class EventRefusedError(RealtimeSipError):
         super().__init__(f"the service has refused a {event}: {self.code or 'no code'}, {self.param or 'no parameter'}")
 
 
-class ToolFailed(RealtimeSipError):  # noqa: N818 - as `TransferFailed`
+class ToolError(RealtimeSipError):
     """Raise it in a tool that has failed: the model is told `for_model`, and `EscalationRules` count the failure.
 
     Any other exception reaches the model as a failure without its message, which can hold anything.
@@ -247,20 +247,20 @@ class ToolFailed(RealtimeSipError):  # noqa: N818 - as `TransferFailed`
         super().__init__("the tool has failed")
 
 
-class TransferFailed(RealtimeSipError):  # noqa: N818 - what the word says; it is as much an outcome as an error
+class TransferError(RealtimeSipError):
     """The caller was not transferred, and is still on the line; the model has been told.
 
     Attributes:
         target: The target's name in the allow-list.
-        failure: Why, as a `TransferFailure`.
+        reason: Why, as a `TransferFailureReason`.
         evidence: What was seen of it, in a sentence that is safe to log.
     """
 
-    def __init__(self, target: str, *, failure: TransferFailure, evidence: str) -> None:
+    def __init__(self, target: str, *, reason: TransferFailureReason, evidence: str) -> None:
         self.target = target
-        self.failure = failure
+        self.reason = reason
         self.evidence = evidence
-        super().__init__(f"the transfer to {target} has failed: {failure.value} ({evidence})")
+        super().__init__(f"the transfer to {target} has failed: {reason.value} ({evidence})")
 
 
 class NotAnEventError(RealtimeSipError, ValueError):
@@ -304,7 +304,7 @@ class DeadlineError(NetworkError, TimeoutError):
 class SocketClosedError(EndedError):
     """The WebSocket closed. `close` says with which code and what that means; it does not prove that the call ended."""
 
-    def __init__(self, close: Close) -> None:
+    def __init__(self, close: SocketClose) -> None:
         self.close = close
         super().__init__(f"the WebSocket closed: {close}")
 

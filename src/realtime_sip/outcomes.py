@@ -8,16 +8,16 @@ from typing import ClassVar, Literal
 
 __all__ = [
     "CallEnded",
-    "Close",
-    "CloseKind",
     "EndReason",
-    "Gap",
     "Heard",
     "LimitKind",
     "LimitNear",
-    "TransferFailure",
-    "TransferGivenUp",
-    "TransferSign",
+    "SidebandGap",
+    "SocketClose",
+    "SocketCloseKind",
+    "TransferFailed",
+    "TransferFailureReason",
+    "TransferProgress",
 ]
 
 
@@ -63,7 +63,7 @@ class LimitKind(Enum):
     TOOL_ROUNDS = "tool rounds"
 
 
-class CloseKind(Enum):
+class SocketCloseKind(Enum):
     """What a close means. None of them proves that the call has ended: only attaching again does."""
 
     OURS = "ours"
@@ -83,7 +83,7 @@ class CloseKind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Close:
+class SocketClose:
     """How a WebSocket closed (RFC 6455 7.4).
 
     Attributes:
@@ -91,32 +91,32 @@ class Close:
         reason: What the service wrote beside it, redacted and cut; often "".
     """
 
-    kind: CloseKind
+    kind: SocketCloseKind
     code: int
     reason: str = ""
 
     @property
     def quiet(self) -> bool:
         """Whether iterating over the events ends without an error."""
-        return self.kind in (CloseKind.OURS, CloseKind.NORMAL, CloseKind.EXPIRED)
+        return self.kind in (SocketCloseKind.OURS, SocketCloseKind.NORMAL, SocketCloseKind.EXPIRED)
 
     def __str__(self) -> str:
         """Say it in one line.
 
-        >>> str(Close(CloseKind.DROPPED, 1006))
+        >>> str(SocketClose(SocketCloseKind.DROPPED, 1006))
         'dropped (1006)'
         """
         return f"{self.kind.value} ({self.code}{f' {self.reason}' if self.reason else ''})"
 
 
 @dataclass(frozen=True, slots=True)
-class Gap:
+class SidebandGap:
     """A time in which the sideband was down. What the service said meanwhile is lost. Unix seconds."""
 
     type: ClassVar[str] = "call.gap"
     start: float
     end: float
-    close: Close
+    close: SocketClose
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +141,7 @@ class CallEnded:
     started_at: float
     attached_at: float | None
     ended_at: float
-    close: Close | None = None
+    close: SocketClose | None = None
 
     def __str__(self) -> str:
         """Say it in one line, safe to log."""
@@ -163,8 +163,8 @@ class Heard(Enum):
     """Nothing told that it was heard, but it must be over by now."""
 
 
-class TransferSign(IntEnum):
-    """What speaks for a transfer, the weakest first. `Call.transfer_sign` takes what the carrier tells."""
+class TransferProgress(IntEnum):
+    """What speaks for a transfer, the weakest first. `Call.transfer_progress` takes what the carrier tells."""
 
     REFERRED = 1
     """The service has taken the refer."""
@@ -176,7 +176,7 @@ class TransferSign(IntEnum):
     """The target has answered. Only this is a transfer for sure."""
 
 
-class TransferFailure(Enum):
+class TransferFailureReason(Enum):
     """Why a transfer has failed; the caller is still on the line."""
 
     REFUSED = "refused"
@@ -198,12 +198,12 @@ class TransferFailure(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class TransferGivenUp:
+class TransferFailed:
     """A transfer has failed, and the caller is still on the line. It is told among the events of the call."""
 
-    type: ClassVar[str] = "call.transfer_given_up"
+    type: ClassVar[str] = "call.transfer_failed"
     target: str
-    failure: TransferFailure
+    failure: TransferFailureReason
     evidence: str
 
 

@@ -13,7 +13,7 @@
 Rules are asked in their order, and the first one that refuses decides. Put the lists first: a rate counts the calls
 that reach it, and not those that a rule before it refused.
 
-The policy is asked before any handler, and so before a `Router`: it is the same for all numbers that are dialled,
+The policy is asked before any handler, and so before a `Router`: it is the same for all numbers that are dialed,
 unless a function tells them apart, and calls that no route takes count too.
 
 A caller's number is a claim of whoever placed the call (`SipHeaders.caller`). These rules keep out nuisance and bound

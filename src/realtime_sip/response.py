@@ -122,7 +122,7 @@ class ResponseStatusDetails(Inbound):
 
     type: Open[Literal["completed", "cancelled", "incomplete", "failed"]] | None = None
     reason: Open[Literal["turn_detected", "client_cancelled", "max_output_tokens", "content_filter"]] | None = None
-    """The caller spoke, or it was cancelled by a client; or, where it is incomplete, it was too long or filtered."""
+    """The caller spoke, or it was canceled by a client; or, where it is incomplete, it was too long or filtered."""
     error: ResponseErrorDetail | None = None
 
 

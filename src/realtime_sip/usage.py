@@ -182,7 +182,7 @@ class Usage:
 
     Attributes:
         tokens: Of the realtime model, over all responses. Each has the whole conversation as its input.
-        responses: How many responses there were, also those that were cancelled or failed.
+        responses: How many responses there were, also those that were canceled or failed.
         transcription: What the caller's words took to write down, once for each transcription model.
         complete: False where more was used than this says, so that it is a lower bound.
     """

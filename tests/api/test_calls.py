@@ -17,7 +17,7 @@ import httpx
 import httpx2
 import pytest
 
-from realtime_sip import AsyncRealtimeSip, Hosts, RealtimeSession, RealtimeSip, SipUri, TranscriptionSession
+from realtime_sip import AsyncRealtimeSip, Endpoints, RealtimeSession, RealtimeSip, TranscriptionSession
 from realtime_sip.errors import (
     AuthenticationError,
     BetaShapeError,
@@ -25,12 +25,13 @@ from realtime_sip.errors import (
     ConfigurationError,
     DeadlineError,
     InvalidRequestError,
+    MisuseError,
     NetworkError,
-    RateLimitedError,
+    RateLimitError,
     RealtimeSipError,
     UnexpectedReplyError,
-    UsageError,
 )
+from realtime_sip.sip import SipUri
 
 Answer = tuple[int, dict[str, str], bytes]
 
@@ -51,7 +52,7 @@ class Face:
 
     def call(self, path: str, *args: Any, options: dict[str, Any] | None = None, **kwargs: Any) -> Any:
         """Call `client.<path>(...)` on this face and return what it returns."""
-        options = {"api_key": "sk-test", "deadline": 0.5, **(options or {})}
+        options = {"api_key": "sk-test", "timeout": 0.5, **(options or {})}
         transport = self.library.MockTransport(self._handle)
         if self.kind == "sync":
             with self.library.Client(transport=transport) as http_client:
@@ -172,7 +173,7 @@ def test_key_organization_and_project_ride_in_their_headers(face: Face) -> None:
 
 
 def test_azure_has_its_own_host_path_and_key_header(face: Face) -> None:
-    face.call("calls.hangup", "rtc_1", options={"hosts": Hosts.azure("contoso", region="swedencentral")})
+    face.call("calls.hangup", "rtc_1", options={"hosts": Endpoints.azure("contoso", region="swedencentral")})
     assert str(face.sent.url) == "https://contoso.openai.azure.com/openai/v1/realtime/calls/rtc_1/hangup"
     assert face.sent.headers["api-key"] == "sk-test"
     assert "authorization" not in face.sent.headers
@@ -352,7 +353,7 @@ def test_law_bounded__ids_and_offers_have_a_length(face: Face) -> None:
 def test_law_one_tree__a_client_that_has_been_closed_says_so() -> None:
     client = RealtimeSip("sk-test")
     client.close()
-    with pytest.raises(UsageError, match="closed"):
+    with pytest.raises(MisuseError, match="closed"):
         client.calls.hangup("rtc_1")
 
     async def hang_up() -> None:
@@ -360,7 +361,7 @@ def test_law_one_tree__a_client_that_has_been_closed_says_so() -> None:
         await client.close()
         await client.calls.hangup("rtc_1")
 
-    with pytest.raises(UsageError, match="closed"):
+    with pytest.raises(MisuseError, match="closed"):
         asyncio.run(hang_up())
 
 
@@ -370,12 +371,12 @@ def test_law_one_tree__a_client_that_has_been_closed_says_so() -> None:
 def test_law_nothing_hangs__a_reply_that_dribbles_is_given_up_in_time(kind: str, reply: bytes) -> None:
     with dribbling_service(reply) as url:
         if kind == "sync":
-            with RealtimeSip("sk-test", base_url=url, deadline=0.3) as client, pytest.raises(DeadlineError):
+            with RealtimeSip("sk-test", base_url=url, timeout=0.3) as client, pytest.raises(DeadlineError):
                 client.calls.refer("rtc_1", target_uri="tel:+14155550123")
         else:
 
             async def refer() -> None:
-                async with AsyncRealtimeSip("sk-test", base_url=url, deadline=0.3) as client:
+                async with AsyncRealtimeSip("sk-test", base_url=url, timeout=0.3) as client:
                     await client.calls.refer("rtc_1", target_uri="tel:+14155550123")
 
             with pytest.raises(DeadlineError):
@@ -395,7 +396,7 @@ def test_law_nothing_hangs__a_resolver_that_does_not_answer_is_given_up_in_time(
 
     monkeypatch.setattr(socket, "getaddrinfo", silent)
     try:
-        with RealtimeSip("sk-test", base_url="http://service.example/v1", deadline=0.2) as client:
+        with RealtimeSip("sk-test", base_url="http://service.example/v1", timeout=0.2) as client:
             with pytest.raises(DeadlineError):
                 client.calls.hangup("rtc_1")
             with pytest.raises(DeadlineError), client.calls.connect("rtc_1"):
@@ -484,13 +485,13 @@ def test_law_retry_only_what_is_safe(face: Face, operation: str, repeated_after:
 
 
 def test_law_deadlines_fit_a_ringing_phone(face: Face) -> None:
-    face.call("calls.hangup", "rtc_1", options={"deadline": RealtimeSip("sk-test").settings.deadline})
+    face.call("calls.hangup", "rtc_1", options={"timeout": RealtimeSip("sk-test").settings.timeout})
     assert 1 <= max(face.sent.extensions["timeout"].values()) <= 10
 
 
 def test_rate_limits_tell_when_to_come_back(face: Face) -> None:
     face.answer = lambda: (429, {"retry-after": "20"}, b"")
-    with pytest.raises(RateLimitedError) as caught:
+    with pytest.raises(RateLimitError) as caught:
         face.call("calls.accept", "rtc_1", {})
     assert caught.value.retry_after == 20
 

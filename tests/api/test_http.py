@@ -22,7 +22,7 @@ from realtime_sip.errors import (
     NetworkError,
     NotFoundError,
     PermissionDeniedError,
-    RateLimitedError,
+    RateLimitError,
     RealtimeSipError,
     ServerError,
     ServiceError,
@@ -132,7 +132,7 @@ def test_retry_after_is_waited_for_when_it_fits_the_deadline() -> None:
 
 def test_retry_after_beyond_the_deadline_fails_at_once_and_tells_when() -> None:
     played = Played(REFUSED, [refused(429, **{"retry-after": "30"})])
-    assert isinstance(played.error, RateLimitedError)
+    assert isinstance(played.error, RateLimitError)
     assert played.error.retry_after == 30
     assert played.pauses == []
 
@@ -152,7 +152,7 @@ def test_retry_after_beyond_the_deadline_fails_at_once_and_tells_when() -> None:
 )
 def test_retry_after_is_read_as_seconds_or_as_a_date(header: str, date: str, seconds: float | None) -> None:
     played = Played(UNSENT, [refused(429, **{"retry-after": header, "date": date})])
-    assert isinstance(played.error, RateLimitedError)
+    assert isinstance(played.error, RateLimitError)
     assert played.error.retry_after == seconds
 
 
@@ -168,7 +168,7 @@ def test_retry_after_is_read_as_seconds_or_as_a_date(header: str, date: str, sec
         (refused(410), CallGoneError),
         (refused(404, "decision_already_made"), DecisionAlreadyMadeError),
         (refused(409, "decision_already_made"), DecisionAlreadyMadeError),
-        (refused(429), RateLimitedError),
+        (refused(429), RateLimitError),
         (refused(500), ServerError),
         (refused(599), ServerError),
         (refused(418), ServiceError),

@@ -23,7 +23,7 @@ from websockets.sync.server import Server, ServerConnection, serve
 from websockets.utils import accept_key
 
 import realtime_sip.api.sideband
-from realtime_sip import AsyncRealtimeSip, CloseKind, RealtimeSip, events
+from realtime_sip import AsyncRealtimeSip, RealtimeSip, events
 from realtime_sip.api.protocol import MAX_EVENT_BYTES, Protocol
 from realtime_sip.errors import (
     AuthenticationError,
@@ -32,12 +32,13 @@ from realtime_sip.errors import (
     ConfigurationError,
     DeadlineError,
     InvalidRequestError,
+    MisuseError,
     NetworkError,
     ServiceError,
     SocketClosedError,
-    UsageError,
 )
 from realtime_sip.items import UserMessage
+from realtime_sip.outcomes import SocketCloseKind
 
 CLEARED = {"type": "input_audio_buffer.cleared", "event_id": "event_1"}
 
@@ -272,19 +273,19 @@ def test_law_bounded__what_waits_for_a_slow_reader_is_not_all_that_comes(kind: s
 @pytest.mark.parametrize(
     ("code", "kind_of_close", "quiet"),
     [
-        (1000, CloseKind.NORMAL, True),
-        (1005, CloseKind.NORMAL, True),
-        (1001, CloseKind.GOING_AWAY, False),
-        (1011, CloseKind.FAILED, False),
-        (1012, CloseKind.GOING_AWAY, False),
-        (1008, CloseKind.REFUSED, False),
-        (1009, CloseKind.REFUSED, False),
-        (4000, CloseKind.REFUSED, False),
-        (1006, CloseKind.DROPPED, False),
+        (1000, SocketCloseKind.NORMAL, True),
+        (1005, SocketCloseKind.NORMAL, True),
+        (1001, SocketCloseKind.GOING_AWAY, False),
+        (1011, SocketCloseKind.FAILED, False),
+        (1012, SocketCloseKind.GOING_AWAY, False),
+        (1008, SocketCloseKind.REFUSED, False),
+        (1009, SocketCloseKind.REFUSED, False),
+        (4000, SocketCloseKind.REFUSED, False),
+        (1006, SocketCloseKind.DROPPED, False),
     ],
 )
 def test_law_every_close_is_classified__quiet_at_a_normal_end_and_raised_otherwise(
-    kind: str, service: Service, code: int, kind_of_close: CloseKind, quiet: bool
+    kind: str, service: Service, code: int, kind_of_close: SocketCloseKind, quiet: bool
 ) -> None:
     def script(connection: ServerConnection) -> None:
         connection.send(json.dumps(CLEARED))
@@ -315,7 +316,7 @@ def test_a_session_that_expired_ends_quietly_and_says_so(kind: str, service: Ser
 
     service.script = script
     seen = listen(kind, service)
-    assert seen.closed.kind is CloseKind.EXPIRED
+    assert seen.closed.kind is SocketCloseKind.EXPIRED
     assert seen.error is None
 
 
@@ -343,7 +344,7 @@ def test_a_close_of_ours_is_ours(kind: str, service: Service) -> None:
         return sideband.closed
 
     closed = sync() if kind == "sync" else asyncio.run(asynchronous())
-    assert closed.kind is CloseKind.OURS
+    assert closed.kind is SocketCloseKind.OURS
 
 
 GONE = b'{"error": {"type": "x", "code": "call_id_not_found", "message": "No session found", "param": null}}'
@@ -556,7 +557,7 @@ def test_law_nothing_hangs__a_service_that_does_not_read_is_dropped_in_time(
     with deaf_service() as deaf:
         options: dict[str, Any] = {"api_key": "sk-test", "base_url": deaf.base_url, "ping_interval": None}
         closed = sync(options) if kind == "sync" else asyncio.run(asynchronous(options))
-    assert (closed.kind, closed.code) == (CloseKind.DROPPED, 1006)
+    assert (closed.kind, closed.code) == (SocketCloseKind.DROPPED, 1006)
 
 
 @faces
@@ -597,7 +598,7 @@ def test_law_nothing_hangs__closing_does_not_wait_for_what_the_service_does_not_
     with deaf_service() as deaf:
         options: dict[str, Any] = {"api_key": "sk-test", "base_url": deaf.base_url, "ping_interval": None}
         closed = sync(options) if kind == "sync" else asyncio.run(asynchronous(options))
-    assert (closed.kind, closed.code) == (CloseKind.OURS, 1006)
+    assert (closed.kind, closed.code) == (SocketCloseKind.OURS, 1006)
 
 
 async def test_two_readers_are_told_apart_from_a_broken_socket(service: Service) -> None:
@@ -608,7 +609,7 @@ async def test_two_readers_are_told_apart_from_a_broken_socket(service: Service)
     ):
         first = asyncio.ensure_future(sideband.recv(timeout=5))
         await asyncio.sleep(0)
-        with pytest.raises(UsageError):
+        with pytest.raises(MisuseError):
             await sideband.recv(timeout=5)
         first.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -709,7 +710,7 @@ def test_a_model_that_no_url_can_hold_is_refused(kind: str, service: Service) ->
 @given(st.one_of(st.none(), st.integers(0, 5000)), st.one_of(st.none(), st.text(max_size=200)))
 def test_any_close_is_classified_and_printable(code: int | None, reason: str | None) -> None:
     close = Protocol().closed(code, reason)
-    assert isinstance(close.kind, CloseKind)
+    assert isinstance(close.kind, SocketCloseKind)
     assert len(str(close)) < 400
     assert str(close).isprintable()
 

@@ -37,7 +37,7 @@ async def _rung(line: Phone, *scenario: Any, talk: Any = greet, **ring: Any) -> 
 
 
 async def _says_good_bye(call: Call) -> None:
-    await call.respond("Say something.")
+    call.respond("Say something.")
     await asyncio.sleep(1)
     await call.hangup(goodbye="Say good-bye.")
 
@@ -59,7 +59,7 @@ async def test_a_goodbye_behind_a_long_sentence_is_heard() -> None:
 @virtual
 async def test_a_long_sentence_is_heard_before_the_hang_up() -> None:
     async def talk(call: Call) -> None:
-        await call.respond("Tell a story.")
+        call.respond("Tell a story.")
         await asyncio.sleep(1)
         await call.hangup(after_speech=True)
 

@@ -12,23 +12,23 @@ import pytest
 
 from phone import SESSION, asked, greet, outputs, phone, types, virtual
 from realtime_sip import (
-    AskApproval,
     Call,
     CallLimits,
     EndReason,
     EventsDropped,
-    Gap,
     Heard,
     LimitKind,
     LimitNear,
-    NoResponse,
     RealtimeSession,
+    ToolOutput,
     Tools,
     end_call,
     events,
 )
 from realtime_sip.api.operations import Operation
+from realtime_sip.call.machine.effects import AskApproval
 from realtime_sip.errors import CallEndedError, ConfigurationError, InvalidRequestError
+from realtime_sip.outcomes import SidebandGap
 from realtime_sip.testing import (
     Behavior,
     CallerHangsUp,
@@ -118,7 +118,7 @@ async def test_two_tools_of_one_name_are_an_error() -> None:
 @virtual
 async def test_law_an_unclear_accept_is_settled_by_attaching() -> None:
     for how in ("status", "no answer", "reset"):
-        async with phone(deadline=3.0) as line:
+        async with phone(timeout=3.0) as line:
             line.openai.fail("accept", status=500, how=how, acted=True)
             ended, ringing = await line.played(HELLO, BYE, talk=greet)
         assert ended.reason is EndReason.CALLER
@@ -156,7 +156,7 @@ async def test_a_call_that_was_decided_elsewhere_ends_cleanly_as_such() -> None:
         ringing = await line.openai.ring("http://127.0.0.1:9/", scenario=[HELLO])
         await line.client.calls.accept(ringing.call_id, SESSION)
         async with line.client.calls.answer(ringing.call_id, SESSION) as call:
-            await call.respond("Hello.")
+            call.respond("Hello.")
             pytest.fail("what is asked of an ended call leaves the block")
         assert call.ended is not None
         assert (call.ended.reason, call.ended.certainty) == (EndReason.DECIDED_ELSEWHERE, "reported")
@@ -180,7 +180,7 @@ async def test_law_speech_is_heard_when_it_was_played_and_not_before() -> None:
 
     async def talk(call: Call) -> None:
         began = asyncio.get_running_loop().time()
-        speech = await call.respond("Greet.")
+        speech = call.respond("Greet.")
         heard.append((await speech.heard(), asyncio.get_running_loop().time() - began))
         await call.wait_ended()
 
@@ -215,7 +215,7 @@ async def test_turn_detection_that_the_session_turns_off_stays_off_after_the_gre
 @virtual
 async def test_law_say_it_then_act__hanging_up_waits_for_speech() -> None:
     async def talk(call: Call) -> None:
-        await call.respond("Say goodbye.")
+        call.respond("Say goodbye.")
         await call.hangup(after_speech=True)
 
     async with phone() as line:
@@ -228,7 +228,7 @@ async def test_law_say_it_then_act__hanging_up_waits_for_speech() -> None:
 @virtual
 async def test_law_say_it_then_act__a_caller_who_interrupts_the_goodbye_is_hung_up_on_all_the_same() -> None:
     async def talk(call: Call) -> None:
-        await call.respond("Say goodbye.")
+        call.respond("Say goodbye.")
         await call.hangup(after_speech=True)
 
     async with phone(strict=False) as line:
@@ -276,11 +276,11 @@ async def test_interrupting_stops_what_is_said() -> None:
     heard: list[Heard] = []
 
     async def talk(call: Call) -> None:
-        speech = await call.respond("Talk at length.")
+        speech = call.respond("Talk at length.")
         async for event in call:
             if event.type == "output_audio_buffer.started":
                 break
-        await call.interrupt()
+        call.interrupt()
         heard.append(await speech.heard())
         await call.hangup()
 
@@ -325,7 +325,7 @@ async def test_law_the_read_loop_never_waits_for_user_code__a_slow_tool_does_not
         return "done"
 
     async def talk(call: Call) -> None:
-        await call.respond("Greet.")
+        call.respond("Greet.")
         async for event in call:
             if isinstance(event, events.InputAudioBufferDtmfEventReceived):
                 seen.append(event.event)
@@ -431,7 +431,7 @@ async def test_law_tool_errors_go_back_to_the_model_without_internals(caplog: py
 async def ask_often(call: Call) -> None:
     """Ask for response after response, so that every step of the model has its turn."""
     for _ in range(5):
-        speech = await call.respond("Go on.")
+        speech = call.respond("Go on.")
         await speech.heard()
         await asyncio.sleep(5)
     await call.wait_ended()
@@ -456,7 +456,7 @@ async def test_sync_tools_run_in_threads() -> None:
 
 
 @virtual
-async def test_a_tool_gets_the_call_and_a_tool_that_outlives_it_is_cancelled() -> None:
+async def test_a_tool_gets_the_call_and_a_tool_that_outlives_it_is_canceled() -> None:
     tools, seen = Tools(), []
 
     @tools.function(timeout=600)
@@ -482,9 +482,9 @@ async def test_a_tool_can_keep_the_model_silent() -> None:
     tools = Tools()
 
     @tools.function
-    async def note(text: str) -> NoResponse:
+    async def note(text: str) -> ToolOutput:
         """Note."""
-        return NoResponse("noted")
+        return ToolOutput("noted", respond=False)
 
     async with phone() as line:
         _, ringing = await line.played(HELLO, ASK, ModelCalls("note", {"text": "x"}), BYE, talk=greet, tools=tools)
@@ -497,10 +497,10 @@ async def test_a_function_without_a_handler_is_the_programs_to_answer() -> None:
     session = {**SESSION, "tools": [{"type": "function", "name": "own", "parameters": {"type": "object"}}]}
 
     async def talk(call: Call) -> None:
-        await call.respond("Greet.")
+        call.respond("Greet.")
         async for event in call:
             if isinstance(event, events.ResponseFunctionCallArgumentsDone):
-                await call.tool_output(event.call_id, "by hand")
+                call.tool_output(event.call_id, "by hand")
 
     async with phone() as line:
         _, ringing = await line.played(HELLO, ASK, ModelCalls("own"), TELL, BYE, talk=talk, session=session)
@@ -563,7 +563,7 @@ async def test_a_response_that_fails_ends_its_speech() -> None:
     heard: list[Heard] = []
 
     async def talk(call: Call) -> None:
-        heard.append(await (await call.respond("Greet.")).heard())
+        heard.append(await call.respond("Greet."))
         await call.wait_ended()
 
     async with phone() as line:
@@ -614,7 +614,7 @@ async def test_law_hosted_mcp__approvals_are_asked_for_denied_by_default_and_fol
 @virtual
 async def test_law_leaving_the_block_ends_the_call_after_speech() -> None:
     async def talk(call: Call) -> None:
-        await call.respond("Say goodbye.")
+        call.respond("Say goodbye.")
 
     async with phone() as line:
         ended, _ringing = await line.played(ModelSays("y" * 150), talk=talk)
@@ -627,7 +627,7 @@ async def test_law_never_a_caller_with_a_dead_agent__an_exception_ends_the_call_
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def talk(call: Call) -> None:
-        await call.respond("Talk.")
+        call.respond("Talk.")
         raise ValueError("a bug")
 
     async with phone() as line:
@@ -698,16 +698,17 @@ async def test_what_is_asked_of_a_call_that_ended_raises_and_the_block_ends_quie
     async def talk(call: Call) -> None:
         await call.wait_ended()
         for work in (
-            call.respond("x"),
-            call.send({"type": "response.cancel"}),
-            call.interrupt(),
-            call.tool_output("c", "x"),
+            lambda: call.respond("x"),
+            call.interrupt,
+            lambda: call.tool_output("c", "x"),
         ):
-            try:
-                await work
-            except CallEndedError as error:
-                raised.append(error)
-        await call.respond("x")
+            with pytest.raises(CallEndedError) as refused:
+                work()
+            raised.append(refused.value)
+        with pytest.raises(CallEndedError) as refused:
+            await call.send({"type": "response.cancel"})
+        raised.append(refused.value)
+        call.respond("x")
 
     async with phone() as line:
         ended, _ = await line.played(BYE, talk=talk)
@@ -720,7 +721,7 @@ async def test_speech_that_is_never_heard_because_the_call_ends_raises() -> None
     raised: list[BaseException] = []
 
     async def talk(call: Call) -> None:
-        speech = await call.respond("Talk.")
+        speech = call.respond("Talk.")
         try:
             await speech.heard()
         except CallEndedError as error:
@@ -752,12 +753,12 @@ def test_law_a_closed_socket_is_not_the_end__the_call_goes_on_with_its_state(cod
     @virtual
     async def test() -> None:
         tools, looked = shop()
-        gaps: list[Gap] = []
+        gaps: list[SidebandGap] = []
 
         async def talk(call: Call) -> None:
-            await call.respond("Greet.")
+            call.respond("Greet.")
             async for event in call:
-                if isinstance(event, Gap):
+                if isinstance(event, SidebandGap):
                     gaps.append(event)
 
         async with phone() as line:
@@ -820,7 +821,7 @@ async def test_a_quiet_call_is_asked_for_life_and_not_dropped() -> None:
 
 @virtual
 async def test_a_service_that_cannot_be_reached_any_more_is_hung_up_on_as_far_as_possible() -> None:
-    async with phone(strict=False, deadline=1.0) as line:
+    async with phone(strict=False, timeout=1.0) as line:
         line.openai.fail("attach", status=503, times=200)
         ended, ringing = await line.played(HELLO, talk=greet)
     assert ended.reason is EndReason.CONNECTION_LOST
@@ -844,7 +845,7 @@ async def test_an_expired_session_is_reported_as_what_the_service_said() -> None
 async def chat(call: Call) -> None:
     """Keep the line from falling silent."""
     while call.ended is None:
-        speech = await call.respond("Say something.")
+        speech = call.respond("Say something.")
         await speech.heard()
         await asyncio.sleep(20)
 
@@ -917,7 +918,7 @@ async def test_limits_are_told_before_they_are_reached() -> None:
     near: list[LimitNear] = []
 
     async def talk(call: Call) -> None:
-        await call.respond("Greet.")
+        call.respond("Greet.")
         async for event in call:
             if isinstance(event, LimitNear):
                 near.append(event)
@@ -955,7 +956,7 @@ async def test_events_are_optional_and_a_slow_reader_loses_the_oldest_deltas_and
     seen: list[Any] = []
 
     async def talk(call: Call) -> None:
-        await call.respond("Talk.")
+        call.respond("Talk.")
         await call.wait_ended()
         seen.extend([event async for event in call])
 
@@ -972,7 +973,7 @@ async def test_send_checks_and_a_response_sent_by_hand_waits_for_its_turn() -> N
     async def talk(call: Call) -> None:
         with pytest.raises(InvalidRequestError):
             await call.send({"type": "made.up"})
-        await call.respond("One.")
+        call.respond("One.")
         await call.send({"type": "response.create"})
         await call.update({"instructions": "Now be formal."})
         await call.wait_ended()

@@ -13,7 +13,7 @@ from phone import SESSION, outputs, phone, types, virtual
 from realtime_sip import Call, CallLimits, EndReason, Heard, Tools, events
 from realtime_sip.call.machine.digits import CollectedDigits, DigitsEnd
 from realtime_sip.errors import CallEndedError, ConfigurationError, InvalidRequestError
-from realtime_sip.event_log import EventLogs
+from realtime_sip.event_log import EventLogFolder
 from realtime_sip.testing import (
     Behavior,
     CallerHangsUp,
@@ -144,7 +144,7 @@ async def test_law_turn_detection_is_restored_whatever_happens() -> None:
 
 
 @virtual
-async def test_law_turn_detection_is_restored_where_collecting_is_cancelled() -> None:
+async def test_law_turn_detection_is_restored_where_collecting_is_canceled() -> None:
     async def talk(call: Call) -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(6):
@@ -162,7 +162,7 @@ async def test_what_is_asked_for_meanwhile_waits() -> None:
     async def talk(call: Call) -> None:
         collecting = asyncio.ensure_future(call.collect_digits("Ask for the number."))
         await asyncio.sleep(0.1)
-        speech = await call.respond("Say thank you.")
+        speech = call.respond("Say thank you.")
         assert (await collecting).digits == "12"
         assert not speech.over
         assert await speech.heard() is Heard.ENTIRELY
@@ -204,7 +204,7 @@ async def test_a_tool_may_collect_digits() -> None:
     )
 
     async def talk(call: Call) -> None:
-        await call.respond("Greet the caller.")
+        call.respond("Greet the caller.")
         await call.wait_ended()
 
     async with phone() as line:
@@ -233,7 +233,7 @@ async def test_law_secret_digits_are_told_to_nobody(tmp_path: Path, caplog: pyte
         await call.wait_ended()
         await watching
 
-    logs = EventLogs(tmp_path, redact=False)
+    logs = EventLogFolder(tmp_path, redact=False)
     async with phone() as line:
         scenario = (PROMPT, CallerPresses("7391"), ModelSays("Now press a key."), CallerPresses("5"), BYE)
         _, ringing = await line.played(*scenario, talk=talk, event_log=logs)
@@ -265,7 +265,7 @@ async def test_a_terminator_out_of_habit_does_not_end_the_next_answer(tmp_path: 
         await call.wait_ended()
         await watching
 
-    logs = EventLogs(tmp_path, redact=False)
+    logs = EventLogFolder(tmp_path, redact=False)
     async with phone() as line:
         scenario = (PROMPT, CallerPresses("1111#"), PROMPT, CallerPresses("222288", during="speech"), BYE)
         await line.played(*scenario, talk=talk, event_log=logs)
@@ -285,7 +285,7 @@ async def test_the_time_of_the_caller_is_not_the_time_of_the_tool() -> None:
         return (await call.collect_digits("Ask for the number.")).digits
 
     async def talk(call: Call) -> None:
-        await call.respond("Greet the caller.")
+        call.respond("Greet the caller.")
         await call.wait_ended()
 
     asking = (ModelCalls("ask_for_number"), PROMPT, CallerPresses("12#", after=7.0))

@@ -13,7 +13,7 @@ import pytest
 from phone import SESSION, greet, phone, types, virtual
 from realtime_sip import Call, CallLimits, EndReason, LimitKind, LimitNear, Tools
 from realtime_sip.errors import ConfigurationError
-from realtime_sip.event_log import EventLogs, read_event_log
+from realtime_sip.event_log import EventLogFolder, read_event_log
 from realtime_sip.rates import RateCard
 from realtime_sip.testing import (
     CallerHangsUp,
@@ -123,7 +123,7 @@ async def test_law_a_limit_of_money_ends_the_call_with_a_goodbye_after_one_respo
     near: list[LimitNear] = []
 
     async def talk(call: Call) -> None:
-        await call.respond("Greet the caller.")
+        call.respond("Greet the caller.")
         async for event in call:
             if isinstance(event, LimitNear):
                 near.append(event)
@@ -186,7 +186,7 @@ SCENARIO = (HELLO, ASK, ModelCalls("order_status", {"order_id": "A-77-secret"}),
 
 @virtual
 async def test_the_event_log_of_a_call_is_redacted_and_readable_again(tmp_path: Path) -> None:
-    logs = EventLogs(tmp_path)
+    logs = EventLogFolder(tmp_path)
     async with phone() as line:
         _, ringing = await line.played(
             *SCENARIO, talk=greet, session=TRANSCRIBED, tools=shop(), event_log=logs, invite={"caller": "+14155550101"}
@@ -208,7 +208,7 @@ async def test_the_event_log_of_a_call_is_redacted_and_readable_again(tmp_path: 
 
 @virtual
 async def test_an_event_log_that_is_not_redacted_can_be_replayed(tmp_path: Path) -> None:
-    logs = EventLogs(tmp_path, redact=False)
+    logs = EventLogFolder(tmp_path, redact=False)
     async with phone() as line:
         await line.played(*SCENARIO, talk=greet, tools=shop(), event_log=logs)
         (path,) = logs.paths()
@@ -228,12 +228,12 @@ async def test_an_event_log_that_is_not_redacted_can_be_replayed(tmp_path: Path)
 @virtual
 async def test_nothing_is_logged_before_the_caller_has_consented(tmp_path: Path) -> None:
     async def agreed(call: Call) -> bool:
-        await (await call.respond("Say that the call is recorded.")).heard()
+        await call.respond("Say that the call is recorded.")
         digits = await call.collect_digits("Ask for a 1.", max_digits=1)
         return digits.digits == "1"
 
     for key, logged in (("1", True), ("2", False)):
-        logs = EventLogs(tmp_path / key)
+        logs = EventLogFolder(tmp_path / key)
         async with phone() as line:
             scenario = (
                 ModelSays("We record."),
@@ -268,7 +268,7 @@ def _broken(_call: Call) -> bool:
 async def test_law_without_a_plain_yes_nothing_is_ever_written(
     tmp_path: Path, consent: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    logs = EventLogs(tmp_path)
+    logs = EventLogFolder(tmp_path)
     async with phone() as line:
         ended, _ = await line.played(HELLO, BYE, talk=greet, event_log=logs, consent=consent)
     assert ended.reason is EndReason.CALLER
@@ -283,7 +283,7 @@ async def test_a_call_that_ends_while_consent_is_asked_for_has_no_log(tmp_path: 
         await call.wait_ended()
         return True
 
-    logs = EventLogs(tmp_path)
+    logs = EventLogFolder(tmp_path)
     async with phone() as line:
         ended, _ = await line.played(CallerHangsUp(after=2.0), event_log=logs, consent=consent)
     assert ended.reason is EndReason.CALLER
@@ -293,7 +293,7 @@ async def test_a_call_that_ends_while_consent_is_asked_for_has_no_log(tmp_path: 
 @virtual
 async def test_a_disk_that_fails_does_not_end_the_call(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.ERROR)
-    logs = EventLogs(tmp_path / "calls")
+    logs = EventLogFolder(tmp_path / "calls")
     (tmp_path / "calls").rmdir() if (tmp_path / "calls").exists() else None
     (tmp_path / "calls").write_text("in the way")
     async with phone() as line:
@@ -304,11 +304,11 @@ async def test_a_disk_that_fails_does_not_end_the_call(tmp_path: Path, caplog: p
 
 @virtual
 async def test_the_log_is_whole_when_the_block_is_left(tmp_path: Path) -> None:
-    logs = EventLogs(tmp_path)
+    logs = EventLogFolder(tmp_path)
     async with phone() as line:
         ringing = await line.openai.ring("http://127.0.0.1:9/nobody", scenario=[HELLO])
         async with line.client.calls.answer(ringing.call_id, SESSION, event_log=logs) as call:
-            await (await call.respond("Greet the caller.")).heard()
+            await call.respond("Greet the caller.")
         (path,) = logs.paths()
         assert read_event_log(path).entries[-1].type == "call.ended"
         await asyncio.sleep(0)

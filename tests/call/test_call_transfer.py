@@ -9,11 +9,20 @@ from typing import Any
 import pytest
 
 from phone import Phone, asked, greet, outputs, phone, types, virtual
-from realtime_sip import Call, CallEnded, CallLimits, EndReason, Tools, Transfers, TransferTarget, transfer_to_human
+from realtime_sip import (
+    Call,
+    CallEnded,
+    CallLimits,
+    EndReason,
+    Tools,
+    TransferTarget,
+    TransferTargets,
+    transfer_to_human,
+)
 from realtime_sip.call.machine.targets import TransferRequest
 from realtime_sip.call.record.struggle import Escalation, EscalationCause
-from realtime_sip.errors import ConfigurationError, InvalidRequestError, TransferFailed
-from realtime_sip.outcomes import TransferFailure, TransferGivenUp, TransferSign
+from realtime_sip.errors import ConfigurationError, InvalidRequestError, TransferError
+from realtime_sip.outcomes import TransferFailed, TransferFailureReason, TransferProgress
 from realtime_sip.testing import (
     Behavior,
     CallerHangsUp,
@@ -34,7 +43,7 @@ SORRY = ModelSays("Nobody is there right now. Can I help you myself?")
 BILLING = "tel:+14155550123"
 PATIENT = Timings(patience=120.0)
 """For calls on which nobody speaks while a transfer comes to nothing."""
-DESKS = Transfers(
+DESKS = TransferTargets(
     {
         "billing": TransferTarget(BILLING, description="Invoices and refunds."),
         "workshop": "sip:workshop@pbx.example.com",
@@ -60,8 +69,8 @@ class Carrier:
             assert self.ringing is not None
             self.ringing.redirect(str(request.target.uri))
 
-    def desks(self) -> Transfers:
-        return Transfers(dict(DESKS), second_path=self)
+    def desks(self) -> TransferTargets:
+        return TransferTargets(dict(DESKS), fallback=self)
 
 
 class Transferred:
@@ -69,16 +78,16 @@ class Transferred:
 
     def __init__(self, target: str = "billing", **options: Any) -> None:
         self.result: CallEnded | None = None
-        self.failure: TransferFailed | None = None
+        self.failure: TransferError | None = None
         self.seconds = 0.0
         self._target, self._options = target, options
 
     async def __call__(self, call: Call) -> None:
-        await (await call.respond("Greet the caller.")).heard()
+        await call.respond("Greet the caller.")
         began = asyncio.get_running_loop().time()
         try:
             self.result = await call.transfer(self._target, **self._options)
-        except TransferFailed as error:
+        except TransferError as error:
             self.failure = error
             self.seconds = asyncio.get_running_loop().time() - began
             await call.wait_ended()
@@ -124,9 +133,9 @@ async def test_law_only_a_target_that_has_answered_is_reported() -> None:
     async def talk(call: Call) -> None:
         transferring = asyncio.ensure_future(call.transfer("billing"))
         await asyncio.sleep(3)
-        call.transfer_sign(TransferSign.ASKED)
+        call.transfer_progress(TransferProgress.ASKED)
         await asyncio.sleep(3)
-        call.transfer_sign(TransferSign.ANSWERED)
+        call.transfer_progress(TransferProgress.ANSWERED)
         await transferring
 
     async with phone(timings=PATIENT) as line:
@@ -139,9 +148,9 @@ async def test_law_an_answer_that_is_told_after_the_leg_has_left_makes_it_report
     async with phone(timings=PATIENT) as line:
         ended, _ = await played(line, HELLO, talk=Transferred())
         (call,) = line.calls
-        call.transfer_sign(TransferSign.ASKED)
+        call.transfer_progress(TransferProgress.ASKED)
         assert call.ended == ended
-        call.transfer_sign(TransferSign.ANSWERED)
+        call.transfer_progress(TransferProgress.ANSWERED)
         assert call.ended is not None
         assert (call.ended.reason, call.ended.certainty) == (EndReason.TRANSFERRED, "reported")
 
@@ -180,7 +189,7 @@ async def test_law_a_transfer_without_a_sign_is_given_up_and_the_agent_keeps_the
             line, HELLO, SORRY, ASK, ModelSays("It comes tomorrow."), BYE, talk=talk, behavior=Behavior(refer=refer)
         )
     assert talk.failure is not None
-    assert talk.failure.failure is TransferFailure.NO_SIGN
+    assert talk.failure.reason is TransferFailureReason.NO_SIGN
     assert 44.9 < talk.seconds < 50
     assert ended.reason is EndReason.CALLER
     assert [said.text for said in ringing.said][1:] == [SORRY.text, ASK.text, "It comes tomorrow."]
@@ -238,7 +247,7 @@ async def test_a_second_path_that_fails_leaves_the_caller_with_the_agent() -> No
                 line, HELLO, SORRY, BYE, talk=talk, carrier=carrier, behavior=Behavior(refer="ignored")
             )
         assert talk.failure is not None
-        assert talk.failure.failure in (TransferFailure.REFUSED, TransferFailure.NO_ANSWER)
+        assert talk.failure.reason in (TransferFailureReason.REFUSED, TransferFailureReason.NO_ANSWER)
         assert ended.reason is EndReason.CALLER
         assert ringing.said[-1].text == SORRY.text
         assert len(carrier.requests) == 1
@@ -251,10 +260,10 @@ async def test_law_never_a_double_dial_where_the_carrier_has_taken_the_refer() -
     async def talk(call: Call) -> None:
         transferring = asyncio.ensure_future(call.transfer("billing"))
         await asyncio.sleep(3)
-        call.transfer_sign(TransferSign.ASKED)
-        with pytest.raises(TransferFailed) as failed:
+        call.transfer_progress(TransferProgress.ASKED)
+        with pytest.raises(TransferError) as failed:
             await transferring
-        assert failed.value.failure is TransferFailure.NO_ANSWER
+        assert failed.value.reason is TransferFailureReason.NO_ANSWER
         await call.wait_ended()
 
     async with phone(timings=PATIENT) as line:
@@ -267,8 +276,8 @@ async def test_a_carrier_that_says_busy_ends_the_wait() -> None:
     async def talk(call: Call) -> None:
         transferring = asyncio.ensure_future(call.transfer("billing"))
         await asyncio.sleep(5)
-        call.transfer_failed(TransferFailure.BUSY)
-        with pytest.raises(TransferFailed, match="busy"):
+        call.transfer_progress(TransferFailureReason.BUSY)
+        with pytest.raises(TransferError, match="busy"):
             await transferring
         await call.wait_ended()
 
@@ -324,7 +333,7 @@ async def test_law_while_a_transfer_is_pending_no_limit_hangs_up() -> None:
 @virtual
 async def test_law_while_a_transfer_is_pending_neither_drain_nor_hangup_hangs_up() -> None:
     async def talk(call: Call) -> None:
-        await (await call.respond("Greet the caller.")).heard()
+        await call.respond("Greet the caller.")
         transferring = asyncio.ensure_future(call.transfer("billing"))
         await asyncio.sleep(1)
         await call.hangup()
@@ -342,8 +351,8 @@ async def test_law_while_a_transfer_is_pending_neither_drain_nor_hangup_hangs_up
 @virtual
 async def test_law_leaving_the_block_waits_for_the_transfer_and_hangs_up_where_it_fails() -> None:
     async def talk(call: Call) -> None:
-        await (await call.respond("Greet the caller.")).heard()
-        call.begin_transfer("billing")
+        await call.respond("Greet the caller.")
+        call.transfer("billing")
 
     works, fails = Behavior(refer="bridged"), Behavior(refer="ignored")
     for behavior, reason in ((works, EndReason.TRANSFERRED), (fails, EndReason.AGENT)):
@@ -357,11 +366,11 @@ async def test_law_the_model_is_quiet_while_a_transfer_is_pending() -> None:
     """Also where turn detection answers the caller before the service knows that it must not."""
 
     async def talk(call: Call) -> None:
-        await (await call.respond("Greet the caller.")).heard()
+        await call.respond("Greet the caller.")
         transferring = asyncio.ensure_future(call.transfer("billing"))
         await asyncio.sleep(1)
-        await call.respond("Say something.")  # waits
-        with pytest.raises(TransferFailed):
+        call.respond("Say something.")  # waits
+        with pytest.raises(TransferError):
             await transferring
         await call.wait_ended()
 
@@ -380,10 +389,10 @@ async def test_law_the_model_is_quiet_while_a_transfer_is_pending() -> None:
 @virtual
 async def test_a_second_transfer_is_refused_while_one_is_pending() -> None:
     async def talk(call: Call) -> None:
-        call.begin_transfer("billing")
-        with pytest.raises(TransferFailed) as failed:
+        call.transfer("billing")
+        with pytest.raises(TransferError) as failed:
             await call.transfer("workshop")
-        assert failed.value.failure is TransferFailure.PENDING
+        assert failed.value.reason is TransferFailureReason.PENDING
         await call.wait_ended()
 
     async with phone(timings=PATIENT) as line:
@@ -398,7 +407,7 @@ async def test_a_second_transfer_is_refused_while_one_is_pending() -> None:
 @virtual
 async def test_law_a_transfer_waits_for_what_is_being_said() -> None:
     async def talk(call: Call) -> None:
-        await call.respond("Say that you connect them.")
+        call.respond("Say that you connect them.")
         await call.transfer("billing")
 
     async with phone(timings=PATIENT) as line:
@@ -431,9 +440,9 @@ async def test_law_barge_in_lets_the_transfer_happen_unless_told_otherwise() -> 
     for unless, reason in ((False, EndReason.TRANSFERRED), (True, EndReason.CALLER)):
 
         async def talk(call: Call, unless: bool = unless) -> None:
-            await call.respond("Say that you connect them.")
+            call.respond("Say that you connect them.")
             if unless:
-                with pytest.raises(TransferFailed, match="interrupted"):
+                with pytest.raises(TransferError, match="interrupted"):
                     await call.transfer("billing", unless_interrupted=True)
                 await call.wait_ended()
             await call.transfer("billing")
@@ -489,7 +498,7 @@ async def test_law_whatsapp_callers_never_reach_the_phone_network() -> None:
 
     async def talk(call: Call) -> None:
         assert call.targets == ("workshop",)
-        with pytest.raises(TransferFailed, match="unreachable"):
+        with pytest.raises(TransferError, match="unreachable"):
             await call.transfer("billing")
         await call.transfer("workshop")
 
@@ -522,7 +531,7 @@ async def test_the_model_hands_over_by_name_and_the_reason_goes_along() -> None:
     carrier = Carrier()
 
     async def talk(call: Call) -> None:
-        await call.respond("Greet the caller.")
+        call.respond("Greet the caller.")
         async for event in call:
             if isinstance(event, Escalation):
                 told.append(event)
@@ -549,12 +558,12 @@ async def test_the_model_hands_over_by_name_and_the_reason_goes_along() -> None:
 
 @virtual
 async def test_a_transfer_of_the_models_that_fails_is_told_to_it_and_to_the_program() -> None:
-    told: list[TransferGivenUp] = []
+    told: list[TransferFailed] = []
 
     async def talk(call: Call) -> None:
-        await call.respond("Greet the caller.")
+        call.respond("Greet the caller.")
         async for event in call:
-            if isinstance(event, TransferGivenUp):
+            if isinstance(event, TransferFailed):
                 told.append(event)
 
     scenario = (HELLO, ASK, CONNECTING, ModelCalls("transfer_to_human", ESCALATE, same_response=True), SORRY, BYE)
@@ -562,7 +571,7 @@ async def test_a_transfer_of_the_models_that_fails_is_told_to_it_and_to_the_prog
         ended, ringing = await played(
             line, *scenario, talk=talk, tools=escalating(), behavior=Behavior(refer="ignored")
         )
-    assert [(event.target, event.failure) for event in told] == [("billing", TransferFailure.NO_SIGN)]
+    assert [(event.target, event.failure) for event in told] == [("billing", TransferFailureReason.NO_SIGN)]
     assert ended.reason is EndReason.CALLER
     assert ringing.said[-1].text == SORRY.text
     assert ringing.notes == []
@@ -596,7 +605,7 @@ async def test_two_failures_of_a_tool_call_for_a_person() -> None:
         raise RuntimeError(order_id)
 
     async def talk(call: Call) -> None:
-        await call.respond("Greet the caller.")
+        call.respond("Greet the caller.")
         async for event in call:
             if isinstance(event, Escalation):
                 told.append(event)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from phone import SESSION, greet, outputs, phone, types, virtual
-from realtime_sip import Call, EndReason, RealtimeSession, Tools, Transfers, transfer_to_human
+from realtime_sip import Call, EndReason, RealtimeSession, Tools, TransferTargets, transfer_to_human
 from realtime_sip.errors import CallEndedError, DeadlineError, EventRefusedError, InvalidRequestError
 from realtime_sip.testing import (
     CallerHangsUp,
@@ -57,7 +57,7 @@ async def test_an_update_returns_when_the_service_has_taken_it() -> None:
 async def test_a_greeting_after_an_update_has_the_new_instructions() -> None:
     async def talk(call: Call) -> None:
         await call.update(instructions="Speak like a pirate.")
-        await call.respond("Greet the caller.")
+        call.respond("Greet the caller.")
 
     async with phone() as line:
         _, ringing = await line.played(HELLO, talk=talk)
@@ -153,7 +153,7 @@ async def test_law_locked_fields_are_refused_before_they_are_sent() -> None:
             with pytest.raises(InvalidRequestError, match=why):
                 await call.update(session)
         await call.update({"audio": {"output": {"voice": "marin"}}})
-        await (await call.respond("Greet the caller.")).heard()
+        await call.respond("Greet the caller.")
         with pytest.raises(InvalidRequestError, match="locked once the model has been heard"):
             await call.update({"audio": {"output": {"voice": "cedar"}}})
         with pytest.raises(InvalidRequestError, match="said twice"):
@@ -184,7 +184,7 @@ async def test_tools_are_exchanged_for_others() -> None:
 
     async def talk(call: Call) -> None:
         await call.update(tools=second)
-        await call.respond("Greet the caller.")
+        call.respond("Greet the caller.")
         await call.wait_ended()
 
     mcp = {"type": "mcp", "server_label": "docs", "server_url": "https://docs.example"}
@@ -195,7 +195,7 @@ async def test_tools_are_exchanged_for_others() -> None:
             talk=talk,
             tools=first,
             session={**SESSION, "tools": [mcp]},
-            transfers=Transfers({"billing": "tel:+14155550123"}),
+            transfers=TransferTargets({"billing": "tel:+14155550123"}),
         )
     assert outputs(ringing) == ["refunded"]
     (update,) = updates(ringing)

@@ -136,7 +136,7 @@ async def test_a_check_that_never_ends_does_not_switch_the_guardrail_off(
     assert caplog.messages == ["the check of speech failed: TimeoutError"]
 
 
-async def test_a_check_that_is_cancelled_does_not_switch_the_guardrail_off() -> None:
+async def test_a_check_that_is_canceled_does_not_switch_the_guardrail_off() -> None:
     slow = Slow()
     rail = Guardrail(slow)
     checking = asyncio.create_task(received(rail, "a"))

@@ -17,7 +17,7 @@ from pydantic import AfterValidator
 
 from realtime_sip.call.machine.effects import RunTool
 from realtime_sip.call.options import CheckTool
-from realtime_sip.call.tool_runner import NoResponse, ToolResult, ToolRunner
+from realtime_sip.call.tool_runner import ToolOutput, ToolResult, ToolRunner
 from realtime_sip.tools.registry import MAX_OUTPUT, NOT_SERIALIZABLE, Tools
 
 SECRET = "the secret 4711"
@@ -127,8 +127,8 @@ async def test_the_call_is_passed_to_a_function_that_wants_it(ran: Ran) -> None:
 
 async def test_a_function_may_want_no_response(ran: Ran) -> None:
     @ran.tools.function
-    async def note() -> NoResponse:
-        return NoResponse({"noted": True})
+    async def note() -> ToolOutput:
+        return ToolOutput({"noted": True}, respond=False)
 
     assert await ran.runner.run(RunTool("call_1", "note", "{}")) == ToolResult('{"noted":true}', respond=False)
 
@@ -254,7 +254,7 @@ async def test_a_timeout_of_the_tools_own_is_not_taken_for_ours(ran: Ran, log: p
     assert "failed: TimeoutError" in log.text
 
 
-async def test_law_a_tool_that_outlives_the_call_is_cancelled(ran: Ran) -> None:
+async def test_law_a_tool_that_outlives_the_call_is_canceled(ran: Ran) -> None:
     started = asyncio.Event()
 
     @ran.tools.function
@@ -420,8 +420,8 @@ async def test_a_result_says_whether_the_attempt_has_failed(ran: Ran) -> None:
         return a + 1
 
     @ran.tools.function
-    async def note() -> NoResponse:
-        return NoResponse()
+    async def note() -> ToolOutput:
+        return ToolOutput(respond=False)
 
     @ran.tools.function
     async def unlucky() -> None:

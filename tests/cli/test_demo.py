@@ -104,7 +104,7 @@ async def silent(client: AsyncRealtimeSip, incoming: IncomingCall) -> None:
 async def leaving(client: AsyncRealtimeSip, incoming: IncomingCall) -> None:
     """Greet, and hang up."""
     async with client.calls.answer(incoming, {"model": "gpt-realtime-2.1"}) as call:
-        await call.respond("Greet the caller.")
+        call.respond("Greet the caller.")
 
 
 async def failing(client: AsyncRealtimeSip, incoming: IncomingCall) -> None:

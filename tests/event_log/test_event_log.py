@@ -27,7 +27,7 @@ from realtime_sip.errors import ConfigurationError
 from realtime_sip.event_log import (
     CallLogHeader,
     EventLog,
-    EventLogs,
+    EventLogFolder,
     LogEntry,
     entries,
     read_event_log,
@@ -37,7 +37,7 @@ from realtime_sip.event_log import (
 )
 from realtime_sip.event_log.entries import MAX_LINE, Logged, encoded_entry, encoded_header
 from realtime_sip.event_log.file import LogFile, made_key
-from realtime_sip.outcomes import CallEnded, Close, CloseKind, EndReason, Gap, LimitKind, LimitNear
+from realtime_sip.outcomes import CallEnded, EndReason, LimitKind, LimitNear, SidebandGap, SocketClose, SocketCloseKind
 from realtime_sip.session import McpTool, RealtimeSession
 from realtime_sip.testing import RecordedFrame, Recording, run_virtual
 
@@ -59,7 +59,7 @@ ENDED = CallEnded(
     started_at=STARTED,
     attached_at=STARTED + 1,
     ended_at=STARTED + 60,
-    close=Close(CloseKind.DROPPED, 1006),
+    close=SocketClose(SocketCloseKind.DROPPED, 1006),
 )
 
 
@@ -82,13 +82,15 @@ def shown(logged: Logged, *, redacted: bool = True, secret: bool = False) -> Jso
     return cast("Json", line["event"])
 
 
-def started(logs: EventLogs, call_id: str = "rtc_1", *, caller: str | None = ADA, at: float = STARTED) -> EventLog:
+def started(logs: EventLogFolder, call_id: str = "rtc_1", *, caller: str | None = ADA, at: float = STARTED) -> EventLog:
     log = logs.start(call_id, caller=caller, started_at=at)
     log.begin(consented=False)
     return log
 
 
-async def written(logs: EventLogs, call_id: str = "rtc_1", *, caller: str | None = ADA, at: float = STARTED) -> Path:
+async def written(
+    logs: EventLogFolder, call_id: str = "rtc_1", *, caller: str | None = ADA, at: float = STARTED
+) -> Path:
     log = started(logs, call_id, caller=caller, at=at)
     log.write(said())
     log.write(ENDED)
@@ -431,13 +433,13 @@ class HandedOver:
 
 @pytest.mark.parametrize("redacted", [False, True])
 def test_what_happens_to_the_call_is_logged_in_its_own_words(redacted: bool) -> None:
-    close = Close(CloseKind.DROPPED, 1006)
+    close = SocketClose(SocketCloseKind.DROPPED, 1006)
     assert shown(LimitNear(LimitKind.FIRST_SOUND, 15.0), redacted=redacted) == {
         "type": "call.limit_near",
         "limit": "first sound",
         "seconds": 15.0,
     }
-    gap = shown(Gap(1_795_000_001.5, 1_795_000_002.5, close), redacted=redacted)
+    gap = shown(SidebandGap(1_795_000_001.5, 1_795_000_002.5, close), redacted=redacted)
     assert (gap["type"], gap["start"], gap["end"]) == ("call.gap", 1_795_000_001.5, 1_795_000_002.5)
     assert (gap["close"]["kind"], gap["close"]["code"]) == ("dropped", 1006)
     ended = shown(ENDED, redacted=redacted)
@@ -467,7 +469,7 @@ def test_a_note_keeps_names_and_withholds_words_and_numbers_in_a_redacted_log() 
 
 
 async def test_a_log_is_read_back(tmp_path: Path) -> None:
-    logs = EventLogs(tmp_path, redact=False)
+    logs = EventLogFolder(tmp_path, redact=False)
     log = started(logs)
     log.write({"type": "call.started"})
     log.write(said("Hello."))
@@ -498,7 +500,7 @@ async def test_the_times_count_from_the_start_of_the_call(tmp_path: Path) -> Non
     times: list[float] = []
 
     async def call() -> None:
-        log = EventLogs(tmp_path).start("rtc_1", caller=None, started_at=STARTED)
+        log = EventLogFolder(tmp_path).start("rtc_1", caller=None, started_at=STARTED)
         await asyncio.sleep(2.5)
         log.begin(consented=False)
         await asyncio.sleep(1.0004)
@@ -513,7 +515,7 @@ async def test_the_times_count_from_the_start_of_the_call(tmp_path: Path) -> Non
 
 @pytest.fixture(scope="module")
 def example_log(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    path = asyncio.run(written(EventLogs(tmp_path_factory.mktemp("calls"))))
+    path = asyncio.run(written(EventLogFolder(tmp_path_factory.mktemp("calls"))))
     return path.read_bytes()
 
 
@@ -538,10 +540,10 @@ def test_law_a_log_that_a_crash_has_cut_anywhere_is_read_up_to_there(tmp_path: P
         (b'{"direction": "sent", "data": {"type": "x"}}\n', "no header"),
         (b'{"realtime_sip_event_log": true}\n', "no header"),
         (
-            b'{"realtime_sip_event_log": 2, "call_id": "rtc_1"}\n{"whatever": 1}\n',
-            "version 2; this release reads version 1",
+            b'{"realtime_sip_event_log": 3, "call_id": "rtc_1"}\n{"whatever": 1}\n',
+            "version 3; this release reads version 2",
         ),
-        (b'{"realtime_sip_event_log": 1, "call_id": "rtc_1"}\n', "malformed"),
+        (b'{"realtime_sip_event_log": 2, "call_id": "rtc_1"}\n', "malformed"),
         (b"[" * 100_000, "no header"),
     ],
 )
@@ -608,7 +610,7 @@ def test_a_log_that_is_missing_is_an_error_without_its_path(tmp_path: Path) -> N
 
 
 async def test_law_nothing_is_written_or_kept_before_it_begins(tmp_path: Path) -> None:
-    log = EventLogs(tmp_path, redact=False).start("rtc_1", caller=ADA, started_at=STARTED)
+    log = EventLogFolder(tmp_path, redact=False).start("rtc_1", caller=ADA, started_at=STARTED)
     log.write(said("before anything"))
     assert not log.writing
     log.begin(consented=True)
@@ -622,7 +624,7 @@ async def test_law_nothing_is_written_or_kept_before_it_begins(tmp_path: Path) -
 
 
 async def test_a_log_that_never_begins_is_no_file(tmp_path: Path) -> None:
-    log = EventLogs(tmp_path).start("rtc_1", caller=ADA, started_at=STARTED)
+    log = EventLogFolder(tmp_path).start("rtc_1", caller=ADA, started_at=STARTED)
     log.write(said())
     log.write(ENDED)
     await log.close()
@@ -638,7 +640,7 @@ async def test_folder_and_files_are_the_users_alone(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
         folder = tmp_path / "var" / "calls"
-        path = await written(EventLogs(folder))
+        path = await written(EventLogFolder(folder))
     finally:
         os.umask(before)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -648,7 +650,7 @@ async def test_folder_and_files_are_the_users_alone(tmp_path: Path) -> None:
 
 def test_what_was_written_is_on_disk_within_half_a_second(tmp_path: Path) -> None:
     async def call() -> int:
-        log = started(EventLogs(tmp_path))
+        log = started(EventLogFolder(tmp_path))
         log.write(said())
         await asyncio.sleep(0.5)
         log.write(said())
@@ -660,12 +662,12 @@ def test_what_was_written_is_on_disk_within_half_a_second(tmp_path: Path) -> Non
 @pytest.mark.parametrize("redact", [False, True])
 async def test_law_a_log_is_bounded_and_still_tells_how_the_call_ended(tmp_path: Path, redact: bool) -> None:
     most = 64 * 1024
-    log = started(EventLogs(tmp_path, max_bytes=most, redact=redact), "☎" * 300)
+    log = started(EventLogFolder(tmp_path, max_bytes=most, redact=redact), "☎" * 300)
     for number in range(2000):
         log.write(said("x" * 40, number))
     assert not log.writing
     worst = "\U0001f4de" * 300
-    close = Close(CloseKind.REFUSED, 4000, "\U0001f4de" * 30)
+    close = SocketClose(SocketCloseKind.REFUSED, 4000, "\U0001f4de" * 30)
     log.write(CallEnded(**{**_fields(ENDED), "evidence": worst, "close": close}))
     log.write(said())
     await log.close()
@@ -696,7 +698,7 @@ async def test_law_a_disk_that_hangs_stops_no_call_and_fills_no_memory(
 ) -> None:
     disk = Blocked(monkeypatch)
     monkeypatch.setattr(writer, "MAX_WAITING", 20_000)
-    log = started(EventLogs(tmp_path, redact=False))
+    log = started(EventLogFolder(tmp_path, redact=False))
     for number in range(1000):
         log.write(said("x" * 100, number))
     assert log.writing
@@ -716,7 +718,7 @@ async def test_closing_waits_for_a_disk_that_hangs_no_longer_than_its_deadline(
 ) -> None:
     disk = Blocked(monkeypatch)
     monkeypatch.setattr(writer, "CLOSE_TIMEOUT", 0.05)
-    log = started(EventLogs(tmp_path))
+    log = started(EventLogFolder(tmp_path))
     log.write(said())
     await log.close()
     assert "the disk takes too long" in caplog.text
@@ -730,7 +732,7 @@ async def test_law_a_disk_that_is_full_ends_the_log_and_is_told_once(
     def full(_file: LogFile, _lines: bytes, **_more: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path))
 
-    log = started(EventLogs(tmp_path))
+    log = started(EventLogFolder(tmp_path))
     log.write(said())
     monkeypatch.setattr(LogFile, "append", full)
     await log.close()
@@ -743,7 +745,7 @@ async def test_law_a_disk_that_is_full_ends_the_log_and_is_told_once(
 
 def test_a_log_that_is_deleted_while_the_call_goes_on_does_not_come_back(tmp_path: Path) -> None:
     async def call() -> bool:
-        logs = EventLogs(tmp_path)
+        logs = EventLogFolder(tmp_path)
         log = started(logs)
         log.write(said())
         await asyncio.sleep(1)
@@ -755,13 +757,13 @@ def test_a_log_that_is_deleted_while_the_call_goes_on_does_not_come_back(tmp_pat
         return log.path.exists()
 
     assert run_virtual(call()) is False
-    assert EventLogs(tmp_path).paths() == []
+    assert EventLogFolder(tmp_path).paths() == []
 
 
 async def test_a_link_that_somebody_has_put_in_the_way_is_not_followed(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    logs = EventLogs(tmp_path / "calls")
+    logs = EventLogFolder(tmp_path / "calls")
     log = started(logs)
     target = tmp_path / "target"
     target.write_text("precious")
@@ -778,7 +780,7 @@ def test_law_no_call_id_leads_out_of_the_folder(tmp_path_factory: pytest.TempPat
     folder = tmp_path_factory.mktemp("calls")
 
     async def call() -> Path:
-        logs = EventLogs(folder)
+        logs = EventLogFolder(folder)
         await written(logs, "rtc_1", at=STARTED + 1)
         path = await written(logs, call_id)
         assert logs.paths()[0] == path
@@ -794,13 +796,13 @@ def test_law_no_call_id_leads_out_of_the_folder(tmp_path_factory: pytest.TempPat
 async def test_the_options_are_checked(tmp_path: Path) -> None:
     for most in (0, 1000, 10**12):
         with pytest.raises(ConfigurationError, match="max_bytes"):
-            EventLogs(tmp_path, max_bytes=most)
+            EventLogFolder(tmp_path, max_bytes=most)
     (tmp_path / "file").touch()
     with pytest.raises(ConfigurationError, match=r"cannot make the folder .*: FileExistsError$"):
-        EventLogs(tmp_path / "file")
+        EventLogFolder(tmp_path / "file")
     for seconds in (-1, float("nan"), float("inf")):
         with pytest.raises(ConfigurationError, match="older_than"):
-            EventLogs(tmp_path).prune(older_than=seconds)
+            EventLogFolder(tmp_path).prune(older_than=seconds)
 
 
 # --- retention and deletion -------------------------------------------------------------------------------------------
@@ -809,7 +811,7 @@ DAY = 86_400.0
 
 
 async def test_prune_deletes_what_is_older_and_nothing_else(tmp_path: Path) -> None:
-    logs = EventLogs(tmp_path)
+    logs = EventLogFolder(tmp_path)
     old = await written(logs, "rtc_old", at=STARTED - 31 * DAY)
     young = await written(logs, "rtc_young", at=STARTED - 29 * DAY)
     os.utime(old, (STARTED, STARTED))
@@ -824,7 +826,7 @@ async def test_prune_deletes_what_is_older_and_nothing_else(tmp_path: Path) -> N
 
 
 async def test_law_all_logs_of_a_caller_are_deleted_without_their_number_in_them(tmp_path: Path) -> None:
-    logs = EventLogs(tmp_path, redact=False)
+    logs = EventLogFolder(tmp_path, redact=False)
     for number, caller in enumerate([ADA, BOB, "tel", None, ADA]):
         await written(logs, f"rtc_{number}", caller=caller, at=STARTED + number)
     content = b"".join((tmp_path / name).read_bytes() for name in names(tmp_path))
@@ -833,28 +835,28 @@ async def test_law_all_logs_of_a_caller_are_deleted_without_their_number_in_them
     assert hashes[0] == hashes[4] != hashes[1]
     assert hashes[3] is None
     # Another process, and the number as it may be written.
-    assert EventLogs(tmp_path).delete_caller("+1 (415) 555-0123") == 2
+    assert EventLogFolder(tmp_path).delete_caller("+1 (415) 555-0123") == 2
     assert [path.name.split(".")[1] for path in logs.paths()] == ["rtc_1", "rtc_2", "rtc_3"]
     assert logs.delete_caller(ADA) == 0
 
 
 async def test_a_caller_has_another_hash_in_another_folder(tmp_path: Path) -> None:
-    paths = [await written(EventLogs(tmp_path / name)) for name in ("a", "b")]
+    paths = [await written(EventLogFolder(tmp_path / name)) for name in ("a", "b")]
     assert len({read_event_log(path).header.caller for path in paths}) == 2
 
 
 async def test_a_caller_is_deleted_from_logs_that_this_release_cannot_read(tmp_path: Path) -> None:
-    logs = EventLogs(tmp_path)
+    logs = EventLogFolder(tmp_path)
     path = await written(logs)
-    path.write_bytes(path.read_bytes().replace(b'"realtime_sip_event_log": 1', b'"realtime_sip_event_log": 2'))
-    for number, junk in enumerate([b"", b"{", b"[]\n", b'{"realtime_sip_event_log": 1, "caller": "\xc3\xa4"}']):
+    path.write_bytes(path.read_bytes().replace(b'"realtime_sip_event_log": 2', b'"realtime_sip_event_log": 3'))
+    for number, junk in enumerate([b"", b"{", b"[]\n", b'{"realtime_sip_event_log": 2, "caller": "\xc3\xa4"}']):
         (tmp_path / f"20200101T00000000{number}Z.rtc_1.jsonl").write_bytes(junk)
     assert logs.delete_caller(ADA) == 1
     assert not path.exists()
 
 
 def test_where_no_caller_was_logged_nothing_is_deleted_and_no_key_made(tmp_path: Path) -> None:
-    assert EventLogs(tmp_path).delete_caller(ADA) == 0
+    assert EventLogFolder(tmp_path).delete_caller(ADA) == 0
     assert names(tmp_path) == []
 
 
@@ -877,19 +879,19 @@ async def test_a_damaged_key_is_told_and_nothing_is_hidden_with_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / ".key").write_bytes(b"short")
-    log = started(EventLogs(tmp_path))
+    log = started(EventLogFolder(tmp_path))
     log.write(said())
     await log.close()
     assert not log.path.exists()
     assert "OSError" in caplog.text
     with pytest.raises(OSError, match="damaged"):
-        EventLogs(tmp_path).delete_caller(ADA)
+        EventLogFolder(tmp_path).delete_caller(ADA)
 
 
 async def test_a_log_that_cannot_be_deleted_is_told_after_all_others_were(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    logs = EventLogs(tmp_path)
+    logs = EventLogFolder(tmp_path)
     stuck, gone, other = [await written(logs, f"rtc_{number}", at=STARTED + number) for number in range(3)]
     unlink = Path.unlink
 
@@ -908,7 +910,7 @@ async def test_a_log_that_cannot_be_deleted_is_told_after_all_others_were(
 
 
 async def test_one_call_is_deleted_by_its_id(tmp_path: Path) -> None:
-    logs = EventLogs(tmp_path)
+    logs = EventLogFolder(tmp_path)
     for number, call_id in enumerate(["rtc_1", "rtc_12", "rtc_1"]):
         await written(logs, call_id, at=STARTED + number)
     assert logs.delete_call("rtc_1") == 2
@@ -920,7 +922,7 @@ async def test_one_call_is_deleted_by_its_id(tmp_path: Path) -> None:
 
 
 async def test_an_unredacted_log_is_a_recording(tmp_path: Path) -> None:
-    log = started(EventLogs(tmp_path, redact=False))
+    log = started(EventLogFolder(tmp_path, redact=False))
     log.write({"type": "call.started"})
     log.write(events.ResponseCreate())
     log.write(said("Hello."))
@@ -938,6 +940,6 @@ async def test_an_unredacted_log_is_a_recording(tmp_path: Path) -> None:
 
 
 async def test_a_redacted_log_is_no_recording_and_says_why(tmp_path: Path) -> None:
-    path = await written(EventLogs(tmp_path))
+    path = await written(EventLogFolder(tmp_path))
     with pytest.raises(ConfigurationError, match="is redacted"):
         Recording.from_event_log(path)

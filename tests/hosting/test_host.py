@@ -214,7 +214,7 @@ async def test_law_drain__no_new_calls_live_ones_finish_in_their_time() -> None:
 async def test_law_drain__what_is_left_hears_a_goodbye_that_starts_early_enough() -> None:
     async def chat(call: Call) -> None:
         while True:
-            await (await call.respond("Talk.")).heard()
+            await call.respond("Talk.")
             await asyncio.sleep(6)
 
     async with phone(strict=False) as line:
@@ -231,7 +231,7 @@ async def test_law_drain__what_is_left_hears_a_goodbye_that_starts_early_enough(
 
 
 @virtual
-async def test_law_drain__a_handler_that_does_not_end_is_cancelled_and_its_call_hung_up() -> None:
+async def test_law_drain__a_handler_that_does_not_end_is_canceled_and_its_call_hung_up() -> None:
     async def stubborn(call: Call) -> None:
         while True:
             try:

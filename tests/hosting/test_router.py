@@ -82,7 +82,7 @@ async def matched(router: Router, incoming: IncomingCall) -> object:
 # --- which route ---------------------------------------------------------------------------------------------------
 
 
-async def test_the_dialled_number_decides(router: Router) -> None:
+async def test_the_dialed_number_decides(router: Router) -> None:
     router.add(sales, session=SESSION, dialed=SALES)
     router.add(support, session=SESSION, dialed=[SUPPORT, "+1 (415) 555-0103"])
     assert await matched(router, call(dialed=SALES)) is sales

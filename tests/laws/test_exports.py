@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 import realtime_sip
-from realtime_sip import Close, CloseKind, errors
+from realtime_sip import errors
+from realtime_sip.outcomes import SocketClose, SocketCloseKind
 
 MODULES = sorted(
     info.name for info in pkgutil.walk_packages(realtime_sip.__path__, "realtime_sip.") if "cli" not in info.name
@@ -107,10 +108,10 @@ def test_law_one_tree_of_errors_drawn_in_its_docstring() -> None:
     "error",
     [
         errors.NetworkError("no answer", sent=True),
-        errors.RateLimitedError("slow down", status_code=429, request_id="req_1", retry_after=2.0),
+        errors.RateLimitError("slow down", status_code=429, request_id="req_1", retry_after=2.0),
         errors.InvalidRequestError("session", (("model", "Missing"),)),
         errors.MissingExtraError("fastapi", "fastapi"),
-        errors.SocketClosedError(Close(CloseKind.DROPPED, 1006)),
+        errors.SocketClosedError(SocketClose(SocketCloseKind.DROPPED, 1006)),
         errors.WebhookVerificationError("no signature matches", reason="no_match"),
     ],
 )

@@ -9,7 +9,9 @@ from typing import Any, assert_type
 import httpx
 import httpx2
 
-from realtime_sip import AsyncRealtimeSip, AsyncSideband, Call, ClientSecret, RealtimeSip, Sideband, WebRtcCall
+from realtime_sip import AsyncRealtimeSip, AsyncSideband, Call, RealtimeSip, Sideband
+from realtime_sip.api.calls import WebRtcCall
+from realtime_sip.api.client_secrets import ClientSecret
 from realtime_sip.api.settings import Settings
 
 
@@ -20,7 +22,7 @@ def blocking(client: RealtimeSip) -> None:
     assert_type(client.calls.connect("rtc_1"), AbstractContextManager[Sideband])
     assert_type(client.client_secrets.create(expires_after_seconds=60), ClientSecret)
     assert_type(client.connect(model="gpt-realtime-2.1"), AbstractContextManager[Sideband])
-    assert_type(client.with_options(deadline=2.0), RealtimeSip)
+    assert_type(client.with_options(timeout=2.0), RealtimeSip)
     assert_type(client.settings, Settings)
     assert_type(RealtimeSip.azure("contoso", region="eastus2", api_key="key"), RealtimeSip)
     with client as entered, client.calls.connect("rtc_1") as sideband:
@@ -38,7 +40,7 @@ async def awaiting(client: AsyncRealtimeSip) -> None:
     assert_type(client.calls.connect("rtc_1"), AbstractAsyncContextManager[AsyncSideband])
     assert_type(await client.client_secrets.create(), ClientSecret)
     assert_type(client.connect(intent="transcription"), AbstractAsyncContextManager[AsyncSideband])
-    assert_type(client.with_options(deadline=2.0), AsyncRealtimeSip)
+    assert_type(client.with_options(timeout=2.0), AsyncRealtimeSip)
     async with client as entered, client.calls.answer("rtc_1", {}) as call:
         assert_type(entered, AsyncRealtimeSip)
         assert_type(call, Call)

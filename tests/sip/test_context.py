@@ -18,8 +18,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from realtime_sip import AsyncRealtimeSip, IncomingCall, MemoryStore, OpenAIWebhooks, RealtimeSip, SipHeaders, SipUri
+from realtime_sip import AsyncRealtimeSip, IncomingCall, MemoryStore, OpenAIWebhooks, RealtimeSip
 from realtime_sip.errors import ConfigurationError, InvalidRequestError
+from realtime_sip.sip import SipHeaders, SipUri
 from realtime_sip.sip.signed_context import CONTEXT_HEADER, MAX_CONTEXT, ContextRefusal, ContextSigner, SignedContext
 from realtime_sip.stores.nonces import use_context
 
@@ -453,7 +454,7 @@ def unwrapped(client: Any) -> dict[str, str]:
 def test_the_client_verifies_contexts(client_type: Any) -> None:
     client = client_type("sk-test", webhook_secret=WEBHOOK_SECRET, context_secret=SECRET)
     assert unwrapped(client) == {"tier": "gold"}
-    assert unwrapped(client.with_options(deadline=1.5)) == {"tier": "gold"}
+    assert unwrapped(client.with_options(timeout=1.5)) == {"tier": "gold"}
     assert SECRET not in repr(client) + repr(client.webhooks) + repr(client.settings)
 
 

@@ -409,7 +409,7 @@ DIALED = [
 
 
 @pytest.mark.parametrize(("items", "dialed"), DIALED)
-def test_the_dialled_number_is_found(items: list[tuple[str, str]], dialed: str | None) -> None:
+def test_the_dialed_number_is_found(items: list[tuple[str, str]], dialed: str | None) -> None:
     assert headers(*items).dialed == dialed
 
 

@@ -134,7 +134,7 @@ async def test_a_call_fails() -> None:
 @virtual
 async def test_a_call_waits_for_approval(where: Any, in_output: bool) -> None:
     async with OpenAIEmulator(behavior=Behavior(approval_request=where)) as openai:
-        scenario = [ModelCallsMcp("orders", "cancel", {"id": "A1"}), ModelSays("It is cancelled."), CallerHangsUp()]
+        scenario = [ModelCallsMcp("orders", "cancel", {"id": "A1"}), ModelSays("It is canceled."), CallerHangsUp()]
         ringing = await accepted(openai, Program(), _session(), scenario=scenario)
         async with sideband(openai, ringing) as connection:
             peer = Peer(connection)

@@ -369,7 +369,7 @@ async def test_one_response_at_a_time(openai: OpenAIEmulator, url: str) -> None:
     assert peer.types.count("response.created") == 1
 
 
-async def test_a_response_is_cancelled_and_its_sound_cleared(openai: OpenAIEmulator, url: str) -> None:
+async def test_a_response_is_canceled_and_its_sound_cleared(openai: OpenAIEmulator, url: str) -> None:
     ringing = await accepted(openai, url, scenario=[ModelSays("One two three four five six seven. " * 20)])
     async with sideband(openai, ringing) as connection:
         peer = Peer(connection)

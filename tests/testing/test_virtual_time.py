@@ -279,7 +279,7 @@ async def test_keepalive_notices_a_socket_that_is_gone() -> None:
 
 @virtual
 async def test_timeouts_of_requests_pass_in_virtual_time() -> None:
-    async with OpenAIEmulator() as openai, AsyncRealtimeSip(**openai.client_options, deadline=7.0) as client:
+    async with OpenAIEmulator() as openai, AsyncRealtimeSip(**openai.client_options, timeout=7.0) as client:
         openai.fail("accept", how="no answer", times=10)
         ringing = await openai.ring(Program())
         began = _now()

@@ -32,7 +32,7 @@ from realtime_sip.errors import (
     NetworkError,
     NotFoundError,
     PermissionDeniedError,
-    RateLimitedError,
+    RateLimitError,
     RealtimeSipError,
     ServerError,
     ServiceError,
@@ -196,7 +196,7 @@ def _pause(operation: Operation[T], error: RealtimeSipError, attempt: int) -> fl
     if isinstance(error, NotFoundError) and error.code in (None, "call_id_not_found"):
         # Without an error of the API's own it comes from what stands before it, which may not know the call yet.
         return min(backoff, _LONGEST_EARLY_PAUSE) if operation.early_404 else None
-    if isinstance(error, RateLimitedError) and operation.repeat is not Repeat.UNSENT:
+    if isinstance(error, RateLimitError) and operation.repeat is not Repeat.UNSENT:
         return spread if error.retry_after is None else max(error.retry_after, spread)
     if isinstance(error, (ServerError, UnexpectedReplyError)) and operation.repeat is Repeat.ANY:
         return spread
@@ -219,7 +219,7 @@ def _service_error(name: str, reply: Reply) -> ServiceError:
     said = redact(message) if isinstance(message, str) else "no message"
     text = f"{name}: {status}{f' {code}' if code else ''}: {said}{f' (request {request_id})' if request_id else ''}"
     if status == 429:
-        return RateLimitedError(
+        return RateLimitError(
             text,
             status_code=status,
             code=code,

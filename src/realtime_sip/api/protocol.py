@@ -16,7 +16,7 @@ from realtime_sip import events
 from realtime_sip._redaction import redact
 from realtime_sip.api.operations import Operation, Repeat, checked_call_id, json_body, nothing
 from realtime_sip.errors import ConfigurationError, InvalidRequestError, RealtimeSipError
-from realtime_sip.outcomes import Close, CloseKind
+from realtime_sip.outcomes import SocketClose, SocketCloseKind
 
 _log = logging.getLogger("realtime_sip.protocol")
 
@@ -31,20 +31,20 @@ _MAX_CLOSE_REASON = 123
 
 
 _KINDS = {
-    1000: CloseKind.NORMAL,
-    1001: CloseKind.GOING_AWAY,
-    1002: CloseKind.REFUSED,
-    1003: CloseKind.REFUSED,
-    1005: CloseKind.NORMAL,
-    1006: CloseKind.DROPPED,
-    1007: CloseKind.REFUSED,
-    1008: CloseKind.REFUSED,
-    1009: CloseKind.REFUSED,
-    1010: CloseKind.REFUSED,
-    1011: CloseKind.FAILED,
-    1012: CloseKind.GOING_AWAY,
-    1013: CloseKind.GOING_AWAY,
-    1014: CloseKind.GOING_AWAY,
+    1000: SocketCloseKind.NORMAL,
+    1001: SocketCloseKind.GOING_AWAY,
+    1002: SocketCloseKind.REFUSED,
+    1003: SocketCloseKind.REFUSED,
+    1005: SocketCloseKind.NORMAL,
+    1006: SocketCloseKind.DROPPED,
+    1007: SocketCloseKind.REFUSED,
+    1008: SocketCloseKind.REFUSED,
+    1009: SocketCloseKind.REFUSED,
+    1010: SocketCloseKind.REFUSED,
+    1011: SocketCloseKind.FAILED,
+    1012: SocketCloseKind.GOING_AWAY,
+    1013: SocketCloseKind.GOING_AWAY,
+    1014: SocketCloseKind.GOING_AWAY,
 }
 
 
@@ -135,16 +135,16 @@ class Protocol:
     def closing(self) -> None:
         self._closing = True
 
-    def closed(self, code: int | None, reason: str | None) -> Close:
+    def closed(self, code: int | None, reason: str | None) -> SocketClose:
         """Return what the close means. `code` is None where no close frame came."""
         # websockets has an enumeration for it.
         code = 1006 if code is None else int(code)
         if self._closing:
-            kind = CloseKind.OURS
+            kind = SocketCloseKind.OURS
         elif self._expired:
-            kind = CloseKind.EXPIRED
+            kind = SocketCloseKind.EXPIRED
         elif 3000 <= code <= 4999:
-            kind = CloseKind.REFUSED
+            kind = SocketCloseKind.REFUSED
         else:
-            kind = _KINDS.get(code, CloseKind.FAILED)
-        return Close(kind, code, redact((reason or "")[:_MAX_CLOSE_REASON]))
+            kind = _KINDS.get(code, SocketCloseKind.FAILED)
+        return SocketClose(kind, code, redact((reason or "")[:_MAX_CLOSE_REASON]))

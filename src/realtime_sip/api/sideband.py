@@ -23,8 +23,8 @@ from realtime_sip._wire import Outbound
 from realtime_sip.api.operations import Operation
 from realtime_sip.api.protocol import Protocol
 from realtime_sip.api.transport import CLOSE_TIMEOUT, AsyncTransport, Transport
-from realtime_sip.errors import DeadlineError, SocketClosedError, UsageError
-from realtime_sip.outcomes import Close
+from realtime_sip.errors import DeadlineError, MisuseError, SocketClosedError
+from realtime_sip.outcomes import SocketClose
 from realtime_sip.session import RealtimeSession, TranscriptionSession, checked_session
 
 SEND_TIMEOUT = 10.0
@@ -48,10 +48,10 @@ class SidebandEvents(Generic[R]):
 
     def __init__(self) -> None:
         self._protocol = Protocol()
-        self._closed: Close | None = None
+        self._closed: SocketClose | None = None
 
     @property
-    def closed(self) -> Close | None:
+    def closed(self) -> SocketClose | None:
         """How the socket closed, or None while it is open."""
         return self._closed
 
@@ -62,7 +62,7 @@ class SidebandEvents(Generic[R]):
         """
         return self._protocol.cause(error)
 
-    def _note_close(self, code: int | None, reason: str | None) -> Close:
+    def _note_close(self, code: int | None, reason: str | None) -> SocketClose:
         if self._closed is None:
             self._closed = self._protocol.closed(code, reason)
         return self._closed
@@ -184,7 +184,7 @@ class AsyncSideband(SidebandEvents[Coroutine[Any, Any, str]]):
         except TimeoutError:
             raise DeadlineError("recv: no event in time", sent=True) from None
         except ConcurrencyError:
-            raise UsageError(_ONE_READER) from None
+            raise MisuseError(_ONE_READER) from None
 
     def __aiter__(self) -> AsyncIterator[events.ServerEvent]:
         return self
@@ -297,7 +297,7 @@ class Sideband(SidebandEvents[str]):
         except TimeoutError:
             raise DeadlineError("recv: no event in time", sent=True) from None
         except ConcurrencyError:
-            raise UsageError(_ONE_READER) from None
+            raise MisuseError(_ONE_READER) from None
 
     def __iter__(self) -> Iterator[events.ServerEvent]:
         return self

@@ -23,7 +23,7 @@ from websockets.sync.client import connect as connect_sync
 from realtime_sip.api.decision import decided
 from realtime_sip.api.operations import MAX_REPLY_BYTES, Failure, Operation, Pause, Reply, Request, exchange
 from realtime_sip.api.settings import USER_AGENT, Settings
-from realtime_sip.errors import ConfigurationError, UsageError
+from realtime_sip.errors import ConfigurationError, MisuseError
 
 if TYPE_CHECKING:
     import httpx2
@@ -128,10 +128,10 @@ def _library_of(http_client: object, kind: Literal["Client", "AsyncClient"]) -> 
 
 def _built(http_client: Any, settings: Settings, request: Request) -> Any:
     if http_client.is_closed:
-        raise UsageError("the client has been closed")
+        raise MisuseError("the client has been closed")
     return http_client.build_request(
         request.method,
-        settings.hosts.api + request.path,
+        settings.endpoints.api + request.path,
         content=request.content,
         # Replies are a line long; one that is not compressed cannot unfold into a large one.
         headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **settings.headers(), **request.headers},
@@ -188,14 +188,14 @@ class Transport:
 
     def run(self, operation: Operation[T]) -> T:
         """Return what the operation reads from the service's reply. Raises as `exchange` does."""
-        return self._drive(exchange(operation, deadline=self.settings.deadline, clock=time.monotonic), self._send)
+        return self._drive(exchange(operation, deadline=self.settings.timeout, clock=time.monotonic), self._send)
 
     def open(self, operation: Operation[None]) -> Connection:
         """Return the WebSocket that the operation opens. Raises as `exchange` does."""
         opened: list[Connection] = []
 
         def send(request: Request) -> _Outcome:
-            url = self.settings.hosts.socket + request.path
+            url = self.settings.endpoints.socket + request.path
             options = _socket_options(self.settings, request)
             try:
                 opened.append(
@@ -209,7 +209,7 @@ class Transport:
                 return _opening_failed(error)
             return Reply(101, {})
 
-        self._drive(exchange(operation, deadline=self.settings.deadline, clock=time.monotonic), send)
+        self._drive(exchange(operation, deadline=self.settings.timeout, clock=time.monotonic), send)
         return opened[0]
 
     def close(self) -> None:
@@ -275,7 +275,7 @@ class AsyncTransport:
         Whoever runs an accept or a reject, a host that has started the handler knows of it.
         """
         clock = asyncio.get_running_loop().time
-        result = await self._drive(exchange(operation, deadline=self.settings.deadline, clock=clock), self._send)
+        result = await self._drive(exchange(operation, deadline=self.settings.timeout, clock=clock), self._send)
         if operation.decides is not None:
             decided(operation.decides.call_id, rejected=operation.decides.rejected)
         return result
@@ -284,7 +284,7 @@ class AsyncTransport:
         opened: list[AsyncConnection] = []
 
         async def send(request: Request) -> _Outcome:
-            url = self.settings.hosts.socket + request.path
+            url = self.settings.endpoints.socket + request.path
             try:
                 options = _socket_options(self.settings, request)
                 opened.append(await connect_async(url, create_connection=_AsyncConnection, **options))
@@ -293,7 +293,7 @@ class AsyncTransport:
             return Reply(101, {})
 
         clock = asyncio.get_running_loop().time
-        await self._drive(exchange(operation, deadline=self.settings.deadline, clock=clock), send)
+        await self._drive(exchange(operation, deadline=self.settings.timeout, clock=clock), send)
         return opened[0]
 
     async def close(self) -> None:

@@ -16,7 +16,7 @@ from realtime_sip.call.machine import inputs
 from realtime_sip.call.options import AnswerOptions
 from realtime_sip.call.record.call_record import transcription_model
 from realtime_sip.call.runtime import Runtime
-from realtime_sip.errors import CallEndedError, ConfigurationError, TransferFailed
+from realtime_sip.errors import CallEndedError, ConfigurationError, TransferError
 from realtime_sip.session import RealtimeSession
 from realtime_sip.webhooks import IncomingCall
 
@@ -27,7 +27,7 @@ _log = logging.getLogger("realtime_sip.call")
 HURRY = 1.5
 """Seconds that a block that is canceled waits for its call to be hung up. Hanging up goes on after that."""
 GRACE = 10.0
-"""Seconds that the block may go on after the end of its call, before it is cancelled."""
+"""Seconds that the block may go on after the end of its call, before it is canceled."""
 
 
 class _Block:
@@ -91,7 +91,7 @@ async def answer(
         if not _is_end_of(call, error):
             raise
         failed = False
-    except TransferFailed:
+    except TransferError:
         failed = False  # the model tells the caller, who then hears it to its end
         raise
     finally:

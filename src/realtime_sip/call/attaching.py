@@ -11,7 +11,7 @@ from realtime_sip.api import protocol
 from realtime_sip.api.sideband import AsyncSideband
 from realtime_sip.api.transport import AsyncTransport
 from realtime_sip.errors import InvalidRequestError, RealtimeSipError, SocketClosedError
-from realtime_sip.outcomes import Close, CloseKind
+from realtime_sip.outcomes import SocketClose, SocketCloseKind
 
 Sent = asyncio.Future[None]
 
@@ -48,7 +48,7 @@ class Sideline:
         self.opened = asyncio.Event()
         """Set while a sideband is open."""
 
-    async def follow(self) -> Close:
+    async def follow(self) -> SocketClose:
         """Open a sideband, read until it closes, and return how it did.
 
         Raises:
@@ -96,7 +96,7 @@ class Sideline:
                 await sideband.close()
                 return
             except asyncio.CancelledError:
-                _settle(sent, SocketClosedError(Close(CloseKind.DROPPED, 1006)))
+                _settle(sent, SocketClosedError(SocketClose(SocketCloseKind.DROPPED, 1006)))
                 raise
             else:
                 self._sent(event.model_copy(update={"event_id": event_id}))
@@ -105,7 +105,7 @@ class Sideline:
     def _drop(self) -> None:
         while not self._waiting.empty():
             _, sent = self._waiting.get_nowait()
-            _settle(sent, SocketClosedError(Close(CloseKind.DROPPED, 1006)))
+            _settle(sent, SocketClosedError(SocketClose(SocketCloseKind.DROPPED, 1006)))
 
 
 def _settle(sent: Sent | None, error: RealtimeSipError | None) -> None:

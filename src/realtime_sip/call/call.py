@@ -20,6 +20,7 @@ from realtime_sip.call.machine.digits import CollectedDigits, DigitCollector
 from realtime_sip.call.machine.state import End
 from realtime_sip.call.machine.targets import TransferRequest
 from realtime_sip.call.options import AnswerOptions
+from realtime_sip.call.pending_transfer import PendingTransfer
 from realtime_sip.call.ready_tools import offered
 from realtime_sip.call.record.call_record import transcription_model
 from realtime_sip.call.record.struggle import Escalation
@@ -29,14 +30,18 @@ from realtime_sip.call.session_changes import in_language, refuse_locked
 from realtime_sip.call.speech import Speech
 from realtime_sip.call.tool_runner import waiting_for_caller
 from realtime_sip.errors import (
-    CallEndedError,
     ConfigurationError,
     EventRefusedError,
     InvalidRequestError,
-    TransferFailed,
+    TransferError,
 )
 from realtime_sip.items import FunctionCallOutput
-from realtime_sip.outcomes import CallEnded, EndReason, Gap, TransferFailure, TransferGivenUp, TransferSign
+from realtime_sip.outcomes import (
+    CallEnded,
+    SidebandGap,
+    TransferFailureReason,
+    TransferProgress,
+)
 from realtime_sip.response import ResponseConfig
 from realtime_sip.session import AudioConfig, AudioInput, Prompt, RealtimeSession, Transcription
 from realtime_sip.tools.registry import Tools
@@ -44,8 +49,6 @@ from realtime_sip.usage import Usage
 from realtime_sip.webhooks import IncomingCall
 
 __all__ = ["Call"]
-
-_UNREACHABLE = "it is on the phone network, which takes no WhatsApp callers"
 
 
 class Call:
@@ -72,7 +75,7 @@ class Call:
         self.incoming = self._runtime.incoming
         self.call_id = self._runtime.call_id
         self.session = self._runtime.session
-        self.gaps: list[Gap] = self._runtime.gaps
+        self.gaps: list[SidebandGap] = self._runtime.gaps
         # As updates have left them.
         self._tools = list(self.session.tools or [])
         self._transcription = _transcription(self.session)
@@ -105,10 +108,10 @@ class Call:
 
     # --- speech -------------------------------------------------------------------------------------------------------
 
-    async def respond(
+    def respond(
         self, instructions: str | None = None, *, config: ResponseConfig | dict[str, Any] | None = None
     ) -> Speech:
-        """Ask for a response, when it is its turn; return at once.
+        """Ask for a response, when it is its turn; return at once. Await the speech to wait until it was heard.
 
         `instructions` add to the session's own for this response, as `response.instructions` on the wire would not.
         `config` says the rest of the response, its own `instructions` too, which then stand alone.
@@ -121,7 +124,7 @@ class Call:
         response = None if config is None else checked(ResponseConfig, config, what="response")
         return self._runtime.respond(instructions, response)
 
-    async def interrupt(self) -> None:
+    def interrupt(self) -> None:
         """Stop what the model says, now.
 
         Raises:
@@ -189,7 +192,7 @@ class Call:
         """Whether a transfer is under way. Meanwhile what `respond` asks for waits."""
         return self._runtime.state.end is End.TRANSFERRING
 
-    async def transfer(
+    def transfer(
         self,
         target: str,
         *,
@@ -198,11 +201,13 @@ class Call:
         unless_interrupted: bool = False,
         reason: str = "",
         summary: str = "",
-    ) -> CallEnded:
-        """Transfer the caller to a target of the allow-list, and return how the call ended. SIP only.
+    ) -> PendingTransfer:
+        """Transfer the caller to a target of the allow-list; return at once. SIP only.
+
+        Await what is returned to know how the call ended. A tool, which has little time, need not.
 
         The model says nothing while that is under way, and nothing hangs up: no limit, no drain, no end of the block.
-        Where the refer comes to nothing, the second path of `Transfers` is taken, unless the target was dialled. A
+        If the refer comes to nothing, the fallback of `TransferTargets` is taken, unless the target was dialed. A
         transfer of which nothing is heard is given up ten seconds after the target's ring time: until then the caller
         hears what the carrier plays, or nothing. Then the model is told, and speaks with them again.
 
@@ -220,59 +225,33 @@ class Call:
         Raises:
             InvalidRequestError: There is no such name.
             ConfigurationError: The call was answered without `transfers`.
-            TransferFailed: The caller is still on the line, and the model has been told, except where another transfer
+            TransferError: The caller is still on the line, and the model has been told, except where another transfer
                 is under way. What `respond` asks for now comes after what the model says about it. Where it leaves the
                 block, the caller hears that to its end.
             CallEndedError: The call has ended otherwise.
         """
-        ended = await asyncio.shield(
-            self._transfer(
-                self._request(target, reason, summary),
-                announcement=announcement,
-                after_speech=after_speech,
-                unless_interrupted=unless_interrupted,
-            )
-        )
-        if isinstance(ended, TransferGivenUp):
-            raise TransferFailed(target, failure=ended.failure, evidence=ended.evidence)
-        assert isinstance(ended, CallEnded)
-        if ended.reason is not EndReason.TRANSFERRED:
-            raise CallEndedError(ended)
-        return ended
-
-    def begin_transfer(self, target: str, *, reason: str = "", summary: str = "") -> None:
-        """Begin a transfer as `transfer` does, and do not wait for it: for tools, which have little time.
-
-        Iterating over the call gives a `TransferGivenUp` where it fails.
-
-        Raises:
-            InvalidRequestError, ConfigurationError, CallEndedError: As with `transfer`.
-            TransferFailed: Another one is under way, or this caller cannot be transferred there. The model is not told.
-        """
         request = self._request(target, reason, summary)
-        if target not in self.targets:
-            raise TransferFailed(target, failure=TransferFailure.UNREACHABLE, evidence=_UNREACHABLE)
         if self.transferring:
-            raise TransferFailed(target, failure=TransferFailure.PENDING, evidence="another is under way")
-        self._transfer(request)
-
-    def _transfer(self, request: TransferRequest, **how: Any) -> asyncio.Future[Any]:
+            raise TransferError(target, reason=TransferFailureReason.PENDING, evidence="another is under way")
         transfers = self._runtime.options.transfers
-        return self._runtime.transfer(
+        over = self._runtime.transfer(
             inputs.Transfer(
                 f"transfer_{secrets.token_hex(8)}",
                 request,
-                fallback=transfers is not None and transfers.second_path is not None,
-                reachable=request.name in self.targets,
-                **how,
+                announcement=announcement,
+                after_speech=after_speech,
+                unless_interrupted=unless_interrupted,
+                fallback=transfers is not None and transfers.fallback is not None,
+                reachable=target in self.targets,
             )
         )
+        return PendingTransfer(target, over)
 
     def _request(self, target: str, reason: str, summary: str) -> TransferRequest:
         self._runtime.check_live()
         transfers = self._runtime.options.transfers
         if transfers is None:
-            raise ConfigurationError("no transfers are allowed on this call: answer(…, transfers=Transfers({…}))")
+            raise ConfigurationError("no transfers are allowed on this call: answer(…, transfers=TransferTargets({…}))")
         return TransferRequest(
             call_id=self.call_id,
             name=target,
@@ -286,16 +265,13 @@ class Call:
         """Tell among the events that a person should help, as failing tools and the tool `transfer_to_human` do."""
         self._runtime.escalate(escalation)
 
-    def transfer_sign(self, sign: TransferSign) -> None:
-        """Note what the carrier tells of the transfer under way, such as that its target has answered.
+    def transfer_progress(self, says: TransferProgress | TransferFailureReason) -> None:
+        """Note what the carrier tells of the transfer under way: how far it is, or that it has failed.
 
-        Where the caller's leg has left already, `ended` becomes "reported" with `TransferSign.ANSWERED`.
+        A target that did not answer is not dialed again. If the caller's leg has left already, `ended` becomes
+        "reported" with `TransferProgress.ANSWERED`.
         """
-        self._runtime.step(inputs.CarrierSays(sign))
-
-    def transfer_failed(self, failure: TransferFailure) -> None:
-        """Note that the transfer under way has failed, as the carrier tells. The target is not dialled again."""
-        self._runtime.step(inputs.CarrierSays(failure))
+        self._runtime.step(inputs.CarrierSays(says))
 
     async def hangup(
         self, *, after_speech: bool = False, goodbye: str | None = None, within: float | None = None
@@ -438,7 +414,7 @@ class Call:
             return
         await self._runtime.send(checked_event)
 
-    async def tool_output(self, call_id: str, output: str, *, respond: bool = True) -> None:
+    def tool_output(self, call_id: str, output: str, *, respond: bool = True) -> None:
         """Answer a function call that no registered tool has; with `respond`, the model then says something about it.
 
         `call_id` is that of the function call's item, not of the phone call.

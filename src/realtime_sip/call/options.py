@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from realtime_sip.call.machine.effects import AskApproval
 from realtime_sip.call.machine.limits import CallLimits
-from realtime_sip.call.machine.targets import Transfers
+from realtime_sip.call.machine.targets import TransferTargets
 from realtime_sip.call.record.struggle import EscalationRules
-from realtime_sip.event_log import EventLogs
+from realtime_sip.event_log import EventLogFolder
 from realtime_sip.rates import RateCard
 from realtime_sip.tools.registry import Tools
 
@@ -38,10 +38,10 @@ class AnswerOptions:
 
     tools: Tools = field(default_factory=Tools)
     limits: CallLimits = field(default_factory=CallLimits)
-    transfers: Transfers | None = None
+    transfers: TransferTargets | None = None
     escalation: EscalationRules = field(default_factory=EscalationRules)
     rates: RateCard = field(default_factory=RateCard.published)
-    event_log: EventLogs | None = None
+    event_log: EventLogFolder | None = None
     consent: AskConsent | None = None
     approve_mcp: ApproveMcp | None = None
     check_tool: CheckTool | None = None

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 from realtime_sip.call.machine.targets import TransferTarget
 from realtime_sip.call.record.struggle import Escalation, EscalationCause
-from realtime_sip.call.tool_runner import NoResponse
-from realtime_sip.errors import ConfigurationError, InvalidRequestError, ToolFailed, TransferFailed
-from realtime_sip.outcomes import TransferFailure
+from realtime_sip.call.tool_runner import ToolOutput
+from realtime_sip.errors import ConfigurationError, ToolError
 from realtime_sip.session import FunctionTool, RealtimeSession
 from realtime_sip.tools.registry import Tools
 
@@ -25,13 +24,13 @@ __all__ = ["end_call", "offered", "transfer_to_human"]
 _MOST_WORDS = 2_000
 
 
-async def end_call(call: Call) -> NoResponse:
+async def end_call(call: Call) -> ToolOutput:
     """End the phone call. Say goodbye first; the call ends when that was heard, so say no second goodbye."""
     await call.hangup(after_speech=True)
-    return NoResponse()
+    return ToolOutput(respond=False)
 
 
-async def transfer_to_human(call: Call, target: str, reason: str, summary: str) -> NoResponse:
+async def transfer_to_human(call: Call, target: str, reason: str, summary: str) -> ToolOutput:
     """Transfer the caller to a person. Say first that you are connecting them; say nothing after it.
 
     Args:
@@ -40,16 +39,13 @@ async def transfer_to_human(call: Call, target: str, reason: str, summary: str) 
         summary: What the person should know: who calls, what they want, and what was tried.
     """
     reason, summary = reason[:_MOST_WORDS], summary[:_MOST_WORDS]
-    try:
-        call.begin_transfer(target, reason=reason, summary=summary)
-    except InvalidRequestError:
-        raise ToolFailed(f"target must be one of: {', '.join(call.targets)}") from None
-    except TransferFailed as failed:
-        if failed.failure is TransferFailure.PENDING:
-            return NoResponse("The caller is being transferred already.")
-        raise ToolFailed(f"This caller can only be transferred to: {', '.join(call.targets) or 'nobody'}") from None
+    if target not in call.targets:
+        raise ToolError(f"target must be one of: {', '.join(call.targets) or 'nobody'}")
+    if call.transferring:
+        return ToolOutput("The caller is being transferred already.", respond=False)
+    call.transfer(target, reason=reason, summary=summary)
     call.escalate(Escalation(EscalationCause.MODEL, target=target, reason=reason, summary=summary))
-    return NoResponse("The caller is being transferred. Say nothing until you hear more.")
+    return ToolOutput("The caller is being transferred. Say nothing until you hear more.", respond=False)
 
 
 def offered(session: RealtimeSession, tools: Tools, targets: Mapping[str, TransferTarget] | None) -> RealtimeSession:
@@ -62,7 +58,7 @@ def offered(session: RealtimeSession, tools: Tools, targets: Mapping[str, Transf
     if not names or session.tools is None:
         return session
     if targets is None:
-        raise ConfigurationError("transfer_to_human needs an allow-list: answer(…, transfers=Transfers({…}))")
+        raise ConfigurationError("transfer_to_human needs an allow-list: answer(…, transfers=TransferTargets({…}))")
     kept = []
     for tool in session.tools:
         if not isinstance(tool, FunctionTool) or tool.name not in names:

@@ -40,7 +40,7 @@ from realtime_sip.errors import (
     ConfigurationError,
     RealtimeSipError,
 )
-from realtime_sip.outcomes import CallEnded, Gap, LimitNear, TransferGivenUp
+from realtime_sip.outcomes import CallEnded, LimitNear, SidebandGap, TransferFailed
 from realtime_sip.response import ResponseConfig
 from realtime_sip.session import RealtimeSession
 from realtime_sip.webhooks import IncomingCall
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("realtime_sip.call")
 
-CallEvent = events.ServerEvent | LimitNear | Gap | EventsDropped | Escalation | TransferGivenUp
+CallEvent = events.ServerEvent | LimitNear | SidebandGap | EventsDropped | Escalation | TransferFailed
 """What iterating over a call gives: what the service says, and what happens to the call itself."""
 
 REQUESTS_END = 0.5
@@ -88,7 +88,7 @@ class Runtime:
         self.loop = asyncio.get_running_loop()
         self.over: asyncio.Future[CallEnded] = self.loop.create_future()
         self.queue: EventQueue[CallEvent] = EventQueue()
-        self.gaps: list[Gap] = []
+        self.gaps: list[SidebandGap] = []
         # The host sets it: this call was submitted, and a program that died may have accepted it.
         decision = deciding.get()
         self.decision = decision if decision is not None and decision.call_id == self.call_id else None
@@ -367,7 +367,7 @@ class Runtime:
         return collected
 
     def transfer(self, what: inputs.Transfer) -> asyncio.Future[Any]:
-        """Begin a transfer. What it comes to is a `TransferGivenUp`, or how the call ended."""
+        """Begin a transfer. What it comes to is a `TransferFailed`, or how the call ended."""
         failing = self.expect(what.key)
         self.step(what)
         return failing
@@ -406,7 +406,7 @@ class Runtime:
             self._tell(escalation)
 
     def _tell(self, what: effects.Happening) -> None:
-        if isinstance(what, Gap):
+        if isinstance(what, SidebandGap):
             self.gaps.append(what)
             self.record.gap(what)
         else:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Generator
+from typing import Any
 
 from realtime_sip.errors import CallEndedError
 from realtime_sip.outcomes import CallEnded, Heard
 
 
 class Speech:
-    """Something that the model was asked to say."""
+    """Something that the model was asked to say. Await it to wait until it was heard."""
 
     def __init__(self, key: str, over: asyncio.Future[Heard | CallEnded]) -> None:
         self.key = key
@@ -30,6 +32,9 @@ class Speech:
         if isinstance(heard, CallEnded):
             raise CallEndedError(heard)
         return heard
+
+    def __await__(self) -> Generator[Any, None, Heard]:
+        return self.heard().__await__()
 
     def __repr__(self) -> str:
         return f"Speech({self.key}, {'over' if self.over else 'not over'})"

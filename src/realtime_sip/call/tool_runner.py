@@ -16,10 +16,10 @@ from typing import Any
 
 from realtime_sip.call.machine.effects import RunTool
 from realtime_sip.call.options import CheckTool
-from realtime_sip.errors import ToolArgumentsError, ToolFailed
+from realtime_sip.errors import ToolArgumentsError, ToolError
 from realtime_sip.tools.registry import NOT_SERIALIZABLE, Tool, Tools, error_output, render_output
 
-__all__ = ["NoResponse", "ToolResult", "ToolRunner", "waiting_for_caller"]
+__all__ = ["ToolOutput", "ToolResult", "ToolRunner", "waiting_for_caller"]
 
 _log = logging.getLogger("realtime_sip.tools")
 
@@ -35,10 +35,16 @@ _MOST_OFFERED = 20
 
 
 @dataclass(frozen=True, slots=True)
-class NoResponse:
-    """What a tool returns so that its output is sent without asking the model to say something about it."""
+class ToolOutput:
+    """What a tool returns that decides whether the model is to say something about its output.
+
+    Attributes:
+        output: What the model is told.
+        respond: Whether it is asked for a response.
+    """
 
     output: object = None
+    respond: bool = True
 
 
 _deadline: ContextVar[asyncio.Timeout | None] = ContextVar("realtime_sip.tool_deadline", default=None)
@@ -148,12 +154,12 @@ class ToolRunner:
                 if refusal is not None:
                     return ToolResult(error_output(refusal))
                 result = await self._call_function(tool, arguments)
-        except ToolFailed as error:
+        except ToolError as error:
             return ToolResult(error_output(error.for_model), failed=True)
         except (Exception, SystemExit, asyncio.CancelledError) as error:
             task = asyncio.current_task()
             if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
-                raise  # it is we who are cancelled, not something that the tool has waited for
+                raise  # it is we who are canceled, not something that the tool has waited for
             if deadline.expired():
                 _log.warning("tool %s: not done within %.1f s", tool.name, tool.timeout)
             else:
@@ -161,11 +167,11 @@ class ToolRunner:
                 _log.debug("tool %s failed: %s", tool.name, "".join(traceback.format_tb(error.__traceback__)))
             late = deadline.expired() or isinstance(error, TimeoutError)
             return ToolResult(error_output(_TOO_LONG if late else _BROKEN), failed=True)
-        respond = not isinstance(result, NoResponse)
-        output = render_output(result.output if isinstance(result, NoResponse) else result)
+        told = result if isinstance(result, ToolOutput) else ToolOutput(result)
+        output = render_output(told.output)
         if output == NOT_SERIALIZABLE:
             _log.error("tool %s returned what cannot be shown: %s", tool.name, type(result).__name__)
-        return ToolResult(output, respond)
+        return ToolResult(output, told.respond)
 
     async def _refusal(self, tool: Tool, asked: RunTool, arguments: dict[str, Any]) -> str | None:
         if self._check is not None:

@@ -9,7 +9,7 @@ from realtime_sip import events, items
 from realtime_sip.api.sideband import AsyncSideband
 from realtime_sip.cli.screen import Screen
 from realtime_sip.client import AsyncRealtimeSip
-from realtime_sip.outcomes import Close
+from realtime_sip.outcomes import SocketClose
 from realtime_sip.testing import OpenAIEmulator, RecordedFrame, Recording
 
 __all__ = ["for_a_call", "outputs", "replay_primary"]
@@ -50,7 +50,7 @@ async def replay_primary(
     }
 
 
-async def _converse(socket: AsyncSideband, tools: Mapping[str, str], *, opening: str) -> Close | None:
+async def _converse(socket: AsyncSideband, tools: Mapping[str, str], *, opening: str) -> SocketClose | None:
     """Open the conversation, answer every tool call with its recorded output, and return how the socket closed."""
     await socket.session_update({"tool_choice": "auto"})
     await socket.conversation_item_create(items.UserMessage.text(opening))

@@ -25,7 +25,7 @@ MAX_LINE = 1024 * 1024
 MAX_HEADER = 4096
 """Bytes of the largest header."""
 
-_VERSION = 1
+_VERSION = 2
 _VERSION_KEY = "realtime_sip_event_log"
 _MOST_CALL_ID = 256
 
@@ -36,7 +36,7 @@ _SOURCES: dict[str, Source] = {"service": "service", "program": "program", "call
 
 
 class CallNote(Protocol):
-    """A dataclass of what happens to a call, as `LimitNear` and `Gap` are. Its fields become those of the event."""
+    """A dataclass of what happens to a call, such as `LimitNear`. Its fields become those of the event."""
 
     type: ClassVar[str]
     __dataclass_fields__: ClassVar[dict[str, Any]]
@@ -60,7 +60,7 @@ class CallLogHeader:
         redacted: Whether words, numbers and keys are withheld.
         consented: Whether the program's `consent` was asked, and has said yes.
         caller: A keyed hash of the caller's number, or None where there is no number. Without the folder's key it says
-            nothing; see `EventLogs.delete_caller`.
+            nothing; see `EventLogFolder.delete_caller`.
     """
 
     call_id: str

@@ -28,7 +28,7 @@ _FILE = re.compile(r"([0-9]{8}T[0-9]{9})Z\.([A-Za-z0-9_-]{1,100}|~[0-9a-f]{32})\
 _LEAST_BYTES = 4 * END_ROOM
 
 
-class EventLogs:
+class EventLogFolder:
     """The event logs of calls, one file a call, in a folder of one's own.
 
     A file is named by when the call began and by its id, and is the user's alone (0600). So is the folder (0700) where

@@ -38,7 +38,7 @@ class _State(Enum):
 
 
 class EventLog:
-    """Writes the log of one call. `EventLogs.start` makes it, and the call drives it.
+    """Writes the log of one call. `EventLogFolder.start` makes it, and the call drives it.
 
     Nothing is written, and nothing kept in memory, before `begin`. `write` never waits: a task brings what was written
     to disk about every quarter of a second, in a thread. A crash of the program therefore loses at most about half a

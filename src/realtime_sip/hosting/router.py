@@ -1,4 +1,4 @@
-"""Which handler and which session answer a call: by the dialled number, the channel, the verified context, or a test.
+"""Which handler and which session answer a call: by the dialed number, the channel, the verified context, or a test.
 
     router = Router()
 
@@ -9,7 +9,7 @@
 
     host = CallHost(router, client=client)
 
-The dialled number and the channel are claims of whoever placed the call: good enough to choose a greeting, not to open
+The dialed number and the channel are claims of whoever placed the call: good enough to choose a greeting, not to open
 a door. What must be trusted is routed by `context`, which our own TwiML has signed.
 """
 
@@ -63,7 +63,7 @@ class Route:
     Attributes:
         handler: Answers the call.
         session: What it is answered with, or what makes that.
-        dialed: The numbers (E.164) of which one was dialled, or None for any and for none.
+        dialed: The numbers (E.164) of which one was dialed, or None for any and for none.
         channel: The channels of which one was used, or None for any.
         context: What the verified context must hold, as (key, value); it may hold more.
         when: The last condition, asked when all others hold, or None.
@@ -140,7 +140,7 @@ class Router:
             session: What the call is answered with. A dict is checked here, so that a mistake shows when the program
                 starts. A function, sync or async, makes it for each call within 5 seconds; if that fails, the call
                 fails like one whose handler raises.
-            dialed: The number that was dialled, or several. A claim of whoever placed the call.
+            dialed: The number that was dialed, or several. A claim of whoever placed the call.
             channel: "phone", "whatsapp" or "sip", or several. A claim too.
             context: What the verified context must hold. Proven: our own TwiML has signed it.
             when: Tells whether the call is for it, sync or async, within 2 seconds. One that raises or is late says no,

@@ -49,7 +49,7 @@ def e164(text: str) -> str | None:
 
     An E.164 number is "+", a first digit other than 0, and 8 to 15 digits in all. The separators of RFC 3966 5.1.1 and
     spaces are removed. A number without "+", be it national or after a prefix such as 00, depends on where it was
-    dialled and is not guessed. What "(0)" stands for is dialled within the country alone, so that a number with it is
+    dialed and is not guessed. What "(0)" stands for is dialed within the country alone, so that a number with it is
     none either.
 
     >>> e164("+1 (415) 555-0100"), e164("0041 44 555 01 00"), e164("4155550100"), e164("+44 (0)20 7946 0101")

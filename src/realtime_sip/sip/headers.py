@@ -39,7 +39,7 @@ CHANNEL_HEADER = "X-Channel"
 """The header in which our own TwiML tells the channel."""
 
 DIALED_HEADER = "X-Dialed-Number"
-"""The header in which our own TwiML, or the origination URI of a trunk, tells the number that was dialled."""
+"""The header in which our own TwiML, or the origination URI of a trunk, tells the number that was dialed."""
 
 _MAX_ENTRIES = 50
 _MAX_SHOWN_NAMES = 30
@@ -247,11 +247,11 @@ class SipHeaders:
 
     @property
     def dialed(self) -> str | None:
-        """The number that was dialled as E.164, or None. A claim, not authentication.
+        """The number that was dialed as E.164, or None. A claim, not authentication.
 
         It is looked for in `X-Dialed-Number`, `To`, `P-Called-Party-ID` (RFC 7315), and `Diversion`. A trunk that
-        points at OpenAI has the project's id in `To`, and the dialled number in `Diversion`. Of several diversions the
-        first is the latest (RFC 5806), so the number by which the call reached the trunk; what was dialled before calls
+        points at OpenAI has the project's id in `To`, and the dialed number in `Diversion`. Of several diversions the
+        first is the latest (RFC 5806), so the number by which the call reached the trunk; what was dialed before calls
         were forwarded is the last of `diversions`.
         """
         return self._dialed()[0]

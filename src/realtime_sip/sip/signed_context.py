@@ -38,7 +38,7 @@ CONTEXT_HEADER = "X-Realtime-Sip-Context"
 
 MAX_CONTEXT = 768
 """Characters of the header's value at most. Twilio takes less than 1024 of all headers, with their names (code 21227),
-and the channel and the dialled number ride there too."""
+and the channel and the dialed number ride there too."""
 
 _MAX_ENTRIES = 16
 _MAX_VALUE = 256
@@ -74,7 +74,7 @@ class SignedContext:
 
     Attributes:
         items: The values as (key, value), in order.
-        parent_call_sid: The call that our TwiML answered and from which it dialled, or None.
+        parent_call_sid: The call that our TwiML answered and from which it dialed, or None.
         expires_at: Unix seconds from which on it does not count.
         nonce: Its own name, to be used once.
     """

@@ -31,7 +31,7 @@ import math
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, TypeVar, overload
@@ -176,11 +176,20 @@ def _cut(text: str, length: int) -> str:
 class Tools:
     """The functions that the model may call, in the order in which they were added.
 
-    A registry can serve many calls at a time. Add to it before the calls begin.
+    A registry can serve many calls at a time. Add to it before the calls begin: with `function`, or by handing over
+    functions that need no options.
+
+    >>> def opening_hours() -> str:
+    ...     '''Tell when the shop is open.'''
+    ...     return "nine to five"
+    >>> [tool.name for tool in Tools([opening_hours])]
+    ['opening_hours']
     """
 
-    def __init__(self) -> None:
+    def __init__(self, functions: Iterable[Callable[..., object]] = ()) -> None:
         self._tools: dict[str, Tool] = {}
+        for function in functions:
+            self.function(function)
 
     @overload
     def function(

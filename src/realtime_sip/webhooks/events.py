@@ -118,7 +118,7 @@ class _SipEvent(_Event, Generic[_Data]):
 
     @property
     def dialed(self) -> str | None:
-        """The number that was dialled as E.164, or None. A claim: see `SipHeaders.dialed`."""
+        """The number that was dialed as E.164, or None. A claim: see `SipHeaders.dialed`."""
         return self._sip.dialed
 
     @property
@@ -172,7 +172,7 @@ class IncomingCall(_SipEvent[_CallData]):
 
     @property
     def parent_call_sid(self) -> str | None:
-        """The call from which our own TwiML dialled, out of the verified context, or None."""
+        """The call from which our own TwiML dialed, out of the verified context, or None."""
         return self._context.parent_call_sid if self._context is not None else None
 
     @property

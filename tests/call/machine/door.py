@@ -13,7 +13,7 @@ from realtime_sip.call.machine.digits import DigitCollector
 from realtime_sip.call.machine.effects import Effect
 from realtime_sip.call.machine.limits import CallLimits
 from realtime_sip.call.machine.state import End, Socket
-from realtime_sip.outcomes import CallEnded, Close, CloseKind
+from realtime_sip.outcomes import CallEnded, SocketClose, SocketCloseKind
 from realtime_sip.session import RealtimeSession
 
 state.strict = True
@@ -22,7 +22,7 @@ Frame = dict[str, Any]
 Kind = TypeVar("Kind")
 
 NO_LIMITS = CallLimits(max_duration=None, silence=None, first_sound=None, tool_rounds=None)
-DROPPED = Close(CloseKind.DROPPED, 1006)
+DROPPED = SocketClose(SocketCloseKind.DROPPED, 1006)
 SIGNS_OF_LIFE = ("proof", "silent", "awaited", "stays")
 """The timers that an open sideband always has."""
 
@@ -190,7 +190,7 @@ class Door:
         self.attaching = False
         return self.step(inputs.AttachFailed(error))
 
-    def attach_again(self, close: Close = DROPPED) -> None:
+    def attach_again(self, close: SocketClose = DROPPED) -> None:
         """Lose the sideband, and have it again."""
         self.step(inputs.Closed(close))
         self.attach()

@@ -13,7 +13,7 @@ from realtime_sip.call.machine import inputs
 from realtime_sip.call.machine.digits import CollectedDigits, DigitCollector, DigitsEnd
 from realtime_sip.call.machine.targets import TransferRequest, TransferTarget
 from realtime_sip.errors import ConfigurationError
-from realtime_sip.outcomes import TransferFailure
+from realtime_sip.outcomes import TransferFailureReason
 
 KEYS = [*"0123456789*#ABCD"]
 
@@ -342,6 +342,6 @@ def test_collecting_digits_waits_for_a_transfer(keys: Keys) -> None:
     keys.collect(prompt="Ask for the number.")
     keys.wait(30)
     assert "response.create" not in keys.kinds
-    keys.step(inputs.CarrierSays(TransferFailure.BUSY))
+    keys.step(inputs.CarrierSays(TransferFailureReason.BUSY))
     asked = [event.event_id for event in keys.sent if event.type == "response.create"]
     assert asked == ["prompt_digits"], "what is said of the transfer waits for the digits"

@@ -33,13 +33,13 @@ from realtime_sip.errors import (
     RealtimeSipError,
     ServerError,
 )
-from realtime_sip.outcomes import Close, CloseKind, EndReason, Heard
+from realtime_sip.outcomes import EndReason, Heard, SocketClose, SocketCloseKind
 from realtime_sip.session import AudioConfig, AudioInput, RealtimeSession, ServerVad
 
 GONE = CallGoneError("no such call", status_code=404, code="call_id_not_found")
 DECIDED = DecisionAlreadyMadeError("decided", status_code=409, code="decision_already_made")
 LOST = NetworkError("no answer", sent=True)
-CLOSED = Close(CloseKind.NORMAL, 1000)
+CLOSED = SocketClose(SocketCloseKind.NORMAL, 1000)
 
 
 class Talk(Door):

@@ -26,29 +26,29 @@ from realtime_sip.errors import (
     DecisionAlreadyMadeError,
     NetworkError,
     NotFoundError,
-    RateLimitedError,
+    RateLimitError,
     RealtimeSipError,
     ServerError,
     ServiceError,
     UnexpectedReplyError,
 )
-from realtime_sip.outcomes import CallEnded, Close, CloseKind, EndReason, Gap, LimitKind, LimitNear
+from realtime_sip.outcomes import CallEnded, EndReason, LimitKind, LimitNear, SidebandGap, SocketClose, SocketCloseKind
 
 NOW, UNIX = 1000.0, 1_790_000_000.0
 GONE = CallGoneError("no such call", status_code=404, code="call_id_not_found")
 DECIDED = DecisionAlreadyMadeError("decided", status_code=409, code="decision_already_made")
 FAILED = ServerError("failed", status_code=500)
-BUSY = RateLimitedError("too many", status_code=429)
+BUSY = RateLimitError("too many", status_code=429)
 DENIED = AuthenticationError("no key", status_code=401)
 LOST = NetworkError("no answer", sent=True)
 UNSENT = NetworkError("no connection", sent=False)
 CLOSED, OURS, EXPIRED, RESTARTS = (
-    Close(kind, code)
+    SocketClose(kind, code)
     for kind, code in (
-        (CloseKind.NORMAL, 1000),
-        (CloseKind.OURS, 1000),
-        (CloseKind.EXPIRED, 1000),
-        (CloseKind.GOING_AWAY, 1012),
+        (SocketCloseKind.NORMAL, 1000),
+        (SocketCloseKind.OURS, 1000),
+        (SocketCloseKind.EXPIRED, 1000),
+        (SocketCloseKind.GOING_AWAY, 1012),
     )
 )
 NO_LIMITS: dict[str, Any] = {"max_duration": None, "silence": None, "first_sound": None, "tool_rounds": None}
@@ -97,7 +97,7 @@ class Life(Door):
     def accept_fails(self, error: RealtimeSipError) -> None:
         self.step(inputs.AcceptFailed(error))
 
-    def close(self, close: Close = DROPPED) -> None:
+    def close(self, close: SocketClose = DROPPED) -> None:
         self.step(inputs.Closed(close))
 
     def end(self, reason: EndReason = EndReason.AGENT) -> None:
@@ -151,8 +151,8 @@ class Life(Door):
     def wall(self, unix: object) -> None:
         self.receive(updated(expires_at=unix))
 
-    def gaps(self) -> list[Gap]:
-        return [tell.what for tell in self.all(effects.Tell) if isinstance(tell.what, Gap)]
+    def gaps(self) -> list[SidebandGap]:
+        return [tell.what for tell in self.all(effects.Tell) if isinstance(tell.what, SidebandGap)]
 
     @property
     def is_live(self) -> bool:
@@ -322,12 +322,12 @@ def test_a_stale_webhook_ends_without_asking_for_anything() -> None:
         DROPPED,
         CLOSED,
         OURS,
-        Close(CloseKind.FAILED, 1011),
-        Close(CloseKind.GOING_AWAY, 1012),
-        Close(CloseKind.REFUSED, 4000),
+        SocketClose(SocketCloseKind.FAILED, 1011),
+        SocketClose(SocketCloseKind.GOING_AWAY, 1012),
+        SocketClose(SocketCloseKind.REFUSED, 4000),
     ],
 )
-def test_law_a_closed_socket_is_not_the_end__re_attach_decides(close: Close) -> None:
+def test_law_a_closed_socket_is_not_the_end__re_attach_decides(close: SocketClose) -> None:
     life = Life().up()
     life.alive = False
     life.close(close)
@@ -359,9 +359,11 @@ def test_law_after_one_successful_attach_404_means_ended__at_once_after_a_close_
     assert life.asked() == [Attach(), Finish(life.ended)]
 
 
-@pytest.mark.parametrize("close", [DROPPED, OURS, Close(CloseKind.GOING_AWAY, 1012), Close(CloseKind.FAILED, 1011)])
+@pytest.mark.parametrize(
+    "close", [DROPPED, OURS, SocketClose(SocketCloseKind.GOING_AWAY, 1012), SocketClose(SocketCloseKind.FAILED, 1011)]
+)
 def test_law_after_one_successful_attach_404_means_ended__said_twice_half_a_second_apart_if_the_socket_broke(
-    close: Close,
+    close: SocketClose,
 ) -> None:
     life = Life().up()
     life.close(close)
@@ -392,7 +394,7 @@ def test_one_stray_404_on_attaching_again_ends_nothing() -> None:
 def test_law_the_end_has_a_reason_evidence_and_a_certainty() -> None:
     life = Life().up()
     life.wait(10)
-    life.close(Close(CloseKind.FAILED, 1011, "internal"))
+    life.close(SocketClose(SocketCloseKind.FAILED, 1011, "internal"))
     life.wait(2)
     life.gone()
     assert life.ended == CallEnded(
@@ -402,7 +404,7 @@ def test_law_the_end_has_a_reason_evidence_and_a_certainty() -> None:
         started_at=UNIX,
         attached_at=UNIX,
         ended_at=UNIX + 12.5,
-        close=Close(CloseKind.FAILED, 1011, "internal"),
+        close=SocketClose(SocketCloseKind.FAILED, 1011, "internal"),
     )
 
 
@@ -504,7 +506,7 @@ def test_the_hole_is_known_once_the_sideband_is_back() -> None:
     life.wait(3)
     assert life.gaps() == []
     life.attach()
-    assert life.gaps() == [Gap(UNIX + 5, UNIX + 8, DROPPED)]
+    assert life.gaps() == [SidebandGap(UNIX + 5, UNIX + 8, DROPPED)]
 
 
 # --- proof of life ----------------------------------------------------------------------------------------------------
@@ -1290,7 +1292,7 @@ class Interleavings(RuleBasedStateMachine):
 
     @precondition(lambda self: self.on and self.open)
     @rule(close=st.sampled_from([DROPPED] * 5 + [CLOSED] * 5 + [EXPIRED]))
-    def socket_closes(self, close: Close) -> None:
+    def socket_closes(self, close: SocketClose) -> None:
         self.closed(close)
 
     @precondition(lambda self: self.on and self.dropping)
@@ -1298,9 +1300,9 @@ class Interleavings(RuleBasedStateMachine):
     def socket_is_dropped(self) -> None:
         self.closed(OURS)
 
-    def closed(self, close: Close) -> None:
+    def closed(self, close: SocketClose) -> None:
         self.dropping = False
-        if close.kind is CloseKind.EXPIRED:
+        if close.kind is SocketCloseKind.EXPIRED:
             self.may_be.add(EndReason.EXPIRED)
         if self.wall is not None and self.now >= self.wall:
             self.may_be.add(EndReason.EXPIRED)

@@ -25,7 +25,7 @@ from realtime_sip.call.machine import effects, inputs
 from realtime_sip.call.machine.effects import Attach, DropSocket, Effect, Fallback, Finish, HangUp, Refer
 from realtime_sip.call.machine.limits import CallLimits
 from realtime_sip.call.machine.state import End, Socket
-from realtime_sip.call.machine.targets import TransferRequest, Transfers, TransferTarget
+from realtime_sip.call.machine.targets import TransferRequest, TransferTarget, TransferTargets
 from realtime_sip.errors import (
     BadRequestError,
     CallGoneError,
@@ -33,20 +33,20 @@ from realtime_sip.errors import (
     DeadlineError,
     InvalidRequestError,
     NetworkError,
-    RateLimitedError,
+    RateLimitError,
     RealtimeSipError,
     ServerError,
     ServiceError,
 )
 from realtime_sip.outcomes import (
-    Close,
-    CloseKind,
     EndReason,
     LimitKind,
     LimitNear,
-    TransferFailure,
-    TransferGivenUp,
-    TransferSign,
+    SocketClose,
+    SocketCloseKind,
+    TransferFailed,
+    TransferFailureReason,
+    TransferProgress,
 )
 from realtime_sip.sip.address import SipUri
 
@@ -61,13 +61,13 @@ TIMED_OUT = ServiceError("timeout", status_code=408)
 LOST = NetworkError("no answer", sent=True)
 LATE = DeadlineError("late", sent=True)
 UNSENT = NetworkError("no connection", sent=False)
-BUSY = RateLimitedError("too many", status_code=429)
+BUSY = RateLimitError("too many", status_code=429)
 EXPIRED, OURS = (
-    Close(CloseKind.EXPIRED, 1000),
-    Close(CloseKind.OURS, 1000),
+    SocketClose(SocketCloseKind.EXPIRED, 1000),
+    SocketClose(SocketCloseKind.OURS, 1000),
 )
 CLEAR, UNCLEAR = [REFUSED, BUSY, UNSENT], [FAILED, LOST, LATE, TIMED_OUT]
-DIALLED = [TransferSign.ASKED, TransferSign.LEFT, TransferSign.ANSWERED]
+DIALLED = [TransferProgress.ASKED, TransferProgress.LEFT, TransferProgress.ANSWERED]
 
 
 def requested(ring_time: float = RING) -> TransferRequest:
@@ -111,7 +111,7 @@ def test_law_a_target_is_a_tel_or_a_sip_uri(uri: str) -> None:
 )
 def test_law_what_is_no_e164_number_or_sip_uri_is_refused_when_the_program_starts(uri: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
-        Transfers({"desk": uri})
+        TransferTargets({"desk": uri})
     assert "0199" not in str(refused.value)
 
 
@@ -137,17 +137,17 @@ def test_a_description_is_bounded() -> None:
 @pytest.mark.parametrize("name", ["", "two words", "d" * 65, BILLING, "büro", "a\n"])
 def test_a_name_is_a_word(name: str) -> None:
     with pytest.raises(ConfigurationError, match="name"):
-        Transfers({name: BILLING})
+        TransferTargets({name: BILLING})
 
 
 @pytest.mark.parametrize("many", [0, 101])
 def test_an_allow_list_has_one_to_a_hundred_targets(many: int) -> None:
     with pytest.raises(ConfigurationError, match="1 to 100"):
-        Transfers({f"desk_{i}": BILLING for i in range(many)})
-    assert len(Transfers({f"desk_{i}": BILLING for i in range(100)})) == 100
+        TransferTargets({f"desk_{i}": BILLING for i in range(many)})
+    assert len(TransferTargets({f"desk_{i}": BILLING for i in range(100)})) == 100
 
 
-DESKS = Transfers(
+DESKS = TransferTargets(
     {
         "billing": TransferTarget(BILLING, description="Invoices."),
         "mobile": "sip:+14155550124@pbx.example.com;user=phone",
@@ -158,11 +158,11 @@ DESKS = Transfers(
 
 
 def test_a_second_path_is_kept_as_it_is() -> None:
-    async def second_path(request: TransferRequest) -> None:
+    async def fallback(request: TransferRequest) -> None:
         raise NotImplementedError
 
-    assert Transfers(dict(DESKS), second_path=second_path).second_path is second_path
-    assert DESKS.second_path is None
+    assert TransferTargets(dict(DESKS), fallback=fallback).fallback is fallback
+    assert DESKS.fallback is None
 
 
 @given(name=st.text() | st.sampled_from([BILLING, "Billing", "billing ", "tel:+14155550123"]))
@@ -221,7 +221,7 @@ class Line(Door):
                     self.acts.append(GOODBYE)
                 case effects.Tell(LimitNear() as near):
                     self.acts.append(near)
-                case effects.Done(_, TransferGivenUp() as given_up):
+                case effects.Done(_, TransferFailed() as given_up):
                     self.acts.append(given_up)
                 case Attach() | DropSocket() | HangUp() | Finish() | Refer() | Fallback():
                     self.acts.append(effect)
@@ -233,7 +233,7 @@ class Line(Door):
         acts, self.acts = self.acts, []
         return [act for act in acts if not kinds or act in kinds or type(act) in kinds]
 
-    def close(self, close: Close = DROPPED) -> None:
+    def close(self, close: SocketClose = DROPPED) -> None:
         self.step(inputs.Closed(close))
 
     def leaves(self) -> None:
@@ -253,7 +253,7 @@ class Line(Door):
     def want(
         self,
         *,
-        second_path: bool = False,
+        fallback: bool = False,
         ring_time: float = RING,
         unless_interrupted: bool = False,
         seconds: int = 600,
@@ -268,7 +268,7 @@ class Line(Door):
             inputs.Transfer(
                 f"transfer_{self.transfers}",
                 self.request,
-                fallback=second_path,
+                fallback=fallback,
                 unless_interrupted=unless_interrupted,
             )
         )
@@ -279,12 +279,12 @@ class Line(Door):
         if self.s.end is not End.OVER:
             self.receive(playing("cleared", f"resp_{self.transfers}"))
 
-    def transfer(self, *, second_path: bool = False, ring_time: float = RING) -> TransferRequest:
+    def transfer(self, *, fallback: bool = False, ring_time: float = RING) -> TransferRequest:
         """Want and begin one."""
         self.transfers += 1
         self.request = requested(ring_time)
         key = f"transfer_{self.transfers}"
-        self.step(inputs.Transfer(key, self.request, fallback=second_path, after_speech=False))
+        self.step(inputs.Transfer(key, self.request, fallback=fallback, after_speech=False))
         assert self.asked() == [Refer(self.request)]
         return self.request
 
@@ -303,10 +303,10 @@ class Line(Door):
     def second_path_fails(self, request: TransferRequest | None = None) -> None:
         self.step(inputs.FallbackFailed(request or self.request, "RuntimeError"))
 
-    def sign(self, sign: TransferSign) -> None:
+    def sign(self, sign: TransferProgress) -> None:
         self.step(inputs.CarrierSays(sign))
 
-    def fails(self, failure: TransferFailure) -> None:
+    def fails(self, failure: TransferFailureReason) -> None:
         self.step(inputs.CarrierSays(failure))
 
     def end(self, reason: EndReason = EndReason.AGENT) -> None:
@@ -319,7 +319,7 @@ class Line(Door):
         """The service hangs up, and closes the socket."""
         self.step(inputs.HungUp())
         if self.s.socket is Socket.OPEN:
-            self.close(Close(CloseKind.NORMAL, 1000))
+            self.close(SocketClose(SocketCloseKind.NORMAL, 1000))
 
     def goodbye_said(self) -> None:
         self.receive(
@@ -329,10 +329,10 @@ class Line(Door):
             playing("cleared", "resp_bye"),
         )
 
-    def over(self) -> TransferGivenUp:
+    def over(self) -> TransferFailed:
         """Return the one end of a transfer that was told since the last look."""
-        (over,) = self.asked(TransferGivenUp)
-        assert isinstance(over, TransferGivenUp)
+        (over,) = self.asked(TransferFailed)
+        assert isinstance(over, TransferFailed)
         return over
 
     @property
@@ -376,8 +376,8 @@ def test_law_evidence_is_graded__a_leg_that_left_after_refer_is_inferred_to_be_t
     assert line.asked() == [Attach(), Finish(line.ended)], "said twice, since the socket broke; and never hung up"
 
 
-@pytest.mark.parametrize("sign", [TransferSign.REFERRED, TransferSign.ASKED, TransferSign.LEFT])
-def test_law_evidence_is_graded__less_than_an_answer_is_never_reported(line: Line, sign: TransferSign) -> None:
+@pytest.mark.parametrize("sign", [TransferProgress.REFERRED, TransferProgress.ASKED, TransferProgress.LEFT])
+def test_law_evidence_is_graded__less_than_an_answer_is_never_reported(line: Line, sign: TransferProgress) -> None:
     line.transfer()
     line.sign(sign)
     line.leaves()
@@ -387,8 +387,8 @@ def test_law_evidence_is_graded__less_than_an_answer_is_never_reported(line: Lin
 
 def test_law_evidence_is_graded__only_that_the_target_has_answered_is_reported(line: Line) -> None:
     line.transfer()
-    line.sign(TransferSign.ANSWERED)
-    line.sign(TransferSign.ASKED)
+    line.sign(TransferProgress.ANSWERED)
+    line.sign(TransferProgress.ASKED)
     line.refer_answered()
     line.leaves()
     assert line.outcome == (EndReason.TRANSFERRED, "reported")
@@ -413,13 +413,13 @@ def test_law_an_answer_that_is_told_after_the_leg_has_left_makes_it_reported(lin
     line.refer_answered()
     line.leaves()
     before = line.ended
-    line.sign(TransferSign.ASKED)
-    line.sign(TransferSign.LEFT)
+    line.sign(TransferProgress.ASKED)
+    line.sign(TransferProgress.LEFT)
     assert line.ended is before
-    line.sign(TransferSign.ANSWERED)
+    line.sign(TransferProgress.ANSWERED)
     assert line.outcome == (EndReason.TRANSFERRED, "reported")
     assert line.ended.ended_at == before.ended_at
-    line.fails(TransferFailure.NO_ANSWER)
+    line.fails(TransferFailureReason.NO_ANSWER)
     assert line.outcome == (EndReason.TRANSFERRED, "reported")
 
 
@@ -428,11 +428,11 @@ def test_what_a_carrier_repeats_after_the_end_is_written_once(line: Line) -> Non
     line.refer_answered()
     line.leaves()
     for _ in range(1000):
-        line.fails(TransferFailure.NO_ANSWER)
+        line.fails(TransferFailureReason.NO_ANSWER)
     assert line.outcome == (EndReason.TRANSFERRED, "inferred")
     assert line.ended.evidence.count("no answer") == 1
     for _ in range(1000):
-        line.sign(TransferSign.ANSWERED)
+        line.sign(TransferProgress.ANSWERED)
     assert line.ended.evidence.count("answered") == 2, "the refer, and the target"
 
 
@@ -440,8 +440,8 @@ def test_what_is_told_of_a_transfer_after_another_end_changes_nothing(line: Line
     line.transfer()
     line.leaves()
     ended = line.ended
-    line.sign(TransferSign.ANSWERED)
-    line.fails(TransferFailure.BUSY)
+    line.sign(TransferProgress.ANSWERED)
+    line.fails(TransferFailureReason.BUSY)
     assert line.ended is ended
     assert ended.reason is EndReason.CALLER
 
@@ -453,13 +453,13 @@ def test_a_refer_to_a_call_that_is_gone_says_that_the_caller_left(line: Line) ->
 
 
 @pytest.mark.parametrize("sign", DIALLED)
-def test_a_refer_to_a_call_that_is_gone_because_it_was_transferred_says_so(line: Line, sign: TransferSign) -> None:
+def test_a_refer_to_a_call_that_is_gone_because_it_was_transferred_says_so(line: Line, sign: TransferProgress) -> None:
     line.transfer()
     line.sign(sign)
     line.refer_answered(GONE)
     assert line.outcome == (
         EndReason.TRANSFERRED,
-        "reported" if sign is TransferSign.ANSWERED else "inferred",
+        "reported" if sign is TransferProgress.ANSWERED else "inferred",
     )
 
 
@@ -473,7 +473,7 @@ def test_a_session_that_expires_during_a_transfer_has_expired(line: Line) -> Non
 
 def test_law_evidence_is_graded__a_session_that_expires_under_a_caller_whose_target_has_answered(line: Line) -> None:
     line.transfer()
-    line.sign(TransferSign.ANSWERED)
+    line.sign(TransferProgress.ANSWERED)
     line.close(EXPIRED)
     assert line.outcome == (EndReason.TRANSFERRED, "reported")
 
@@ -489,7 +489,7 @@ def test_law_the_deadline_is_the_targets_ring_time_plus_ten_seconds(line: Line, 
     assert line.asked() == []
     line.wait(0.2)
     over = line.over()
-    assert over.failure is TransferFailure.NO_SIGN
+    assert over.failure is TransferFailureReason.NO_SIGN
     assert over.target == line.request.name
     assert "nothing was heard" in over.evidence
     assert line.is_live
@@ -501,18 +501,18 @@ def test_law_the_deadline_is_forty_five_seconds_by_default() -> None:
     request = TransferRequest(call_id="rtc_1", name="billing", target=TransferTarget(BILLING))
     line.step(inputs.Transfer("transfer", request, after_speech=False))
     line.wait(44.9)
-    assert line.asked(TransferGivenUp) == []
+    assert line.asked(TransferFailed) == []
     line.wait(0.2)
-    assert line.over().failure is TransferFailure.NO_SIGN
+    assert line.over().failure is TransferFailureReason.NO_SIGN
 
 
-def test_a_target_that_was_dialled_and_stays_silent_has_not_answered(line: Line) -> None:
+def test_a_target_that_was_dialed_and_stays_silent_has_not_answered(line: Line) -> None:
     line.transfer()
     line.refer_answered()
     line.wait(3)
-    line.sign(TransferSign.ASKED)
+    line.sign(TransferProgress.ASKED)
     line.wait(WAIT - 3)
-    assert line.over().failure is TransferFailure.NO_ANSWER
+    assert line.over().failure is TransferFailureReason.NO_ANSWER
 
 
 def test_law_say_it_then_act__a_transfer_waits_for_what_is_being_said_however_long_that_is(line: Line) -> None:
@@ -522,7 +522,7 @@ def test_law_say_it_then_act__a_transfer_waits_for_what_is_being_said_however_lo
     assert line.transferring
     line.begin()
     line.wait(WAIT - 1)
-    assert line.asked(Refer, TransferGivenUp) == [Refer(line.request)]
+    assert line.asked(Refer, TransferFailed) == [Refer(line.request)]
 
 
 def test_law_say_it_then_act__a_transfer_does_not_wait_for_ever_for_speech_that_ought_to_be_over(line: Line) -> None:
@@ -539,7 +539,7 @@ def test_law_say_it_then_act__a_transfer_does_not_wait_for_ever_for_speech_that_
 @pytest.mark.parametrize("error", CLEAR)
 def test_law_a_refer_that_was_certainly_refused_is_followed_by_the_next_path_at_once(error: RealtimeSipError) -> None:
     line = Line()
-    line.transfer(second_path=True)
+    line.transfer(fallback=True)
     line.refer_answered(error)
     assert line.asked() == [Fallback(line.request)]
     assert line.transferring
@@ -548,7 +548,7 @@ def test_law_a_refer_that_was_certainly_refused_is_followed_by_the_next_path_at_
 @pytest.mark.parametrize("error", UNCLEAR)
 def test_law_never_a_double_dial__a_refer_that_is_unclear_is_waited_for(error: RealtimeSipError) -> None:
     line = Line()
-    line.transfer(second_path=True)
+    line.transfer(fallback=True)
     line.refer_answered(error)
     line.wait(WAIT - 0.1)
     assert line.asked() == []
@@ -562,7 +562,7 @@ def test_law_never_a_double_dial__a_refer_that_is_unclear_is_waited_for(error: R
 
 
 def test_law_no_sign_in_time__the_next_path(line: Line) -> None:
-    line.transfer(second_path=True)
+    line.transfer(fallback=True)
     line.refer_answered()
     line.wait(WAIT)
     assert line.asked() == [Fallback(line.request)]
@@ -572,13 +572,13 @@ def test_law_no_sign_in_time__the_next_path(line: Line) -> None:
     assert "second path" in line.ended.evidence
 
 
-@pytest.mark.parametrize("sign", [TransferSign.ASKED, TransferSign.LEFT])
+@pytest.mark.parametrize("sign", [TransferProgress.ASKED, TransferProgress.LEFT])
 @pytest.mark.parametrize("when", ["before the answer", "after it", "at the last moment"])
 def test_law_never_a_double_dial__no_second_path_where_the_carrier_has_taken_the_refer(
-    sign: TransferSign, when: str
+    sign: TransferProgress, when: str
 ) -> None:
     line = Line()
-    line.transfer(second_path=True)
+    line.transfer(fallback=True)
     if when == "before the answer":
         line.sign(sign)
     line.refer_answered()
@@ -586,7 +586,7 @@ def test_law_never_a_double_dial__no_second_path_where_the_carrier_has_taken_the
     if when != "before the answer":
         line.sign(sign)
     line.wait(1)
-    assert line.over().failure is TransferFailure.NO_ANSWER
+    assert line.over().failure is TransferFailureReason.NO_ANSWER
     line.wait(1000)
     assert line.asked(Fallback, Refer) == []
 
@@ -594,29 +594,31 @@ def test_law_never_a_double_dial__no_second_path_where_the_carrier_has_taken_the
 @pytest.mark.parametrize("sign", DIALLED)
 @pytest.mark.parametrize("error", CLEAR + UNCLEAR)
 def test_law_never_a_double_dial__a_refer_that_the_carrier_has_taken_has_not_failed(
-    error: RealtimeSipError, sign: TransferSign
+    error: RealtimeSipError, sign: TransferProgress
 ) -> None:
     line = Line()
-    line.transfer(second_path=True)
+    line.transfer(fallback=True)
     line.sign(sign)
     line.refer_answered(error)
     assert line.asked() == []
     assert line.transferring
 
 
-def test_law_never_a_double_dial__a_carrier_that_says_busy_has_dialled(line: Line) -> None:
-    line.transfer(second_path=True)
+def test_law_never_a_double_dial__a_carrier_that_says_busy_has_dialed(line: Line) -> None:
+    line.transfer(fallback=True)
     line.refer_answered()
-    line.fails(TransferFailure.BUSY)
+    line.fails(TransferFailureReason.BUSY)
     assert line.asked() == [
-        TransferGivenUp(line.request.name, TransferFailure.BUSY, "the refer was answered with success; it failed: busy")
+        TransferFailed(
+            line.request.name, TransferFailureReason.BUSY, "the refer was answered with success; it failed: busy"
+        )
     ]
     line.wait(1000)
     assert line.asked(Fallback) == []
 
 
 def test_law_never_a_double_dial__the_service_is_asked_first_whether_the_caller_is_still_there(line: Line) -> None:
-    line.transfer(second_path=True)
+    line.transfer(fallback=True)
     line.refer_answered()
     line.wait(WAIT - 1)
     line.says_something()
@@ -628,11 +630,11 @@ def test_law_never_a_double_dial__the_service_is_asked_first_whether_the_caller_
     line.close(OURS)
     line.leaves()
     assert line.outcome == (EndReason.TRANSFERRED, "inferred")
-    assert line.asked(Fallback, TransferGivenUp) == []
+    assert line.asked(Fallback, TransferFailed) == []
 
 
 def test_law_never_a_double_dial__a_proof_from_before_the_deadline_is_none(line: Line) -> None:
-    line.transfer(second_path=True)
+    line.transfer(fallback=True)
     line.refer_answered()
     line.wait(WAIT - 0.1)
     line.says_something()
@@ -642,7 +644,7 @@ def test_law_never_a_double_dial__a_proof_from_before_the_deadline_is_none(line:
 
 
 def test_a_refer_that_is_answered_late_and_unclearly_does_not_put_off_the_proof(line: Line) -> None:
-    line.transfer(second_path=True)
+    line.transfer(fallback=True)
     line.wait(WAIT - 1)
     line.says_something()
     line.alive = False
@@ -658,11 +660,11 @@ def test_law_never_a_double_dial__a_proof_from_an_earlier_transfer_is_none(line:
     line.says_something()
     line.alive = False
     line.wait(2)
-    line.fails(TransferFailure.BUSY)
+    line.fails(TransferFailureReason.BUSY)
     line.says_something()
     line.over()
     line.model_says_so()
-    line.transfer(second_path=True)
+    line.transfer(fallback=True)
     line.wait(20)
     line.says_something()
     line.wait(20)
@@ -672,7 +674,7 @@ def test_law_never_a_double_dial__a_proof_from_an_earlier_transfer_is_none(line:
 
 
 def test_a_socket_that_is_down_at_the_deadline_is_waited_for(line: Line) -> None:
-    line.transfer(second_path=True)
+    line.transfer(fallback=True)
     line.refer_answered()
     line.wait(WAIT - 1)
     line.close()
@@ -685,7 +687,7 @@ def test_a_socket_that_is_down_at_the_deadline_is_waited_for(line: Line) -> None
 
 
 def test_a_second_path_has_the_whole_time_again(line: Line) -> None:
-    line.transfer(second_path=True)
+    line.transfer(fallback=True)
     line.refer_answered(REFUSED)
     line.asked()
     line.wait(9)
@@ -693,11 +695,11 @@ def test_a_second_path_has_the_whole_time_again(line: Line) -> None:
     line.wait(WAIT - 0.1)
     assert line.asked() == []
     line.wait(0.2)
-    assert line.over().failure is TransferFailure.NO_ANSWER
+    assert line.over().failure is TransferFailureReason.NO_ANSWER
 
 
 def test_a_second_path_that_has_taken_the_caller_away_with_the_socket_open_is_noticed(line: Line) -> None:
-    line.transfer(second_path=True)
+    line.transfer(fallback=True)
     line.wait(WAIT - 1)
     line.says_something()
     line.alive = False
@@ -710,7 +712,7 @@ def test_a_second_path_that_has_taken_the_caller_away_with_the_socket_open_is_no
         line.wait(WAIT / 5)
         line.says_something()
     line.wait(WAIT / 5)
-    assert line.asked(TransferGivenUp) == []
+    assert line.asked(TransferFailed) == []
     line.wait(6)
     line.close(OURS)
     line.leaves()
@@ -718,17 +720,17 @@ def test_a_second_path_that_has_taken_the_caller_away_with_the_socket_open_is_no
 
 
 def test_law_never_a_double_dial__there_is_no_third_path(line: Line) -> None:
-    line.transfer(second_path=True)
+    line.transfer(fallback=True)
     line.refer_answered(REFUSED)
     assert line.asked() == [Fallback(line.request)]
     line.second_path_fails()
-    assert line.over().failure is TransferFailure.REFUSED
+    assert line.over().failure is TransferFailureReason.REFUSED
     line.wait(1000)
     assert line.asked() == []
 
 
 def test_law_never_a_double_dial__a_refer_that_is_refused_late_does_not_end_the_second_path(line: Line) -> None:
-    line.transfer(second_path=True)
+    line.transfer(fallback=True)
     line.wait(WAIT)
     assert line.asked() == [Fallback(line.request)]
     line.refer_answered(REFUSED)
@@ -740,47 +742,47 @@ def test_law_never_a_double_dial__a_refer_that_is_refused_late_does_not_end_the_
 
 
 def test_law_never_a_double_dial__a_second_path_that_the_carrier_has_taken_has_not_failed(line: Line) -> None:
-    line.transfer(second_path=True)
+    line.transfer(fallback=True)
     line.refer_answered(REFUSED)
     line.asked()
-    line.sign(TransferSign.ASKED)
+    line.sign(TransferProgress.ASKED)
     line.second_path_fails()
     assert line.asked() == []
     assert line.transferring
     line.wait(WAIT - 0.1)
     assert line.asked() == []
     line.wait(0.1)
-    assert line.over().failure is TransferFailure.NO_ANSWER
+    assert line.over().failure is TransferFailureReason.NO_ANSWER
 
 
-def test_a_second_path_that_was_dialled_and_has_failed_since_is_over(line: Line) -> None:
-    line.transfer(second_path=True)
+def test_a_second_path_that_was_dialed_and_has_failed_since_is_over(line: Line) -> None:
+    line.transfer(fallback=True)
     line.refer_answered(REFUSED)
     line.asked()
-    line.sign(TransferSign.ASKED)
+    line.sign(TransferProgress.ASKED)
     line.second_path_fails()
-    line.fails(TransferFailure.BUSY)
-    assert line.over().failure is TransferFailure.BUSY
+    line.fails(TransferFailureReason.BUSY)
+    assert line.over().failure is TransferFailureReason.BUSY
 
 
 def test_a_failure_that_is_told_while_the_second_path_is_being_asked_for_is_not_of_it(line: Line) -> None:
-    line.transfer(second_path=True)
+    line.transfer(fallback=True)
     line.refer_answered(REFUSED)
     line.asked()
     line.end()
     for _ in range(100):
-        line.fails(TransferFailure.CARRIER)
+        line.fails(TransferFailureReason.CARRIER)
     assert line.asked() == [], "the carrier is being asked to take the caller"
     line.second_path_taken()
-    line.fails(TransferFailure.BUSY)
+    line.fails(TransferFailureReason.BUSY)
     over, hangup = line.asked()
-    assert over.failure is TransferFailure.BUSY
+    assert over.failure is TransferFailureReason.BUSY
     assert over.evidence.count("it failed: carrier") == 1
     assert hangup == HangUp()
 
 
 def test_a_caller_who_leaves_while_the_carrier_is_asked_was_most_likely_transferred(line: Line) -> None:
-    line.transfer(second_path=True)
+    line.transfer(fallback=True)
     line.refer_answered(REFUSED)
     line.leaves()
     assert line.outcome == (EndReason.TRANSFERRED, "inferred")
@@ -788,23 +790,23 @@ def test_a_caller_who_leaves_while_the_carrier_is_asked_was_most_likely_transfer
 
 
 def test_a_target_that_has_answered_the_second_path_is_not_given_more_time_to_leave(line: Line) -> None:
-    line.transfer(second_path=True)
+    line.transfer(fallback=True)
     line.refer_answered(REFUSED)
-    line.sign(TransferSign.ANSWERED)
+    line.sign(TransferProgress.ANSWERED)
     line.second_path_taken()
     line.asked()
     line.wait(10)
     assert line.asked() == [HangUp()]
 
 
-@pytest.mark.parametrize("second_path", [False, True])
-def test_law_never_a_wait_without_a_deadline__an_answer_that_never_comes(second_path: bool) -> None:
+@pytest.mark.parametrize("fallback", [False, True])
+def test_law_never_a_wait_without_a_deadline__an_answer_that_never_comes(fallback: bool) -> None:
     """Neither that of the refer nor that of the second path, which is the program's own code."""
     line = Line()
-    line.transfer(second_path=second_path)
+    line.transfer(fallback=fallback)
     line.wait(WAIT)
-    assert line.asked(Fallback) == [Fallback(line.request)] * second_path
-    line.wait(WAIT if second_path else 0.0)
+    assert line.asked(Fallback) == [Fallback(line.request)] * fallback
+    line.wait(WAIT if fallback else 0.0)
     assert not line.transferring
     assert line.is_live
 
@@ -814,17 +816,17 @@ def test_law_at_most_one_refer_for_a_transfer(line: Line) -> None:
     line.begin()
     line.begin()
     assert line.asked() == [Refer(line.request)]
-    line.fails(TransferFailure.BUSY)
+    line.fails(TransferFailureReason.BUSY)
     line.asked()
     line.begin()
     assert line.asked() == []
 
 
 def test_law_never_a_double_dial__an_answer_to_another_transfer_is_none_to_this(line: Line) -> None:
-    first = line.transfer(second_path=True)
-    line.fails(TransferFailure.BUSY)
+    first = line.transfer(fallback=True)
+    line.fails(TransferFailureReason.BUSY)
     line.asked()
-    second = line.transfer(second_path=True)
+    second = line.transfer(fallback=True)
     assert first == second
     line.refer_answered(REFUSED, request=first)
     line.refer_answered(GONE, request=first)
@@ -842,12 +844,12 @@ def test_law_never_a_double_dial__an_answer_to_another_transfer_is_none_to_this(
 def test_a_request_is_refused_while_another_is_pending(line: Line) -> None:
     request = line.transfer()
     line.step(inputs.Transfer("another", requested(), fallback=True))
-    assert line.over().failure is TransferFailure.PENDING
-    assert [over.failure for over in line.done("another") if isinstance(over, TransferGivenUp)] == [
-        TransferFailure.PENDING
+    assert line.over().failure is TransferFailureReason.PENDING
+    assert [over.failure for over in line.done("another") if isinstance(over, TransferFailed)] == [
+        TransferFailureReason.PENDING
     ]
     line.wait(WAIT)
-    assert line.over().failure is TransferFailure.NO_SIGN
+    assert line.over().failure is TransferFailureReason.NO_SIGN
     assert line.all(Refer) == [Refer(request)]
     assert line.all(Fallback) == []
 
@@ -855,9 +857,9 @@ def test_a_request_is_refused_while_another_is_pending(line: Line) -> None:
 # Signs that come too early
 
 
-@pytest.mark.parametrize("sign", list(TransferSign))
-def test_a_sign_from_before_it_was_asked_for_is_of_another_transfer(line: Line, sign: TransferSign) -> None:
-    line.want(second_path=True)
+@pytest.mark.parametrize("sign", list(TransferProgress))
+def test_a_sign_from_before_it_was_asked_for_is_of_another_transfer(line: Line, sign: TransferProgress) -> None:
+    line.want(fallback=True)
     line.sign(sign)
     line.begin()
     line.refer_answered(LOST)
@@ -866,8 +868,12 @@ def test_a_sign_from_before_it_was_asked_for_is_of_another_transfer(line: Line, 
     assert line.asked() == [Fallback(line.request)]
 
 
-@pytest.mark.parametrize("failure", [TransferFailure.BUSY, TransferFailure.NO_ANSWER, TransferFailure.CARRIER])
-def test_a_failure_from_before_it_was_asked_for_is_of_another_transfer(line: Line, failure: TransferFailure) -> None:
+@pytest.mark.parametrize(
+    "failure", [TransferFailureReason.BUSY, TransferFailureReason.NO_ANSWER, TransferFailureReason.CARRIER]
+)
+def test_a_failure_from_before_it_was_asked_for_is_of_another_transfer(
+    line: Line, failure: TransferFailureReason
+) -> None:
     line.want()
     line.fails(failure)
     assert line.asked() == []
@@ -876,9 +882,9 @@ def test_a_failure_from_before_it_was_asked_for_is_of_another_transfer(line: Lin
 
 
 def test_a_caller_who_speaks_before_it_was_asked_for_may_undo_it(line: Line) -> None:
-    line.want(second_path=True, unless_interrupted=True)
+    line.want(fallback=True, unless_interrupted=True)
     line.begin()
-    assert line.over().failure is TransferFailure.INTERRUPTED
+    assert line.over().failure is TransferFailureReason.INTERRUPTED
     line.wait(1000)
     assert line.asked() == []
 
@@ -901,8 +907,8 @@ def test_law_while_a_transfer_is_pending_nothing_hangs_up_and_afterwards_what_wa
     assert line.asked(HangUp) == []
     if not begun:
         line.begin()
-    line.fails(TransferFailure.BUSY)
-    assert line.asked(TransferGivenUp, HangUp)[1:] == [HangUp()]
+    line.fails(TransferFailureReason.BUSY)
+    assert line.asked(TransferFailed, HangUp)[1:] == [HangUp()]
     line.hung_up()
     assert line.outcome == (reason, "reported")
 
@@ -927,7 +933,7 @@ def test_law_money_that_is_gone_during_a_transfer_waits_for_its_end() -> None:
     assert line.asked() == [LimitNear(LimitKind.COST, None)]
     line.wait(WAIT - 1)
     assert line.asked() == []
-    line.fails(TransferFailure.BUSY)
+    line.fails(TransferFailureReason.BUSY)
     line.wait(0)
     assert line.asked(GOODBYE, HangUp) == [GOODBYE]
 
@@ -937,8 +943,8 @@ def test_law_a_limit_that_was_reached_during_a_transfer_ends_the_call_after_it_w
     line.transfer()
     line.wait(WAIT)
     line.wait(0)
-    over, goodbye = line.asked(TransferGivenUp, GOODBYE)
-    assert isinstance(over, TransferGivenUp)
+    over, goodbye = line.asked(TransferFailed, GOODBYE)
+    assert isinstance(over, TransferFailed)
     assert goodbye == GOODBYE
     line.goodbye_said()
     line.hung_up()
@@ -964,7 +970,7 @@ def test_law_silence_and_first_sound_rest_while_the_sideband_is_down__also_after
     line = Line(silence=30.0, first_sound=10.0)
     line.transfer()
     line.close()
-    line.fails(TransferFailure.BUSY)
+    line.fails(TransferFailureReason.BUSY)
     line.over()
     line.wait(100)
     assert line.asked(GOODBYE, HangUp) == [], "nobody knows whether somebody speaks"
@@ -984,7 +990,7 @@ def test_a_goodbye_that_was_said_before_the_transfer_is_followed_by_the_hangup_w
     line.wait(WAIT - 1)
     assert line.asked() == []
     line.wait(2)
-    assert line.asked(TransferGivenUp, HangUp)[1:] == [HangUp()]
+    assert line.asked(TransferFailed, HangUp)[1:] == [HangUp()]
     line.hung_up()
     assert line.ended.limit is LimitKind.SILENCE
 
@@ -998,7 +1004,7 @@ def test_letting_go_during_a_transfer_leaves_the_call_unless_its_end_was_decided
     line.let_go()
     line.wait(10)  # for turn detection to come back
     assert (line.s.ended is None) is decided
-    line.fails(TransferFailure.BUSY)
+    line.fails(TransferFailureReason.BUSY)
     assert (HangUp() in line.asked()) is decided
 
 
@@ -1029,7 +1035,7 @@ def test_a_goodbye_that_has_to_be_asked_for_again_is_not_said_to_a_caller_who_is
     line.attach_again()
     line.wait(WAIT - 1)
     assert line.asked(GOODBYE, HangUp) == []
-    line.fails(TransferFailure.BUSY)
+    line.fails(TransferFailureReason.BUSY)
     assert line.asked(HangUp) == [HangUp()], "the limit was reached before"
 
 
@@ -1040,11 +1046,11 @@ def test_law_a_leg_that_stays_after_its_target_has_answered_is_hung_up(line: Lin
     line.transfer()
     line.refer_answered()
     line.wait(20)
-    line.sign(TransferSign.ANSWERED)
+    line.sign(TransferProgress.ANSWERED)
     line.wait(9.9)
     assert line.asked() == []
-    line.sign(TransferSign.ANSWERED)
-    line.sign(TransferSign.LEFT)
+    line.sign(TransferProgress.ANSWERED)
+    line.sign(TransferProgress.LEFT)
     line.wait(0.2)
     assert line.asked() == [HangUp()], "whatever is told again"
     line.hung_up()
@@ -1056,7 +1062,7 @@ def test_law_a_leg_that_stays_after_its_target_has_answered_is_hung_up(line: Lin
 def test_law_only_an_answer_is_reported__also_where_the_leg_has_left_before_it_could_be_hung_up(how: str) -> None:
     line = Line()
     line.transfer()
-    line.sign(TransferSign.ANSWERED)
+    line.sign(TransferProgress.ANSWERED)
     line.wait(10)
     assert line.asked() == [HangUp()]
     if how == "attach":
@@ -1070,7 +1076,7 @@ def test_law_only_an_answer_is_reported__also_where_the_leg_has_left_before_it_c
 def test_an_end_that_was_decided_is_not_the_reason_where_the_target_has_answered(line: Line) -> None:
     line.transfer()
     line.end(EndReason.AGENT)
-    line.sign(TransferSign.ANSWERED)
+    line.sign(TransferProgress.ANSWERED)
     line.wait(10)
     line.hung_up()
     assert line.outcome == (EndReason.TRANSFERRED, "reported")
@@ -1078,11 +1084,11 @@ def test_an_end_that_was_decided_is_not_the_reason_where_the_target_has_answered
 
 def test_a_carrier_that_says_in_time_that_the_bridge_failed_keeps_the_caller_with_the_agent(line: Line) -> None:
     line.transfer()
-    line.sign(TransferSign.ANSWERED)
+    line.sign(TransferProgress.ANSWERED)
     line.wait(5)
-    line.fails(TransferFailure.CARRIER)
+    line.fails(TransferFailureReason.CARRIER)
     line.wait(1000)
-    assert line.over().failure is TransferFailure.CARRIER
+    assert line.over().failure is TransferFailureReason.CARRIER
     assert line.is_live
 
 
@@ -1094,7 +1100,7 @@ def test_a_target_that_answers_when_the_transfer_is_due_has_its_time_also_withou
     line.wait(WAIT - 1)
     line.close()
     line.wait(1)
-    line.sign(TransferSign.ANSWERED)
+    line.sign(TransferProgress.ANSWERED)
     line.wait(1)
     line.attach_fails(REFUSED)
     line.wait(8)
@@ -1112,19 +1118,21 @@ def test_a_socket_that_drops_during_a_transfer_is_attached_again(line: Line) -> 
     line.wait(WAIT - 11)
     assert line.asked() == [Attach()]
     line.wait(1)
-    assert line.over().failure is TransferFailure.NO_SIGN
+    assert line.over().failure is TransferFailureReason.NO_SIGN
 
 
-@pytest.mark.parametrize(("sign", "failure"), [(None, TransferFailure.NO_SIGN), (2, TransferFailure.NO_ANSWER)])
+@pytest.mark.parametrize(
+    ("sign", "failure"), [(None, TransferFailureReason.NO_SIGN), (2, TransferFailureReason.NO_ANSWER)]
+)
 @pytest.mark.parametrize("how", ["refused", "flapping"])
 def test_law_a_call_that_cannot_be_reached_any_more_is_hung_up_when_the_transfer_has_had_its_time(
-    how: str, sign: int | None, failure: TransferFailure
+    how: str, sign: int | None, failure: TransferFailureReason
 ) -> None:
     line = Line()
-    line.transfer(second_path=True)
+    line.transfer(fallback=True)
     line.refer_answered()
     if sign is not None:
-        line.sign(TransferSign(sign))
+        line.sign(TransferProgress(sign))
     begun = line.now
     line.close()
     while line.attaching or "attach" in line.s.timers:
@@ -1148,11 +1156,11 @@ def test_law_a_call_that_cannot_be_reached_any_more_is_hung_up_when_the_transfer
 
 
 def test_a_transfer_after_one_that_failed_starts_afresh(line: Line) -> None:
-    line.transfer(second_path=True)
-    line.sign(TransferSign.ASKED)
+    line.transfer(fallback=True)
+    line.sign(TransferProgress.ASKED)
     line.wait(WAIT)
-    assert line.over().failure is TransferFailure.NO_ANSWER
-    line.transfer(second_path=True)
+    assert line.over().failure is TransferFailureReason.NO_ANSWER
+    line.transfer(fallback=True)
     line.refer_answered()
     line.wait(WAIT - 1)
     assert line.asked() == []

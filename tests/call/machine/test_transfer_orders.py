@@ -20,12 +20,20 @@ from realtime_sip.errors import (
     BadRequestError,
     CallGoneError,
     NetworkError,
-    RateLimitedError,
+    RateLimitError,
     RealtimeSipError,
     ServerError,
     ServiceError,
 )
-from realtime_sip.outcomes import CallEnded, Close, CloseKind, EndReason, TransferFailure, TransferGivenUp, TransferSign
+from realtime_sip.outcomes import (
+    CallEnded,
+    EndReason,
+    SocketClose,
+    SocketCloseKind,
+    TransferFailed,
+    TransferFailureReason,
+    TransferProgress,
+)
 
 RING = 35.0
 WAIT = RING + 10.0
@@ -36,13 +44,13 @@ FAILED = ServerError("failed", status_code=500)
 TIMED_OUT = ServiceError("timeout", status_code=408)
 LOST = NetworkError("no answer", sent=True)
 UNSENT = NetworkError("no connection", sent=False)
-BUSY = RateLimitedError("too many", status_code=429)
+BUSY = RateLimitError("too many", status_code=429)
 EXPIRED, OURS = (
-    Close(CloseKind.EXPIRED, 1000),
-    Close(CloseKind.OURS, 1000),
+    SocketClose(SocketCloseKind.EXPIRED, 1000),
+    SocketClose(SocketCloseKind.OURS, 1000),
 )
 CLEAR, UNCLEAR = [REFUSED, BUSY, UNSENT], [FAILED, LOST, TIMED_OUT]
-DIALLED = {TransferSign.ASKED, TransferSign.LEFT, TransferSign.ANSWERED}
+DIALLED = {TransferProgress.ASKED, TransferProgress.LEFT, TransferProgress.ANSWERED}
 
 
 @dataclass(eq=False)
@@ -53,17 +61,17 @@ class Attempt:
     said: str  # the response that is heard when it is wanted
     unless_interrupted: bool
     refer: Literal["unsent", "asked", "answered"] = "unsent"
-    second_path: Literal["unsent", "asked", "answered"] = "unsent"
+    fallback: Literal["unsent", "asked", "answered"] = "unsent"
     asked_at: float = 0.0
     second_asked_at: float = 0.0
     referred_on: bool = False  # whether the refer has reached the carrier
     rings_until: float | None = None
-    told: set[TransferSign] = field(default_factory=set)  # since it was asked for
+    told: set[TransferProgress] = field(default_factory=set)  # since it was asked for
     answered_at: float | None = None  # as far as was told
     succeeded: bool = False  # the refer was answered with success, or the second path taken
     due: float = 0.0
     decided: EndReason | None = None  # what is to follow if it fails
-    over: TransferGivenUp | None = None
+    over: TransferFailed | None = None
     overstayed: bool = False
 
 
@@ -98,7 +106,7 @@ class Handovers(RuleBasedStateMachine):
     """
 
     @initialize(
-        second_path=st.booleans(),
+        fallback=st.booleans(),
         closes=st.booleans(),
         answers=st.booleans(),
         limits=st.sampled_from(
@@ -110,9 +118,9 @@ class Handovers(RuleBasedStateMachine):
             ]
         ),
     )
-    def begin(self, second_path: bool, closes: bool, answers: bool, limits: dict[str, Any]) -> None:
+    def begin(self, fallback: bool, closes: bool, answers: bool, limits: dict[str, Any]) -> None:
         self.only_silence = set(limits) == {"silence", "goodbye"}
-        self.has_second_path = second_path
+        self.has_second_path = fallback
         self.closes = closes  # with the leg, the socket too
         self.answers = answers  # at last, what was asked for
         self.attempts: list[Attempt] = []
@@ -165,7 +173,7 @@ class Handovers(RuleBasedStateMachine):
 
     @property
     def unanswered(self) -> list[Attempt]:
-        return [one for one in self.attempts if "asked" in (one.refer, one.second_path)]
+        return [one for one in self.attempts if "asked" in (one.refer, one.fallback)]
 
     # What is asked for
 
@@ -194,18 +202,18 @@ class Handovers(RuleBasedStateMachine):
                 case Fallback(request):
                     assert attempt is not None
                     assert request is attempt.request
-                    assert attempt.second_path == "unsent", "at most one"
+                    assert attempt.fallback == "unsent", "at most one"
                     assert self.has_second_path
                     assert not attempt.told & DIALLED, "the carrier has taken the refer"
                     assert attempt.rings_until is None, "the target rings"
                     assert not self.transferred, "the caller is there already"
-                    attempt.second_path, attempt.second_asked_at, attempt.due = "asked", self.now, self.now + WAIT
-                case TransferGivenUp(_, failure):
+                    attempt.fallback, attempt.second_asked_at, attempt.due = "asked", self.now, self.now + WAIT
+                case TransferFailed(_, failure):
                     assert attempt is not None
                     assert attempt.over is None, "once"
                     attempt.over = act
                     self.quiet_since = self.now
-                    if failure is TransferFailure.NO_SIGN:
+                    if failure is TransferFailureReason.NO_SIGN:
                         assert self.now >= attempt.due
                         assert not attempt.told & DIALLED
                     self.decided = attempt.decided
@@ -244,7 +252,7 @@ class Handovers(RuleBasedStateMachine):
         if ended.reason is EndReason.TRANSFERRED:
             assert attempt is not None
             assert (ended.certainty == "reported") is answered
-            assert attempt.told or attempt.succeeded or attempt.second_path == "asked"
+            assert attempt.told or attempt.succeeded or attempt.fallback == "asked"
         elif ended.reason is EndReason.DETACHED:
             assert self.let_go
         else:
@@ -252,7 +260,7 @@ class Handovers(RuleBasedStateMachine):
         if ended.reason is EndReason.CALLER and attempt is not None:
             assert not attempt.told
             assert not attempt.succeeded
-            assert attempt.second_path == "unsent"
+            assert attempt.fallback == "unsent"
         if self.decided is not None:
             assert ended.reason is self.decided
 
@@ -361,18 +369,18 @@ class Handovers(RuleBasedStateMachine):
         else:
             self.step(inputs.ReferFailed(one.request, error))
 
-    @precondition(lambda self: any(one.second_path == "asked" for one in self.attempts))
+    @precondition(lambda self: any(one.fallback == "asked" for one in self.attempts))
     @rule(leaves=st.booleans(), reached=st.booleans(), raises=st.booleans())
     def second_path_is_answered(self, leaves: bool, reached: bool, raises: bool) -> None:
         """What it certainly did not do, it raises; the leg may leave before it returns."""
-        one = next(one for one in self.attempts if one.second_path == "asked")
+        one = next(one for one in self.attempts if one.fallback == "asked")
         if reached and self.leg and self.now < one.second_asked_at + 10.0:
             self.reach(one, leaves=leaves)
         elif raises:
-            one.second_path = "answered"
+            one.fallback = "answered"
             self.step(inputs.FallbackFailed(one.request, "RuntimeError"))
             return
-        one.second_path = "answered"
+        one.fallback = "answered"
         one.succeeded = True
         one.due = self.now + WAIT
         self.step(inputs.FallbackTaken(one.request))
@@ -384,27 +392,31 @@ class Handovers(RuleBasedStateMachine):
             one.rings_until = None
         self.leave(transferred=True)
 
-    @rule(sign=st.sampled_from(list(TransferSign)))
-    def carrier_tells(self, sign: TransferSign) -> None:
+    @rule(sign=st.sampled_from(list(TransferProgress)))
+    def carrier_tells(self, sign: TransferProgress) -> None:
         attempt, ended = self.attempt, self.ended
         if attempt is not None and attempt.refer != "unsent":
             attempt.told.add(sign)
-            if sign is TransferSign.ANSWERED and attempt.answered_at is None:
+            if sign is TransferProgress.ANSWERED and attempt.answered_at is None:
                 attempt.answered_at = self.now
         self.step(inputs.CarrierSays(sign))
         if ended is not None:
             self.ended = self.line.s.ended
             assert self.ended is not None
             assert self.ended.reason is ended.reason
-            better = ended.reason is EndReason.TRANSFERRED and sign is TransferSign.ANSWERED
+            better = ended.reason is EndReason.TRANSFERRED and sign is TransferProgress.ANSWERED
             assert self.ended.certainty == ("reported" if better else ended.certainty)
 
-    @rule(failure=st.sampled_from([TransferFailure.BUSY, TransferFailure.NO_ANSWER, TransferFailure.CARRIER]))
-    def carrier_gives_up(self, failure: TransferFailure) -> None:
+    @rule(
+        failure=st.sampled_from(
+            [TransferFailureReason.BUSY, TransferFailureReason.NO_ANSWER, TransferFailureReason.CARRIER]
+        )
+    )
+    def carrier_gives_up(self, failure: TransferFailureReason) -> None:
         attempt, ended = self.attempt, self.ended
         self.step(inputs.CarrierSays(failure))
         if attempt is not None:
-            assert (attempt.over is None) is (attempt.refer == "unsent" or attempt.second_path == "asked")
+            assert (attempt.over is None) is (attempt.refer == "unsent" or attempt.fallback == "asked")
         if ended is not None:
             self.ended = self.line.s.ended
             assert self.ended is not None
@@ -437,7 +449,7 @@ class Handovers(RuleBasedStateMachine):
 
     @precondition(lambda self: self.open and self.leg)
     @rule(close=st.sampled_from([DROPPED] * 5 + [EXPIRED]))
-    def socket_closes(self, close: Close) -> None:
+    def socket_closes(self, close: SocketClose) -> None:
         if close is EXPIRED:
             self.leg = False
             self.decided = None if self.attempt is not None else self.decided
@@ -448,7 +460,7 @@ class Handovers(RuleBasedStateMachine):
     def socket_is_dropped(self) -> None:
         self.closed(OURS)
 
-    def closed(self, close: Close) -> None:
+    def closed(self, close: SocketClose) -> None:
         self.dropping = False
         self.step(inputs.Closed(close))
 
@@ -544,7 +556,7 @@ class Handovers(RuleBasedStateMachine):
                     self.hangup_is_answered(LOST)
             elif attempt is not None and attempt.refer == "asked" and self.answers:
                 self.refer_is_answered(LOST)
-            elif attempt is not None and attempt.second_path == "asked" and self.answers:
+            elif attempt is not None and attempt.fallback == "asked" and self.answers:
                 self.pass_time(10)
                 if attempt is self.attempt:
                     self.second_path_is_answered(False, False, False)

@@ -32,7 +32,7 @@ from hypothesis import strategies as st
 from realtime_sip import events
 from realtime_sip.call.machine import effects, inputs, session, wants
 from realtime_sip.call.machine.effects import AskApproval, Effect, RunTool
-from realtime_sip.outcomes import Close, CloseKind, Heard
+from realtime_sip.outcomes import Heard, SocketClose, SocketCloseKind
 from realtime_sip.response import ResponseConfig
 from realtime_sip.session import RealtimeSession
 
@@ -470,7 +470,7 @@ def test_a_response_is_not_given_up_while_nothing_at_all_is_heard() -> None:
     assert played.heard == {}
     assert played.all(effects.DropSocket)
     played.alive = True
-    played.attach_again(Close(CloseKind.OURS, 1000))
+    played.attach_again(SocketClose(SocketCloseKind.OURS, 1000))
     played.wait(5)
     assert [asked.event_id for asked in played.asked] == ["speech_1", "speech_1"]
 
@@ -943,7 +943,7 @@ class Service:
     def __init__(self, *, echoes_metadata: bool) -> None:
         self.echoes_metadata = echoes_metadata
         self.creates_responses = True
-        self.stopped: list[str] = []  # keys of ours that were cancelled
+        self.stopped: list[str] = []  # keys of ours that were canceled
         self.inbox: list[events.ClientEvent] = []
         self.outbox: list[Frame] = []
         self.active: tuple[str, str | None, set[str]] | None = None

@@ -30,13 +30,13 @@ from realtime_sip.errors import (
     DecisionAlreadyMadeError,
     NetworkError,
     NotFoundError,
-    RateLimitedError,
+    RateLimitError,
     RealtimeSipError,
     ServerError,
     ServiceError,
 )
 from realtime_sip.items import UserMessage
-from realtime_sip.outcomes import Close, CloseKind, EndReason, TransferFailure, TransferSign
+from realtime_sip.outcomes import EndReason, SocketClose, SocketCloseKind, TransferFailureReason, TransferProgress
 from realtime_sip.response import ResponseConfig
 from realtime_sip.session import AudioConfig, AudioInput, RealtimeSession, SemanticVad, ServerVad
 
@@ -49,7 +49,7 @@ GONE = CallGoneError("no such call", status_code=404, code="call_id_not_found")
 MISSING = NotFoundError("not found", status_code=404)
 CONFLICT = ServiceError("conflict", status_code=409)
 DECIDED = DecisionAlreadyMadeError("decided", status_code=400, code="decision_already_made")
-BUSY = RateLimitedError("too many", status_code=429)
+BUSY = RateLimitError("too many", status_code=429)
 FAILED = ServerError("failed", status_code=503)
 UNSENT, SENT = NetworkError("no connection", sent=False), NetworkError("no answer", sent=True)
 LATE = DeadlineError("too late", sent=True)
@@ -57,7 +57,7 @@ DENIED = AuthenticationError("no", status_code=401)
 ERRORS: tuple[RealtimeSipError, ...] = (GONE, MISSING, CONFLICT, DECIDED, BUSY, FAILED, UNSENT, SENT, LATE, DENIED)
 MAYBE_ACCEPTED = (FAILED, SENT, LATE)
 """Errors of an accept that may have been performed."""
-CLOSES = tuple(Close(kind, 1000) for kind in CloseKind)
+CLOSES = tuple(SocketClose(kind, 1000) for kind in SocketCloseKind)
 NO_LIMITS = CallLimits(max_duration=None, silence=None, first_sound=None, tool_rounds=None)
 LIMITS = (
     NO_LIMITS,
@@ -473,7 +473,9 @@ class World:
                     self.wire.clear()
                 self.step(inputs.Attached() if error is None else inputs.AttachFailed(error))
             case effects.DropSocket():
-                self.close(self.one((Close(CloseKind.OURS, 1000), Close(CloseKind.DROPPED, 1006))))
+                self.close(
+                    self.one((SocketClose(SocketCloseKind.OURS, 1000), SocketClose(SocketCloseKind.DROPPED, 1006)))
+                )
             case effects.HangUp():
                 self.step(inputs.HungUp() if error is None else inputs.HangupFailed(error))
             case effects.Refer(request):
@@ -489,7 +491,7 @@ class World:
             case effects.AskApproval(request_id):
                 self.step(inputs.ApprovalDecided(request_id, approve=good))
 
-    def close(self, close: Close) -> None:
+    def close(self, close: SocketClose) -> None:
         if not self.up:
             return
         self.up = False
@@ -847,9 +849,9 @@ class World:
         self.program(lambda: inputs.Spent(cost, cost, self.one((0, 100, 900, 2000))))
 
     def carrier_says(self) -> None:
-        says = self.one((*TransferSign, *TransferFailure))
+        says = self.one((*TransferProgress, *TransferFailureReason))
         of = self.s.handover
-        if isinstance(says, TransferSign) and says >= TransferSign.ASKED and of is not None and of.begun:
+        if isinstance(says, TransferProgress) and says >= TransferProgress.ASKED and of is not None and of.begun:
             self.dialed = True
         self.step(inputs.CarrierSays(says))
 
@@ -873,7 +875,12 @@ class World:
             raise Fault(f"it does not end: {self.s!r}")
         while self.flying:
             self.report(good=self.one((True, False)))
-        for what in (inputs.Tick(), inputs.HungUp(), inputs.Respond("late"), inputs.CarrierSays(TransferSign.ANSWERED)):
+        for what in (
+            inputs.Tick(),
+            inputs.HungUp(),
+            inputs.Respond("late"),
+            inputs.CarrierSays(TransferProgress.ANSWERED),
+        ):
             self.step(what)
         ended = self.s.ended
         if ended is not None and ended.reason is EndReason.TRANSFERRED and not self.requests:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from realtime_sip import events
 from realtime_sip.call.machine.targets import TransferRequest
 from realtime_sip.call.record.struggle import Escalation
-from realtime_sip.outcomes import CallEnded, Gap, LimitNear, TransferGivenUp
+from realtime_sip.outcomes import CallEnded, LimitNear, SidebandGap, TransferFailed
 
-Happening = LimitNear | Gap | Escalation | TransferGivenUp
+Happening = LimitNear | SidebandGap | Escalation | TransferFailed
 """What is told to the program among the events of the call."""
 
 

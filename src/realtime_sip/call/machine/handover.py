@@ -1,9 +1,9 @@
 """Handing a caller over: by which ways, what speaks for it, and what follows.
 
 A refer that is answered with success proves nothing: some never reached the carrier (field reports, May 2026), and no
-event of the service tells. So the evidence is graded, in the order of `TransferSign`, each wait has a timer, and the
-fallback is taken only if nothing speaks for the target having been dialed. Before it is, the service is asked if the
-caller is still there: a leg may have left with the socket open, and dialing again would dial twice.
+event of the service tells. So the evidence is graded, in the order of `TransferProgress`, each wait has a timer, and
+the fallback is taken only if nothing speaks for the target having been dialed. Before it is, the service is asked if
+the caller is still there: a leg may have left with the socket open, and dialing again would dial twice.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from realtime_sip.call.machine.state import CallState, End, Socket, Steps, move
 from realtime_sip.call.machine.targets import TransferRequest
 from realtime_sip.call.machine.wants import give_up, interrupt, respond, speaking
 from realtime_sip.errors import CallGoneError, NetworkError, RealtimeSipError, ServerError, ServiceError
-from realtime_sip.outcomes import EndReason, TransferFailure, TransferGivenUp, TransferSign
+from realtime_sip.outcomes import EndReason, TransferFailed, TransferFailureReason, TransferProgress
 
 BEYOND_RINGING = 10.0
 """Seconds beyond a target's ring time until a transfer of which nothing is heard is given up."""
@@ -52,7 +52,7 @@ class Handover:
     request: TransferRequest
     fallback: Literal["none", "there", "asked for", "answered"]
     begun: bool = False
-    sign: TransferSign | None = None
+    sign: TransferProgress | None = None
     """The strongest so far."""
     there: bool | None = None
     """Whether the caller was seen to be there since the transfer was due; None if nobody asked."""
@@ -66,12 +66,12 @@ class Handover:
     @property
     def certainty(self) -> Certainty:
         """How sure it is that the caller was transferred, if the leg leaves now."""
-        return "reported" if self.sign is TransferSign.ANSWERED else "inferred"
+        return "reported" if self.sign is TransferProgress.ANSWERED else "inferred"
 
     @property
     def dialed(self) -> bool:
         """Whether something speaks for the target having been dialed."""
-        return self.sign is not None and self.sign >= TransferSign.ASKED
+        return self.sign is not None and self.sign >= TransferProgress.ASKED
 
     @property
     def seconds(self) -> float:
@@ -81,7 +81,7 @@ class Handover:
         if words not in self.seen:
             self.seen.append(words)
 
-    def saw(self, sign: TransferSign, words: str) -> None:
+    def saw(self, sign: TransferProgress, words: str) -> None:
         self.sign = sign if self.sign is None else max(self.sign, sign)
         self.note(words)
 
@@ -93,11 +93,11 @@ def transfer(s: CallState, what: Transfer) -> None:
     """Transfer the call, one transfer at a time."""
     name = what.request.name
     if not what.reachable:
-        s.out.append(Done(what.key, TransferGivenUp(name, TransferFailure.UNREACHABLE, _UNREACHABLE)))
-        tell_of_failure(s, name, TransferFailure.UNREACHABLE)
+        s.out.append(Done(what.key, TransferFailed(name, TransferFailureReason.UNREACHABLE, _UNREACHABLE)))
+        tell_of_failure(s, name, TransferFailureReason.UNREACHABLE)
     elif s.end is End.TRANSFERRING:
         s.out.append(
-            Done(what.key, TransferGivenUp(what.request.name, TransferFailure.PENDING, "another is under way"))
+            Done(what.key, TransferFailed(what.request.name, TransferFailureReason.PENDING, "another is under way"))
         )
     elif s.end is End.NONE:
         s.handover = Handover(what.key, what.request, "there" if what.fallback else "none")
@@ -122,8 +122,8 @@ def _announce(s: CallState, what: Transfer) -> Steps:
     if s.handover is None or s.handover.key != what.key:
         return
     if what.unless_interrupted and s.interruptions > before:
-        s.handover.note(f"it failed: {TransferFailure.INTERRUPTED.value}")
-        _fail(s, TransferFailure.INTERRUPTED)
+        s.handover.note(f"it failed: {TransferFailureReason.INTERRUPTED.value}")
+        _fail(s, TransferFailureReason.INTERRUPTED)
         return
     give_up(s, key)
     session.hold(s, "transfer")
@@ -144,7 +144,7 @@ def _of(s: CallState, request: TransferRequest) -> Handover | None:
 def referred(s: CallState, what: Referred) -> None:
     of = _of(s, what.request)
     if of is not None:
-        of.saw(TransferSign.REFERRED, "the refer was answered with success")
+        of.saw(TransferProgress.REFERRED, "the refer was answered with success")
 
 
 def refer_failed(s: CallState, what: ReferFailed) -> None:
@@ -158,7 +158,7 @@ def refer_failed(s: CallState, what: ReferFailed) -> None:
     of.note(f"the refer failed ({type(error).__name__})")
     # What the carrier has taken was sent, whatever the service says; and the fallback goes on without the refer.
     if not (_is_unclear(error) or of.dialed or of.fallback in ("asked for", "answered")):
-        _next(s, of, TransferFailure.REFUSED)
+        _next(s, of, TransferFailureReason.REFUSED)
 
 
 def _is_unclear(error: RealtimeSipError) -> bool:
@@ -172,9 +172,9 @@ def fallback_taken(s: CallState, what: FallbackTaken) -> None:
     if of is None:
         return
     of.fallback = "answered"
-    if of.sign is not TransferSign.ANSWERED:
+    if of.sign is not TransferProgress.ANSWERED:
         s.timers.set("transfer", s.now + of.seconds)
-    of.saw(TransferSign.ASKED, "the second path was taken")
+    of.saw(TransferProgress.ASKED, "the second path was taken")
 
 
 def fallback_failed(s: CallState, what: FallbackFailed) -> None:
@@ -184,7 +184,7 @@ def fallback_failed(s: CallState, what: FallbackFailed) -> None:
         of.fallback = "answered"
         of.note(f"the second path failed ({what.what})")
         if not of.dialed:
-            _fail(s, TransferFailure.REFUSED)
+            _fail(s, TransferFailureReason.REFUSED)
 
 
 def carrier_says(s: CallState, what: CarrierSays) -> None:
@@ -195,10 +195,10 @@ def carrier_says(s: CallState, what: CarrierSays) -> None:
     of = s.handover
     if of is None or not of.begun:
         return  # it tells of another transfer
-    if isinstance(what.says, TransferSign):
+    if isinstance(what.says, TransferProgress):
         if of.sign is not None and what.says <= of.sign:
             return
-        if what.says is TransferSign.ANSWERED:
+        if what.says is TransferProgress.ANSWERED:
             s.timers.set("transfer", s.now + LEAVING)
         of.saw(what.says, f"the carrier reported: {what.says.name.lower()}")
     else:
@@ -211,9 +211,12 @@ def _said_after_the_end(s: CallState, what: CarrierSays) -> None:
     ended = s.ended
     if ended is None or ended.reason is not EndReason.TRANSFERRED or ended.certainty != "inferred":
         return
-    if what.says is TransferSign.ANSWERED:
+    if what.says is TransferProgress.ANSWERED:
         amend(s, certainty="reported", evidence="the carrier reported: answered")
-    elif isinstance(what.says, TransferFailure) and f"the carrier reported: {what.says.value}" not in ended.evidence:
+    elif (
+        isinstance(what.says, TransferFailureReason)
+        and f"the carrier reported: {what.says.value}" not in ended.evidence
+    ):
         amend(s, certainty="inferred", evidence=f"the carrier reported: {what.says.value}")
 
 
@@ -223,7 +226,7 @@ def left(
     """Say why the caller's leg left during a transfer: it was transferred, as far as anybody can tell, or not."""
     of = s.handover
     assert of is not None
-    answered = of.sign is TransferSign.ANSWERED
+    answered = of.sign is TransferProgress.ANSWERED
     # A way was taken, or is being taken. The refer is none before it is answered; the carrier acts before it answers.
     taken = of.sign is not None or of.fallback == "asked for"
     if answered or (otherwise is EndReason.CALLER and taken):
@@ -240,7 +243,7 @@ def due(s: CallState) -> None:
     of = s.handover
     if of is None:
         return
-    if of.sign is TransferSign.ANSWERED:
+    if of.sign is TransferProgress.ANSWERED:
         _stayed(s, of)
     elif s.unreachable:
         of.note("nothing was heard of it in time")
@@ -273,15 +276,15 @@ def alive(s: CallState) -> None:
 def lost(s: CallState) -> None:
     """Give up waiting for a caller who cannot be seen any more."""
     of = s.handover
-    if of is not None and of.there is False and of.sign is not TransferSign.ANSWERED:
+    if of is not None and of.there is False and of.sign is not TransferProgress.ANSWERED:
         s.timers.set("transfer", s.now)
 
 
-def _reason(of: Handover) -> TransferFailure:
-    return TransferFailure.NO_ANSWER if of.dialed else TransferFailure.NO_SIGN
+def _reason(of: Handover) -> TransferFailureReason:
+    return TransferFailureReason.NO_ANSWER if of.dialed else TransferFailureReason.NO_SIGN
 
 
-def _next(s: CallState, of: Handover, failure: TransferFailure) -> None:
+def _next(s: CallState, of: Handover, failure: TransferFailureReason) -> None:
     """Take the fallback, once, and only if nothing says that the target has been dialed."""
     of.there = None  # that the caller was there says nothing about later
     if of.fallback != "there" or of.dialed:
@@ -293,14 +296,14 @@ def _next(s: CallState, of: Handover, failure: TransferFailure) -> None:
     s.out.append(Fallback(of.request))
 
 
-def _fail(s: CallState, failure: TransferFailure) -> None:
+def _fail(s: CallState, failure: TransferFailureReason) -> None:
     """Give the transfer up: the caller is still there, and is told; or what was decided meanwhile is done."""
     of = s.handover
     assert of is not None
     s.handover = None
     s.timers.stop("transfer")
     stop(s, "transfer")
-    given_up = TransferGivenUp(of.request.name, failure, of.evidence)
+    given_up = TransferFailed(of.request.name, failure, of.evidence)
     s.out += [Done(of.key, given_up), Tell(given_up)]
     move(s, End.NONE, f"the transfer failed: {failure.value}")
     session.release(s, "transfer")
@@ -312,8 +315,8 @@ def _fail(s: CallState, failure: TransferFailure) -> None:
         tell_of_failure(s, of.request.name, failure)
 
 
-def tell_of_failure(s: CallState, name: str, failure: TransferFailure) -> None:
+def tell_of_failure(s: CallState, name: str, failure: TransferFailureReason) -> None:
     """Tell the model, so that it keeps the caller. One who has interrupted is being answered already."""
     session.tell(s, _FAILED.format(name=name, failure=failure.value))
-    if failure is not TransferFailure.INTERRUPTED:
+    if failure is not TransferFailureReason.INTERRUPTED:
         respond(s, f"notice_{secrets.token_hex(8)}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from realtime_sip import events
 from realtime_sip.call.machine.targets import TransferRequest
 from realtime_sip.errors import RealtimeSipError
-from realtime_sip.outcomes import Close, TransferFailure, TransferSign
+from realtime_sip.outcomes import SocketClose, TransferFailureReason, TransferProgress
 from realtime_sip.response import ResponseConfig
 from realtime_sip.session import RealtimeSession
 
@@ -66,7 +66,7 @@ class AttachFailed:
 class Closed:
     """The socket closed, which is not the end of the call."""
 
-    close: Close
+    close: SocketClose
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +234,7 @@ class FallbackFailed:
 class CarrierSays:
     """What the carrier tells of a transfer. It may come after the end."""
 
-    says: TransferSign | TransferFailure
+    says: TransferProgress | TransferFailureReason
 
 
 @dataclass(frozen=True, slots=True)

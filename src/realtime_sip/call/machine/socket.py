@@ -20,13 +20,13 @@ from realtime_sip.errors import (
     DecisionAlreadyMadeError,
     NetworkError,
     NotFoundError,
-    RateLimitedError,
+    RateLimitError,
     RealtimeSipError,
     ServerError,
     ServiceError,
     UnexpectedReplyError,
 )
-from realtime_sip.outcomes import CloseKind, EndReason, Gap
+from realtime_sip.outcomes import EndReason, SidebandGap, SocketCloseKind
 
 RINGING = 8.0
 """Seconds from the beginning in which the call is accepted and a first sideband is tried."""
@@ -190,7 +190,7 @@ def _first_failed(s: CallState, error: RealtimeSipError) -> None:
 def _gone(s: CallState) -> None:
     """Note that there is no call any more: proof if the socket closed in good order, else if it is said twice."""
     s.line.gone += 1
-    broke = s.line.close is None or s.line.close.kind not in (CloseKind.NORMAL, CloseKind.EXPIRED)
+    broke = s.line.close is None or s.line.close.kind not in (SocketCloseKind.NORMAL, SocketCloseKind.EXPIRED)
     if broke and s.line.gone < 2:
         s.timers.set("attach", s.now + _SURE)
         return
@@ -210,7 +210,7 @@ def _lose(s: CallState, evidence: str) -> None:
 
 
 def _passes(error: RealtimeSipError) -> bool:
-    if isinstance(error, (NetworkError, ServerError, RateLimitedError, NotFoundError, UnexpectedReplyError)):
+    if isinstance(error, (NetworkError, ServerError, RateLimitError, NotFoundError, UnexpectedReplyError)):
         return True
     return isinstance(error, ServiceError) and error.status_code == _CONFLICT  # the old socket still counts
 
@@ -228,7 +228,7 @@ def attached(s: CallState) -> None:
         line.attached_at = s.now
         s.out.append(Done("answer", None))
     elif line.lost_at is not None and line.close is not None:
-        s.out.append(Tell(Gap(line.lost_at + line.unix_ahead, s.unix, line.close)))
+        s.out.append(Tell(SidebandGap(line.lost_at + line.unix_ahead, s.unix, line.close)))
     line.frame_at, line.proven, line.lost_at = s.now, False, None
     line.failures = line.gone = 0
     s.timers.set("proof", s.now + PROOF_OF_LIFE)
@@ -292,9 +292,9 @@ def closed(s: CallState, what: Closed) -> None:
     s.book.gap(s.now)
     session.closed(s)
     limits.rest(s)
-    leaves = s.end is End.ENDING and (s.confirmed or what.close.kind is CloseKind.NORMAL)
+    leaves = s.end is End.ENDING and (s.confirmed or what.close.kind is SocketCloseKind.NORMAL)
     move(s, Socket.LOST if leaves else Socket.ATTACHING, str(what.close))
-    if what.close.kind is CloseKind.EXPIRED:
+    if what.close.kind is SocketCloseKind.EXPIRED:
         _expired(s)
     elif s.end is End.ENDING:
         if s.confirmed:

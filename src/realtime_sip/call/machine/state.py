@@ -21,7 +21,7 @@ from realtime_sip import events
 from realtime_sip.call.machine.effects import Effect, Send
 from realtime_sip.call.machine.timers import Timers
 from realtime_sip.call.record.responses import Book
-from realtime_sip.outcomes import CallEnded, Close, EndReason, Heard, LimitKind
+from realtime_sip.outcomes import CallEnded, EndReason, Heard, LimitKind, SocketClose
 from realtime_sip.response import ResponseConfig
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ class Line:
     """How many the service has sent."""
     proven: bool = False
     """Whether the service has spoken over the socket that is open."""
-    close: Close | None = None
+    close: SocketClose | None = None
     lost_at: float | None = None
     """When the sideband was lost; None while it is open."""
     closed_at: float = 0.0

@@ -86,7 +86,7 @@ class TransferRequest:
     parent_call_sid: str | None = None
 
 
-SecondPath = Callable[[TransferRequest], Awaitable[None]]
+TransferFallback = Callable[[TransferRequest], Awaitable[None]]
 """Another way to transfer, taken where a refer has come to nothing: as a rule, the carrier's own API.
 
 It returns when the carrier has been asked, and raises where it certainly was not. It is told to stop after ten seconds,
@@ -94,23 +94,23 @@ and what it did then counts as perhaps done.
 """
 
 
-class Transfers(Mapping[str, TransferTarget]):
+class TransferTargets(Mapping[str, TransferTarget]):
     """The allow-list: the names under which a call can be transferred, and nowhere else.
 
-    >>> desks = Transfers({"billing": TransferTarget("tel:+14155550123"), "night": "sip:night@pbx.example.com"})
+    >>> desks = TransferTargets({"billing": TransferTarget("tel:+14155550123"), "night": "sip:night@pbx.example.com"})
     >>> sorted(desks)
     ['billing', 'night']
 
     Args:
         targets: From names, of 1 to 64 letters, digits, `_` and `-`, to targets or their URIs.
-        second_path: Another way, for where a refer comes to nothing. Without it the agent keeps the caller.
+        fallback: Another way, for where a refer comes to nothing. Without it the agent keeps the caller.
 
     Raises:
         ConfigurationError: A name or a target is not valid, or there are none, or more than 100.
     """
 
     def __init__(
-        self, targets: Mapping[str, TransferTarget | SipUri | str], *, second_path: SecondPath | None = None
+        self, targets: Mapping[str, TransferTarget | SipUri | str], *, fallback: TransferFallback | None = None
     ) -> None:
         if not 1 <= len(targets) <= _MAX_TARGETS:
             raise ConfigurationError(f"there must be 1 to {_MAX_TARGETS} targets of transfers")
@@ -121,7 +121,7 @@ class Transfers(Mapping[str, TransferTarget]):
             name: target if isinstance(target, TransferTarget) else TransferTarget(target)
             for name, target in targets.items()
         }
-        self.second_path = second_path
+        self.fallback = fallback
 
     def __getitem__(self, name: str) -> TransferTarget:
         """Return the target of that name."""
@@ -137,7 +137,7 @@ class Transfers(Mapping[str, TransferTarget]):
 
     def __repr__(self) -> str:
         """Show the names alone."""
-        return f"<Transfers {', '.join(self._targets)}>"
+        return f"<TransferTargets {', '.join(self._targets)}>"
 
     def reachable(self, channel: Channel | None) -> dict[str, TransferTarget]:
         """Return the targets that a caller of this channel can be transferred to."""

@@ -11,7 +11,7 @@ from realtime_sip.call.record.meter import Meter
 from realtime_sip.call.record.responses import Book
 from realtime_sip.call.record.transcript import Transcript
 from realtime_sip.event_log import EventLog, Logged
-from realtime_sip.outcomes import Gap
+from realtime_sip.outcomes import SidebandGap
 from realtime_sip.rates import RateCard
 from realtime_sip.session import RealtimeSession
 from realtime_sip.usage import Usage
@@ -66,7 +66,7 @@ class CallRecord:
         if self.log is not None:
             self.log.write(event, secret=secret)
 
-    def gap(self, gap: Gap) -> None:
+    def gap(self, gap: SidebandGap) -> None:
         """Note that the sideband was lost for a time."""
         self.missed()
         self.note(gap)

@@ -100,7 +100,7 @@ class Recording:
         log = read_event_log(path)
         if log.header.redacted:
             raise ConfigurationError(
-                "the event log is redacted, so that nothing can be replayed: log with EventLogs(…, redact=False)"
+                "the event log is redacted, so that nothing can be replayed: log with EventLogFolder(…, redact=False)"
             )
         return cls(
             RecordedFrame("received" if entry.source == "service" else "sent", entry.data)

@@ -173,7 +173,7 @@ def test_key_organization_and_project_ride_in_their_headers(face: Face) -> None:
 
 
 def test_azure_has_its_own_host_path_and_key_header(face: Face) -> None:
-    face.call("calls.hangup", "rtc_1", options={"hosts": Endpoints.azure("contoso", region="swedencentral")})
+    face.call("calls.hangup", "rtc_1", options={"endpoints": Endpoints.azure("contoso", region="swedencentral")})
     assert str(face.sent.url) == "https://contoso.openai.azure.com/openai/v1/realtime/calls/rtc_1/hangup"
     assert face.sent.headers["api-key"] == "sk-test"
     assert "authorization" not in face.sent.headers

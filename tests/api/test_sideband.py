@@ -114,7 +114,7 @@ def listen(
 ) -> Seen:
     """Connect, send `say`, iterate to the end, and return what was seen."""
     seen = Seen()
-    options = {"api_key": "sk-test", "base_url": service.base_url, "deadline": 2.0, **(options or {})}
+    options = {"api_key": "sk-test", "base_url": service.base_url, "timeout": 2.0, **(options or {})}
 
     def sync() -> None:
         with RealtimeSip(**options) as client:
@@ -361,7 +361,7 @@ def test_an_early_404_is_retried_until_the_call_is_ready(kind: str, service: Ser
 def test_a_call_that_never_becomes_ready_is_said_within_the_deadline(kind: str, service: Service) -> None:
     service.refusals = [(404, GONE)] * 100
     with pytest.raises(CallGoneError) as caught:
-        listen(kind, service, options={"deadline": 0.5})
+        listen(kind, service, options={"timeout": 0.5})
     assert caught.value.request_id == "req_7"
     assert len(service.paths) > 1
 
@@ -392,7 +392,7 @@ def test_a_service_that_is_away_is_a_network_error_within_the_deadline(kind: str
         away = Service()
         away.port = taken.getsockname()[1]
         with pytest.raises(NetworkError) as caught:
-            listen(kind, away, options={"deadline": 0.3})
+            listen(kind, away, options={"timeout": 0.3})
     assert caught.value.sent is False
 
 
@@ -402,7 +402,7 @@ def test_a_service_that_does_not_answer_the_handshake_is_a_deadline_error(kind: 
         away = Service()
         away.port = silent.getsockname()[1]
         with pytest.raises(DeadlineError):
-            listen(kind, away, options={"deadline": 0.3})
+            listen(kind, away, options={"timeout": 0.3})
 
 
 @faces
@@ -420,7 +420,7 @@ def test_a_service_that_speaks_something_else_is_a_network_error(kind: str) -> N
         thread = threading.Thread(target=answer)
         thread.start()
         with pytest.raises(NetworkError):
-            listen(kind, away, options={"deadline": 0.05})
+            listen(kind, away, options={"timeout": 0.05})
         thread.join(5)
 
 

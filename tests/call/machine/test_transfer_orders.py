@@ -539,7 +539,7 @@ class Handovers(RuleBasedStateMachine):
         """From here on nobody does anything but answer, if that: the call or the transfer comes to its end in time."""
         if not hasattr(self, "line"):
             return
-        end = self.now + 400
+        end = self.now + 600
         for _ in range(400):
             attempt = self.attempt
             if not self.on or (attempt is None and not self.ending):

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from phone import Phone, greet, phone, types, virtual
-from realtime_sip import Call
+from phone import Phone, greet, outputs, phone, types, virtual
+from realtime_sip import Call, Tools
 from realtime_sip.testing import (
     Behavior,
     CallerHangsUp,
     CallerSays,
     DecidedElsewhere,
     EndedBy,
+    ModelCalls,
     ModelSays,
     PingsUnanswered,
     RequestFails,
@@ -141,3 +144,30 @@ def test_a_call_outlives_trouble_with_its_socket(fault: Any) -> None:
         assert ringing.tally.unattended < 15
 
     run()
+
+
+def test_tools_that_hang_in_one_call_keep_no_other_call_from_being_answered() -> None:
+    over = threading.Event()
+
+    def hang() -> None:
+        """Never ends."""
+        over.wait()
+
+    @virtual
+    async def run() -> None:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+        async with phone() as line:
+            tools = Tools()
+            tools.function(hang, timeout=0.05)
+            calls = [ModelCalls("hang"), ModelSays("It did not work.")]
+            _, first = await line.played(*calls, CallerHangsUp(), talk=greet, tools=tools)
+            async with asyncio.timeout(10):
+                await asyncio.to_thread(int)
+            _, second = await line.played(*calls, CallerHangsUp(), talk=greet, tools=tools)
+        assert "too long" in outputs(first)[0]
+        assert "too long" in outputs(second)[0]
+
+    try:
+        run()
+    finally:
+        over.set()

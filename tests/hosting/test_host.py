@@ -193,7 +193,7 @@ def test_law_a_clock_that_is_off_lets_no_phone_ring_out(ahead: float) -> None:
     async def run() -> None:
         async with phone() as line:
             right = line.client.settings.clock
-            options = {**line.openai.client_options, "clock": lambda: right() + ahead}
+            options: dict[str, Any] = {**line.openai.client_options, "clock": lambda: right() + ahead}
             async with AsyncRealtimeSip(**options) as line.client:
                 line.host = CallHost(line.on_call, client=line.client)
                 ringing = await line.ring(HELLO, BYE, talk=greet)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import logging
 import sys
 import threading
 import time
@@ -22,6 +21,7 @@ from websockets.http11 import Response
 from websockets.sync.client import ClientConnection as Connection
 from websockets.sync.client import connect as connect_sync
 
+from realtime_sip._redaction import logger_without_wire
 from realtime_sip.api.decision import decided
 from realtime_sip.api.operations import MAX_REPLY_BYTES, Failure, Operation, Pause, Reply, Request, exchange
 from realtime_sip.api.settings import USER_AGENT, Settings
@@ -49,9 +49,7 @@ _WAITING = 0.5
 # Nobody waits in the pool.
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=20)
 
-# At DEBUG websockets logs every frame and header. It does so only if somebody lowers this logger's own level.
-_socket_log = logging.getLogger("realtime_sip.websocket")
-_socket_log.setLevel(logging.INFO)
+_socket_log = logger_without_wire("realtime_sip.websocket")
 
 # websockets follows redirects: until 16 with the key, since then with all headers but `Authorization`, and so with the
 # key of Azure. Without a Location there is nothing to follow, and the refusal stays what it is.

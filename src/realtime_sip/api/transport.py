@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import re
+import socket
 import sys
 import threading
 import time
@@ -16,6 +18,7 @@ from weakref import WeakKeyDictionary
 import httpx
 from websockets.asyncio.client import ClientConnection as AsyncConnection
 from websockets.asyncio.client import connect as connect_async
+from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus, InvalidURI, WebSocketException
 from websockets.http11 import Response
 from websockets.sync.client import ClientConnection as Connection
@@ -60,7 +63,35 @@ def _without_location(refusal: Response) -> None:
         del refusal.headers["Location"]
 
 
+class _Interim:
+    """Skips replies with a 1xx before the one that is meant (RFC 9110 15.2), which websockets takes for that one."""
+
+    _STATUS = re.compile(rb"HTTP/1\.1 1(?!01)[0-9]{2}[ \r]")
+    _LONGEST = 64 * 1024
+
+    def __init__(self, protocol: ClientProtocol) -> None:
+        self._protocol = protocol
+        self._pass_on = protocol.receive_data
+        self._held = b""
+        protocol.receive_data = self.receive_data  # type: ignore[method-assign]
+
+    def receive_data(self, data: bytes | bytearray) -> None:
+        self._held += data
+        while self._STATUS.match(self._held):
+            head, end, rest = self._held.partition(b"\r\n\r\n")
+            if not end and len(head) < self._LONGEST:
+                return
+            self._held = rest if end else b""
+        if len(self._held) >= len(b"HTTP/1.1 100 ") or not b"HTTP/1.1 1".startswith(self._held[:10]):
+            self._protocol.receive_data = self._pass_on  # type: ignore[method-assign]
+            self._pass_on(self._held)
+
+
 class _Connection(Connection):
+    def __init__(self, socket: socket.socket, protocol: ClientProtocol, **options: Any) -> None:
+        _Interim(protocol)
+        super().__init__(socket, protocol, **options)
+
     def handshake(self, *args: Any, **kwargs: Any) -> None:
         try:
             super().handshake(*args, **kwargs)
@@ -70,6 +101,10 @@ class _Connection(Connection):
 
 
 class _AsyncConnection(AsyncConnection):
+    def __init__(self, protocol: ClientProtocol, **options: Any) -> None:
+        _Interim(protocol)
+        super().__init__(protocol, **options)
+
     async def handshake(self, *args: Any, **kwargs: Any) -> None:
         try:
             await super().handshake(*args, **kwargs)

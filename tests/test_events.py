@@ -624,3 +624,46 @@ def test_the_beta_tables_name_current_types() -> None:
 def test_a_client_frame_that_is_no_json_object_is_refused(frame: bytes | str) -> None:
     with pytest.raises(InvalidRequestError, match="not"):
         events.parse_client_event(frame)
+
+
+# --- other services, and the beta -------------------------------------------------------------------------------------
+
+
+def test_the_commonest_beta_event_is_told_the_current_names() -> None:
+    beta_event = {"type": "session.update", "session": {"modalities": ["text", "audio"], "voice": "alloy"}}
+    with pytest.raises(BetaShapeError, match=r"modalities.*output_modalities.*voice.*audio\.output\.voice"):
+        events.client_event(beta_event)
+    with pytest.raises(InvalidRequestError, match="Its type is missing"):
+        events.client_event({"type": "session.update", "session": {"instructions": "Be brief."}})
+
+
+def test_a_beta_event_that_comes_in_is_named_by_its_current_name(caplog: pytest.LogCaptureFixture) -> None:
+    events._named.discard("response.audio.delta")
+    events.parse_server_event('{"type": "response.audio.delta", "delta": "AAAA"}')
+    assert "response.output_audio.delta now" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        {
+            "type": "conversation.item.input_audio_transcription.completed",
+            "event_id": "event_1",
+            "item_id": "item_1",
+            "content_index": 0,
+            "transcript": "yes",
+        },
+        {
+            "type": "response.function_call_arguments.done",
+            "event_id": "event_1",
+            "response_id": "resp_1",
+            "item_id": "item_1",
+            "output_index": 0,
+            "arguments": "{}",
+            "call_id": "call_1",
+        },
+    ],
+    ids=["transcription", "arguments"],
+)
+def test_what_other_services_of_this_protocol_leave_out_is_optional(frame: dict[str, Any]) -> None:
+    assert not isinstance(events.parse_server_event(json.dumps(frame)), events.UnknownServerEvent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from datetime import date
 from typing import Any
@@ -31,6 +32,7 @@ from realtime_sip.session import (
     TranscriptionAudioConfig,
     TranscriptionAudioInput,
     TranscriptionSession,
+    check_tool_choice,
     checked_session,
 )
 
@@ -293,9 +295,10 @@ def test_beta_shapes_are_refused_as_audio_formats(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", beta.CONTENT_TYPES)
-def test_beta_shapes_are_refused_as_content(name: str) -> None:
-    with pytest.raises(BetaShapeError, match=f"it is {beta.CONTENT_TYPES[name]} now"):
+def test_beta_shapes_are_refused_as_content_and_what_is_advised_is_taken(name: str) -> None:
+    with pytest.raises(BetaShapeError, match="it is output_text now"):
         checked(AssistantMessage, {"content": [{"type": name}]}, what="message")
+    checked(AssistantMessage, {"content": [{"type": "output_text", "text": "Hello."}]}, what="message")
 
 
 def test_the_current_names_of_the_beta_tables_are_accepted() -> None:
@@ -336,7 +339,7 @@ def test_a_transcription_model_that_ends_is_warned_of() -> None:
 def test_current_models_are_not_warned_of() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for model in ("gpt-realtime-2.1", "gpt-realtime-2.1-mini", "gpt-realtime-2", "gpt-realtime-1.5", None):
+        for model in ("gpt-realtime-2.1", "gpt-realtime-2.1-mini", "gpt-realtime-2", "gpt-realtime-1.5"):
             RealtimeSession(model=model)
         for model in ("gpt-transcribe", "gpt-live-transcribe", "gpt-realtime-whisper"):
             Transcription(model=model)
@@ -388,3 +391,75 @@ def test_strict_out_metadata_has_limits(metadata: dict[str, Any], fits: bool) ->
     else:
         with pytest.raises(InvalidRequestError, match="metadata"):
             checked(ResponseConfig, {"metadata": metadata}, what="response")
+
+
+# --- what cannot be ---------------------------------------------------------------------------------------------------
+
+
+def _tool(**fields: Any) -> dict[str, Any]:
+    return {"tools": [{"type": "function", "name": "hours", **fields}]}
+
+
+def _shop(**fields: Any) -> dict[str, Any]:
+    return {"tools": [{"type": "mcp", "server_label": "shop", "server_url": "https://shop.example/mcp", **fields}]}
+
+
+@pytest.mark.parametrize(
+    ("session", "why"),
+    [
+        (_tool(name=""), "tools.0.name"),
+        (_tool(name="opening hours"), "tools.0.name"),
+        (_tool(name="hours\n"), "tools.0.name"),
+        ({"tools": [*_tool()["tools"], *_tool()["tools"]]}, "two tools with the name hours"),
+        ({"tools": [*_shop()["tools"], *_shop()["tools"]]}, "two tools with the name server shop"),
+        (_shop(server_url="shop"), "tools.0.server_url"),
+        (_shop(server_url="ftp://shop.example"), "tools.0.server_url"),
+        (_shop(server_url="https://"), "tools.0.server_url"),
+        (_shop(server_url="https://[shop"), "tools.0.server_url"),
+        (_shop(server_label=""), "tools.0.server_label"),
+        ({"model": None}, "cannot be null"),
+        ({"model": ""}, "model"),
+        ({"audio": {"output": {"voice": ""}}}, "audio.output.voice"),
+        ({"audio": {"output": {"voice": {"id": " "}}}}, "audio.output.voice"),
+        ({"audio": {"input": {"transcription": {"model": ""}}}}, "audio.input.transcription.model"),
+        ({"audio": {"output": {"speed": True}}}, "audio.output.speed"),
+        ({"audio": {"output": {"speed": "1.0"}}}, "audio.output.speed"),
+        ({"max_output_tokens": "100"}, "max_output_tokens"),
+        ({"max_output_tokens": True}, "max_output_tokens"),
+        ({"parallel_tool_calls": 1}, "parallel_tool_calls"),
+        ({"parallel_tool_calls": "yes"}, "parallel_tool_calls"),
+        (_input(turn_detection={"type": "server_vad", "threshold": "0.5"}), "audio.input.turn_detection.threshold"),
+        (_input(turn_detection={"type": "server_vad", "silence_duration_ms": True}), "silence_duration_ms"),
+        (_input(turn_detection={"type": "server_vad", "create_response": "false"}), "create_response"),
+    ],
+)
+def test_law_what_cannot_be_is_refused_before_it_is_sent(session: dict[str, Any], why: str) -> None:
+    with pytest.raises(InvalidRequestError, match=why):
+        checked_session(session)
+
+
+def test_a_whole_number_is_a_number() -> None:
+    assert checked_session({"audio": {"output": {"speed": 1}}}).to_wire()["audio"] == {"output": {"speed": 1}}
+
+
+@pytest.mark.parametrize("name", ["Öffnungszeiten", "x" * 65, "shop.hours"])
+def test_an_unusual_name_of_a_tool_is_sent_with_a_warning(name: str) -> None:
+    with pytest.warns(UserWarning, match="may be refused"):
+        assert checked_session(_tool(name=name)).to_wire()["tools"][0]["name"] == name
+
+
+@pytest.mark.parametrize(
+    ("session", "there"),
+    [
+        (_tool() | {"tool_choice": {"type": "function", "name": "hours"}}, True),
+        (_tool() | {"tool_choice": {"type": "function", "name": "prices"}}, False),
+        ({"tool_choice": {"type": "function", "name": "prices"}}, False),
+        ({"tool_choice": {"type": "function", "name": "prices"}, "prompt": {"id": "pmpt_1"}}, True),
+        (_shop() | {"tool_choice": {"type": "mcp", "server_label": "shop"}}, True),
+        (_tool() | {"tool_choice": {"type": "mcp", "server_label": "shop"}}, False),
+        (_tool() | {"tool_choice": "required"}, True),
+    ],
+)
+def test_a_choice_of_a_tool_that_is_not_there_is_refused(session: dict[str, Any], there: bool) -> None:
+    with contextlib.nullcontext() if there else pytest.raises(InvalidRequestError, match="tool_choice"):
+        check_tool_choice(RealtimeSession.model_validate(session))

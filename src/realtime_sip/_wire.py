@@ -8,6 +8,8 @@ above all, is always sent.
 from __future__ import annotations
 
 import json
+import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from math import isfinite
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias, TypeVar, get_args, get_origin
@@ -271,6 +273,17 @@ def place(loc: tuple[int | str, ...], problem: str, value: object) -> str:
     if problem == "missing":
         path.append(str(loc[-1]))
     return ".".join(path)
+
+
+_OURS = ("realtime_sip", "pydantic", "pydantic_core", "contextlib", "asyncio")
+
+
+def warn_outside(text: str, category: type[Warning]) -> None:
+    """Warn at the program's line that led here, rather than at ours or pydantic's."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _OURS:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, category, stacklevel=level)
 
 
 _MAX_DEPTH = 64

@@ -26,7 +26,7 @@ import logging
 from contextlib import suppress
 from typing import Annotated, Any, Literal, TypeAlias, get_args
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from realtime_sip import beta
@@ -35,7 +35,7 @@ from realtime_sip._wire import Inbound, Open, Outbound, Unknown, checked, read_j
 from realtime_sip.errors import BetaShapeError, InvalidRequestError, NotAnEventError
 from realtime_sip.items import ContentPart, Item, NewItem
 from realtime_sip.response import Response, ResponseConfig, TranscriptionUsage
-from realtime_sip.session import ReportedSession, Session
+from realtime_sip.session import ReportedSession, Session, refuse_beta_session
 
 __all__ = [
     "MAX_APPENDED_AUDIO",
@@ -155,9 +155,9 @@ class ConversationItemTruncate(_ClientEvent):
 
     type: Literal["conversation.item.truncate"] = "conversation.item.truncate"
     item_id: str
-    content_index: Annotated[int, Field(ge=0)]
+    content_index: Annotated[int, Field(strict=True, ge=0)]
     """0."""
-    audio_end_ms: Annotated[int, Field(ge=0)]
+    audio_end_ms: Annotated[int, Field(strict=True, ge=0)]
     """How much was heard, in milliseconds. More than there is, is an error."""
 
 
@@ -209,7 +209,7 @@ class SessionUpdate(_ClientEvent):
     """Changes the session; answered by `session.updated`. What is left out stays, null clears it."""
 
     type: Literal["session.update"] = "session.update"
-    session: Session
+    session: Annotated[Session, BeforeValidator(refuse_beta_session)]
 
 
 ClientEvent: TypeAlias = (
@@ -391,8 +391,8 @@ class ConversationItemInputAudioTranscriptionCompleted(_Event):
     logprobs: list[LogProb] | None = None
     """Only where the session's `include` asks for it."""
     transcript: str
-    usage: TranscriptionUsage
-    """What the transcription cost; it is not in any response's usage."""
+    usage: TranscriptionUsage | None = None
+    """What the transcription cost; it is not in any response's usage. Other services of this protocol leave it out."""
 
 
 class ConversationItemInputAudioTranscriptionDelta(_Event):
@@ -609,7 +609,8 @@ class ResponseFunctionCallArgumentsDone(_Event):
     arguments: str
     """JSON as text, written by the model."""
     call_id: str
-    name: str
+    name: str | None = None
+    """Other services of this protocol leave it out; the item has it."""
 
 
 class ResponseMcpCallCompleted(_Event):
@@ -844,5 +845,10 @@ def _warn(kind: str) -> None:
     if kind in _named or len(_named) >= _MAX_NAMED:
         return
     _named.add(kind)
-    what = "lacks what its type must have" if kind in _TYPES else "is of a type that this version does not know"
+    if kind in beta.SERVER_EVENT_TYPES:
+        what = f"is a name of the beta API, and {beta.SERVER_EVENT_TYPES[kind]} now"
+    elif kind in _TYPES:
+        what = "lacks what its type must have"
+    else:
+        what = "is of a type that this version does not know"
     _log.warning("event %s %s; it is passed on as UnknownServerEvent (said once)", ascii(redact(kind[:64])), what)

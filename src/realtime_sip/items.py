@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from realtime_sip import beta
 from realtime_sip._wire import Inbound, Open, Outbound, Unknown, refusing_beta_types
@@ -105,7 +105,8 @@ class OutputText(Outbound):
 
 
 UserPart: TypeAlias = Annotated[InputText | InputAudio | InputImage, Field(discriminator="type")]
-AssistantPart: TypeAlias = Annotated[OutputText, refusing_beta_types(beta.CONTENT_TYPES)]
+# What the assistant has said as audio can only be created as its text.
+AssistantPart: TypeAlias = Annotated[OutputText, refusing_beta_types(dict.fromkeys(beta.CONTENT_TYPES, "output_text"))]
 
 
 # --- items to send ----------------------------------------------------------------------------------------------------
@@ -229,7 +230,7 @@ class McpApprovalResponse(Outbound):
     type: Literal["mcp_approval_response"] = "mcp_approval_response"
     approval_request_id: str
     """The id of the `mcp_approval_request` item."""
-    approve: bool
+    approve: StrictBool
     id: str | None = None
     """The service's types have it as required. Clients leave it out, as they may for every other item."""
     reason: str | None = None

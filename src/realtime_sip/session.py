@@ -20,23 +20,27 @@ checked here; where they leave a doubt, the value is let through.
 
 from __future__ import annotations
 
-import warnings
+import re
+from collections import Counter
 from collections.abc import Mapping
 from datetime import date
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias, get_args
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, model_validator
 from pydantic_core import PydanticCustomError
 
 from realtime_sip import beta
-from realtime_sip._wire import Inbound, Open, Outbound, Unknown, checked
+from realtime_sip._wire import Inbound, Open, Outbound, Unknown, checked, warn_outside
+from realtime_sip.errors import InvalidRequestError
 
 __all__ = [
     "MODEL_SHUTDOWNS",
     "ApprovalFilter",
     "AudioConfig",
     "AudioFormat",
+    "AudioFormatWarning",
     "AudioInput",
     "AudioOutput",
     "AudioPcm",
@@ -201,11 +205,20 @@ class ModelDeprecationWarning(FutureWarning):
     """
 
 
-def _warn_of_shutdown(model: str | None) -> str | None:
-    shutdown = MODEL_SHUTDOWNS.get(model or "")
+def _not_empty(value: str) -> str:
+    if not value.strip():
+        raise PydanticCustomError("empty", "must not be empty")
+    return value
+
+
+class AudioFormatWarning(UserWarning):
+    """The session of a phone call sets an audio format; the message says which, and what has come of it."""
+
+
+def _warn_of_shutdown(model: str) -> str:
+    shutdown = MODEL_SHUTDOWNS.get(model)
     if shutdown is not None:
-        # The frame above this one is pydantic's, the next is where the session is made.
-        warnings.warn(f"{model} will be shut down on {shutdown}", ModelDeprecationWarning, stacklevel=3)
+        warn_outside(f"{model} will be shut down on {shutdown}", ModelDeprecationWarning)
     return model
 
 
@@ -251,7 +264,7 @@ class NoiseReduction(Outbound):
 
     type: _NoiseReductionType | None = None
     """`near_field` for a headset or a handset, `far_field` for a laptop or a conference room."""
-    strength: float | None = None
+    strength: Annotated[float, Field(strict=True)] | None = None
     """Higher filters more. 1 when it is first turned on; left out of an update, it stays. No range is documented."""
 
 
@@ -267,7 +280,7 @@ class Transcription(Outbound):
     What a known model does not take is refused; with another model, or none, the service decides.
     """
 
-    model: Annotated[TranscriptionModel | None, AfterValidator(_warn_of_shutdown)] = None
+    model: Annotated[TranscriptionModel, AfterValidator(_not_empty), AfterValidator(_warn_of_shutdown)] | None = None
     language: str | None = None
     """The caller's language in ISO 639-1, such as `en`: more accurate and faster."""
     languages: Annotated[list[str], Field(min_length=1)] | None = None
@@ -303,17 +316,17 @@ class ServerVad(Outbound):
     """Turn detection by volume: a turn ends when the caller has been silent for a while."""
 
     type: Literal["server_vad"] = "server_vad"
-    threshold: Annotated[float, Field(ge=0, le=1)] | None = None
+    threshold: Annotated[float, Field(strict=True, ge=0, le=1)] | None = None
     """How loud speech has to be, 0 to 1. 0.5 where it is left out; a noisy line needs more."""
-    prefix_padding_ms: Annotated[int, Field(ge=0)] | None = None
+    prefix_padding_ms: Annotated[int, Field(strict=True, ge=0)] | None = None
     """Audio to keep from before speech was detected. 300 where it is left out."""
-    silence_duration_ms: Annotated[int, Field(ge=0)] | None = None
+    silence_duration_ms: Annotated[int, Field(strict=True, ge=0)] | None = None
     """Silence that ends a turn. Documented as 500 where it is left out; recorded sessions report 200."""
-    idle_timeout_ms: Annotated[int, Field(ge=5000, le=30000)] | None = None
+    idle_timeout_ms: Annotated[int, Field(strict=True, ge=5000, le=30000)] | None = None
     """Silence after which the model speaks again, 5,000 to 30,000, counted from the end of playback. Off by default."""
-    create_response: bool | None = None
+    create_response: StrictBool | None = None
     """Whether the service starts a response at the end of a turn. True where it is left out."""
-    interrupt_response: bool | None = None
+    interrupt_response: StrictBool | None = None
     """Whether the caller's speech cuts off the model's. True where it is left out."""
 
 
@@ -323,9 +336,9 @@ class SemanticVad(Outbound):
     type: Literal["semantic_vad"] = "semantic_vad"
     eagerness: _Eagerness | None = None
     """How soon to answer. It waits up to 8 s at low, 4 s at medium, 2 s at high; `auto`, the default, is medium."""
-    create_response: bool | None = None
+    create_response: StrictBool | None = None
     """Whether the service starts a response at the end of a turn. True where it is left out."""
-    interrupt_response: bool | None = None
+    interrupt_response: StrictBool | None = None
     """Whether the caller's speech cuts off the model's. True where it is left out."""
 
 
@@ -348,7 +361,7 @@ class AudioInput(Outbound):
 class CustomVoice(Outbound):
     """A voice made from the account's own samples."""
 
-    id: str
+    id: Annotated[str, AfterValidator(_not_empty)]
     """`voice_...`"""
 
 
@@ -357,9 +370,9 @@ class AudioOutput(Outbound):
 
     format: AudioFormat | None = None
     """Leave it out on SIP: the phone leg negotiates its codec, and forcing one has silenced calls."""
-    voice: Voice | CustomVoice | None = None
+    voice: Annotated[Voice, AfterValidator(_not_empty)] | CustomVoice | None = None
     """Fixed once the model has spoken."""
-    speed: Annotated[float, Field(ge=0.25, le=1.5)] | None = None
+    speed: Annotated[float, Field(strict=True, ge=0.25, le=1.5)] | None = None
     """0.25 to 1.5 times the usual 1.0. It can only be changed between responses."""
 
 
@@ -394,11 +407,34 @@ class TranscriptionAudioConfig(Outbound):
 # --- tools to send ----------------------------------------------------------------------------------------------------
 
 
+_USUAL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def _tool_name(name: str) -> str:
+    if not name or any(c.isspace() or not c.isprintable() for c in name):
+        raise PydanticCustomError("tool_name", "a tool needs a name without blanks and control characters")
+    if not _USUAL_NAME.fullmatch(name):
+        # No limit is documented here; this one is that of the vendor's other APIs.
+        warn_outside("a tool has a name beyond 1 to 64 letters, digits, '_' and '-', which may be refused", UserWarning)
+    return name
+
+
+def _is_url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        good = False
+    if not good or any(c.isspace() or not c.isprintable() for c in value):
+        raise PydanticCustomError("url", "must be an http or https URL")
+    return value
+
+
 class FunctionTool(Outbound):
     """A function of yours that the model may call. There is no `strict` here, unlike in the vendor's other APIs."""
 
     type: Literal["function"] = "function"
-    name: str
+    name: Annotated[str, AfterValidator(_tool_name)]
     description: str | None = None
     """When to call it and what to say meanwhile."""
     parameters: dict[str, Any] | None = None
@@ -409,7 +445,7 @@ class ToolFilter(Outbound):
     """Some of an MCP server's tools."""
 
     tool_names: list[str] | None = None
-    read_only: bool | None = None
+    read_only: StrictBool | None = None
     """Those that the server marks with `readOnlyHint`, or those that it does not."""
 
 
@@ -424,9 +460,9 @@ class McpTool(Outbound):
     """The tools of an MCP server, which the service itself calls. One of its three addresses has to be given."""
 
     type: Literal["mcp"] = "mcp"
-    server_label: str
+    server_label: Annotated[str, AfterValidator(_not_empty)]
     """Names the server in its tool calls."""
-    server_url: str | None = None
+    server_url: Annotated[str, AfterValidator(_is_url)] | None = None
     connector_id: _Connector | None = None
     """A connector of the service. Not for models released after 2026-09-01."""
     tunnel_id: str | None = None
@@ -440,7 +476,7 @@ class McpTool(Outbound):
     require_approval: _Approval | ApprovalFilter | None = None
     """Left out, every call needs an approval: somebody has to send `McpApprovalResponse`."""
     allowed_callers: list[_Caller] | None = None
-    defer_loading: bool | None = None
+    defer_loading: StrictBool | None = None
     """Whether the tools are left out of the context until a tool search finds them."""
 
     @model_validator(mode="after")
@@ -504,7 +540,7 @@ class Tracing(Outbound):
 class TokenLimits(Outbound):
     """Limits of what is kept when a conversation is truncated."""
 
-    post_instructions: Annotated[int, Field(ge=0)] | None = None
+    post_instructions: Annotated[int, Field(strict=True, ge=0)] | None = None
     """Tokens after the instructions and tools. At most the context less the longest output."""
 
 
@@ -512,7 +548,7 @@ class RetentionRatio(Outbound):
     """Drops more than needed when the context is full, so that the cache holds for longer."""
 
     type: Literal["retention_ratio"] = "retention_ratio"
-    retention_ratio: Annotated[float, Field(ge=0, le=1)]
+    retention_ratio: Annotated[float, Field(strict=True, ge=0, le=1)]
     """The share of tokens after the instructions to keep, 0 to 1."""
     token_limits: TokenLimits | None = None
 
@@ -524,7 +560,7 @@ def _one_modality(modalities: list[str] | None) -> list[str] | None:
 
 
 OutputModalities: TypeAlias = Annotated[list[_Modality] | None, AfterValidator(_one_modality)]
-MaxOutputTokens: TypeAlias = Annotated[int, Field(ge=1, le=32_000)] | Literal["inf"] | None
+MaxOutputTokens: TypeAlias = Annotated[int, Field(strict=True, ge=1, le=32_000)] | Literal["inf"] | None
 
 
 class RealtimeSession(Outbound):
@@ -536,7 +572,7 @@ class RealtimeSession(Outbound):
     _beta_names: ClassVar[dict[str, str]] = beta.advice(beta.SESSION_FIELDS)
 
     type: Literal["realtime"] = "realtime"
-    model: Annotated[RealtimeModel | None, AfterValidator(_warn_of_shutdown)] = None
+    model: Annotated[RealtimeModel, AfterValidator(_not_empty), AfterValidator(_warn_of_shutdown)] | None = None
     """Fixed once the session has started."""
     instructions: str | None = None
     """Left out, the service has instructions of its own, which `session.updated` reports."""
@@ -551,7 +587,7 @@ class RealtimeSession(Outbound):
     tools: list[Tool] | None = None
     tool_choice: ToolChoice | None = None
     """`auto` where it is left out."""
-    parallel_tool_calls: bool | None = None
+    parallel_tool_calls: StrictBool | None = None
     """Reasoning models only; what others do with it is not documented."""
     reasoning: Reasoning | None = None
     prompt: Prompt | None = None
@@ -561,6 +597,18 @@ class RealtimeSession(Outbound):
     """What is done when the context is full. `auto`, the default, drops the oldest items; `disabled` is an error."""
     include: list[_Include] | None = None
     """What else to report: the log probabilities of transcriptions."""
+
+    @model_validator(mode="after")
+    def _can_be(self) -> Self:
+        if "model" in self.model_fields_set and self.model is None:
+            raise PydanticCustomError("null_model", "the model cannot be null; leave it out")
+        names = Counter(
+            tool.name if isinstance(tool, FunctionTool) else f"server {tool.server_label}" for tool in self.tools or []
+        )
+        twice = [name for name, count in names.items() if count > 1]
+        if twice:
+            raise PydanticCustomError("tool_twice", "there are two tools with the name {name}", {"name": twice[0]})
+        return self
 
 
 class TranscriptionSession(Outbound):
@@ -575,6 +623,42 @@ class TranscriptionSession(Outbound):
 
 
 Session: TypeAlias = Annotated[RealtimeSession | TranscriptionSession, Field(discriminator="type")]
+
+
+def check_tool_choice(session: RealtimeSession) -> None:
+    """Refuse a choice of a tool that is not there, in a session that is whole. A stored prompt may have tools too.
+
+    Raises:
+        InvalidRequestError: It is not among the session's tools.
+    """
+    choice, tools = session.tool_choice, session.tools or []
+    if session.prompt is not None or not isinstance(choice, (ToolChoiceFunction, ToolChoiceMcp)):
+        return
+    if isinstance(choice, ToolChoiceFunction):
+        there = any(isinstance(tool, FunctionTool) and tool.name == choice.name for tool in tools)
+    else:
+        there = any(isinstance(tool, McpTool) and tool.server_label == choice.server_label for tool in tools)
+    if not there:
+        raise InvalidRequestError("session", (("tool_choice", "names a tool that is not among the tools"),))
+
+
+def refuse_beta_session(data: Any) -> Any:
+    """Refuse a session without a type by the beta names that it has: that its type is missing would be no help."""
+    if isinstance(data, dict) and "type" not in data and RealtimeSession._beta_names.keys() & data.keys():
+        return RealtimeSession.model_validate(data)
+    return data
+
+
+def warn_of_formats(session: RealtimeSession) -> None:
+    """Warn of audio formats in the session of a phone call. They are sent as they are."""
+    audio = session.audio or AudioConfig()
+    for side, half in (("input", audio.input), ("output", audio.output)):
+        if half is not None and half.format is not None:
+            text = (
+                f"audio.{side}.format is set: SIP negotiates the media of a call, and field reports saw silence with a "
+                "format of one's own; leave it out"
+            )
+            warn_outside(text, AudioFormatWarning)
 
 
 def checked_session(

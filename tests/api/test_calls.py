@@ -31,6 +31,7 @@ from realtime_sip.errors import (
     RealtimeSipError,
     UnexpectedReplyError,
 )
+from realtime_sip.session import AudioFormatWarning
 from realtime_sip.sip import SipUri
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -109,11 +110,12 @@ def test_a_bad_session_fails_here_before_a_caller_hears_silence(face: Face) -> N
     assert face.requests == []
 
 
-def test_law_audio_formats_stay_unset_on_sip(face: Face) -> None:
-    for side in ("input", "output"):
-        with pytest.raises(InvalidRequestError, match=f"audio.{side}.format"):
-            face.call("calls.accept", "rtc_1", {"audio": {side: {"format": {"type": "audio/pcmu"}}}})
-    assert face.requests == []
+def test_law_no_false_refusal__an_audio_format_is_sent_with_a_warning_for_each(face: Face) -> None:
+    both = {side: {"format": {"type": "audio/pcmu"}} for side in ("input", "output")}
+    with pytest.warns(AudioFormatWarning) as caught:
+        face.call("calls.accept", "rtc_1", {"audio": both})
+    assert [str(each.message).partition(" ")[0] for each in caught] == ["audio.input.format", "audio.output.format"]
+    assert face.sent_json["audio"] == both
 
 
 def test_reject_leaves_the_status_to_the_service_unless_told(face: Face) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import threading
 import time
+import tracemalloc
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -15,7 +17,7 @@ import pytest
 from realtime_sip import AsyncRealtimeSip, RealtimeSip
 from realtime_sip.api import transport
 from realtime_sip.api.operations import Failure, Request
-from realtime_sip.errors import DeadlineError, RealtimeSipError
+from realtime_sip.errors import BadRequestError, DeadlineError, RealtimeSipError
 
 KEY = "sk-test-0123456789abcdef"
 
@@ -136,3 +138,34 @@ async def test_law_the_blocking_client_outlives_any_outage(monkeypatch: pytest.M
                 fake.up, fake.at_a_time = True, 4
                 patient = client.with_options(timeout=20.0)
                 assert await loop.run_in_executor(aside, hang_ups, patient) == [None] * 8
+
+
+@pytest.mark.parametrize("face", ["async", "blocking"])
+async def test_a_reply_is_read_as_it_comes_and_no_bomb_unfolds(face: str) -> None:
+    bomb = gzip.compress(b"0" * 50_000_000)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        head = f"HTTP/1.1 400 no\r\ncontent-encoding: gzip\r\ncontent-length: {len(bomb)}\r\n\r\n"
+        writer.write(head.encode() + bomb)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+
+    def blocking() -> None:
+        with RealtimeSip(KEY, base_url=url) as client:
+            client.calls.hangup("rtc_1")
+
+    async def asynchronous() -> None:
+        async with AsyncRealtimeSip(KEY, base_url=url) as client:
+            await client.calls.hangup("rtc_1")
+
+    tracemalloc.start()
+    with pytest.raises(BadRequestError):
+        await (asyncio.to_thread(blocking) if face == "blocking" else asynchronous())
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    server.close()
+    assert most < 2_000_000

@@ -1099,6 +1099,24 @@ async def test_law_a_model_that_asks_whether_anybody_is_there_does_not_keep_a_de
 
 
 @virtual
+async def test_law_a_call_in_which_nobody_hears_anybody_ends() -> None:
+    detection = {"type": "server_vad", "idle_timeout_ms": 6000}
+    session = {**SESSION, "audio": {"input": {"turn_detection": detection}}}
+    near: list[LimitNear] = []
+
+    async def talk(call: Call) -> None:
+        call.respond("Greet the caller.")
+        near.extend([event async for event in call if isinstance(event, LimitNear)])
+
+    async with phone(strict=False) as line:
+        ended, _ = await line.played(HELLO, *[ModelSays("Are you there?")] * 9, talk=talk, session=session)
+    assert (ended.reason, ended.limit) == (EndReason.LIMIT, LimitKind.NO_AUDIO)
+    assert LimitKind.NO_AUDIO in {each.limit for each in near}
+    assert ended.attached_at is not None
+    assert ended.ended_at - ended.attached_at < 50
+
+
+@virtual
 async def test_a_caller_who_answers_the_question_whether_they_are_there_stays() -> None:
     detection = {"type": "server_vad", "idle_timeout_ms": 6000}
     session = {**SESSION, "audio": {"input": {"turn_detection": detection}}}

@@ -10,6 +10,7 @@ import pytest
 from phone import SESSION, greet, outputs, phone, types, virtual
 from realtime_sip import Call, EndReason, RealtimeSession, Tools, TransferTargets, transfer_to_human
 from realtime_sip.errors import CallEndedError, DeadlineError, EventRefusedError, InvalidRequestError
+from realtime_sip.session import AudioFormatWarning
 from realtime_sip.testing import (
     CallerHangsUp,
     CallerSays,
@@ -22,6 +23,7 @@ from realtime_sip.testing import (
 )
 
 HELLO = ModelSays("Good morning.")
+WITH_FORMAT = {"type": "realtime", "audio": {"output": {"format": {"type": "audio/pcma"}}}}
 ASK = CallerSays("Where is my order?")
 BYE = CallerHangsUp()
 
@@ -147,12 +149,17 @@ async def test_law_locked_fields_are_refused_before_they_are_sent() -> None:
     async def talk(call: Call) -> None:
         for session, why in (
             ({"model": "gpt-realtime-2"}, "model: is fixed"),
-            ({"audio": {"input": {"format": {"type": "audio/pcmu"}}}}, "audio.input.format: is negotiated"),
             ({"voice": "marin"}, "audio.output.voice"),
         ):
             with pytest.raises(InvalidRequestError, match=why):
                 await call.update(session)
         await call.update({"audio": {"output": {"voice": "marin"}}})
+        await call.update({"model": SESSION["model"]})  # no change
+        with pytest.warns(AudioFormatWarning, match=r"audio\.input\.format is set.*silence") as caught:
+            await call.update({"audio": {"input": {"format": {"type": "audio/pcmu"}}}})
+        with pytest.warns(AudioFormatWarning, match=r"audio\.output\.format"):
+            await call.send({"type": "session.update", "session": WITH_FORMAT})
+        assert [each.filename for each in caught] == [__file__]
         await call.respond("Greet the caller.")
         with pytest.raises(InvalidRequestError, match="locked once the model has been heard"):
             await call.update({"audio": {"output": {"voice": "cedar"}}})
@@ -163,7 +170,12 @@ async def test_law_locked_fields_are_refused_before_they_are_sent() -> None:
 
     async with phone() as line:
         _, ringing = await line.played(HELLO, talk=talk)
-    assert updates(ringing) == [{"type": "realtime", "audio": {"output": {"voice": "marin"}}}]
+    assert updates(ringing) == [
+        {"type": "realtime", "audio": {"output": {"voice": "marin"}}},
+        {"type": "realtime", "model": SESSION["model"]},
+        {"type": "realtime", "audio": {"input": {"format": {"type": "audio/pcmu"}}}},
+        WITH_FORMAT,
+    ]
 
 
 @virtual

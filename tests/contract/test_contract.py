@@ -67,6 +67,8 @@ NEEDED = {
 """Fields to send that ours demands and theirs does not."""
 
 ALWAYS = {
+    "ConversationItemInputAudioTranscriptionCompleted.usage": "other services of this protocol leave it out",
+    "ResponseFunctionCallArgumentsDone.name": "other services of this protocol leave it out",
     "ReportedRealtimeSession.id": "in the session of a client secret; theirs of session events has no such field",
     "ReportedRealtimeSession.object": "in the session of a client secret; theirs of session events has no such field",
 }

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from emulated import SESSION, SPEED, accepted, act, auth, error_of, post, sideband
+from emulated import SESSION, SPEED, Program, accepted, act, auth, error_of, post, sideband
 from realtime_sip.testing import Behavior, CallerHangsUp, CallState, EndedBy, OpenAIEmulator, Timings
 
 ACTIONS = [("accept", SESSION), ("reject", None), ("refer", {"target_uri": "tel:+14155550101"}), ("hangup", None)]
@@ -332,3 +332,12 @@ async def test_a_client_secret_may_be_for_transcription_and_needs_no_body(openai
     assert response.json()["session"]["type"] == "transcription"
     assert (await post(openai, "/client_secrets", json={"session": {"type": "translation"}})).status_code == 400
     assert (await post(openai, "/client_secrets", json={"model": "gpt-realtime-2.1"})).status_code == 400
+
+
+async def test_an_audio_format_is_taken_with_a_warning(
+    openai: OpenAIEmulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    ringing = await openai.ring(Program())
+    session = {"type": "realtime", "audio": {"input": {"format": {"type": "audio/pcmu"}}}}
+    assert (await act(openai, ringing, "accept", session)).status_code == 200
+    assert "audio.input.format" in caplog.text

@@ -19,7 +19,7 @@ from realtime_sip.api.operations import Operation, Repeat, Reply, Verdict, call_
 from realtime_sip.api.sideband import Sideband
 from realtime_sip.api.transport import Transport
 from realtime_sip.errors import InvalidRequestError
-from realtime_sip.session import AudioConfig, RealtimeSession
+from realtime_sip.session import RealtimeSession, check_tool_choice, warn_of_formats
 from realtime_sip.sip.address import SipUri
 from realtime_sip.sip.status import FINAL_FAILURE, is_final_failure
 
@@ -52,11 +52,7 @@ class WebRtcCall:
 def accept(call_id: str, session: RealtimeSession | dict[str, Any]) -> Operation[None]:
     """Accept a ringing call. Not repeated when it may have been acted on: attaching tells whether it was."""
     checked_session = checked(RealtimeSession, session, what="session")
-    audio = checked_session.audio or AudioConfig()
-    for side, half in (("input", audio.input), ("output", audio.output)):
-        if half is not None and half.format is not None:
-            advice = "must stay unset on SIP, where the media is negotiated; a format of your own has given silence"
-            raise InvalidRequestError("session", ((f"audio.{side}.format", advice),))
+    check_tool_choice(checked_session)
     return Operation(
         "accept",
         call_path(call_id, "accept"),
@@ -142,7 +138,7 @@ class CallFace(Generic[_Done, _Created, _Socket]):
         """Accept a ringing call with the whole session, instructions, voice and tools: the first words need them.
 
         Success means that the request was taken, not that the session works: an invalid one has been accepted and then
-        failed (field reports, May 2026). The sideband opening is the proof. Audio formats stay unset: SIP negotiates
+        failed (field reports, May 2026). The sideband opening is the proof. Leave audio formats out: SIP negotiates
         them. SIP only.
 
         Raises:
@@ -152,7 +148,10 @@ class CallFace(Generic[_Done, _Created, _Socket]):
             NetworkError, ServerError: Whether the call was accepted is unknown; attaching tells.
             ServiceError: The service refused.
         """
-        return self._done(accept(call_id, session))
+        whole = checked(RealtimeSession, session, what="session")
+        operation = accept(call_id, whole)
+        warn_of_formats(whole)
+        return self._done(operation)
 
     def reject(self, call_id: str, *, status_code: int | None = None) -> _Done:
         """Reject a ringing call with a SIP status: 603 (declined) when left out, 486 for busy. SIP only.

@@ -177,7 +177,7 @@ def _built(http_client: Any, settings: Settings, request: Request) -> Any:
         request.method,
         settings.endpoints.api + request.path,
         content=request.content,
-        # Replies are a line long; one that is not compressed cannot unfold into a large one.
+        # Replies are a line long; one that is not compressed cannot unfold into a large one, and is read as it comes.
         headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **settings.headers(), **request.headers},
         # To connect, to read, to write; and, if a client of the program's own has fewer connections, to get one.
         timeout=(request.timeout, request.timeout, request.timeout, request.timeout * _WAITING),
@@ -296,7 +296,7 @@ class Transport:
             built = _built(self._client, self.settings, request)
             response = self._client.send(built, stream=True, follow_redirects=False)
             try:
-                for chunk in response.iter_bytes():
+                for chunk in response.iter_bytes() if response.is_stream_consumed else response.iter_raw():
                     body += chunk
                     if len(body) >= MAX_REPLY_BYTES:
                         break
@@ -394,7 +394,8 @@ class AsyncTransport:
                 built = _built(self._client, self.settings, request)
                 response = await self._client.send(built, stream=True, follow_redirects=False)
                 try:
-                    async for chunk in response.aiter_bytes():
+                    pieces = response.aiter_bytes() if response.is_stream_consumed else response.aiter_raw()
+                    async for chunk in pieces:
                         body += chunk
                         if len(body) >= MAX_REPLY_BYTES:
                             break

@@ -17,7 +17,7 @@ from realtime_sip.call.options import AnswerOptions
 from realtime_sip.call.record.call_record import transcription_model
 from realtime_sip.call.runtime import Runtime
 from realtime_sip.errors import CallEndedError, ConfigurationError, TransferError
-from realtime_sip.session import RealtimeSession
+from realtime_sip.session import RealtimeSession, warn_of_formats
 from realtime_sip.webhooks import IncomingCall
 
 __all__ = ["answer"]
@@ -69,6 +69,7 @@ async def answer(
     priced = options.rates.has_price(whole.model, transcription_model=transcription_model(whole))
     if options.limits.max_cost is not None and not priced:
         raise ConfigurationError("max_cost needs a model, and a model of transcription, that the rate card has")
+    warn_of_formats(whole)
     call = Call(transport, incoming, whole, options)
     runtime = call._runtime
     failed, canceled, block = True, False, None

@@ -43,7 +43,7 @@ from realtime_sip.outcomes import (
     TransferProgress,
 )
 from realtime_sip.response import ResponseConfig
-from realtime_sip.session import AudioConfig, AudioInput, Prompt, RealtimeSession, Transcription
+from realtime_sip.session import AudioConfig, AudioInput, Prompt, RealtimeSession, Transcription, warn_of_formats
 from realtime_sip.tools.registry import Tools
 from realtime_sip.usage import Usage
 from realtime_sip.webhooks import IncomingCall
@@ -326,7 +326,7 @@ class Call:
                 to expect.
 
         Raises:
-            InvalidRequestError: It is not valid, says something twice, or is locked: the model, audio formats, and the
+            InvalidRequestError: It is not valid, says something twice, or is locked: another model, and the
                 voice once the model has been heard. Or `language` would override a stored prompt.
             ConfigurationError: Two tools have the same name; `transfer_to_human` is there and no `transfers` are; or
                 `max_cost` is set and the model of transcription has no price.
@@ -338,6 +338,7 @@ class Call:
         runtime.check_live()
         changed = checked(RealtimeSession, {} if session is None else session, what="session")
         refuse_locked(changed, accepted=self.session, spoken=runtime.state.session.voiced)
+        warn_of_formats(changed)
         heard = None if changed.audio is None else changed.audio.input
         if runtime.state.hold.on and heard is not None and "turn_detection" in heard.model_fields_set:
             why = "cannot change while digits are collected or the call is transferred"
@@ -409,6 +410,8 @@ class Call:
         """
         self._runtime.check_live()
         checked_event = events.client_event(event)
+        if isinstance(checked_event, events.SessionUpdate) and isinstance(checked_event.session, RealtimeSession):
+            warn_of_formats(checked_event.session)
         if isinstance(checked_event, events.ResponseCreate):
             self._runtime.respond(None, checked_event.response)
             return

@@ -24,14 +24,11 @@ def refuse_locked(session: RealtimeSession, *, accepted: RealtimeSession, spoken
         InvalidRequestError: A field is locked; the problem says why.
     """
     problems: list[tuple[str, str]] = []
-    if "model" in session.model_fields_set:
+    if "model" in session.model_fields_set and session.model != accepted.model:
         problems.append(("model", "is fixed once the session has started"))
     if "tracing" in session.model_fields_set and accepted.tracing is not None:
         problems.append(("tracing", "is fixed once it is on"))
     audio = session.audio
-    for side, half in (("input", audio.input), ("output", audio.output)) if audio is not None else ():
-        if half is not None and "format" in half.model_fields_set:
-            problems.append((f"audio.{side}.format", "is negotiated by SIP"))
     if spoken and audio is not None and audio.output is not None and "voice" in audio.output.model_fields_set:
         problems.append(("audio.output.voice", "is locked once the model has been heard"))
     if problems:

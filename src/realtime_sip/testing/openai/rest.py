@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +20,8 @@ from realtime_sip.testing.openai.websocket import WebSocket
 from realtime_sip.testing.reply_faults import Operation, ReplyFault, ReplyFaults
 
 __all__ = ["CallsApi"]
+
+_logger = logging.getLogger("realtime_sip.testing")
 
 _ON_CALLS: dict[str, Operation] = {"accept": "accept", "reject": "reject", "refer": "refer", "hangup": "hangup"}
 _BETA = Refusal(
@@ -161,6 +164,9 @@ class CallsApi:
                 raise
             call.believe()
             return Reply()
+        for side, half in (session.get("audio") or {}).items():
+            if isinstance(half, dict) and half.get("format") is not None:
+                _logger.warning("a call is accepted with audio.%s.format, which has given silence; leave it out", side)
         if call.behavior.accept == "lies":
             call.believe()
         else:

@@ -667,3 +667,12 @@ def test_a_beta_event_that_comes_in_is_named_by_its_current_name(caplog: pytest.
 )
 def test_what_other_services_of_this_protocol_leave_out_is_optional(frame: dict[str, Any]) -> None:
     assert not isinstance(events.parse_server_event(json.dumps(frame)), events.UnknownServerEvent)
+
+
+def test_no_number_and_no_key_is_in_the_repr_of_a_code_or_of_an_unknown_type() -> None:
+    error = {"type": "error", "event_id": "e", "error": {"type": "x", "message": "m", "code": "to_+14155550100"}}
+    shown = repr(events.parse_server_event(json.dumps(error)))
+    assert "0100" not in shown
+    shown = repr(events.parse_server_event(json.dumps({"type": "sk-proj-abcdefgh4155550100"})))
+    assert "abcdefgh" not in shown
+    assert "0100" not in shown

@@ -27,7 +27,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError, core_schema, from_json
 
-from realtime_sip._redaction import size_of
+from realtime_sip._redaction import redact, size_of
 from realtime_sip.errors import BetaShapeError, InvalidRequestError
 
 _Known = TypeVar("_Known")
@@ -72,6 +72,7 @@ _SHOWN = frozenset(
         "type",
     }
 )
+_WORDS = frozenset({"code", "param", "reason", "type"})
 _MAX_SHOWN_TEXT = 80
 _LARGE = 1_000_000
 
@@ -83,7 +84,9 @@ def _shown(name: str, value: object) -> object:
         # Where an unknown field has a phone number, it may be a number there.
         return value if name in _SHOWN or abs(value) < _LARGE else _Size(value)
     if name in _SHOWN and isinstance(value, str) and len(value) <= _MAX_SHOWN_TEXT and " " not in value:
-        return value if any(c.isalpha() for c in value) else _Size(value)
+        if not any(c.isalpha() for c in value):
+            return _Size(value)
+        return redact(value) if name in _WORDS else value  # a word of a stranger's is no id, and not needed whole
     if isinstance(value, (list, tuple)) and value and all(isinstance(v, BaseModel) for v in value):
         return value
     return _Size(value)

@@ -10,6 +10,7 @@ import logging
 import queue
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, get_args
@@ -758,3 +759,17 @@ def test_any_close_is_classified_and_printable(code: int | None, reason: str | N
 @given(st.one_of(st.text(max_size=300), st.binary(max_size=300)))
 def test_law_no_frame_kills_a_live_call(frame: str | bytes) -> None:
     Protocol().receive(frame)
+
+
+@pytest.mark.parametrize("part", ["{}", "[]"])
+def test_law_a_frame_of_a_million_nothings_does_not_hold_the_loop(part: str, caplog: pytest.LogCaptureFixture) -> None:
+    head = '{"type": "session.updated", "event_id": "event_1", "session": {"type": "realtime", "tools": ['
+    many = (4 * 1024 * 1024 - len(head) - 8) // 3
+    frame = head + ",".join([part] * many) + "]}}"
+    began = time.perf_counter()
+    assert Protocol().receive(frame) is None
+    assert Protocol().receive(frame.encode()) is None
+    assert time.perf_counter() - began < 0.5
+    assert "objects and lists" in caplog.text
+    long = json.dumps({"type": "session.updated", "session": {"type": "realtime", "instructions": "x" * 3_000_000}})
+    assert Protocol().receive(long) is not None

@@ -26,6 +26,9 @@ MAX_EVENT_BYTES = 4 * 1024 * 1024
 MAX_SENT_BYTES = events.MAX_APPENDED_AUDIO * 4 // 3 + 64 * 1024
 """What is sent at once: as much audio as one `input_audio_buffer.append` may hold, in base64, and what is around it."""
 
+_LARGE = 64 * 1024
+_MAX_PARTS = 20_000
+"""Objects and lists in a frame. A list of a million empty ones would hold the event loop for seconds."""
 _REMEMBERED = 256
 _MAX_CLOSE_REASON = 123
 
@@ -83,6 +86,11 @@ def _open(name: str, query: dict[str, str], *, early_404: bool) -> Operation[Non
     )
 
 
+def _parts(frame: str | bytes) -> int:
+    """Return about how many objects and lists a frame has, in far less time than it takes to read it."""
+    return frame.count("{") + frame.count("[") if isinstance(frame, str) else frame.count(b"{") + frame.count(b"[")
+
+
 class Protocol:
     """One connection: encodes and decodes, remembers what was sent, and says what a close means."""
 
@@ -115,6 +123,9 @@ class Protocol:
         """Return the frame's event, or None for a frame that is no event: it is logged and skipped."""
         if len(frame) > MAX_EVENT_BYTES:
             _log.warning("skipped a frame of %d characters: larger than %d", len(frame), MAX_EVENT_BYTES)
+            return None
+        if len(frame) > _LARGE and _parts(frame) > _MAX_PARTS:
+            _log.warning("skipped a frame of %d characters: more than %d objects and lists", len(frame), _MAX_PARTS)
             return None
         try:
             event = events.parse_server_event(frame)

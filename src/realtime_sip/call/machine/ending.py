@@ -36,14 +36,10 @@ def end(
     `harmless` says that it is gone as far as we know: one hang-up makes sure of it.
     """
     if s.decided is not None:
-        if s.end is End.TRANSFERRING and reason is EndReason.CONNECTION_LOST:
-            s.unreachable = True
         return
     s.decided = Ending(reason, evidence, limit, harmless=harmless)
     if s.end is End.TRANSFERRING:
-        # Hanging up would undo what the caller waits for. It is done if the transfer fails.
-        s.unreachable = s.unreachable or reason is EndReason.CONNECTION_LOST
-        return
+        return  # hanging up would undo what the caller waits for: it is done if the transfer fails
     hang_up(s)
 
 
@@ -72,7 +68,8 @@ def hung_up(s: CallState) -> None:
     """Note that the service has hung up. It closes the socket now, and how it does belongs to the end."""
     if s.end is not End.ENDING:
         return
-    s.confirmed = True
+    assert s.decided is not None
+    s.decided.confirmed = True
     s.timers.stop("quiet")
     if s.socket is Socket.OPEN:
         s.timers.set("closing", s.now + PROOF_OF_CLOSE)
@@ -83,9 +80,10 @@ def hung_up(s: CallState) -> None:
 def closing(s: CallState) -> None:
     """Finish the end that was decided: the service has hung up, or closed the socket."""
     s.timers.stop("closing")
-    if s.decided is not None and not s.confirmed:
+    assert s.decided is not None
+    if not s.decided.confirmed:
         s.decided.evidence += "; the socket closed before hanging up was answered"
-    finish_decided(s, "reported" if s.confirmed else "inferred")
+    finish_decided(s, "reported" if s.decided.confirmed else "inferred")
 
 
 def hangup_failed(s: CallState, what: HangupFailed) -> None:

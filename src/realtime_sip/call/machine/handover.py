@@ -245,7 +245,7 @@ def due(s: CallState) -> None:
         return
     if of.sign is TransferProgress.ANSWERED:
         _stayed(s, of)
-    elif s.unreachable:
+    elif s.socket is Socket.LOST:
         of.note("nothing was heard of it in time")
         _fail(s, _reason(of))
     elif of.there is None:
@@ -267,7 +267,7 @@ def _stayed(s: CallState, of: Handover) -> None:
 def alive(s: CallState) -> None:
     """Note that the caller is there, if that was asked."""
     of = s.handover
-    if of is not None and of.there is False and not s.unreachable:
+    if of is not None and of.there is False and s.socket is not Socket.LOST:
         of.there = True
         of.note("nothing was heard of it in time")
         _next(s, of, _reason(of))

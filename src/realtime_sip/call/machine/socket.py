@@ -292,12 +292,13 @@ def closed(s: CallState, what: Closed) -> None:
     s.book.gap(s.now)
     session.closed(s)
     limits.rest(s)
-    leaves = s.end is End.ENDING and (s.confirmed or what.close.kind is SocketCloseKind.NORMAL)
+    confirmed = s.decided is not None and s.decided.confirmed
+    leaves = s.end is End.ENDING and (confirmed or what.close.kind is SocketCloseKind.NORMAL)
     move(s, Socket.LOST if leaves else Socket.ATTACHING, str(what.close))
     if what.close.kind is SocketCloseKind.EXPIRED:
         _expired(s)
     elif s.end is End.ENDING:
-        if s.confirmed:
+        if confirmed:
             closing(s)
         elif leaves:
             s.timers.set("closing", s.now + PROOF_OF_LIFE)

@@ -219,6 +219,8 @@ class Ending:
     tries: int = 0
     harmless: bool = False
     """Whether the call is gone as far as we know, so that hanging up is tried once."""
+    confirmed: bool = False
+    """Whether the service has said that it hung up."""
 
 
 Steps = Generator[tuple[Callable[[], bool], float | None], None, None]
@@ -315,8 +317,6 @@ class CallState:
     """Whether the caller has not answered since the model was to ask if anybody is there."""
     leaving: bool = False
     """Whether the program wants the call to end."""
-    unreachable: bool = False
-    """Whether the sideband was given up during a transfer."""
     near: set[LimitKind] = field(default_factory=set)
     """Limits of cost that were told to be near."""
     sequences: dict[str, Sequence] = field(default_factory=dict)
@@ -325,8 +325,6 @@ class CallState:
     handover: Handover | None = None
     decided: Ending | None = None
     """The end that was decided; during a transfer, for the case that it fails."""
-    confirmed: bool = False
-    """Whether the service has said that it hung up."""
     ended: CallEnded | None = None
     out: list[Effect] = field(default_factory=list)
     trace: deque[str] = field(default_factory=lambda: deque(maxlen=_TRACE))

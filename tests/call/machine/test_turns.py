@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -480,6 +481,20 @@ def test_a_response_of_which_nothing_is_ever_heard_is_given_up_in_the_end(played
     played.respond()
     played.wait(70)
     assert played.heard == {"speech_1": Heard.FAILED}
+
+
+@pytest.mark.parametrize("told", [created, done])
+def test_a_response_that_is_known_under_one_key_does_not_grant_what_was_asked_under_another(
+    played: Played, told: Callable[..., Frame]
+) -> None:
+    played.respond("a")
+    played.granted("resp_a")
+    played.receive(done("resp_a"))
+    played.respond("b")
+    played.receive(told("resp_a", metadata={"realtime_sip": "b"}), busy("b"), created("resp_c"), done("resp_c"))
+    played.wait(5)
+    assert [asked.event_id for asked in played.asked] == ["a", "b", "b"]
+    assert "b" not in played.heard
 
 
 def test_a_response_whose_end_is_lost_holds_nothing_up_for_ever(played: Played) -> None:

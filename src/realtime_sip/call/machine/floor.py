@@ -141,8 +141,7 @@ def on_created(s: CallState, event: events.ServerEvent) -> None:
         if asked is None and not maybe_beside and not any(want.maybe_sent for want in s.wants):
             stop_stray(s)
         return
-    if asked is not None and asked.want is not None and key == asked.want.key:
-        response.key = key
+    if asked is not None and asked.want is not None and key == asked.want.key == response.key:
         _granted(s, asked.want)
     else:
         # The service's own, or one of before the connection was lost: it knows what is in the conversation.
@@ -175,7 +174,9 @@ def on_done(s: CallState, event: events.ServerEvent) -> None:
     shown = get(event, "response")
     response_id, key = text(shown, "id") or s.active, text(shown, "metadata", TAG) or None
     asked = s.asks.get("response")
-    if asked is not None and asked.want is not None and key == asked.want.key:
+    known = s.book.get(response_id)
+    new = known is None or (not known.over and known.key in (None, key))
+    if asked is not None and asked.want is not None and key == asked.want.key and new:
         _granted(s, asked.want)  # its `response.created` was lost
     elif asked is not None and asked.untagged:
         # If ours was not this one, the service has refused it, or starts it now.

@@ -497,6 +497,17 @@ def test_a_response_that_is_known_under_one_key_does_not_grant_what_was_asked_un
     assert "b" not in played.heard
 
 
+def test_a_speech_is_told_though_whose_it_was_shows_only_when_it_was_heard(played: Played) -> None:
+    played.respond()
+    played.attach_again()
+    played.receive(playing("started", "resp_1"), playing("stopped", "resp_1"))
+    played.wait(1.5)
+    played.receive(done("resp_1", SPOKEN, metadata={"realtime_sip": "speech_1"}))
+    played.wait(5)
+    assert played.heard == {"speech_1": Heard.ENTIRELY}
+    assert len(played.asked) == 1
+
+
 def test_a_response_whose_end_is_lost_holds_nothing_up_for_ever(played: Played) -> None:
     played.respond("a")
     played.granted("resp_a")

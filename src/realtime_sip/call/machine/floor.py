@@ -145,7 +145,7 @@ def on_created(s: CallState, event: events.ServerEvent) -> None:
         _granted(s, asked.want)
     else:
         # The service's own, or one of before the connection was lost: it knows what is in the conversation.
-        for want in [want for want in s.wants if want.maybe_sent and want.key == key]:
+        for want in [want for want in s.wants if want.maybe_sent and want.key == key == response.key]:
             s.wants.remove(want)
         covered(s, {tool for tool in to_answer(s) if s.tools[tool] is Tool.KNOWN})
     s.tries = 0
@@ -175,7 +175,7 @@ def on_done(s: CallState, event: events.ServerEvent) -> None:
     response_id, key = text(shown, "id") or s.active, text(shown, "metadata", TAG) or None
     asked = s.asks.get("response")
     known = s.book.get(response_id)
-    new = known is None or (not known.over and known.key in (None, key))
+    new = known is None or known.key in (None, key)
     if asked is not None and asked.want is not None and key == asked.want.key and new:
         _granted(s, asked.want)  # its `response.created` was lost
     elif asked is not None and asked.untagged:
@@ -188,7 +188,9 @@ def on_done(s: CallState, event: events.ServerEvent) -> None:
     if not response_id:
         return
     response = s.book.done(shown, s.now, key=key)
-    _made_meanwhile(s, shown)
+    _made_meanwhile(s, response)
+    if response.over and response.key is not None and response.heard is not None:
+        speech_ended(s, response.key, response.heard)  # whose it was is known only now
     if response.outside or response.over:
         return
     s.sounded = s.sounded or response.has_spoken
@@ -197,10 +199,9 @@ def on_done(s: CallState, event: events.ServerEvent) -> None:
         _see_to(s, response)
 
 
-def _made_meanwhile(s: CallState, shown: object) -> None:
+def _made_meanwhile(s: CallState, response: Response) -> None:
     """Do not ask again for a response that was made while the sideband was lost."""
-    key = text(shown, "metadata", TAG)
-    for want in [want for want in s.wants if want.maybe_sent and want.key == key]:
+    for want in [want for want in s.wants if want.maybe_sent and want.key == response.key]:
         s.wants.remove(want)
         covered(s, want.covers)
 

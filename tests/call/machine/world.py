@@ -424,7 +424,8 @@ class World:
         if collector is not None and timers.get("digits") != collector.deadline:
             found.append("the deadline for digits is another")
         carried = {want.key for want in s.wants} | {asked.want.key for asked in s.asks.values() if asked.want}
-        carried |= {name.removeprefix("beside ") for name in s.asks} | {each.key for each in s.book.open.values()}
+        carried |= {name.removeprefix("beside ") for name in s.asks}
+        carried |= {each.key for each in s.book.open.values() if each.key is not None}
         for key, kind in self.keys.items():
             waits(kind == "respond" and s.end is not End.ENDING and self.begun and key not in carried, f"speech {key}")
         open_ = s.socket is Socket.OPEN and s.end is not End.ENDING

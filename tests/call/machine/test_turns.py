@@ -508,6 +508,13 @@ def test_a_speech_is_told_though_whose_it_was_shows_only_when_it_was_heard(playe
     assert len(played.asked) == 1
 
 
+def test_an_end_without_an_id_does_not_leave_a_speech_without_one(played: Played) -> None:
+    played.respond()
+    played.receive(done("", metadata={"realtime_sip": "speech_1"}))
+    played.wait(15)
+    assert played.heard == {"speech_1": Heard.FAILED}
+
+
 def test_a_response_whose_end_is_lost_holds_nothing_up_for_ever(played: Played) -> None:
     played.respond("a")
     played.granted("resp_a")

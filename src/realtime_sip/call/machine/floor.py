@@ -175,7 +175,7 @@ def on_done(s: CallState, event: events.ServerEvent) -> None:
     response_id, key = text(shown, "id") or s.active, text(shown, "metadata", TAG) or None
     asked = s.asks.get("response")
     known = s.book.get(response_id)
-    new = known is None or known.key in (None, key)
+    new = bool(response_id) and (known is None or known.key in (None, key))
     if asked is not None and asked.want is not None and key == asked.want.key and new:
         _granted(s, asked.want)  # its `response.created` was lost
     elif asked is not None and asked.untagged:

@@ -1108,3 +1108,14 @@ async def test_a_caller_who_answers_the_question_whether_they_are_there_stays() 
             HELLO, *pause * 8, BYE, talk=greet, session=session, limits=CallLimits(silence=30.0)
         )
     assert ended.reason is EndReason.CALLER
+
+
+@virtual
+async def test_an_output_that_is_no_text_is_refused_at_the_door() -> None:
+    async def talk(call: Call) -> None:
+        with pytest.raises(InvalidRequestError):
+            call.tool_output("call_1", {"order": 1042})  # type: ignore[arg-type]
+
+    async with phone() as line:
+        ended, _ = await line.played(talk=talk)
+    assert ended.reason is EndReason.AGENT

@@ -750,3 +750,15 @@ def test_the_recorded_calls_are_read() -> None:
     assert [event.created_at for event in events] == [1757177896, None, 1750287018]
     assert {event.channel for event in events} == {"phone"}
     assert not any(event.is_test for event in events)
+
+
+@pytest.mark.parametrize("call_id", ["rtc_1\nERROR forged", "rtc_1\r", "rtc_\x1b[31m", "rtc_\u2028", "x" * 257])
+def test_law_no_call_id_makes_a_line_of_its_own_in_a_log(call_id: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    headers = [{"name": "From", "value": "+14155550100"}, {"name": "X-Realtime-Sip-Context", "value": "junk"}]
+    body = json.dumps({"type": "realtime.call.incoming", "data": {"call_id": call_id, "sip_headers": headers}})
+    webhooks = OpenAIWebhooks("a webhook secret", context_secret=SECRET, clock=lambda: NOW)
+    event = webhooks.unwrap(body, webhooks.sign(body, id="wh_1", timestamp=NOW))
+    assert isinstance(event, UnknownWebhookEvent)
+    assert event.data["call_id"] == call_id
+    assert [record.getMessage().isprintable() for record in caplog.records] == [True]

@@ -496,7 +496,7 @@ async def test_repeats_and_stale_webhooks_and_calls_without_room_do_not_count() 
         first = await rings(line, lasts=30, duplicates=3)
         busy = await rings(line)
         assert busy.submissions == [Submission.BUSY]
-        stale = await rings(line, late=60.0)
+        stale = await rings(line, late=301.0)
         assert stale.submissions == [Submission.STALE]
         await over(line, first)
         assert seen == [first.call_id]

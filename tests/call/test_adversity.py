@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from phone import Phone, greet, phone, types, virtual
+from phone import Phone, greet, outputs, phone, types, virtual
 from realtime_sip import Call, CallLimits, EndReason, Tools
 from realtime_sip.testing import (
     Behavior,
@@ -208,3 +210,30 @@ async def test_a_silent_socket_is_no_lack_of_sound() -> None:
             faults=[SocketSilent(when="generating")],
         )
     assert ended.reason is EndReason.CALLER
+
+
+def test_tools_that_hang_in_one_call_keep_no_other_call_from_being_answered() -> None:
+    over = threading.Event()
+
+    def hang() -> None:
+        """Never ends."""
+        over.wait()
+
+    @virtual
+    async def run() -> None:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+        async with phone() as line:
+            tools = Tools()
+            tools.function(hang, timeout=0.05)
+            calls = [ModelCalls("hang"), ModelSays("It did not work.")]
+            _, first = await line.played(*calls, CallerHangsUp(), talk=greet, tools=tools)
+            async with asyncio.timeout(10):
+                await asyncio.to_thread(int)
+            _, second = await line.played(*calls, CallerHangsUp(), talk=greet, tools=tools)
+        assert "too long" in outputs(first)[0]
+        assert "too long" in outputs(second)[0]
+
+    try:
+        run()
+    finally:
+        over.set()

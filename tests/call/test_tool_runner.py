@@ -9,12 +9,15 @@ import logging
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Annotated, Any
 
 import pytest
 from pydantic import AfterValidator
 
+from realtime_sip._threads import NoThreadError, Threads
 from realtime_sip.call.machine.effects import RunTool
 from realtime_sip.call.options import CheckTool
 from realtime_sip.call.tool_runner import ToolOutput, ToolResult, ToolRunner
@@ -243,6 +246,70 @@ async def test_law_a_tool_has_a_timeout__a_thread_that_goes_on_is_not_waited_for
     with endless() as block:
         ran.tools.function(block, name="wait", timeout=0.01)
         assert "too long" in await ran.fails("wait")
+
+
+async def test_law_what_hangs_takes_no_thread_that_anything_else_needs(log: pytest.LogCaptureFixture) -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(2))
+    with endless() as block:
+        for _ in range(5):
+            ran = Ran()
+            ran.tools.function(block, name="wait", timeout=0.01)
+            assert "too long" in await ran.fails("wait")
+        async with asyncio.timeout(5):
+            assert await loop.getaddrinfo("localhost", 80)
+    assert "no thread" not in log.text
+
+
+async def test_law_a_full_pool_is_an_error_of_the_tool_and_not_of_another_call(log: pytest.LogCaptureFixture) -> None:
+    hanging, other = Ran(), Ran()
+    with endless() as block:
+        for runner in (hanging, other):
+            runner.tools.function(block, name="wait", timeout=0.01)
+        for _ in range(8):
+            assert "too long" in await hanging.fails("wait")
+        assert "cannot be used" in await hanging.fails("wait")
+        assert "no thread is left" in log.text
+        assert "too long" in await other.fails("wait")
+    for _ in range(200):
+        if "ok" in await hanging.run("wait"):
+            break
+        await asyncio.sleep(0.01)
+    else:
+        pytest.fail("a thread that has ended is free again")
+
+
+async def test_what_hangs_in_all_calls_is_bounded_and_no_thread_is_lost() -> None:
+    most = 3
+    everybodys = Threads("all", most)
+    for _ in range(2):
+        over = threading.Event()
+        futures = [Threads("one", 2, among=everybodys).submit(over.wait) for _ in range(most)]
+        with pytest.raises(NoThreadError):
+            Threads("one", 2, among=everybodys).submit(over.wait)
+        over.set()
+        assert [future.result(5) for future in futures] == [True] * most
+
+
+def test_a_system_without_threads_loses_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = Threads("one", 1)
+
+    def fail(_self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        for _ in range(3):
+            with pytest.raises(NoThreadError):
+                threads.submit(int)
+    assert threads.submit(int).result(5) == 0
+
+
+async def test_a_thread_has_the_context_of_the_call(ran: Ran) -> None:
+    tenant: ContextVar[str] = ContextVar("tenant")
+    tenant.set("bakery")
+    ran.tools.function(lambda: tenant.get(), name="tell")
+    assert await ran.run("tell") == "bakery"
 
 
 async def test_a_timeout_of_the_tools_own_is_not_taken_for_ours(ran: Ran, log: pytest.LogCaptureFixture) -> None:

@@ -178,11 +178,36 @@ async def test_law_full__a_call_too_many_is_rejected_with_503_and_answered_2xx()
 @virtual
 async def test_a_stale_webhook_and_a_test_delivery_touch_nothing() -> None:
     async with phone() as line:
-        ringing = await line.openai.ring(line.host, late=60.0)
+        ringing = await line.openai.ring(line.host, late=301.0)
         await ringing.until_delivered(timeout=600)
         assert (await line.host.ended(ringing.call_id)).reason is EndReason.STALE
         assert Submission.STALE in ringing.submissions
         assert operations(ringing) == []
+
+
+@virtual
+async def test_law_a_late_webhook_is_tried_once() -> None:
+    async with phone() as line:
+        ringing = await line.openai.ring(line.host, late=60.0)
+        await ringing.until_delivered(timeout=600)
+        assert (await line.host.ended(ringing.call_id)).reason is EndReason.STALE
+        assert operations(ringing) == ["accept"]
+
+
+@pytest.mark.parametrize("ahead", [35.0, 280.0])
+def test_law_a_clock_that_is_off_lets_no_phone_ring_out(ahead: float) -> None:
+    @virtual
+    async def run() -> None:
+        async with phone() as line:
+            right = line.client.settings.clock
+            options: dict[str, Any] = {**line.openai.client_options, "clock": lambda: right() + ahead}
+            async with AsyncRealtimeSip(**options) as line.client:
+                line.host = CallHost(line.on_call, client=line.client)
+                ringing = await line.ring(HELLO, BYE, talk=greet)
+                await over(line, ringing)
+                assert (await line.host.ended(ringing.call_id)).reason is EndReason.CALLER
+
+    run()
 
 
 @virtual
@@ -198,7 +223,7 @@ async def test_a_late_repeat_of_a_call_that_is_up_says_nothing_about_its_end() -
         ringing = await line.ring(HELLO, CallerHangsUp(after=50.0), talk=greet)
         await ringing.until_attached()
         await asyncio.sleep(40)
-        assert await line.host.submit(seen[0]) is Submission.STALE
+        assert await line.host.submit(seen[0]) is Submission.REPEAT
         await over(line, ringing)
         assert (await line.host.ended(ringing.call_id)).reason is EndReason.CALLER
 

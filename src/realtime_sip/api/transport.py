@@ -10,7 +10,9 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from weakref import WeakKeyDictionary
 
 import httpx
 from websockets.asyncio.client import ClientConnection as AsyncConnection
@@ -35,10 +37,17 @@ MAX_FRAME_BYTES = 32 * 1024 * 1024
 MAX_FRAMES_WAITING = 4096
 """Frames that wait for a slow reader before the socket is read no further; then pings go unanswered too."""
 CLOSE_TIMEOUT = 2.0
+MAX_REQUESTS = 100
+"""Requests under way at a time over one HTTP client. More wait here, and not in the client's own pool, which loses the
+connections of those who give up just as it is their turn: after an outage it had none left."""
 
 # The HTTP library bounds each phase of a request. What bounds their sum comes a little later, so that its finer verdict
 # comes first.
 _GRACE = 0.1
+_WAITING = 0.5
+"""The part of a request's time in which a connection has to be free, so that as much remains for the answer."""
+# Nobody waits in the pool.
+_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=20)
 
 # At DEBUG websockets logs every frame and header. It does so only if somebody lowers this logger's own level.
 _socket_log = logging.getLogger("realtime_sip.websocket")
@@ -70,6 +79,8 @@ class _AsyncConnection(AsyncConnection):
             _without_location(error.response)
             raise
 
+
+_NO_CONNECTION = Failure("no connection was free", sent=False, timed_out=True)
 
 _Outcome = Reply | Failure
 _Steps = Generator[Request | Pause, _Outcome | None, T]
@@ -135,7 +146,8 @@ def _built(http_client: Any, settings: Settings, request: Request) -> Any:
         content=request.content,
         # Replies are a line long; one that is not compressed cannot unfold into a large one.
         headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **settings.headers(), **request.headers},
-        timeout=request.timeout,
+        # To connect, to read, to write; and, if a client of the program's own has fewer connections, to get one.
+        timeout=(request.timeout, request.timeout, request.timeout, request.timeout * _WAITING),
     )
 
 
@@ -179,12 +191,15 @@ class Transport:
     def __init__(self, settings: Settings, http_client: httpx.Client | httpx2.Client | None = None) -> None:
         self.settings = settings
         self._owned = http_client is None
-        self._client: Any = httpx.Client() if http_client is None else http_client
+        self._client: Any = httpx.Client(limits=_LIMITS) if http_client is None else http_client
         self._library = _library_of(self._client, "Client")
+        self._free = threading.Semaphore(MAX_REQUESTS)
 
     def sharing(self, settings: Settings) -> Transport:
         """Return a transport with other settings over the same HTTP client."""
-        return Transport(settings, self._client)
+        other = Transport(settings, self._client)
+        other._free = self._free
+        return other
 
     def run(self, operation: Operation[T]) -> T:
         """Return what the operation reads from the service's reply. Raises as `exchange` does."""
@@ -232,6 +247,10 @@ class Transport:
                 outcome = None
 
     def _send(self, request: Request) -> _Outcome:
+        began = time.monotonic()
+        if not self._free.acquire(timeout=request.timeout * _WAITING):
+            return _NO_CONNECTION
+        request = replace(request, timeout=began + request.timeout - time.monotonic())
         try:
             return _within(request.timeout + _GRACE, lambda: self._exchange(request))
         except TimeoutError:
@@ -254,6 +273,8 @@ class Transport:
                 response.close()
         except self._library.HTTPError as error:
             return _request_failed(self._library, error)
+        finally:
+            self._free.release()  # also long after nobody waits any more: so long it has a connection
         return Reply(response.status_code, dict(response.headers.items()), bytes(body[:MAX_REPLY_BYTES]))
 
 
@@ -263,11 +284,15 @@ class AsyncTransport:
     def __init__(self, settings: Settings, http_client: httpx.AsyncClient | httpx2.AsyncClient | None = None) -> None:
         self.settings = settings
         self._owned = http_client is None
-        self._client: Any = httpx.AsyncClient() if http_client is None else http_client
+        self._client: Any = httpx.AsyncClient(limits=_LIMITS) if http_client is None else http_client
         self._library = _library_of(self._client, "AsyncClient")
+        # A semaphore belongs to one event loop.
+        self._free: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
     def sharing(self, settings: Settings) -> AsyncTransport:
-        return AsyncTransport(settings, self._client)
+        other = AsyncTransport(settings, self._client)
+        other._free = self._free
+        return other
 
     async def run(self, operation: Operation[T]) -> T:
         """Return what the operation reads from the service's reply. Raises as `exchange` does.
@@ -316,6 +341,20 @@ class AsyncTransport:
                 outcome = None
 
     async def _send(self, request: Request) -> _Outcome:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        free = self._free.setdefault(loop, asyncio.Semaphore(MAX_REQUESTS))
+        try:
+            async with asyncio.timeout(request.timeout * _WAITING):
+                await free.acquire()
+        except TimeoutError:
+            return _NO_CONNECTION
+        try:
+            return await self._exchange(replace(request, timeout=began + request.timeout - loop.time()))
+        finally:
+            free.release()
+
+    async def _exchange(self, request: Request) -> _Outcome:
         body = bytearray()
         try:
             async with asyncio.timeout(request.timeout + _GRACE):

@@ -40,15 +40,15 @@ async def _asked(
 
 
 async def accept(
-    transport: AsyncTransport, call_id: str, session: RealtimeSession, *, undisturbed: bool
+    transport: AsyncTransport, call_id: str, session: RealtimeSession, *, early: bool, undisturbed: bool
 ) -> inputs.Input:
-    """Accept the call; `undisturbed` leaves turn detection off."""
+    """Accept the call; `early` repeats it while there is none yet, `undisturbed` leaves turn detection off."""
     if undisturbed:
         audio = session.audio or AudioConfig()
         deaf = (audio.input or AudioInput()).model_copy(update={"turn_detection": None})
         session = session.model_copy(update={"audio": audio.model_copy(update={"input": deaf})})
     try:
-        operation = calls.accept(call_id, session)
+        operation = replace(calls.accept(call_id, session), early_404=early)
     except RealtimeSipError as error:
         return inputs.AcceptFailed(error)
     return await _asked(transport, operation, inputs.Accepted(), inputs.AcceptFailed)

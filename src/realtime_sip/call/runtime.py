@@ -188,9 +188,10 @@ class Runtime:
                     self.spawn(self._follow())
                 case effects.DropSocket():
                     self.spawn(self.sideline.close())
-                case effects.Accept():
+                case effects.Accept(early):
+                    undisturbed = self.state.hold.off
                     self._request(
-                        rest.accept(self.transport, self.call_id, self.session, undisturbed=self.state.hold.off)
+                        rest.accept(self.transport, self.call_id, self.session, early=early, undisturbed=undisturbed)
                     )
                 case effects.Reject():
                     self._request(rest.reject(self.transport, self.call_id))
@@ -287,7 +288,8 @@ class Runtime:
         elif self.incoming is not None and self.incoming.is_stale(self.transport.settings.clock()):
             self.step(inputs.NoteStale())
         else:
-            self.step(inputs.Answer())
+            age = None if self.incoming is None else self.incoming.age(self.transport.settings.clock())
+            self.step(inputs.Answer(age or 0.0))
         error = await up
         if isinstance(error, RealtimeSipError):
             raise error

@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
+from realtime_sip._threads import NoThreadError, Threads
 from realtime_sip.call.machine.effects import RunTool
 from realtime_sip.call.options import CheckTool
 from realtime_sip.errors import ToolArgumentsError, ToolError
@@ -30,8 +31,12 @@ _CONFIRM = (
     "Not done yet: the caller has to agree first. Tell them exactly what you are about to do and ask for a clear yes. "
     "Call this again with the same arguments only after they have said it."
 )
+_BUSY = "The tool cannot be used at the moment. Tell the caller that it did not work, and offer something else."
 _MOST_UNCONFIRMED = 100
 _MOST_OFFERED = 20
+_MOST_THREADS = 8
+_THREADS = Threads("realtime-sip-tool", 256)
+"""Of all calls. What hangs in one call takes `_MOST_THREADS` of them at most, and none that anything else needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +104,7 @@ class ToolRunner:
         self._offered: deque[Tools] = deque(maxlen=_MOST_OFFERED)
         self._call = call
         self._check = check
+        self._threads = Threads("realtime-sip-tool", _MOST_THREADS, among=_THREADS)
         self._turns_of_caller = 0
         self._unconfirmed: dict[tuple[str, str], int] = {}
 
@@ -156,6 +162,9 @@ class ToolRunner:
                 result = await self._call_function(tool, arguments)
         except ToolError as error:
             return ToolResult(error_output(error.for_model), failed=True)
+        except NoThreadError:
+            _log.error("tool %s: no thread is left, since too many tools of this call or of all calls hang", tool.name)
+            return ToolResult(error_output(_BUSY), failed=True)
         except (Exception, SystemExit, asyncio.CancelledError) as error:
             task = asyncio.current_task()
             if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
@@ -206,7 +215,8 @@ class ToolRunner:
             result = tool.function(**arguments)
         else:
             # The thread cannot be stopped: what it does after the timeout is the function's own affair.
-            result = await asyncio.to_thread(_run_in_thread, tool.function, arguments)
+            running = asyncio.get_running_loop().run_in_executor
+            result = await running(self._threads, _run_in_thread, tool.function, arguments)
         return await result if inspect.isawaitable(result) else result
 
 

@@ -62,11 +62,13 @@ class _Event(_Delivered):
         since = self.created_at if self.created_at is not None else self._webhook_timestamp
         return None if since is None else now - since
 
-    def is_stale(self, now: float, *, after: float = 30.0) -> bool:
+    def is_stale(self, now: float, *, after: float = 300.0) -> bool:
         """Tell whether the call has rung for longer than `after` seconds at `now`, so that nobody is waiting any more.
 
         A webhook is retried for up to 72 hours. How long OpenAI lets a call ring is not published, 5 to 30 seconds are
-        reported; 30 is also what Twilio's `<Dial>` waits by default. An event of unknown age is not stale.
+        reported; 30 is also what Twilio's `<Dial>` waits by default. The default is five minutes, since a webhook may
+        be late and your clock ahead, and to accept a call that is gone does no harm. An event of unknown age is not
+        stale.
         """
         age = self.age(now)
         return age is not None and age > after

@@ -306,6 +306,31 @@ def test_an_accept_that_was_not_what_it_said_is_reported_as_what_it_is_after_one
     assert life.ended.attached_at is None
 
 
+def test_law_a_late_webhook_or_a_clock_that_is_off_lets_no_phone_ring_out() -> None:
+    late = Life()
+    late.step(inputs.Answer(age=290.0))
+    assert late.asked(Accept) == [Accept(early=False)]
+    late.step(inputs.Accepted())
+    late.attach()
+    assert late.s.end is End.NONE
+
+
+@pytest.mark.parametrize("age", [-40.0, 0.0, 29.0])
+def test_a_webhook_in_time_is_accepted_until_the_call_is_there(age: float) -> None:
+    fresh = Life()
+    fresh.step(inputs.Answer(age=age))
+    assert fresh.asked(Accept) == [Accept(early=True)]
+
+
+@pytest.mark.parametrize("error", [GONE, NotFoundError("no such call", status_code=404)], ids=["named", "bare"])
+def test_a_late_accept_without_a_call_is_stale(error: NotFoundError) -> None:
+    late = Life()
+    late.step(inputs.Answer(age=31.0))
+    late.step(inputs.AcceptFailed(error))
+    assert (late.ended.reason, late.ended.certainty) == (EndReason.STALE, "inferred")
+    assert late.asked(HangUp) == []
+
+
 def test_a_stale_webhook_ends_without_asking_for_anything() -> None:
     stale = Life()
     stale.step(inputs.NoteStale())

@@ -193,7 +193,7 @@ class World:
             case "stale" if self.one((True, False, False)):
                 self.step(inputs.NoteStale())
             case _:
-                self.step(inputs.Answer())
+                self.step(inputs.Answer(self.one((0.0, 0.0, 60.0))))
         if self.beginning == "open":
             self.report(good=True)
             self.now += 0.5

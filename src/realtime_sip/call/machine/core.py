@@ -189,7 +189,7 @@ def _limit(s: CallState, name: str) -> None:
 
 
 _HANDLERS: dict[type, Callable[[CallState, Any], None]] = {
-    inputs.Answer: lambda s, _: socket.answer(s),
+    inputs.Answer: socket.answer,
     inputs.Adopt: lambda s, _: socket.adopt(s),
     inputs.NoteStale: lambda s, _: socket.stale(s),
     inputs.Accepted: lambda s, _: socket.accepted(s),

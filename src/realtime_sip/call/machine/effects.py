@@ -17,6 +17,9 @@ Happening = LimitNear | SidebandGap | Escalation | TransferFailed
 class Accept:
     """Accept the call, and report with `Accepted` or `AcceptFailed`."""
 
+    early: bool = True
+    """Whether 404 may mean that there is no call yet, so that it is repeated."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reject:

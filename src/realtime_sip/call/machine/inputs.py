@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 class Answer:
     """Answer the call."""
 
+    age: float = 0.0
+    """Seconds since it began to ring, as far as the host's clock tells."""
+
 
 @dataclass(frozen=True, slots=True)
 class Adopt:

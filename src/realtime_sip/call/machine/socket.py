@@ -12,7 +12,7 @@ from collections.abc import Callable
 from realtime_sip.call.machine import floor, handover, limits, session, tools, wants
 from realtime_sip.call.machine.effects import Accept, Attach, Done, DropSocket, Reject, Send, Tell
 from realtime_sip.call.machine.ending import close, closing, end, finish, finish_decided
-from realtime_sip.call.machine.inputs import AcceptFailed, AttachFailed, Closed, Rejected
+from realtime_sip.call.machine.inputs import AcceptFailed, Answer, AttachFailed, Closed, Rejected
 from realtime_sip.call.machine.sequences import start
 from realtime_sip.call.machine.state import CallState, End, Floor, Socket, Steps, move
 from realtime_sip.errors import (
@@ -28,6 +28,9 @@ from realtime_sip.errors import (
 )
 from realtime_sip.outcomes import EndReason, SidebandGap, SocketCloseKind
 
+RINGS = 30.0
+"""Seconds that a phone rings at most, as far as is known. A call that is older is accepted all the same, since the
+webhook or the host's clock may be late; but that there is no such call then means that it is over."""
 RINGING = 8.0
 """Seconds from the beginning in which the call is accepted and a first sideband is tried."""
 SETTLED = 1.5
@@ -59,9 +62,10 @@ _HOLE = (
 # --- accepting --------------------------------------------------------------------------------------------------------
 
 
-def answer(s: CallState) -> None:
+def answer(s: CallState, what: Answer) -> None:
+    s.line.late = what.age > RINGS
     s.timers.set("ringing", s.now + RINGING)
-    s.out.append(Accept())
+    s.out.append(Accept(early=not s.line.late))
 
 
 def adopt(s: CallState) -> None:
@@ -91,7 +95,9 @@ def accept_failed(s: CallState, what: AcceptFailed) -> None:
         if s.end is End.ENDING and not (unclear or s.line.maybe_accepted):
             finish_decided(s, "inferred")  # it is not ours to be hung up
         return
-    if isinstance(error, CallGoneError) and not s.line.maybe_accepted:
+    if s.line.late and isinstance(error, NotFoundError) and not s.line.maybe_accepted:
+        finish(s, EndReason.STALE, "inferred", "the webhook came late, and there was no call to accept any more")
+    elif isinstance(error, CallGoneError) and not s.line.maybe_accepted:
         finish(s, EndReason.CALLER, "inferred", "there was no such call to accept within the deadline")
     elif decided and not s.line.maybe_accepted:
         finish(s, EndReason.DECIDED_ELSEWHERE, "reported", "the call had been accepted or rejected before")
@@ -173,7 +179,7 @@ def _first_failed(s: CallState, error: RealtimeSipError) -> None:
         # Nothing of ours has arrived, or it was not performed: the call rings on.
         if "ringing" in s.timers:
             move(s, Socket.RINGING, "there is no call yet")
-            s.out.append(Accept())
+            s.out.append(Accept(early=not s.line.late))
         else:
             _refuse(s)
     elif (early and not line.accepted) or ((early or _passes(error)) and "ringing" in s.timers):

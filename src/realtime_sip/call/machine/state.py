@@ -185,6 +185,8 @@ class Line:
     """What to add to the clock for Unix seconds."""
     accepted: str = ""
     """How it was accepted, in words; "" while it was not, as far as anybody knows."""
+    late: bool = False
+    """Whether the webhook came when nobody lets a phone ring any more, if the host's clock is right."""
     maybe_accepted: bool = False
     """Whether an accept of ours may have arrived that was not answered with success."""
     attached_at: float | None = None

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from realtime_sip._threads import Threads
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.testing.clock import Changes, Clock
 from realtime_sip.testing.openai.behavior import Timings
@@ -24,6 +25,7 @@ USER_AGENT = "OpenAI/1.0 (+https://platform.openai.com/docs/webhooks)"
 """What the service calls itself (webhook guide)."""
 
 _MAX_ENDPOINTS = 20
+_THREADS = Threads("realtime-sip-submit", 256)
 
 
 @runtime_checkable
@@ -139,7 +141,7 @@ class WebhookSender:
 async def _submitted_to(target: CallTarget, event: IncomingCall) -> object:
     if inspect.iscoroutinefunction(target.submit):
         return await target.submit(event)
-    return await asyncio.to_thread(target.submit, event)
+    return await asyncio.get_running_loop().run_in_executor(_THREADS, target.submit, event)
 
 
 def check_targets(target: str | CallTarget | Iterable[str | CallTarget]) -> list[str | CallTarget]:

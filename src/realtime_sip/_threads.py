@@ -1,0 +1,78 @@
+"""Threads for blocking code that is not ours, which may never end.
+
+asyncio's default pool also resolves names: what hangs in there keeps every other call from being accepted.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class NoThreadError(Exception):
+    """As many threads are at work as may be, or the system gives no more."""
+
+
+class Threads(Executor):
+    """At most so many threads at a time, one for each run. It never waits for one, and neither does the exit.
+
+    Args:
+        name: What each thread is called.
+        most: How many there may be at a time.
+        among: More that these count among.
+    """
+
+    def __init__(self, name: str, most: int, *, among: Threads | None = None) -> None:
+        self._name = name
+        self._free = threading.BoundedSemaphore(most)
+        self._among = among
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Run a function in a thread of its own, in the context of whoever asks.
+
+        Raises:
+            NoThreadError: There is none left.
+        """
+        if not self._take():
+            raise NoThreadError
+        future: Future[T] = Future()
+        context = contextvars.copy_context()
+
+        def run() -> None:
+            try:
+                if not future.set_running_or_notify_cancel():
+                    return
+                result = context.run(fn, *args, **kwargs)
+            except BaseException as error:  # noqa: BLE001 - raised again by whoever waits
+                self._give_back()
+                future.set_exception(error)
+            else:
+                self._give_back()
+                future.set_result(result)
+
+        try:
+            # The exit waits for no thread of these.
+            threading.Thread(target=run, name=self._name, daemon=True).start()
+        except RuntimeError:
+            self._give_back()
+            raise NoThreadError from None
+        return future
+
+    def _take(self) -> bool:
+        if not self._free.acquire(blocking=False):
+            return False
+        if self._among is None or self._among._take():
+            return True
+        self._free.release()
+        return False
+
+    def _give_back(self) -> None:
+        self._free.release()
+        if self._among is not None:
+            self._among._give_back()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import logging
 import sys
 import threading
 import time
@@ -12,99 +11,25 @@ from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-import httpx
-from websockets.asyncio.client import ClientConnection as AsyncConnection
-from websockets.asyncio.client import connect as connect_async
-from websockets.exceptions import InvalidStatus, InvalidURI, WebSocketException
-from websockets.http11 import Response
-from websockets.sync.client import ClientConnection as Connection
-from websockets.sync.client import connect as connect_sync
-
 from realtime_sip.api.decision import decided
 from realtime_sip.api.operations import MAX_REPLY_BYTES, Failure, Operation, Pause, Reply, Request, exchange
 from realtime_sip.api.settings import USER_AGENT, Settings
 from realtime_sip.errors import ConfigurationError, MisuseError
 
 if TYPE_CHECKING:
+    import httpx
     import httpx2
 
-T = TypeVar("T")
+    from realtime_sip.api.websocket import AsyncConnection, Connection
 
-MAX_FRAME_BYTES = 32 * 1024 * 1024
-"""A larger frame ends the connection (1009); `protocol` skips large ones long before."""
-MAX_FRAMES_WAITING = 4096
-"""Frames that wait for a slow reader before the socket is read no further; then pings go unanswered too."""
-CLOSE_TIMEOUT = 2.0
+T = TypeVar("T")
 
 # The HTTP library bounds each phase of a request. What bounds their sum comes a little later, so that its finer verdict
 # comes first.
 _GRACE = 0.1
 
-# At DEBUG websockets logs every frame and header. It does so only if somebody lowers this logger's own level.
-_socket_log = logging.getLogger("realtime_sip.websocket")
-_socket_log.setLevel(logging.INFO)
-
-# websockets follows redirects: until 16 with the key, since then with all headers but `Authorization`, and so with the
-# key of Azure. Without a Location there is nothing to follow, and the refusal stays what it is.
-
-
-def _without_location(refusal: Response) -> None:
-    if "Location" in refusal.headers:
-        del refusal.headers["Location"]
-
-
-class _Connection(Connection):
-    def handshake(self, *args: Any, **kwargs: Any) -> None:
-        try:
-            super().handshake(*args, **kwargs)
-        except InvalidStatus as error:
-            _without_location(error.response)
-            raise
-
-
-class _AsyncConnection(AsyncConnection):
-    async def handshake(self, *args: Any, **kwargs: Any) -> None:
-        try:
-            await super().handshake(*args, **kwargs)
-        except InvalidStatus as error:
-            _without_location(error.response)
-            raise
-
-
 _Outcome = Reply | Failure
 _Steps = Generator[Request | Pause, _Outcome | None, T]
-
-
-def _socket_options(settings: Settings, request: Request) -> dict[str, Any]:
-    return {
-        "additional_headers": settings.headers(),
-        "user_agent_header": USER_AGENT,
-        # The vendor's server compresses nothing worth it, and a window per call costs memory.
-        "compression": None,
-        "open_timeout": request.timeout,
-        "close_timeout": CLOSE_TIMEOUT,
-        "ping_interval": settings.ping_interval,
-        "ping_timeout": settings.ping_timeout,
-        "max_size": MAX_FRAME_BYTES,
-        "max_queue": MAX_FRAMES_WAITING,
-        "logger": _socket_log,
-    }
-
-
-def _opening_failed(error: Exception) -> _Outcome:
-    match error:
-        case InvalidStatus():
-            reply = error.response
-            headers = {name.lower(): value for name, value in reply.headers.raw_items()}
-            return Reply(reply.status_code, headers, bytes(reply.body or b"")[:MAX_REPLY_BYTES])
-        case InvalidURI():
-            raise ConfigurationError("the WebSocket URL is not valid: check the base URL") from None
-        case TimeoutError():
-            return Failure("the WebSocket did not open", sent=True, timed_out=True)
-        case WebSocketException():
-            return Failure(f"the WebSocket handshake failed ({type(error).__name__})", sent=True)
-        case _:
-            return Failure(f"no connection ({type(error).__name__})", sent=False)
 
 
 def _request_failed(library: Any, error: Exception) -> Failure:
@@ -126,9 +51,43 @@ def _library_of(http_client: object, kind: Literal["Client", "AsyncClient"]) -> 
     raise ConfigurationError(f"http_client must be an httpx.{kind} or httpx2.{kind}")
 
 
+class _HttpClient:
+    """The HTTP client of one transport or several: the one that was given, or one made when it is first used.
+
+    Its TLS context and its library cost more than all else about a client of ours.
+    """
+
+    def __init__(self, kind: Literal["Client", "AsyncClient"], given: Any) -> None:
+        self._kind = kind
+        self._client = given
+        self._library: Any = None if given is None else _library_of(given, kind)
+        self._owned = given is None
+        self._closed = False
+        self._lock = threading.Lock()
+
+    def get(self) -> tuple[Any, Any]:
+        """Return the client and the module that it is of.
+
+        Raises:
+            MisuseError: It has been closed.
+        """
+        with self._lock:
+            if self._client is None and not self._closed:
+                import httpx
+
+                self._library, self._client = httpx, getattr(httpx, self._kind)()
+        if self._client is None or self._client.is_closed:
+            raise MisuseError("the client has been closed")
+        return self._client, self._library
+
+    def closing(self) -> Any:
+        """Return the client that is to be closed, or None: there is none, or it is not ours."""
+        with self._lock:
+            self._closed = self._closed or self._owned
+            return self._client if self._owned else None
+
+
 def _built(http_client: Any, settings: Settings, request: Request) -> Any:
-    if http_client.is_closed:
-        raise MisuseError("the client has been closed")
     return http_client.build_request(
         request.method,
         settings.endpoints.api + request.path,
@@ -178,13 +137,13 @@ class Transport:
 
     def __init__(self, settings: Settings, http_client: httpx.Client | httpx2.Client | None = None) -> None:
         self.settings = settings
-        self._owned = http_client is None
-        self._client: Any = httpx.Client() if http_client is None else http_client
-        self._library = _library_of(self._client, "Client")
+        self._http = _HttpClient("Client", http_client)
 
     def sharing(self, settings: Settings) -> Transport:
         """Return a transport with other settings over the same HTTP client."""
-        return Transport(settings, self._client)
+        same = Transport(settings)
+        same._http = self._http
+        return same
 
     def run(self, operation: Operation[T]) -> T:
         """Return what the operation reads from the service's reply. Raises as `exchange` does."""
@@ -192,29 +151,30 @@ class Transport:
 
     def open(self, operation: Operation[None]) -> Connection:
         """Return the WebSocket that the operation opens. Raises as `exchange` does."""
+        from realtime_sip.api import websocket
+
         opened: list[Connection] = []
 
         def send(request: Request) -> _Outcome:
-            url = self.settings.endpoints.socket + request.path
-            options = _socket_options(self.settings, request)
             try:
                 opened.append(
                     _within(
                         request.timeout + _GRACE,
-                        lambda: connect_sync(url, create_connection=_Connection, **options),
-                        late=Connection.close,
+                        lambda: websocket.connect(self.settings, request),
+                        late=websocket.Connection.close,
                     )
                 )
-            except (OSError, WebSocketException) as error:
-                return _opening_failed(error)
+            except websocket.FAILURES as error:
+                return websocket.failed(error)
             return Reply(101, {})
 
         self._drive(exchange(operation, deadline=self.settings.timeout, clock=time.monotonic), send)
         return opened[0]
 
     def close(self) -> None:
-        if self._owned:
-            self._client.close()
+        client = self._http.closing()
+        if client is not None:
+            client.close()
 
     @staticmethod
     def _drive(steps: _Steps[T], send: Callable[[Request], _Outcome]) -> T:
@@ -238,11 +198,12 @@ class Transport:
             return Failure("the reply did not end", sent=True, timed_out=True)
 
     def _exchange(self, request: Request) -> _Outcome:
+        client, library = self._http.get()
         end = time.monotonic() + request.timeout
         body = bytearray()
         try:
-            built = _built(self._client, self.settings, request)
-            response = self._client.send(built, stream=True, follow_redirects=False)
+            built = _built(client, self.settings, request)
+            response = client.send(built, stream=True, follow_redirects=False)
             try:
                 for chunk in response.iter_bytes():
                     body += chunk
@@ -252,8 +213,8 @@ class Transport:
                         return Failure("the reply did not end", sent=True, timed_out=True)
             finally:
                 response.close()
-        except self._library.HTTPError as error:
-            return _request_failed(self._library, error)
+        except library.HTTPError as error:
+            return _request_failed(library, error)
         return Reply(response.status_code, dict(response.headers.items()), bytes(body[:MAX_REPLY_BYTES]))
 
 
@@ -262,12 +223,12 @@ class AsyncTransport:
 
     def __init__(self, settings: Settings, http_client: httpx.AsyncClient | httpx2.AsyncClient | None = None) -> None:
         self.settings = settings
-        self._owned = http_client is None
-        self._client: Any = httpx.AsyncClient() if http_client is None else http_client
-        self._library = _library_of(self._client, "AsyncClient")
+        self._http = _HttpClient("AsyncClient", http_client)
 
     def sharing(self, settings: Settings) -> AsyncTransport:
-        return AsyncTransport(settings, self._client)
+        same = AsyncTransport(settings)
+        same._http = self._http
+        return same
 
     async def run(self, operation: Operation[T]) -> T:
         """Return what the operation reads from the service's reply. Raises as `exchange` does.
@@ -281,15 +242,15 @@ class AsyncTransport:
         return result
 
     async def open(self, operation: Operation[None]) -> AsyncConnection:
+        from realtime_sip.api import websocket
+
         opened: list[AsyncConnection] = []
 
         async def send(request: Request) -> _Outcome:
-            url = self.settings.endpoints.socket + request.path
             try:
-                options = _socket_options(self.settings, request)
-                opened.append(await connect_async(url, create_connection=_AsyncConnection, **options))
-            except (OSError, WebSocketException) as error:
-                return _opening_failed(error)
+                opened.append(await websocket.connect_async(self.settings, request))
+            except websocket.FAILURES as error:
+                return websocket.failed(error)
             return Reply(101, {})
 
         clock = asyncio.get_running_loop().time
@@ -297,8 +258,9 @@ class AsyncTransport:
         return opened[0]
 
     async def close(self) -> None:
-        if self._owned:
-            await self._client.aclose()
+        client = self._http.closing()
+        if client is not None:
+            await client.aclose()
 
     @staticmethod
     async def _drive(steps: _Steps[T], send: Callable[[Request], Awaitable[_Outcome]]) -> T:
@@ -316,11 +278,12 @@ class AsyncTransport:
                 outcome = None
 
     async def _send(self, request: Request) -> _Outcome:
+        client, library = self._http.get()
         body = bytearray()
         try:
             async with asyncio.timeout(request.timeout + _GRACE):
-                built = _built(self._client, self.settings, request)
-                response = await self._client.send(built, stream=True, follow_redirects=False)
+                built = _built(client, self.settings, request)
+                response = await client.send(built, stream=True, follow_redirects=False)
                 try:
                     async for chunk in response.aiter_bytes():
                         body += chunk
@@ -328,8 +291,8 @@ class AsyncTransport:
                             break
                 finally:
                     await response.aclose()
-        except self._library.HTTPError as error:
-            return _request_failed(self._library, error)
+        except library.HTTPError as error:
+            return _request_failed(library, error)
         except TimeoutError:
             return Failure("the reply did not end", sent=True, timed_out=True)
         return Reply(response.status_code, dict(response.headers.items()), bytes(body[:MAX_REPLY_BYTES]))

@@ -15,25 +15,27 @@ from realtime_sip.api.calls import CallFace, Calls, WebRtcCall
 from realtime_sip.api.client_secrets import AsyncClientSecrets, ClientSecrets
 from realtime_sip.api.operations import DEADLINE, Operation
 from realtime_sip.api.settings import Settings
-from realtime_sip.api.sideband import AsyncSideband, Sideband
 from realtime_sip.api.transport import AsyncTransport, Transport
-from realtime_sip.call.answer import answer
-from realtime_sip.call.call import Call
-from realtime_sip.call.machine.limits import CallLimits
-from realtime_sip.call.machine.targets import TransferTargets
-from realtime_sip.call.options import AnswerOptions, ApproveMcp, AskConsent, CheckSpeech, CheckTool
-from realtime_sip.call.record.struggle import EscalationRules
 from realtime_sip.endpoints import Endpoints
 from realtime_sip.errors import ConfigurationError
-from realtime_sip.event_log import EventLogFolder
-from realtime_sip.rates import RateCard
-from realtime_sip.session import RealtimeSession
-from realtime_sip.tools.registry import Tools
-from realtime_sip.webhooks import IncomingCall, OpenAIWebhooks
 
+# What a client needs for a call, a socket or a webhook is loaded with the first of them: a program that does without
+# starts in half the time.
 if TYPE_CHECKING:
     import httpx
     import httpx2
+
+    from realtime_sip.api.sideband import AsyncSideband, Sideband
+    from realtime_sip.call.call import Call
+    from realtime_sip.call.machine.limits import CallLimits
+    from realtime_sip.call.machine.targets import TransferTargets
+    from realtime_sip.call.options import ApproveMcp, AskConsent, CheckSpeech, CheckTool
+    from realtime_sip.call.record.struggle import EscalationRules
+    from realtime_sip.event_log import EventLogFolder
+    from realtime_sip.rates import RateCard
+    from realtime_sip.session import RealtimeSession
+    from realtime_sip.tools.registry import Tools
+    from realtime_sip.webhooks import IncomingCall, OpenAIWebhooks
 
 _Secrets = str | Sequence[str] | Mapping[str, str]
 
@@ -43,7 +45,7 @@ _Socket = TypeVar("_Socket")
 
 
 class AsyncCalls(
-    CallFace[Coroutine[Any, Any, None], Coroutine[Any, Any, WebRtcCall], AbstractAsyncContextManager[AsyncSideband]]
+    CallFace[Coroutine[Any, Any, None], Coroutine[Any, Any, WebRtcCall], "AbstractAsyncContextManager[AsyncSideband]"]
 ):
     """`client.calls`, async."""
 
@@ -57,6 +59,8 @@ class AsyncCalls(
         return self.transport.run(operation)
 
     def _open(self, operation: Operation[None]) -> AbstractAsyncContextManager[AsyncSideband]:
+        from realtime_sip.api.sideband import AsyncSideband
+
         return AsyncSideband.opened(self.transport, operation)
 
     def answer(
@@ -106,6 +110,13 @@ class AsyncCalls(
                 `transfer_to_human` is there and no `transfers` are.
             NetworkError, ServiceError: The service refuses the accept, or cannot be reached: the phone rings on.
         """
+        from realtime_sip.call.answer import answer
+        from realtime_sip.call.machine.limits import CallLimits
+        from realtime_sip.call.options import AnswerOptions
+        from realtime_sip.call.record.struggle import EscalationRules
+        from realtime_sip.rates import RateCard
+        from realtime_sip.tools.registry import Tools
+
         options = AnswerOptions(
             tools=Tools() if tools is None else tools,
             limits=CallLimits() if limits is None else limits,
@@ -217,6 +228,8 @@ class _Client(Generic[_HttpClient, _Transport, _Socket]):
         """
         if not self._webhook_secret:
             raise ConfigurationError("no webhook secret: pass webhook_secret, or set OPENAI_WEBHOOK_SECRET")
+        from realtime_sip.webhooks import OpenAIWebhooks
+
         return OpenAIWebhooks(self._webhook_secret, context_secret=self._context_secret, clock=self.settings.clock)
 
     def with_options(self, **options: Unpack[Options]) -> Self:
@@ -258,7 +271,7 @@ class _Client(Generic[_HttpClient, _Transport, _Socket]):
         return f"{type(self).__name__}({self.settings.endpoints.api})"
 
 
-class RealtimeSip(_Client["httpx.Client | httpx2.Client", Transport, AbstractContextManager[Sideband]]):
+class RealtimeSip(_Client["httpx.Client | httpx2.Client", Transport, "AbstractContextManager[Sideband]"]):
     """The blocking client. It can be shared between threads.
 
     >>> with RealtimeSip("sk-example", endpoints=Endpoints.EU) as client:
@@ -278,6 +291,8 @@ class RealtimeSip(_Client["httpx.Client | httpx2.Client", Transport, AbstractCon
         self.client_secrets = ClientSecrets(transport)
 
     def _open(self, operation: Operation[None]) -> AbstractContextManager[Sideband]:
+        from realtime_sip.api.sideband import Sideband
+
         return Sideband.opened(self._transport, operation)
 
     def close(self) -> None:
@@ -292,7 +307,7 @@ class RealtimeSip(_Client["httpx.Client | httpx2.Client", Transport, AbstractCon
 
 
 class AsyncRealtimeSip(
-    _Client["httpx.AsyncClient | httpx2.AsyncClient", AsyncTransport, AbstractAsyncContextManager[AsyncSideband]]
+    _Client["httpx.AsyncClient | httpx2.AsyncClient", AsyncTransport, "AbstractAsyncContextManager[AsyncSideband]"]
 ):
     """The async client, for one event loop."""
 
@@ -310,6 +325,8 @@ class AsyncRealtimeSip(
         self.client_secrets = AsyncClientSecrets(transport)
 
     def _open(self, operation: Operation[None]) -> AbstractAsyncContextManager[AsyncSideband]:
+        from realtime_sip.api.sideband import AsyncSideband
+
         return AsyncSideband.opened(self._transport, operation)
 
     async def close(self) -> None:

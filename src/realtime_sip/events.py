@@ -20,9 +20,8 @@ UnknownServerEvent(type='response.text.done', event_id='event_1', text=<6 chars>
 'event_2'
 """
 
-from __future__ import annotations
-
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Annotated, Any, Literal, TypeAlias, get_args
 
@@ -798,9 +797,21 @@ ServerEvent: TypeAlias = KnownServerEvent | UnknownServerEvent
 
 # --- reading a frame --------------------------------------------------------------------------------------------------
 
-_KNOWN: TypeAdapter[KnownServerEvent] = TypeAdapter(Annotated[KnownServerEvent, Field(discriminator="type")])
-# The validator itself: one pass from bytes to model, without the adapter's call in between.
-_validate_json = _KNOWN.validator.validate_json
+
+def _build_and_validate_json(data: str | bytes) -> KnownServerEvent:
+    """Build the validator for the first frame, and put it into the place of this function.
+
+    It is pydantic's own: one pass from bytes to model, without the adapter's call in between.
+    """
+    global _validate_json
+    known: TypeAdapter[KnownServerEvent] = TypeAdapter(Annotated[KnownServerEvent, Field(discriminator="type")])
+    _validate_json = known.validator.validate_json
+    event: KnownServerEvent = _validate_json(data)
+    return event
+
+
+_validate_json: Callable[[str | bytes], KnownServerEvent] = _build_and_validate_json
+
 _TYPES = frozenset(
     name for kind in get_args(KnownServerEvent) for name in get_args(kind.model_fields["type"].annotation)
 )
@@ -823,7 +834,7 @@ def parse_server_event(data: str | bytes) -> ServerEvent:
     whole = without_lone_surrogates(data)
     if whole is not data:
         with suppress(ValidationError):
-            return _KNOWN.validate_json(whole)
+            return _validate_json(whole)
     try:
         value = from_json(whole)  # no number in it is a reason to lose an event
     except ValueError:

@@ -8,8 +8,6 @@ know. Fields are those of the service's own types (API guide, November 2026).
 {'type': 'message', 'role': 'user', 'content': [{'type': 'input_text', 'text': 'Where is my order?'}]}
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import Field

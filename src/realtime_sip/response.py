@@ -7,8 +7,6 @@ the service's own types (API guide, November 2026).
 {'instructions': 'Greet the caller.', 'conversation': 'none'}
 """
 
-from __future__ import annotations
-
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import Field

@@ -18,8 +18,6 @@ Source of fields, ranges and defaults: the API guide and the service's own types
 checked here; where they leave a doubt, the value is let through.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Mapping
 from datetime import date

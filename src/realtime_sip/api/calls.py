@@ -9,19 +9,19 @@ from __future__ import annotations
 import re
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
-
-import httpx
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from realtime_sip._wire import checked
 from realtime_sip.api import protocol
 from realtime_sip.api.operations import Operation, Repeat, Reply, Verdict, call_path, json_body, nothing, unexpected
-from realtime_sip.api.sideband import Sideband
 from realtime_sip.api.transport import Transport
 from realtime_sip.errors import InvalidRequestError
 from realtime_sip.session import AudioConfig, RealtimeSession
 from realtime_sip.sip.address import SipUri
 from realtime_sip.sip.status import FINAL_FAILURE, is_final_failure
+
+if TYPE_CHECKING:
+    from realtime_sip.api.sideband import Sideband
 
 # What a face returns: the thing itself, or an awaitable or an async block.
 _Done = TypeVar("_Done")
@@ -109,6 +109,8 @@ def create(*, sdp: str, session: RealtimeSession | dict[str, Any] | None = None)
             "sdp": (None, sdp.encode(), "application/sdp"),
             "session": (None, body, "application/json"),
         }
+        import httpx
+
         # A request that is never sent: it is httpx that knows how to write multipart.
         form = httpx.Request("POST", "https://api.openai.com", files=parts)
         content, content_type = form.read(), form.headers["Content-Type"]
@@ -220,7 +222,7 @@ class CallFace(Generic[_Done, _Created, _Socket]):
         return self._open(protocol.attach(call_id))
 
 
-class Calls(CallFace[None, WebRtcCall, AbstractContextManager[Sideband]]):
+class Calls(CallFace[None, WebRtcCall, "AbstractContextManager[Sideband]"]):
     """`client.calls`, blocking."""
 
     def __init__(self, transport: Transport) -> None:
@@ -233,4 +235,6 @@ class Calls(CallFace[None, WebRtcCall, AbstractContextManager[Sideband]]):
         return self.transport.run(operation)
 
     def _open(self, operation: Operation[None]) -> AbstractContextManager[Sideband]:
+        from realtime_sip.api.sideband import Sideband
+
         return Sideband.opened(self.transport, operation)

@@ -22,7 +22,8 @@ from realtime_sip import events
 from realtime_sip._wire import Outbound
 from realtime_sip.api.operations import Operation
 from realtime_sip.api.protocol import Protocol
-from realtime_sip.api.transport import CLOSE_TIMEOUT, AsyncTransport, Transport
+from realtime_sip.api.transport import AsyncTransport, Transport
+from realtime_sip.api.websocket import CLOSE_TIMEOUT
 from realtime_sip.errors import DeadlineError, MisuseError, SocketClosedError
 from realtime_sip.outcomes import SocketClose
 from realtime_sip.session import RealtimeSession, TranscriptionSession, checked_session

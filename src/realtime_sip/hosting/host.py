@@ -11,9 +11,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from realtime_sip.api.decision import Decision, deciding
+from realtime_sip.call.call import Call  # loaded here, so that the first call does not wait for it
 from realtime_sip.client import AsyncRealtimeSip
 from realtime_sip.errors import (
     CallGoneError,
@@ -30,9 +31,6 @@ from realtime_sip.sip.status import FINAL_FAILURE, is_final_failure
 from realtime_sip.stores.memory import MemoryStore
 from realtime_sip.stores.rules import Outcome, Store
 from realtime_sip.webhooks import IncomingCall
-
-if TYPE_CHECKING:
-    from realtime_sip.call.call import Call
 
 _log = logging.getLogger("realtime_sip.host")
 

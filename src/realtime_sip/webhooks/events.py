@@ -1,10 +1,8 @@
 """The events of OpenAI's webhooks that this package acts upon, and one for all others."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, Generic, Literal, Self, TypeAlias, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import Field, PrivateAttr
 
@@ -92,11 +90,8 @@ class _ConnectedData(Inbound):
     type: str | None = None
 
 
-_Data = TypeVar("_Data", bound=_SipData)
-
-
-class _SipEvent(_Event, Generic[_Data]):
-    data: _Data
+class _SipEvent(_Event):
+    data: _SipData
 
     _sip: SipHeaders = PrivateAttr()
 
@@ -147,13 +142,14 @@ class _SipEvent(_Event, Generic[_Data]):
         yield "sip", self._sip
 
 
-class IncomingCall(_SipEvent[_CallData]):
+class IncomingCall(_SipEvent):
     """`realtime.call.incoming`: a call rings and waits to be accepted or rejected. SIP only.
 
     API guide, November 2026. The same call may also raise a `live.*` event; the first accept wins.
     """
 
     type: Literal["realtime.call.incoming"]
+    data: _CallData
 
     _context: SignedContext | None = PrivateAttr(None)
 
@@ -192,10 +188,11 @@ class IncomingCall(_SipEvent[_CallData]):
         self._context = context
 
 
-class LiveCallIncoming(_SipEvent[_SessionData]):
+class LiveCallIncoming(_SipEvent):
     """`live.call.incoming`: a call rings that the Live API could take; the older name. SIP only."""
 
     type: Literal["live.call.incoming"]
+    data: _SessionData
 
     @property
     def session_id(self) -> str:
@@ -203,10 +200,11 @@ class LiveCallIncoming(_SipEvent[_SessionData]):
         return self.data.session_id
 
 
-class LiveTransportIncoming(_SipEvent[_SessionData]):
+class LiveTransportIncoming(_SipEvent):
     """`live.transport.incoming`: a call rings that the Live API could take. SIP only."""
 
     type: Literal["live.transport.incoming"]
+    data: _SessionData
 
     @property
     def session_id(self) -> str:

@@ -1,0 +1,106 @@
+"""The WebSockets of both transports, over websockets. Loaded when the first is opened."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection as _PlainAsyncConnection
+from websockets.asyncio.client import connect as _connect_async
+from websockets.exceptions import InvalidStatus, InvalidURI, WebSocketException
+from websockets.http11 import Response
+from websockets.sync.client import ClientConnection as _PlainConnection
+from websockets.sync.client import connect as _connect_sync
+
+from realtime_sip.api.operations import MAX_REPLY_BYTES, Failure, Reply, Request
+from realtime_sip.api.settings import USER_AGENT, Settings
+from realtime_sip.errors import ConfigurationError
+
+MAX_FRAME_BYTES = 32 * 1024 * 1024
+"""A larger frame ends the connection (1009); `protocol` skips large ones long before."""
+MAX_FRAMES_WAITING = 4096
+"""Frames that wait for a slow reader before the socket is read no further; then pings go unanswered too."""
+CLOSE_TIMEOUT = 2.0
+
+# At DEBUG websockets logs every frame and header. It does so only if somebody lowers this logger's own level.
+_socket_log = logging.getLogger("realtime_sip.websocket")
+_socket_log.setLevel(logging.INFO)
+
+# websockets follows redirects: until 16 with the key, since then with all headers but `Authorization`, and so with the
+# key of Azure. Without a Location there is nothing to follow, and the refusal stays what it is.
+
+
+def _without_location(refusal: Response) -> None:
+    if "Location" in refusal.headers:
+        del refusal.headers["Location"]
+
+
+class Connection(_PlainConnection):
+    def handshake(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            super().handshake(*args, **kwargs)
+        except InvalidStatus as error:
+            _without_location(error.response)
+            raise
+
+
+class AsyncConnection(_PlainAsyncConnection):
+    async def handshake(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            await super().handshake(*args, **kwargs)
+        except InvalidStatus as error:
+            _without_location(error.response)
+            raise
+
+
+FAILURES = (OSError, WebSocketException)
+"""What opening raises; `failed` tells what it means."""
+
+
+def connect(settings: Settings, request: Request) -> Connection:
+    """Open a WebSocket, blocking."""
+    url = settings.endpoints.socket + request.path
+    opened = _connect_sync(url, create_connection=Connection, **_options(settings, request))
+    assert isinstance(opened, Connection)
+    return opened
+
+
+async def connect_async(settings: Settings, request: Request) -> AsyncConnection:
+    """Open a WebSocket on the running event loop."""
+    url = settings.endpoints.socket + request.path
+    opened = await _connect_async(url, create_connection=AsyncConnection, **_options(settings, request))
+    assert isinstance(opened, AsyncConnection)
+    return opened
+
+
+def _options(settings: Settings, request: Request) -> dict[str, Any]:
+    return {
+        "additional_headers": settings.headers(),
+        "user_agent_header": USER_AGENT,
+        # The vendor's server compresses nothing worth it, and a window per call costs memory.
+        "compression": None,
+        "open_timeout": request.timeout,
+        "close_timeout": CLOSE_TIMEOUT,
+        "ping_interval": settings.ping_interval,
+        "ping_timeout": settings.ping_timeout,
+        "max_size": MAX_FRAME_BYTES,
+        "max_queue": MAX_FRAMES_WAITING,
+        "logger": _socket_log,
+    }
+
+
+def failed(error: Exception) -> Reply | Failure:
+    """Return what an exception of opening means."""
+    match error:
+        case InvalidStatus():
+            reply = error.response
+            headers = {name.lower(): value for name, value in reply.headers.raw_items()}
+            return Reply(reply.status_code, headers, bytes(reply.body or b"")[:MAX_REPLY_BYTES])
+        case InvalidURI():
+            raise ConfigurationError("the WebSocket URL is not valid: check the base URL") from None
+        case TimeoutError():
+            return Failure("the WebSocket did not open", sent=True, timed_out=True)
+        case WebSocketException():
+            return Failure(f"the WebSocket handshake failed ({type(error).__name__})", sent=True)
+        case _:
+            return Failure(f"no connection ({type(error).__name__})", sent=False)

@@ -160,7 +160,7 @@ class Script:
         return self.dials + (self.takes_second and self.second == "takes")
 
     @property
-    def recognised(self) -> bool:
+    def recognized(self) -> bool:
         """Whether the program has a reason to take a caller who left for one who was transferred."""
         return (
             self.fails is None or self.takes_second or any(isinstance(sign, TransferProgress) for _, sign in self.signs)
@@ -191,7 +191,7 @@ class Script:
         if path is not None:
             path.plan = plan
         if gone:
-            plan.reason = EndReason.TRANSFERRED if self.recognised else EndReason.CALLER
+            plan.reason = EndReason.TRANSFERRED if self.recognized else EndReason.CALLER
             plan.certainty = self.certainty
             plan.by = BY_CARRIER if self.leaves is None else self.leaves
         return plan

@@ -76,7 +76,7 @@ def _shown(name: str, value: object) -> object:
     if isinstance(value, (BaseModel, bool)) or value is None:
         return value
     if isinstance(value, (int, float)):
-        # Where an unknown field has a phone number, it may be a number there.
+        # If an unknown field has a phone number, it may be a number there.
         return value if name in _SHOWN or abs(value) < _LARGE else _Size(value)
     if name in _SHOWN and isinstance(value, str) and len(value) <= _MAX_SHOWN_TEXT and " " not in value:
         return value if any(c.isalpha() for c in value) else _Size(value)
@@ -193,7 +193,7 @@ class Unknown(Inbound):
 
     @property
     def type(self) -> str:
-        """The object's `type`, or "" where it has none."""
+        """The object's `type`, or "" if it has none."""
         value = (self.__pydantic_extra__ or {}).get("type")
         return value if isinstance(value, str) else ""
 

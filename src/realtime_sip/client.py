@@ -1,4 +1,4 @@
-"""The clients: `RealtimeSip` blocks, `AsyncRealtimeSip` awaits; all else about them is the same."""
+"""The clients: `RealtimeSip` blocks, `AsyncRealtimeSip` awaits; everything else about them is the same."""
 
 from __future__ import annotations
 
@@ -82,33 +82,35 @@ class AsyncCalls(
     ) -> AbstractAsyncContextManager[Call, bool]:
         """Answer a call, and keep it until the block is left: accept, attach, turns, tools, limits, and a known end.
 
-        Entering validates the session, accepts, and attaches within the client's deadline. A webhook that is stale, a
-        call that was decided elsewhere, or a caller who gave up is no error: the call has ended then, `call.ended` says
-        so, and whatever is asked of it leaves the block quietly. The same holds when the call ends later.
+        Entering checks the session, accepts, and attaches within the client's timeout. A stale webhook, a call that was
+        decided elsewhere and a caller who gave up are not errors: the call has ended then, `call.ended` says how, and
+        whatever you ask of it leaves the block without an exception. The same holds when the call ends later. If the
+        block is still running ten seconds after the call ended, it is canceled; no exception leaves it.
 
-        Leaving the block ends the call: after what is being said was heard, or at once for an exception. SIP only.
+        Leaving the block ends the call: after the speech under way was heard, or at once if an exception leaves it. SIP
+        only.
 
         Args:
             incoming: The webhook, or a call id.
-            session: What the call is accepted with; the registry's tools are added. Audio formats stay unset.
-            tools: What the model may call. Functions of the session that it does not have are yours to answer.
-            limits: When the call is ended by itself.
+            session: The session to accept the call with; the registry's tools are added. Leave audio formats unset.
+            tools: The tools that the model may call. Answer calls of other functions of the session yourself.
+            limits: The limits at which the call is ended.
             transfers: Where the call may be transferred to, by name; without it, nowhere.
-            escalation: After how many failures in a row an `Escalation` is told.
-            rates: What tokens cost; the published prices where it is left out.
-            event_log: Where to keep what happens on the call, redacted unless it says otherwise.
-            consent: Asked before the block begins; without it, or if it returns True, the call is logged.
-            approve_mcp: Decides whether an MCP server that needs approval may be called. Without it, none may.
+            escalation: After how many failures in a row an `Escalation` is emitted.
+            rates: What tokens cost; the published prices if left out.
+            event_log: Where to log what happens on the call, redacted unless it says otherwise.
+            consent: Asked before the block begins. Without it, or if it returns True, the call is logged.
+            approve_mcp: Decides whether an MCP server that needs approval may be called. Without it, it may not.
             check_tool: Asked before each tool runs; returns why it may not, or None.
             check_speech: Asked about each response as it grows; returns what to say instead, or None.
-            greet_undisturbed: Keep turn detection off until the first speech that `respond` asks for has been heard, so
-                that its own echo cannot cut it off.
+            greet_undisturbed: Keep turn detection off until the first speech that `respond` asks for was heard, so that
+                its own echo cannot cut it off.
 
         Raises:
             InvalidRequestError: The session is not valid; nothing was sent.
             ConfigurationError: Two tools have the same name; `max_cost` is set and the model has no price; or
-                `transfer_to_human` is there and no `transfers` are.
-            NetworkError, ServiceError: The service refuses the accept, or cannot be reached: the phone rings on.
+                `transfer_to_human` is a tool and there are no `transfers`.
+            NetworkError, ServiceError: The service refuses the accept, or cannot be reached. The phone rings on.
         """
         from realtime_sip.call.answer import answer
         from realtime_sip.call.machine.limits import CallLimits
@@ -136,7 +138,7 @@ class AsyncCalls(
 
 
 class Options(TypedDict, total=False):
-    """What `with_options` may change; the meanings are those of the clients' constructor."""
+    """What `with_options` may change. The names mean what they mean in the clients' constructor."""
 
     api_key: str
     endpoints: Endpoints
@@ -148,7 +150,7 @@ class Options(TypedDict, total=False):
 
 
 class _Client(Generic[_HttpClient, _Transport, _Socket]):
-    """What both clients are, but for the I/O."""
+    """What both clients share: everything but the I/O."""
 
     def __init__(
         self,
@@ -169,19 +171,20 @@ class _Client(Generic[_HttpClient, _Transport, _Socket]):
         """Make a client. Nothing is sent.
 
         Args:
-            api_key: Else `OPENAI_API_KEY`.
-            webhook_secret: One, several while rotating, or secret to project; else `OPENAI_WEBHOOK_SECRET`.
-            context_secret: What your TwiML signs the context of calls with, one or several while rotating; else
-                `REALTIME_SIP_CONTEXT_SECRET`. Without it `incoming.context` is empty.
-            base_url: The API's, where it is not that of `endpoints`; else `OPENAI_BASE_URL`.
+            api_key: The API key. If left out, `OPENAI_API_KEY` has it.
+            webhook_secret: The signing secret, several while rotating, or a mapping of secret to project. If left out,
+                `OPENAI_WEBHOOK_SECRET` has it.
+            context_secret: The secret with which your TwiML signs the context of calls, or several while rotating. If
+                left out, `REALTIME_SIP_CONTEXT_SECRET` has it. Without it `incoming.context` is empty.
+            base_url: The base URL of the API, if it is not that of `endpoints`. If left out, `OPENAI_BASE_URL` has it.
             endpoints: The region's API and SIP hosts.
-            organization: Else `OPENAI_ORG_ID`.
-            project: Else `OPENAI_PROJECT_ID`.
+            organization: The organization's id. If left out, `OPENAI_ORG_ID` has it.
+            project: The project's id. If left out, `OPENAI_PROJECT_ID` has it.
             timeout: Seconds that a request may take with all its repeats.
             ping_interval: Seconds between pings on a WebSocket, or None.
             ping_timeout: Seconds after which an unanswered ping ends a WebSocket, or None.
-            clock: Returns Unix seconds: how old a webhook is, and when things happen.
-            http_client: Your own; it is not closed here. httpx and httpx2 both fit.
+            clock: Returns Unix seconds. It decides how old a webhook is, and dates what happens.
+            http_client: Your own httpx or httpx2 client. `close` does not close it.
 
         Raises:
             ConfigurationError: There is no key, or a value makes no sense.
@@ -216,7 +219,7 @@ class _Client(Generic[_HttpClient, _Transport, _Socket]):
 
     @property
     def settings(self) -> Settings:
-        """What this client was told."""
+        """The options of this client."""
         return self._transport.settings
 
     @cached_property
@@ -224,7 +227,7 @@ class _Client(Generic[_HttpClient, _Transport, _Socket]):
         """Verifies and parses the webhooks of this client's secret, and the contexts of its context secret.
 
         Raises:
-            ConfigurationError: The client has no webhook secret, or a secret is not one.
+            ConfigurationError: The client has no webhook secret, or a secret is not valid.
         """
         if not self._webhook_secret:
             raise ConfigurationError("no webhook secret: pass webhook_secret, or set OPENAI_WEBHOOK_SECRET")
@@ -233,14 +236,14 @@ class _Client(Generic[_HttpClient, _Transport, _Socket]):
         return OpenAIWebhooks(self._webhook_secret, context_secret=self._context_secret, clock=self.settings.clock)
 
     def with_options(self, **options: Unpack[Options]) -> Self:
-        """Return a client that differs in the options given. It shares the HTTP client, which is this one's to close.
+        """Return a client that differs in the options given. It shares the HTTP client, which this client closes.
 
         Raises:
             ConfigurationError: An option is unknown or makes no sense.
         """
         unknown = sorted(options.keys() - Options.__annotations__.keys())
         if unknown:
-            raise ConfigurationError(f"unknown option {unknown[0]}; there are: {', '.join(Options.__annotations__)}")
+            raise ConfigurationError(f"unknown option {unknown[0]}; options: {', '.join(Options.__annotations__)}")
         copy = object.__new__(type(self))
         copy._webhook_secret = self._webhook_secret
         copy._context_secret = self._context_secret
@@ -257,12 +260,12 @@ class _Client(Generic[_HttpClient, _Transport, _Socket]):
         return cls(api_key, endpoints=Endpoints.azure(resource, region=region), **options)
 
     def connect(self, *, model: str | None = None, intent: str | None = None) -> _Socket:
-        """Open a primary socket, for realtime (by `model`) or for transcription (`intent="transcription"`).
+        """Open a primary socket, for realtime (`model=`) or for transcription (`intent="transcription"`).
 
-        Its audio rides in the events; phone calls do not use it. The same protocol as a call's sideband.
+        Its events carry the audio; phone calls do not use it. Its protocol is that of a call's sideband.
 
         Raises:
-            ConfigurationError: Neither is given.
+            ConfigurationError: Neither was given.
             NetworkError, ServiceError: The socket could not be opened.
         """
         return self._open(protocol.open_primary(model=model, intent=intent))
@@ -296,7 +299,7 @@ class RealtimeSip(_Client["httpx.Client | httpx2.Client", Transport, "AbstractCo
         return Sideband.opened(self._transport, operation)
 
     def close(self) -> None:
-        """Close the HTTP client, unless it was given."""
+        """Close the HTTP client, unless it was passed in."""
         self._transport.close()
 
     def __enter__(self) -> Self:
@@ -330,7 +333,7 @@ class AsyncRealtimeSip(
         return AsyncSideband.opened(self._transport, operation)
 
     async def close(self) -> None:
-        """Close the HTTP client, unless it was given."""
+        """Close the HTTP client, unless it was passed in."""
         await self._transport.close()
 
     async def __aenter__(self) -> Self:

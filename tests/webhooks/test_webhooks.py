@@ -229,7 +229,7 @@ def test_without_a_date_of_its_own_the_delivery_counts() -> None:
     assert unsigned.webhook_id == ""
 
 
-def test_a_sample_event_is_recognised() -> None:
+def test_a_sample_event_is_recognized() -> None:
     sample = {
         "type": "realtime.call.incoming",
         "data": {"call_id": "x", "sip_headers": [{"name": "CSeq", "value": "1"}]},

@@ -187,7 +187,7 @@ def _is_success(operation: Operation[T], reply: Reply) -> bool:
 
 
 def _pause(operation: Operation[T], error: RealtimeSipError, attempt: int) -> float | None:
-    """Return how long to wait before repeating, or None where repeating is not safe or would not help."""
+    """Return how long to wait before repeating, or None if repeating is not safe or would not help."""
     backoff = min(_FIRST_PAUSE * 2.0 ** min(attempt - 1, 10), _LONGEST_PAUSE)
     # Spread, so that calls refused together do not come back together.
     spread = backoff * random.uniform(0.75, 1.25)  # noqa: S311 - nothing secret depends on it

@@ -92,7 +92,7 @@ class Protocol:
         self._closing = False
 
     def encode(self, event: events.ClientEvent | dict[str, Any]) -> tuple[str, str]:
-        """Return the frame to send and the event's id, generated where it has none.
+        """Return the frame to send and the event's id, generated if it has none.
 
         Raises:
             BetaShapeError: The event has a name of the beta API.
@@ -126,7 +126,7 @@ class Protocol:
         return event
 
     def cause(self, error: events.Error) -> events.ClientEvent | None:
-        """Return the client event that caused `error`, where the service named it and it was among the last sent.
+        """Return the client event that caused `error`, if the service named it and it was among the last sent.
 
         Appended audio is not remembered: a second of it would push out all else, and it may be 15 MiB at a time.
         """
@@ -136,7 +136,7 @@ class Protocol:
         self._closing = True
 
     def closed(self, code: int | None, reason: str | None) -> SocketClose:
-        """Return what the close means. `code` is None where no close frame came."""
+        """Return what the close means. `code` is None if no close frame came."""
         # websockets has an enumeration for it.
         code = 1006 if code is None else int(code)
         if self._closing:

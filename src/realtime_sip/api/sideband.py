@@ -57,7 +57,7 @@ class SidebandEvents(Generic[R]):
         return self._closed
 
     def cause(self, error: events.Error) -> events.ClientEvent | None:
-        """Return the event that an error answers, where the service named it and it was among the last 256 sent.
+        """Return the event that an error answers, if the service named it and it was among the last 256 sent.
 
         Appended audio is not counted among them and not returned.
         """
@@ -110,7 +110,7 @@ class SidebandEvents(Generic[R]):
         return self._send({"type": "conversation.item.retrieve", "item_id": item_id})
 
     def conversation_item_truncate(self, item_id: str, *, audio_end_ms: int, content_index: int = 0) -> R:
-        """Cut an assistant's audio where it was heard to. On SIP the service does so itself when it is interrupted."""
+        """Cut an assistant's audio at the point that was heard. On SIP the service does so itself on a barge-in."""
         event = {"item_id": item_id, "audio_end_ms": audio_end_ms, "content_index": content_index}
         return self._send({"type": "conversation.item.truncate", **event})
 
@@ -217,7 +217,7 @@ class AsyncSideband(SidebandEvents[Coroutine[Any, Any, str]]):
 
 @contextmanager
 def _dropping_after(seconds: float, connection: Connection) -> Iterator[threading.Event]:
-    """Drop the connection where the block takes longer, and set the event that is handed out.
+    """Drop the connection if the block takes longer, and set the event that is handed out.
 
     websockets writes without a timeout and under the lock that its pings and its close need too, so that nothing else
     would ever end a write to a service that does not read.
@@ -227,7 +227,7 @@ def _dropping_after(seconds: float, connection: Connection) -> Iterator[threadin
     def drop() -> None:
         dropped.set()
         # A socket of its own for the same connection: that of TLS would first forget its keys, and the rest of the
-        # frame go out in the clear. It has no descriptor any more where it is closed.
+        # frame go out in the clear. It has no descriptor any more if it is closed.
         with suppress(OSError), socket.fromfd(connection.socket.fileno(), socket.AF_INET, socket.SOCK_STREAM) as same:
             same.shutdown(socket.SHUT_RDWR)
 

@@ -16,7 +16,7 @@ _MOST_WAITING = 1000
 
 @dataclass(frozen=True, slots=True)
 class EventsDropped:
-    """The reader was too slow: so many events were dropped, the oldest deltas first."""
+    """The reader was too slow: `count` events were dropped, the oldest deltas first."""
 
     type: ClassVar[str] = "call.events_dropped"
     count: int
@@ -32,7 +32,7 @@ class EventQueue(Generic[T]):
         self._ready = asyncio.Event()
 
     def put(self, event: T, *, is_delta: bool) -> None:
-        """Add an event; where there is no room, drop the oldest delta, or the oldest event where there is none."""
+        """Add an event; if there is no room, drop the oldest delta, or the oldest event if there is no delta."""
         if self._closed:
             return
         self._waiting.append((event, is_delta))

@@ -34,7 +34,7 @@ class Guardrail:
         self._failed = ""
 
     def receive(self, event: events.ServerEvent) -> Coroutine[Any, Any, str | None] | None:
-        """Take in an event; return a check to carry out beside the events, where there is something to check."""
+        """Take in an event; return a check to carry out beside the events, if there is something to check."""
         if not isinstance(event, (events.ResponseOutputAudioTranscriptDelta, events.ResponseOutputTextDelta)):
             return None
         response_id = event.response_id
@@ -50,7 +50,7 @@ class Guardrail:
         return self._checked()
 
     async def _checked(self) -> str | None:
-        """Check until nothing new was said meanwhile; return what to say instead, where it was stopped."""
+        """Check until nothing new was said meanwhile; return what to say instead, if it was stopped."""
         try:
             while self._unchecked:
                 response_id = next(iter(self._unchecked))

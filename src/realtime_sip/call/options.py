@@ -1,4 +1,4 @@
-"""How a call is to be answered, and the functions of the program that are asked while it is up."""
+"""The options of answering a call, and the functions of the program that are asked while it is up."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
     from realtime_sip.call.call import Call
 
 ApproveMcp = Callable[[AskApproval], bool | Awaitable[bool]]
-"""Told what an MCP server is to be called with; returns whether it may be."""
+"""Asked with what an MCP server is about to be called with. Returns whether it may be called."""
 
 CheckTool = Callable[[str, dict[str, Any]], str | Awaitable[str | None] | None]
-"""Told a tool's name and its checked arguments before it runs; returns why it may not run, or None."""
+"""Asked with a tool's name and its checked arguments before it runs. Returns why it may not run, or None."""
 
 CheckSpeech = Callable[[str], str | Awaitable[str | None] | None]
-"""Told what the model has said so far in a response. Returns None to let it go on; anything else stops it: what the
-model is told to say instead, or "" for nothing."""
+"""Asked with what the model has said so far in a response. Returns None to let it go on. Anything else stops it: the
+instructions for what to say instead, or "" for nothing."""
 
 
 AskConsent = Callable[["Call"], bool | Awaitable[bool]]
-"""Given the call, gives notice and asks; returns True if the call may be logged."""
+"""Asked with the call: it gives notice, and asks the caller. Returns True if the call may be logged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerOptions:
-    """How a call is to be answered; `AsyncCalls.answer` says what each of them means."""
+    """The options of `AsyncCalls.answer`, which says what each of them means."""
 
     tools: Tools = field(default_factory=Tools)
     limits: CallLimits = field(default_factory=CallLimits)

@@ -49,7 +49,7 @@ async def transfer_to_human(call: Call, target: str, reason: str, summary: str) 
 
 
 def offered(session: RealtimeSession, tools: Tools, targets: Mapping[str, TransferTarget] | None) -> RealtimeSession:
-    """Return the session with its `transfer_to_human` choosing among these names; without it where there are none.
+    """Return the session with its `transfer_to_human` choosing among these names; without it if there are none.
 
     Raises:
         ConfigurationError: The tool is there, and `targets` is None: nobody said where callers can be transferred to.

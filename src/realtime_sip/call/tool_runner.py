@@ -1,4 +1,4 @@
-"""Runs the tools of one call beside its events: arguments checked, time bounded, mistakes told to the model."""
+"""Runs the tools of one call beside its events: arguments checked, time bounded, mistakes reported to the model."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ _THREADS = Threads("realtime-sip-tool", 256)
 
 @dataclass(frozen=True, slots=True)
 class ToolOutput:
-    """What a tool returns that decides whether the model is to say something about its output.
+    """What a tool returns to decide whether the model says something about its output.
 
     Attributes:
-        output: What the model is told.
-        respond: Whether it is asked for a response.
+        output: The output that the model gets.
+        respond: Whether the model is asked for a response to it.
     """
 
     output: object = None
@@ -53,19 +53,19 @@ class ToolOutput:
 
 
 _deadline: ContextVar[asyncio.Timeout | None] = ContextVar("realtime_sip.tool_deadline", default=None)
-"""That of the tool that is running; None outside of tools."""
+"""The timeout of the tool that is running; None outside of tools."""
 
 
 @contextmanager
 def waiting_for_caller() -> Iterator[None]:
-    """Let the clock of the tool that is running stand still: what the caller takes is not the tool's time."""
+    """Stop the clock of the tool that is running: the time that the caller takes is not the tool's."""
     deadline, clock = _deadline.get(), asyncio.get_running_loop().time
     due = None if deadline is None else deadline.when()
     if deadline is None or due is None:
         yield
         return
     began = clock()
-    with suppress(RuntimeError):  # the tool has ended, and what it has started goes on
+    with suppress(RuntimeError):  # the tool ended, and what it started goes on
         deadline.reschedule(None)
     try:
         yield
@@ -76,12 +76,12 @@ def waiting_for_caller() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """What running a tool came to.
+    """The result of running a tool.
 
     Attributes:
-        output: What the model is told.
-        respond: Whether a response to it is wanted.
-        failed: Whether the attempt has failed; a refusal, and a call that is still to be confirmed, have not.
+        output: The output that the model gets.
+        respond: Whether the model is asked for a response to it.
+        failed: Whether the attempt failed. A refusal and a call that is still to be confirmed did not fail.
     """
 
     output: str = field(repr=False)
@@ -94,13 +94,13 @@ class ToolRunner:
 
     Args:
         tools: The registry.
-        call: What the parameter `call` of a tool gets.
+        call: The value for the parameter `call` of a tool.
         check: Asked before each run.
     """
 
     def __init__(self, tools: Tools, *, call: object, check: CheckTool | None) -> None:
         self._tools = tools
-        # In updates that the service has not answered yet, or of which nobody knows whether it has, in their order.
+        # Registries of updates that the service did not answer yet, or perhaps did, in their order.
         self._offered: deque[Tools] = deque(maxlen=_MOST_OFFERED)
         self._call = call
         self._check = check
@@ -113,18 +113,18 @@ class ToolRunner:
         return self._get(name) is not None
 
     def offer(self, tools: Tools) -> None:
-        """Know these tools too, from now on: the service may use them before it says so."""
+        """Know these tools too from now on: the service may use them before it says so."""
         self._offered.append(tools)
 
     def taken(self, tools: Tools) -> None:
-        """Know these in place of all before: the service has taken them."""
-        if tools in self._offered:  # else it has taken others since
+        """Know these tools in place of all others: the service accepted them."""
+        if tools in self._offered:  # else it accepted others since
             while self._offered.popleft() is not tools:
                 pass
             self._tools = tools
 
     def refused(self, tools: Tools) -> None:
-        """Know these no more: the service has refused them."""
+        """Forget these tools: the service refused them."""
         if tools in self._offered:
             self._offered.remove(tools)
 
@@ -168,7 +168,7 @@ class ToolRunner:
         except (Exception, SystemExit, asyncio.CancelledError) as error:
             task = asyncio.current_task()
             if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
-                raise  # it is we who are canceled, not something that the tool has waited for
+                raise  # we are canceled, not something that the tool waited for
             if deadline.expired():
                 _log.warning("tool %s: not done within %.1f s", tool.name, tool.timeout)
             else:
@@ -179,7 +179,7 @@ class ToolRunner:
         told = result if isinstance(result, ToolOutput) else ToolOutput(result)
         output = render_output(told.output)
         if output == NOT_SERIALIZABLE:
-            _log.error("tool %s returned what cannot be shown: %s", tool.name, type(result).__name__)
+            _log.error("tool %s returned a value that cannot be shown: %s", tool.name, type(result).__name__)
         return ToolResult(output, told.respond)
 
     async def _refusal(self, tool: Tool, asked: RunTool, arguments: dict[str, Any]) -> str | None:
@@ -214,7 +214,7 @@ class ToolRunner:
         if tool.is_async:
             result = tool.function(**arguments)
         else:
-            # The thread cannot be stopped: what it does after the timeout is the function's own affair.
+            # The thread cannot be stopped: what it does after the timeout is up to the function.
             running = asyncio.get_running_loop().run_in_executor
             result = await running(self._threads, _run_in_thread, tool.function, arguments)
         return await result if inspect.isawaitable(result) else result
@@ -224,12 +224,12 @@ def _run_in_thread(function: Callable[..., object], arguments: dict[str, Any]) -
     try:
         return function(**arguments)
     except StopIteration as error:
-        # No future takes it, so that nobody would learn that the function has ended.
+        # No future takes it, so nobody would learn that the function ended.
         raise RuntimeError("the tool raised StopIteration").with_traceback(error.__traceback__) from None
 
 
 def _where(error: BaseException) -> str:
-    """Return what failed and where, without the message: that can hold anything."""
+    """Return what failed and where, without the message, which can hold anything."""
     frames = traceback.extract_tb(error.__traceback__)
     last = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
     return f"{type(error).__name__}{last}"

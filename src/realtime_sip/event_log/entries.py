@@ -59,7 +59,7 @@ class CallLogHeader:
         began: Seconds from `started_at` at which logging began.
         redacted: Whether words, numbers and keys are withheld.
         consented: Whether the program's `consent` was asked, and has said yes.
-        caller: A keyed hash of the caller's number, or None where there is no number. Without the folder's key it says
+        caller: A keyed hash of the caller's number, or None if there is no number. Without the folder's key it says
             nothing; see `EventLogFolder.delete_caller`.
     """
 
@@ -178,7 +178,7 @@ class LogEntry:
         at: Seconds since `CallLogHeader.started_at`, to the millisecond.
         source: Whose event it is.
         data: The event in the wire's form, as it was written.
-        withheld: Whether it was withheld by itself, in part or but for its type, where the log is not redacted.
+        withheld: Whether it was withheld by itself, in part or but for its type, if the log is not redacted.
     """
 
     at: float
@@ -247,7 +247,7 @@ def read_event_log(path: str | os.PathLike[str]) -> CallLog:
 
 
 def read_header(line: bytes) -> dict[str, Any] | None:
-    """Return the header in a first line, of whatever version; None where it is none."""
+    """Return the header in a first line, of whatever version; None if it is none."""
     value = _object(line)
     return value if value is not None and _VERSION_KEY in value else None
 

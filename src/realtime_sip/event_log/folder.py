@@ -31,10 +31,10 @@ _LEAST_BYTES = 4 * END_ROOM
 class EventLogFolder:
     """The event logs of calls, one file a call, in a folder of one's own.
 
-    A file is named by when the call began and by its id, and is the user's alone (0600). So is the folder (0700) where
-    it is made here; one that is there stays as it is, and a warning is logged where others may write to it: they could
+    A file is named by when the call began and by its id, and is the user's alone (0600). So is the folder (0700) if
+    it is made here; one that is there stays as it is, and a warning is logged if others may write to it: they could
     delete logs, or bring a key that they know. Several processes may share the folder. What reads or deletes here
-    blocks, and belongs in a thread where a loop runs.
+    blocks, and belongs in a thread if a loop runs.
 
     Nothing is deleted by itself: have `prune` called daily, by cron or a scheduler of your own.
 
@@ -61,7 +61,7 @@ class EventLogFolder:
         redact: bool = True,
         max_bytes: int = 16 * 1024 * 1024,
     ) -> None:
-        """Use a folder, which is made where it is missing.
+        """Use a folder, which is made if it is missing.
 
         Args:
             folder: Where the logs are. It should hold nothing else.
@@ -92,7 +92,7 @@ class EventLogFolder:
 
         Args:
             call_id: The call's id.
-            caller: The caller's number, or None where it is not known.
+            caller: The caller's number, or None if it is not known.
             started_at: Unix seconds, now.
         """
         moment = datetime.fromtimestamp(started_at, UTC)
@@ -134,7 +134,7 @@ class EventLogFolder:
         the key lost, nothing older is found here any more.
 
         Calls whose caller withheld the number, or has none, as from a SIP address, are found by `delete_call` alone.
-        The log of a call that still goes on ends with it, where its file is there: that of a call whose caller is still
+        The log of a call that still goes on ends with it, if its file is there: that of a call whose caller is still
         being asked for consent may begin later. What the program keeps elsewhere is its own to delete.
 
         Raises:
@@ -150,7 +150,7 @@ class EventLogFolder:
         return self._delete(lambda path: hmac.compare_digest(_caller(path), wanted))
 
     def delete_call(self, call_id: str) -> int:
-        """Delete the logs of a call, of which there are several where another process took it over; return how many.
+        """Delete the logs of a call, of which there are several if another process took it over; return how many.
 
         Raises:
             OSError: A log could not be deleted. All others were.
@@ -180,7 +180,7 @@ def _is_log(entry: os.DirEntry[str]) -> bool:
 
 
 def _safe(call_id: str) -> str:
-    """Return a name for the call's file: its id, or where that could be no name, a hash, which no id looks like."""
+    """Return a name for the call's file: its id, or if that could be no name, a hash, which no id looks like."""
     if _SAFE_ID.fullmatch(call_id):
         return call_id
     return f"~{hashlib.sha256(call_id.encode('utf-8', 'replace')).hexdigest()[:32]}"

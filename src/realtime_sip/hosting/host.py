@@ -34,7 +34,7 @@ from realtime_sip.webhooks import IncomingCall
 
 _log = logging.getLogger("realtime_sip.host")
 
-GOODBYE = "You have to end this call now. Apologise and say goodbye in one short sentence."
+GOODBYE = "You have to end this call now. Apologize and say goodbye in one short sentence."
 HANG_UP = 0.75
 """Seconds to hang up in at the end of a drain, before the code behind a handler's block runs."""
 GOODBYE_TIME = 12.0

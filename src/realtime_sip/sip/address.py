@@ -45,7 +45,7 @@ WHATSAPP = "whatsapp:"
 
 
 def e164(text: str) -> str | None:
-    """Return `text` as an E.164 number, or None where it is not one beyond doubt.
+    """Return `text` as an E.164 number, or None if it is not one beyond doubt.
 
     An E.164 number is "+", a first digit other than 0, and 8 to 15 digits in all. The separators of RFC 3966 5.1.1 and
     spaces are removed. A number without "+", be it national or after a prefix such as 00, depends on where it was
@@ -160,7 +160,7 @@ class SipUri:
         return f"<SipUri {self.scheme}:{user}{redact(self.host)}{names}>"
 
     def param(self, name: str) -> str | None:
-        """Return the first parameter of that name in any case, "" where it has no value, None where it is absent."""
+        """Return the first parameter of that name in any case, "" if it has no value, None if it is absent."""
         return first_param(self.params, name)
 
     @property
@@ -216,7 +216,7 @@ class NameAddr:
         return f"<NameAddr {self.uri!r} params={[redact(name) for name, _ in self.params[:_MAX_SHOWN]]}>"
 
     def param(self, name: str) -> str | None:
-        """Return the first header parameter of that name in any case, "" where it has no value, or None."""
+        """Return the first header parameter of that name in any case, "" if it has no value, or None."""
         return first_param(self.params, name)
 
 
@@ -269,7 +269,7 @@ def without_whatsapp(text: str) -> tuple[bool, str]:
 
 
 def split(text: str, separator: str) -> list[str]:
-    """Split where the separator is neither in a quoted string nor in angle brackets."""
+    """Split at each separator outside of quoted strings and angle brackets."""
     pieces = []
     start = 0
     quoted = escaped = bracketed = False
@@ -309,7 +309,7 @@ def split_address(text: str) -> tuple[str, str, list[str]]:
 
 
 def unquote_string(text: str) -> str:
-    """Return the content of a quoted string, or `text` where it is not quoted."""
+    """Return the content of a quoted string, or `text` if it is not quoted."""
     if not text.startswith('"'):
         return text
     quoted = _QUOTED.fullmatch(text)

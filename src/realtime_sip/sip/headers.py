@@ -102,7 +102,7 @@ class Diversion:
 
     @property
     def counter(self) -> int | None:
-        """How many diversions this entry stands for, or None where it does not say."""
+        """How many diversions this entry stands for, or None if it does not say."""
         text = self.address.param("counter") or ""
         return int(text) if _COUNTER.fullmatch(text) else None
 
@@ -157,7 +157,7 @@ class UserToUser:
 
     @property
     def octets(self) -> bytes | None:
-        """The data decoded, or None where it is not hexadecimal."""
+        """The data decoded, or None if it is not hexadecimal."""
         if (self.encoding or "hex").lower() != "hex":
             return None
         try:
@@ -233,16 +233,16 @@ class SipHeaders:
 
     @property
     def caller(self) -> str | None:
-        """The caller's number as E.164, or None where it is withheld or no number. A claim, not authentication.
+        """The caller's number as E.164, or None if it is withheld or no number. A claim, not authentication.
 
-        `From` comes first; where it is present but no number, `P-Asserted-Identity` (RFC 3325) and then
+        `From` comes first; if it is present but no number, `P-Asserted-Identity` (RFC 3325) and then
         `Remote-Party-ID` are asked, unless the caller is anonymous or `Privacy` (RFC 3323) asks to withhold the number.
         """
         return self._caller()[0]
 
     @property
     def caller_raw(self) -> str | None:
-        """The text that `caller` was read from; where it is None, `From` as it came, or None."""
+        """The text that `caller` was read from; if it is None, `From` as it came, or None."""
         return self._caller()[1]
 
     @property
@@ -258,7 +258,7 @@ class SipHeaders:
 
     @property
     def dialed_raw(self) -> str | None:
-        """The text that `dialed` was read from; where it is None, `To` as it came, or None."""
+        """The text that `dialed` was read from; if it is None, `To` as it came, or None."""
         return self._dialed()[1]
 
     @property

@@ -5,7 +5,7 @@ Whoever places a call writes its SIP headers. What rides in `X-Realtime-Sip-Cont
     v1.PAYLOAD.MAC
 
 PAYLOAD is base64url without padding of the UTF-8 of a JSON object without white space: `c` the values (text to text),
-`e` the end in Unix seconds, `n` the nonce, and `p` the SID of the parent call where there is one. MAC is base64url
+`e` the end in Unix seconds, `n` the nonce, and `p` the SID of the parent call if there is one. MAC is base64url
 without padding of HMAC-SHA256, under the UTF-8 of the secret, over the ASCII text `realtime-sip context v1`, a line end
 (0x0A), and PAYLOAD as it is written. The characters are those that a URI and a header take as they are.
 
@@ -139,7 +139,7 @@ class ContextSigner:
             now: Unix seconds.
             expires_in: Seconds from `now` to its end, at most a day. It must outlast the time from the TwiML to the
                 webhook, and the difference of both clocks.
-            nonce: Its own name, 8 to 64 letters and digits of ASCII, "_" and "-"; a random one where it is left out.
+            nonce: Its own name, 8 to 64 letters and digits of ASCII, "_" and "-"; a random one if it is left out.
 
         Raises:
             InvalidRequestError: What is to be signed is not valid, or too long.
@@ -164,7 +164,7 @@ class ContextSigner:
         return {CONTEXT_HEADER: value}
 
     def verify(self, headers: SipHeaders, *, now: float) -> SignedContext | ContextRefusal | None:
-        """Return the context of an INVITE, or why it does not count, or None where it has no such header.
+        """Return the context of an INVITE, or why it does not count, or None if it has no such header.
 
         Whatever the headers hold, it raises nothing. `now` is Unix seconds.
         """
@@ -205,7 +205,7 @@ def _mac(key: bytes, payload: str) -> str:
 
 
 def _problems(context: object, parent_call_sid: object, nonce: object) -> list[tuple[str, str]]:
-    """Return what may not be signed, and is not believed where it was. It shows no value."""
+    """Return what may not be signed, and is not believed if it was. It shows no value."""
     problems = []
     if not isinstance(context, Mapping):
         return [("", "must be a mapping of text to text")]

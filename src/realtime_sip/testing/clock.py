@@ -62,7 +62,7 @@ class Clock:
     def unix(self) -> float:
         """Return the Unix time for what stands on the wire, where it must be true for the receiver.
 
-        It is the wall's time; on a `VirtualTimeLoop`, and where a time was given, it is that of the start and what has
+        It is the wall's time; on a `VirtualTimeLoop`, and if a time was given, it is that of the start and what has
         passed on the loop since then.
         """
         return time.time() if self._unix is None else self._unix + self._passed()
@@ -72,7 +72,7 @@ class Clock:
         return seconds / self.speed
 
     def patience(self, seconds: float) -> float:
-        """Return the loop's seconds to wait for the program under test where the service waits `seconds`."""
+        """Return the loop's seconds to wait for the program under test if the service waits `seconds`."""
         return max(seconds / self.speed, min(seconds, self.least_patience))
 
     async def sleep(self, seconds: float) -> None:

@@ -46,7 +46,7 @@ class EmulatorOnThread:
     def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T: ...
 
     def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Call `function` on the emulator's thread, await it where it is async, and return its result.
+        """Call `function` on the emulator's thread, await it if it is async, and return its result.
 
         Raises:
             ConfigurationError: The emulator is not running.

@@ -38,7 +38,7 @@ class ReplyFault:
         how: "status" (a reply with `status`), "no answer" (the connection stays open and silent), or "reset" (it closes
             without an answer).
         acted: The operation is carried out before its reply fails.
-        code: The code of the error, as "decision_already_made"; the usual one for the status where it is left out.
+        code: The code of the error, as "decision_already_made"; the usual one for the status if it is left out.
         retry_after: The seconds in `Retry-After`.
         headers: More headers, as `{"x-should-retry": "false"}`.
         bare: The reply has no body in JSON, as one of a gateway; of a 404 that means: no `call_id_not_found`.

@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 Phase = Literal["commentary", "final_answer"]
-"""What a message of the model is for, where a response holds several."""
+"""What a message of the model is for, if a response holds several."""
 
 During = Literal["speech", "tool"]
 """What a caller's step does not wait for the end of: the model is heard; or the output of a function is awaited, or a
@@ -74,7 +74,7 @@ class CallerPresses(Step):
     """The caller presses the keys `digits`, of 0-9, *, #, A-D: one DTMF event each, `Timings.digit` apart.
 
     Begins as `CallerSays` does, except that the caller does not wait for the program to answer what was said before
-    where turn detection does not (`create_response: false`). After other keys the line is quiet at once, so that
+    if turn detection does not (`create_response: false`). After other keys the line is quiet at once, so that
     `Timings.pause` and `after` lie between the last of those and the first of these.
     """
 
@@ -122,7 +122,7 @@ class ModelSays(Step):
     With `same_response` it is one more item of the response of the step before. With `out_of_band` it is for the next
     response outside of the conversation (`conversation: "none"`), whenever that is asked for.
 
-    `phase` is that of the message, where a response holds several (reasoning models say "commentary" before the
+    `phase` is that of the message, if a response holds several (reasoning models say "commentary" before the
     "final_answer"); it stands on the item, as in the Responses API, whose name it has. `as_text` writes the text in a
     session of audio too, so that there is nothing to hear.
     """
@@ -193,9 +193,9 @@ class ModelCalls(Step):
 class ModelCallsMcp(Step):
     """The model's next response has the service call the tool `name` of the MCP server `server_label`.
 
-    The server takes `seconds` of the emulator's clock (`Timings.mcp_call` where it is left out), and answers with
+    The server takes `seconds` of the emulator's clock (`Timings.mcp_call` if it is left out), and answers with
     `output`; or fails, with `error` as the message. The service asks for approval as the session's tool says, or as
-    `approval` does; where the client denies it, nothing more is told of the call. Several calls in one response run at
+    `approval` does; if the client denies it, nothing more is told of the call. Several calls in one response run at
     once. `same_response` is as in `ModelSays`.
     """
 
@@ -363,7 +363,7 @@ class Scenario:
         return step
 
     def upcoming(self, *, out_of_band: bool) -> list[ModelStep]:
-        """Return the steps that the model's next response plays; none where nothing is scripted for it."""
+        """Return the steps that the model's next response plays; none if nothing is scripted for it."""
         steps = self._out_of_band if out_of_band else self._steps[self.position :]
         found: list[ModelStep] = []
         for step in steps:

@@ -69,13 +69,13 @@ class Tool:
 
     Attributes:
         name: What the model calls it.
-        description: When to call it and what it does, for the model; None where nothing was written.
+        description: When to call it and what it does, for the model; None if nothing was written.
         parameters: JSON Schema of its arguments, without `$ref`, titles and the parameter `call`.
         timeout: Seconds that it may take.
         confirm: Whether the model is told to ask the caller first.
         preamble: An example of what the model is told to say before it calls, or None.
         is_async: Whether the function is a coroutine function. One that is not blocks, and belongs in a thread; what it
-            returns can still be awaitable, where a decorator hides a coroutine function.
+            returns can still be awaitable, if a decorator hides a coroutine function.
         takes_call: Whether it has the parameter `call`, which is to be passed by keyword beside the arguments.
         function: The function itself.
     """
@@ -236,9 +236,9 @@ class Tools:
 
         Args:
             function: A function or coroutine function, a bound method, a `functools.partial` or a callable object.
-            name: What the model calls it; the function's own name where it is left out. Letters, digits, `_` and `-`,
+            name: What the model calls it; the function's own name if it is left out. Letters, digits, `_` and `-`,
                 64 at most.
-            description: When to call it and what it does; the docstring where it is left out.
+            description: When to call it and what it does; the docstring if it is left out.
             timeout: Seconds after which the model is told that it took too long.
             confirm: Tell the model to ask the caller before it calls. It is an instruction and no lock: what must not
                 happen by mistake has to be checked in the function.
@@ -277,7 +277,7 @@ class Tools:
         return [tool.wire() for tool in self]
 
     def merged_into(self, session: RealtimeSession) -> RealtimeSession:
-        """Return the session with these tools after its own. A session without tools stays so where there are none.
+        """Return the session with these tools after its own. A session without tools stays so if there are none.
 
         Raises:
             ConfigurationError: Two functions have the same name.
@@ -353,7 +353,7 @@ def error_output(text: str) -> str:
 def render_output(value: object) -> str:
     """Return a tool's result as text for the model, `MAX_OUTPUT` characters at most. It never raises.
 
-    Text stays as it is. Everything else that pydantic can serialise, such as models, dataclasses, dicts, lists, dates,
+    Text stays as it is. Everything else that pydantic can serialize, such as models, dataclasses, dicts, lists, dates,
     decimals and enumerations, becomes compact JSON; NaN and infinity become strings. None says that the tool ran and
     found or returned nothing. What is too long is cut and ends in a note that says so, because JSON that was cut is
     none.
@@ -371,7 +371,7 @@ def render_output(value: object) -> str:
         return NOT_SERIALIZABLE
     try:
         return _bounded(to_json(value, inf_nan_mode="strings").decode())
-    except Exception:  # noqa: BLE001 - serialisers of the user run in here, and the call goes on whatever they raise
+    except Exception:  # noqa: BLE001 - serializers of the user run in here, and the call goes on whatever they raise
         return NOT_SERIALIZABLE
 
 

@@ -30,7 +30,7 @@ class _Delivered(Inbound):
 
     @property
     def project(self) -> str | None:
-        """The project whose secret signed it, where `OpenAIWebhooks` was given a mapping of secrets to projects."""
+        """The project whose secret signed it, if `OpenAIWebhooks` was given a mapping of secrets to projects."""
         return self._project
 
     def _note_delivery(self, *, webhook_id: str, timestamp: int, project: str | None) -> None:
@@ -53,7 +53,7 @@ class _Event(_Delivered):
     """When the event happened, in Unix seconds. It is not the time of this delivery."""
 
     def age(self, now: float) -> float | None:
-        """Return the seconds from the event to `now` (Unix seconds), negative where clocks differ.
+        """Return the seconds from the event to `now` (Unix seconds), negative if clocks differ.
 
         Without `created_at` the time of this delivery counts, so that a late retry looks fresh; without that, None.
         """
@@ -125,7 +125,7 @@ class _SipEvent(_Event):
 
     @property
     def media_security(self) -> str | None:
-        """How the audio travels, "rtp" or "srtp", or None where the service does not say."""
+        """How the audio travels, "rtp" or "srtp", or None if the service does not say."""
         return self.data.sip_media_security
 
     @property
@@ -160,9 +160,9 @@ class IncomingCall(_SipEvent):
 
     @property
     def context(self) -> Mapping[str, str]:
-        """What our own TwiML signed about the call, and proven to be that; empty where there is nothing proven.
+        """What our own TwiML signed about the call, and proven to be that; empty if there is nothing proven.
 
-        Verified where `OpenAIWebhooks` was given a `context_secret`. Unlike all else in the headers it is no claim of
+        Verified if `OpenAIWebhooks` was given a `context_secret`. Unlike all else in the headers it is no claim of
         whoever placed the call. That it is used by one call alone, `CallHost` sees to. It cannot be changed, and no
         `repr` shows it.
         """
@@ -175,7 +175,7 @@ class IncomingCall(_SipEvent):
 
     @property
     def signed_context(self) -> SignedContext | None:
-        """The verified context with its nonce and its end, or None where there is none."""
+        """The verified context with its nonce and its end, or None if there is none."""
         return self._context
 
     def without_context(self) -> Self:
@@ -241,7 +241,7 @@ class UnknownWebhookEvent(_Delivered, Unknown):
 
     @property
     def data(self) -> dict[str, Any]:
-        """The event's `data`, empty where that is no object."""
+        """The event's `data`, empty if that is no object."""
         value = (self.__pydantic_extra__ or {}).get("data")
         return value if isinstance(value, dict) else {}
 

@@ -112,7 +112,7 @@ class OpenAIWebhooks:
             WebhookVerificationError: Not signed by the service, or not now. `reason` is one of "body_type",
                 "body_too_large", "body_encoding", "header_missing", "header_repeated", "header_malformed", "too_old",
                 "too_new", "no_signature" (none of version v1), "too_many_signatures" and "no_match".
-            WebhookPayloadError: Signed, but no event. `reason` is one of "not_json" (also where it is nested too
+            WebhookPayloadError: Signed, but no event. `reason` is one of "not_json" (also if it is nested too
                 deeply, or has a number that is too large), "not_object" and "no_type".
 
         A signed event of an unknown type, or one that lacks something, is an `UnknownWebhookEvent` and not an error. A
@@ -274,7 +274,7 @@ def _pairs(headers: Any) -> Iterable[tuple[object, object]]:
 
 
 def _ascii(text: str | bytes) -> str:
-    """Return `text`, or "" where it is not ASCII."""
+    """Return `text`, or "" if it is not ASCII."""
     if not text.isascii():
         return ""
     return text if isinstance(text, str) else text.decode("ascii")

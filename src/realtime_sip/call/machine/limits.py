@@ -1,4 +1,4 @@
-"""When a call is ended by itself, because nobody else does it."""
+"""When a call is ended because nobody else ends it."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ _BEFORE_THE_WALL = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallLimits:
-    """When a call is ended by itself. None turns a limit off; all are on by default.
+    """The limits at which a call is ended. None turns a limit off; those of time and of tool rounds are on by default.
 
     Attributes:
-        max_duration: Seconds from attaching. The service's own wall is at 60 minutes.
+        max_duration: Seconds from attaching. The service's own limit is 60 minutes.
         silence: Seconds in which nobody speaks or presses a key, nothing plays, and no tool or response is under way.
             What the model says after the idle timeout of turn detection does not count, until the caller answers.
-        first_sound: Seconds from attaching without any sound from either side. Where the sideband was lost, this and
-            `silence` begin anew, for nobody knows what was said meanwhile.
-        warning: Seconds before a limit (and the service's wall) at which `LimitNear` is told.
-        goodbye: What the model is told to do when a limit is reached; None hangs up without a word.
+        first_sound: Seconds from attaching without any sound from either side. If the sideband was lost, this and
+            `silence` begin anew, because nobody knows what was said meanwhile.
+        warning: Seconds before a limit (and the service's own) at which `LimitNear` is emitted.
+        goodbye: Instructions for the model when a limit is reached; None hangs up without a word.
         goodbye_time: Seconds that the goodbye may take.
-        max_cost: US dollars, by the call's rate card. Looked at when a response is done, so that it is exceeded by one
+        max_cost: US dollars, by the call's rate card. Checked when a response is done, so it is exceeded by one
             response and the goodbye. A model without a price is refused.
-        max_tokens: Tokens of all responses together, looked at as `max_cost` is.
-        tool_rounds: How often in a row the model may call tools and be asked again without a turn of the caller; a key
-            is one too. With the last it is told to call none and to speak; if it goes on, the call ends.
+        max_tokens: Tokens of all responses together, checked when `max_cost` is.
+        tool_rounds: How often in a row the model may call tools and be asked again without a turn of the caller (a key
+            counts as one). The last time it is instructed to call no tool and to speak; if it goes on, the call ends.
     """
 
     max_duration: float | None = 55 * 60.0

@@ -1,4 +1,4 @@
-"""How the emulated service behaves: its timings, and the ways it may go where nobody knows."""
+"""How the emulated service behaves: its timings, and which way it goes if nobody knows the real one."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Timings:
     mcp_listing: float = 0.5
     """How long an MCP server takes to list its tools."""
     mcp_call: float = 2.0
-    """How long an MCP server takes for a call, where the step says nothing else."""
+    """How long an MCP server takes for a call, if the step says nothing else."""
     transfer: float = 1.0
     """From the answer to refer until the caller's leg leaves, or until the target is found to be busy."""
     target_rings: float = 8.0
@@ -57,7 +57,7 @@ class Timings:
     webhook_give_up: float = 72 * 3600.0
     """How long a webhook is repeated (webhook guide)."""
     least_patience: float = 1.0
-    """Seconds of the event loop, however fast the emulator's clock is, that the program under test always gets where it
+    """Seconds of the event loop, however fast the emulator's clock is, that the program under test always gets if it
     is waited for (`ring`, `patience`, `webhook_timeout`), unless the wait itself is set shorter than this."""
 
 
@@ -96,7 +96,7 @@ class Behavior:
     refer: Literal["leaves", "bridged", "busy", "no answer", "given up", "ignored"] = "leaves"
     """What the carrier does after refer was answered 200; no event tells of it, other than the end of the call.
 
-    - "leaves": the caller's leg leaves after `Timings.transfer`, whatever its target does. So Twilio does it where the
+    - "leaves": the caller's leg leaves after `Timings.transfer`, whatever its target does. So Twilio does it if the
       call was dialed without `answerOnBridge`.
     - "bridged": the target rings for `Timings.target_rings`, answers, and only then the leg leaves. So Twilio does it
       with `answerOnBridge`, and with that alone a transfer can fail in the following ways.

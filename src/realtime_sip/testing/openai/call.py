@@ -59,11 +59,11 @@ class CallEnd:
 
     Attributes:
         by: Who or what ended it.
-        close_code: How the sideband was closed; None where none was open, or where it stays open.
+        close_code: How the sideband was closed; None if none was open, or if it stays open.
         status_code: The SIP status of a reject; None otherwise.
         target_uri: Where a transferred caller went; None otherwise.
         seconds: How long the call was up since the webhook was sent, on the emulator's clock.
-        seen: What the program under test says about the end, where `ring` was given an object that says it
+        seen: What the program under test says about the end, if `ring` was given an object that says it
             (`CallHost.ended`); None otherwise. `reason`, `certainty` and `evidence` are those of it.
     """
 
@@ -76,17 +76,17 @@ class CallEnd:
 
     @property
     def reason(self) -> Any:
-        """Why the call ended, as the program under test says: an `EndReason`; None where it says nothing."""
+        """Why the call ended, as the program under test says: an `EndReason`; None if it says nothing."""
         return getattr(self.seen, "reason", None)
 
     @property
     def certainty(self) -> Any:
-        """How sure the program is of that; None where it says nothing."""
+        """How sure the program is of that; None if it says nothing."""
         return getattr(self.seen, "certainty", None)
 
     @property
     def evidence(self) -> Any:
-        """What the program concludes that from; None where it says nothing."""
+        """What the program concludes that from; None if it says nothing."""
         return getattr(self.seen, "evidence", None)
 
 
@@ -322,7 +322,7 @@ class EmulatedCall:
             self.line.divert(self._transfers > 0)
 
     def account(self) -> str | None:
-        """Say how the call went otherwise than its scenario, where it is strict; None where it did not."""
+        """Say how the call went otherwise than its scenario, if it is strict; None if it did not."""
         if not self.strict:
             return None
         replay = None if self.line is None else self.line.replay

@@ -51,7 +51,7 @@ class OpenAIEmulator:
 
     It is no model and understands nothing: it plays what a scenario or a recording says. It follows what is known of
     the service in November 2026: the API guide and reference, frames recorded from real sessions (a sideband of a
-    WebRTC call among them; nobody has published a recording of a SIP call), and field reports. Where they leave two
+    WebRTC call among them; nobody has published a recording of a SIP call), and field reports. If they leave two
     ways, `Behavior` has a switch.
 
     Not known, and therefore guessed: all of `Timings` that its docstring does not say to be measured or recorded; the
@@ -67,18 +67,18 @@ class OpenAIEmulator:
 
     Args:
         api_key: What clients must send as bearer token.
-        webhook_secret: What webhooks are signed with, `whsec_…`; a new one where it is left out.
+        webhook_secret: What webhooks are signed with, `whsec_…`; a new one if it is left out.
         context_secret: What contexts in SIP headers are verified with for a target that is an object, as the client of
             a server would; see `realtime_sip.context`.
         speed: How many times faster than real everything runs that the emulator does by itself.
-        port: A port to listen on; a free one where it is 0.
+        port: A port to listen on; a free one if it is 0.
         timings: Durations; see `Timings`.
-        behavior: Which way the service goes where that is unknown; see `Behavior`.
+        behavior: Which way the service goes if that is unknown; see `Behavior`.
         strict: Every call has to go as its scenario says: a step that was not reached, or a response that no step has,
             raises `ScenarioError` when the emulator is left, with an account of what was expected and seen. `ring`
             takes it for a single call.
         starts_at: The Unix time at which the emulator's wall clock starts, for what stands on the wire (`expires_at`,
-            `created_at`, timestamps of webhooks); the wall's where it is left out. See `now`.
+            `created_at`, timestamps of webhooks); the wall's if it is left out. See `now`.
 
     Use it as an async context manager. When that ends, calls that are up end, and no task or socket is left.
 
@@ -240,7 +240,7 @@ class OpenAIEmulator:
             late: Seconds of the emulator's clock by which the webhook is late; its `created_at` is as much ago.
             duplicates: How many more times each endpoint gets the same delivery, with the same `webhook-id`, at once.
             live: Send `live.transport.incoming` for the same call too, as an own event with an own `webhook-id`.
-            strict: Whether the scenario has to be played as it is written; as the emulator says where it is left out.
+            strict: Whether the scenario has to be played as it is written; as the emulator says if it is left out.
 
         Raises:
             ConfigurationError: A value makes no sense, or the emulator is not running.

@@ -26,7 +26,7 @@ class RecordedRequest:
     """One request to the REST API or for a socket.
 
     `operation` is "accept", "reject", "refer", "hangup", "create", "client_secrets" or "attach". `status` is that of
-    the answer, None where none was given. `body` is the parsed JSON, or None.
+    the answer, None if none was given. `body` is the parsed JSON, or None.
     """
 
     operation: str
@@ -40,8 +40,8 @@ class RecordedRequest:
 class WebhookResponse:
     """How an endpoint answered one delivery of an event of the type `type`.
 
-    `url` is None for an object in this process. `status_code` is None where no answer came in time; for an object it
-    is 200 where it returned, and 500 where it raised.
+    `url` is None for an object in this process. `status_code` is None if no answer came in time; for an object it
+    is 200 if it returned, and 500 if it raised.
     """
 
     url: str | None
@@ -69,7 +69,7 @@ class LineRecord:
         self.notes: list[str] = []
         """What the emulator found strange, in plain words: unscripted responses, steps that never came, and so on."""
         self.strange: list[str] = []
-        """Where the call went otherwise than the scenario says, in plain words. All of it is in the notes too."""
+        """If the call went otherwise than the scenario says, in plain words. All of it is in the notes too."""
         self.sockets = 0
         """How many sockets were opened on it so far."""
 

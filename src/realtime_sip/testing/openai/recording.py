@@ -230,7 +230,7 @@ class Replay:
         return None
 
     def _with_metadata(self, data: Frame) -> Frame:
-        """Return the frame with the client's metadata, where it tells of a response that the client created."""
+        """Return the frame with the client's metadata, if it tells of a response that the client created."""
         response = data.get("response")
         if data["type"] not in ("response.created", "response.done") or not isinstance(response, dict):
             return data

@@ -57,7 +57,7 @@ class RingingCall:
 
     @property
     def submissions(self) -> list[object]:
-        """What `submit` returned each time, where `ring` was given an object with one; or the exception it raised."""
+        """What `submit` returned each time, if `ring` was given an object with one; or the exception it raised."""
         return self._call.deliveries.submissions
 
     @property
@@ -96,7 +96,7 @@ class RingingCall:
 
         A refer that failed, or that was ignored (`Behavior.refer`), is not among them; one whose reply alone failed
         (`acted` in `OpenAIEmulator.fail`) is; and so is what `redirect` dialed. So a caller was never handed over
-        twice where there is one.
+        twice if there is one.
         """
         return self._call.dialed
 
@@ -117,7 +117,7 @@ class RingingCall:
 
     @property
     def replay(self) -> Replay | None:
-        """How the recording goes, where the call plays one and was accepted."""
+        """How the recording goes, if the call plays one and was accepted."""
         return None if self._call.line is None else self._call.line.replay
 
     async def until_accepted(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - a deadline with a message
@@ -207,9 +207,9 @@ class RingingCall:
     async def ended(self, *, timeout: float | None = None) -> CallEnd:  # noqa: ASYNC109
         """Wait until the call is over, and return how it ended.
 
-        Where `ring` was given an object with `async ended(call_id)`, as `CallHost` is, wait for what that returns too:
+        If `ring` was given an object with `async ended(call_id)`, as `CallHost` is, wait for what that returns too:
         it is in `seen`, and its `reason`, `certainty` and `evidence` are those of the result. An object that raises
-        LookupError does not know the call; then, and where it has no such method, they are None.
+        LookupError does not know the call; then, and if it has no such method, they are None.
 
         Raises:
             ScenarioError: It is still up, or the program has not noticed its end.
@@ -232,8 +232,8 @@ class RingingCall:
     def redirect(self, target_uri: str) -> bool:
         """The carrier takes the caller's leg to `target_uri` now, by itself, and without asking the service.
 
-        So Twilio does it where a call that is up is updated over REST. The service sees that the leg leaves; a refer
-        that was under way is over. What is dialed is in `dialed`, also where the leg had left the service before,
+        So Twilio does it if a call that is up is updated over REST. The service sees that the leg leaves; a refer
+        that was under way is over. What is dialed is in `dialed`, also if the leg had left the service before,
         for another target or because the program hung up.
 
         Returns:

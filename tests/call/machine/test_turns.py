@@ -455,6 +455,18 @@ def test_a_response_that_does_not_say_whose_it_is_is_taken_for_ours_when_nothing
     assert len(played.asked) == 2
 
 
+def test_a_response_that_calls_a_thousand_tools_runs_few_and_all_are_answered(played: Played) -> None:
+    calls = [f"call_{number}" for number in range(1000)]
+    played.receive(created("resp_1"), done("resp_1", *map(call, calls)))
+    running = [tool.call_id for tool in played.tools]
+    assert running == calls[:64]
+    for call_id in running:
+        played.output(call_id)
+    assert sorted(item.call_id for item in played.outputs) == sorted(calls)
+    played.wait(20)
+    assert len(played.asked) == 1
+
+
 def test_a_response_that_is_never_created_ends_the_speech(played: Played) -> None:
     played.respond()
     played.receive({"type": "rate_limits.updated", "event_id": "event_1", "rate_limits": []})

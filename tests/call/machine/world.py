@@ -226,7 +226,8 @@ class World:
         return self.one([*known[:4], f"item_x{self.below(6)}"])
 
     def call_id(self) -> str:
-        return self.one([*list(self.s.tools)[:4], f"call_x{self.below(6)}"])
+        known = [name.removeprefix("call ") for name in self.s.tools]
+        return self.one([*known[:4], f"call_x{self.below(6)}"])
 
     def key(self) -> str | None:
         asked = [one.event.event_id for one in self.s.asks.values()]

@@ -18,6 +18,7 @@ from realtime_sip.call.machine.inputs import ApprovalDecided, ToolEnded
 from realtime_sip.call.machine.state import CallState, Tool, answered, ask, remember, send
 from realtime_sip.call.record.frame import get, has, text
 from realtime_sip.items import FunctionCallOutput, McpApprovalResponse, SystemMessage
+from realtime_sip.tools.registry import error_output
 
 TOOL = 120.0
 """Seconds for the output of a tool; after that it holds nothing up."""
@@ -26,6 +27,8 @@ MCP = 30.0
 SHOWN = 60.0
 """Seconds for an item of ours to be shown by the conversation; then it is taken to be there."""
 _MAX_ITEMS = 100
+_MAX_RUNNING = 64
+_TOO_MANY = error_output("It was not called, since too many tools are running. Wait for their results.")
 _MAX_REFUSALS = 2
 _log = logging.getLogger("realtime_sip.call")
 
@@ -78,8 +81,12 @@ def take_calls(s: CallState, items: Iterable[object]) -> bool:
             found = True
             s.calling.pop(item_id, None)
             if call_id and name and remember(s.seen, call_id, None):
-                run(s, call_id, TOOL)
-                s.out.append(RunTool(call_id, name, text(item, "arguments")))
+                many = sum(state is Tool.RUNNING for state in s.tools.values()) >= _MAX_RUNNING
+                run(s, f"call {call_id}", TOOL)
+                if many:
+                    tool_ended(s, ToolEnded(call_id, _TOO_MANY))
+                else:
+                    s.out.append(RunTool(call_id, name, text(item, "arguments")))
         elif kind == "mcp_approval_request":
             found = True
             if item_id and remember(s.seen, item_id, None):
@@ -106,16 +113,16 @@ def on_retrieved(s: CallState, event: events.ServerEvent) -> None:
 
 def on_item(s: CallState, event: events.ServerEvent) -> None:
     item = get(event, "item")
-    kind, call_id = text(item, "type"), text(item, "call_id")
+    kind, called = text(item, "type"), f"call {text(item, 'call_id')}"
     shown = answered(s, f"item {text(item, 'id')}")
     if kind == "mcp_approval_request":
         take_calls(s, [item])
     elif kind == "function_call_output":
         if shown is None:
-            for name in [name for name, asked in s.asks.items() if asked.tool and asked.tool == call_id]:
+            for name in [name for name, asked in s.asks.items() if asked.tool == called]:
                 answered(s, name)
-        if s.tools.get(call_id) is Tool.SENT:
-            s.tools[call_id] = Tool.KNOWN
+        if s.tools.get(called) is Tool.SENT:
+            s.tools[called] = Tool.KNOWN
 
 
 def on_mcp_begins(s: CallState, event: events.ServerEvent) -> None:
@@ -143,13 +150,12 @@ def put(s: CallState, item: FunctionCallOutput | McpApprovalResponse | SystemMes
 
 def tool_ended(s: CallState, what: ToolEnded) -> None:
     """Send a tool's output. A second output of a call is ignored."""
-    if s.tools.get(what.call_id) is not Tool.RUNNING and not (
-        what.call_id not in s.tools and remember(s.seen, what.call_id, None)
-    ):
+    called = f"call {what.call_id}"
+    if s.tools.get(called) is not Tool.RUNNING and not (called not in s.tools and remember(s.seen, what.call_id, None)):
         return
     item = FunctionCallOutput(id=f"item_{secrets.token_hex(10)}", call_id=what.call_id, output=what.output)
-    put(s, item, tool=what.call_id)
-    over(s, what.call_id, Tool.SENT if what.respond and not s.leaving else None)
+    put(s, item, tool=called)
+    over(s, called, Tool.SENT if what.respond and not s.leaving else None)
 
 
 def approval_decided(s: CallState, what: ApprovalDecided) -> None:

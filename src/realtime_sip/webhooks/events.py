@@ -177,7 +177,7 @@ class IncomingCall(_SipEvent[_CallData]):
 
     @property
     def signed_context(self) -> SignedContext | None:
-        """The verified context with its nonce and its end, or None if there is none."""
+        """The verified context with its nonce and its end, or None."""
         return self._context
 
     def without_context(self) -> Self:

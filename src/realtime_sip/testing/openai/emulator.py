@@ -239,7 +239,7 @@ class OpenAIEmulator:
                 decides (`DecidedElsewhere`).
             late: Seconds of the emulator's clock by which the webhook is late; its `created_at` is as much ago.
             duplicates: How many more times each endpoint gets the same delivery, with the same `webhook-id`, at once.
-            live: Send `live.transport.incoming` for the same call too, as an own event with an own `webhook-id`.
+            live: Send `live.transport.incoming` for the same call too, an event with a `webhook-id` of its own.
             strict: Whether the scenario has to be played as it is written; as the emulator says if it is left out.
 
         Raises:

@@ -69,7 +69,7 @@ class OpenAIEmulator:
         api_key: What clients must send as bearer token.
         webhook_secret: What webhooks are signed with, `whsec_…`; a new one if it is left out.
         context_secret: What contexts in SIP headers are verified with for a target that is an object, as the client of
-            a server would; see `realtime_sip.context`.
+            a server would; see `realtime_sip.sip.ContextSigner`.
         speed: How many times faster than real everything runs that the emulator does by itself.
         port: A port to listen on; a free one if it is 0.
         timings: Durations; see `Timings`.

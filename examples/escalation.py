@@ -69,7 +69,7 @@ def create_app(client: AsyncRealtimeSip, *, keep: Callable[[str], None]) -> Fast
     @tools.function
     async def order_status(order_id: str) -> str:
         """Tell where an order is."""
-        return ORDERS[order_id]  # what it raises, for a number that is none, is a failure; so is taking too long
+        return ORDERS[order_id]  # an unknown number raises, and counts as a failure; so does taking too long
 
     @tools.function
     async def take_message(message: str) -> str:

@@ -131,7 +131,7 @@ class CallEnded:
         started_at: Unix seconds at which answering began.
         attached_at: Unix seconds at which the sideband was first attached, or None.
         ended_at: Unix seconds at which the end was known.
-        close: How the sideband closed last, or None if there was none.
+        close: How the sideband last closed, or None if it never opened.
     """
 
     reason: EndReason

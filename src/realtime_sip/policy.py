@@ -134,7 +134,8 @@ class AllowCallers:
         """Make the rule. It refuses with 603, declined, so that nobody else is called instead.
 
         Raises:
-            ConfigurationError: There are none, one is not a number or its beginning, or the status is not 300 to 699.
+            ConfigurationError: The list is empty, one is not a number or its beginning, or the status is not 300 to
+                699.
         """
         self._callers = _Numbers(callers)
         _require(len(self._callers) > 0, "AllowCallers without callers would refuse every call")
@@ -148,9 +149,9 @@ class AllowCallers:
 class Countries:
     """Refuses callers whose number is not of one of these countries. Needs the extra `policy`.
 
-    The country is read from the number, with the tables of libphonenumber: where it was issued, not where the caller
-    is. A caller without a number is refused, and so is one whose country the tables do not know, such as a number in a
-    range that was not assigned when they were made.
+    The tables of libphonenumber give the country in which a number was issued, which says nothing about where the
+    caller is. A caller without a number is refused, and so is one whose country the tables do not know, such as a
+    number in a range that was not assigned when they were made.
     """
 
     def __init__(self, countries: Iterable[str], *, status_code: int = 603) -> None:

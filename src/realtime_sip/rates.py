@@ -162,12 +162,12 @@ class RateCard:
         return replace(self, rates={**self.rates, **added})
 
     def of_model(self, model: str | None) -> ModelRates | None:
-        """Return the prices of a realtime model or of its dated snapshot, or None if there are none."""
+        """Return the prices of a realtime model or of its dated snapshot, or None if they are not known."""
         found = self._find(model)
         return found if isinstance(found, ModelRates) else None
 
     def of_transcription(self, model: str | None) -> TranscriptionRates | None:
-        """Return the prices of a transcription model or of its dated snapshot, or None if there are none."""
+        """Return the prices of a transcription model or of its dated snapshot, or None if they are not known."""
         found = self._find(model)
         return found if isinstance(found, TranscriptionRates) else None
 

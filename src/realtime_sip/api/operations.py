@@ -255,7 +255,7 @@ def _error_object(body: bytes) -> dict[str, Any]:
 
 
 def _short(value: object) -> str | None:
-    """Return an identifier for logs and errors, or None for what is none."""
+    """Return an identifier for logs and errors, or None if it is not valid."""
     if not isinstance(value, str) or not value.isprintable():
         return None
     return redact(value[:_MAX_CODE]) or None

@@ -51,7 +51,7 @@ class _Block:
             self._task.cancel()
 
     def left(self) -> None:
-        """Note that the block was left."""
+        """Record that the block was left."""
         self._task = None
         if self._grace is not None:
             self._grace.cancel()

@@ -49,10 +49,10 @@ async def transfer_to_human(call: Call, target: str, reason: str, summary: str) 
 
 
 def offered(session: RealtimeSession, tools: Tools, targets: Mapping[str, TransferTarget] | None) -> RealtimeSession:
-    """Return the session with its `transfer_to_human` choosing among these names; without it if there are none.
+    """Return the session with its `transfer_to_human` choosing among these names, or without it if there are no names.
 
     Raises:
-        ConfigurationError: The tool is there, and `targets` is None: nobody said where callers can be transferred to.
+        ConfigurationError: The tool is there, and `targets` is None: the call has no allow-list.
     """
     names = {tool.name for tool in tools if tool.function is transfer_to_human}
     if not names or session.tools is None:

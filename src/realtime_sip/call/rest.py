@@ -1,4 +1,4 @@
-"""What a call asks of the service over REST, and of the carrier: each returns what the core is to be told of it."""
+"""What a call asks of the service over REST, and of the carrier. Each returns its result as an input of the core."""
 
 from __future__ import annotations
 

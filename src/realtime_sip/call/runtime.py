@@ -2,7 +2,7 @@
 
 What happens to the call is decided by `machine.core.step`, the one door; its state can be printed. `Runtime` has the
 sideband (`attaching`), the tasks, one timer, and a future for each thing that somebody waits for. What only watches
-(transcript, usage, log, guardrail, counts of what goes wrong, whoever iterates over the events) is told of each event
+(transcript, usage, log, guardrail, counts of what goes wrong, whoever iterates over the events) gets each event
 between the step and carrying out what it decided, because it reads the core's book of responses. `Call` is the
 program's view of it.
 

@@ -133,7 +133,7 @@ class ToolRunner:
         return next((tool for tool in known if tool is not None), None)
 
     def caller_spoke(self) -> None:
-        """Note that the caller had a turn, in which they can have agreed to something."""
+        """Record that the caller had a turn, in which they can have agreed to something."""
         self._turns_of_caller += 1
 
     async def run(self, asked: RunTool) -> ToolResult:

@@ -247,7 +247,7 @@ def read_event_log(path: str | os.PathLike[str]) -> CallLog:
 
 
 def read_header(line: bytes) -> dict[str, Any] | None:
-    """Return the header in a first line, of whatever version; None if it is none."""
+    """Return the header in a first line, of whatever version; None if the line is not a header."""
     value = _object(line)
     return value if value is not None and _VERSION_KEY in value else None
 

@@ -80,7 +80,7 @@ def read_key(folder: Path) -> bytes | None:
 
 
 def made_key(folder: Path) -> bytes:
-    """Return the folder's key, and make it if there is none. Of several processes that do so, one makes it.
+    """Return the folder's key, and make it if it is missing. Of several processes that do so, one makes it.
 
     Raises:
         OSError: It can neither be read nor made.

@@ -70,7 +70,7 @@ class EventLogFolder:
                 the call ended.
 
         Raises:
-            ConfigurationError: The folder cannot be made or is none, or `max_bytes` is out of range.
+            ConfigurationError: The folder cannot be made or is not a folder, or `max_bytes` is out of range.
         """
         if not _LEAST_BYTES <= max_bytes <= MAX_LOG:
             raise ConfigurationError(f"max_bytes must be from {_LEAST_BYTES} to {MAX_LOG}")

@@ -50,7 +50,7 @@ class Claims:
         return None if claimed.outcome is Outcome.REPEAT and not lost else (incoming, claimed)
 
     async def keep(self, decision: Decision, *, renewed: Callable[[], Awaitable[None]]) -> None:
-        """Keep a claim alive, and note that the call was accepted: then it can be adopted. Return once it was lost."""
+        """Keep a claim alive, and record that the call was accepted: then it can be adopted. Return if it is lost."""
         made = asyncio.ensure_future(decision.made.wait())
         try:
             await asyncio.wait({made}, timeout=DECIDE)
@@ -70,7 +70,7 @@ class Claims:
             made.cancel()
 
     async def finish(self, call_id: str) -> None:
-        """Note that a call is done."""
+        """Record that a call is done."""
         try:
             async with _in_time():
                 await self._store.finish(call_id, owner=self._owner)

@@ -48,9 +48,9 @@ def e164(text: str) -> str | None:
     """Return `text` as an E.164 number, or None if it is not one beyond doubt.
 
     An E.164 number is "+", a first digit other than 0, and 8 to 15 digits in all. The separators of RFC 3966 5.1.1 and
-    spaces are removed. A number without "+", be it national or after a prefix such as 00, depends on where it was
-    dialed and is not guessed. What "(0)" stands for is dialed within the country alone, so that a number with it is
-    none either.
+    spaces are removed. A number without "+", be it national or after a prefix such as 00, depends on the
+    place it was dialed from and is not guessed. What "(0)" stands for is dialed within the country only, so a number
+    with it is not taken either.
 
     >>> e164("+1 (415) 555-0100"), e164("0041 44 555 01 00"), e164("4155550100"), e164("+44 (0)20 7946 0101")
     ('+14155550100', None, None, None)

@@ -217,11 +217,11 @@ class MemoryStore:
         return self._put(renewed(self._get(call_id), owner=owner, now=self._clock(), lease=lease))
 
     async def advance(self, call_id: str, *, owner: str, phase: Phase) -> bool:
-        """Note that the call is accepted. False if the call is not, or no longer, the owner's."""
+        """Record that the call is accepted. False if the call is not, or no longer, the owner's."""
         return self._put(advanced(self._get(call_id), owner=owner, phase=phase))
 
     async def finish(self, call_id: str, *, owner: str, remember: float = REMEMBER) -> bool:
-        """Note that the call is done, and remember it for `remember` seconds. False if it is not the owner's."""
+        """Record that the call is done, and remember it for `remember` seconds. False if it is not the owner's."""
         claim = finished(self._get(call_id), owner=owner, now=self._clock(), remember=remember)
         if claim is None:
             return False

@@ -112,11 +112,11 @@ class Store(Protocol):
         ...
 
     async def advance(self, call_id: str, *, owner: str, phase: Phase) -> bool:
-        """Note that the call is accepted. The lease stays as it is, and a phase that was passed is not gone back to."""
+        """Record that the call is accepted. The lease stays as it is, and the phase never goes back."""
         ...
 
     async def finish(self, call_id: str, *, owner: str, remember: float = REMEMBER) -> bool:
-        """Note that the call is done, and remember it for `remember` seconds. It can be repeated."""
+        """Record that the call is done, and remember it for `remember` seconds. It can be repeated."""
         ...
 
     async def use(self, nonce: str, *, by: str, remember: float) -> bool:

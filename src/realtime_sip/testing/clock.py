@@ -60,7 +60,7 @@ class Clock:
         return self._passed() * self.speed
 
     def unix(self) -> float:
-        """Return the Unix time for what stands on the wire, where it must be true for the receiver.
+        """Return the Unix time for what goes over the wire, which must be true for the receiver.
 
         It is the wall's time; on a `VirtualTimeLoop`, and if a time was given, it is that of the start and what has
         passed on the loop since then.

@@ -292,7 +292,7 @@ def check_close_code(code: int) -> None:
     """Refuse a close code that no server sends (RFC 6455 7.4), except 1005 and 1006, which stand for their cases.
 
     Raises:
-        ConfigurationError: It is none.
+        ConfigurationError: It is not valid.
     """
     if not (1000 <= code <= 1003 or 1005 <= code <= 1014 or 3000 <= code <= 4999):
         raise ConfigurationError("code must be a close code of RFC 6455, 1005 (no code) or 1006 (no close frame)")

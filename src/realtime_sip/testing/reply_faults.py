@@ -143,7 +143,7 @@ CallFault = LineFault | RequestFails | DecidedElsewhere
 
 
 class ReplyFaults:
-    """The replies that are still to fail: for each operation in the order of their order, or by number."""
+    """The replies that are still to fail: for each operation, in the order they were added, or by number."""
 
     def __init__(self, numbered: Iterable[RequestFails] = ()) -> None:
         self._queues: dict[Operation, list[ReplyFault]] = {}

@@ -195,7 +195,7 @@ class ModelCallsMcp(Step):
 
     The server takes `seconds` of the emulator's clock (`Timings.mcp_call` if it is left out), and answers with
     `output`; or fails, with `error` as the message. The service asks for approval as the session's tool says, or as
-    `approval` does; if the client denies it, nothing more is told of the call. Several calls in one response run at
+    `approval` does; if the client denies it, no more events of the call are sent. Several calls in one response run at
     once. `same_response` is as in `ModelSays`.
     """
 

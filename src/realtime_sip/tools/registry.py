@@ -48,7 +48,7 @@ MAX_ARGUMENTS = 32_000
 """Characters of a call's arguments at most. What is longer is refused unread."""
 
 MAX_OUTPUT = 16_000
-"""Characters of an output at most. What is longer is cut, and the model is told."""
+"""Characters of an output at most. A longer one is cut, and says so to the model."""
 
 _MAX_ERROR = 500
 _MAX_PROBLEMS = 3
@@ -248,7 +248,7 @@ class Tools:
         Raises:
             ConfigurationError: It cannot be a tool; the message says why.
         """
-        # Names in annotations can be local to where the function is defined, which is where it is decorated.
+        # Names in annotations can be local to the frame that defines the function, which is the one that decorates it.
         frame = sys._getframe(1)
 
         def add(candidate: _Function) -> _Function:
@@ -277,7 +277,7 @@ class Tools:
         return [tool.wire() for tool in self]
 
     def merged_into(self, session: RealtimeSession) -> RealtimeSession:
-        """Return the session with these tools after its own. A session without tools stays so if there are none.
+        """Return the session with these tools after its own. If there are no tools at all, the session stays without.
 
         Raises:
             ConfigurationError: Two functions have the same name.
@@ -355,8 +355,8 @@ def render_output(value: object) -> str:
 
     Text stays as it is. Everything else that pydantic can serialize, such as models, dataclasses, dicts, lists, dates,
     decimals and enumerations, becomes compact JSON; NaN and infinity become strings. None says that the tool ran and
-    found or returned nothing. What is too long is cut and ends in a note that says so, because JSON that was cut is
-    none.
+    found or returned nothing. What is too long is cut, and ends in a note that says so, because JSON that was cut is
+    no longer JSON.
 
     >>> render_output({"total": 3.5}), render_output(None)
     ('{"total":3.5}', '{"ok":true,"result":null}')

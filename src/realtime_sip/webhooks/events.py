@@ -175,7 +175,7 @@ class IncomingCall(_SipEvent):
 
     @property
     def signed_context(self) -> SignedContext | None:
-        """The verified context with its nonce and its end, or None if there is none."""
+        """The verified context with its nonce and its end, or None."""
         return self._context
 
     def without_context(self) -> Self:

@@ -178,7 +178,7 @@ def _respond(s: CallState, what: inputs.Respond) -> None:
 
 
 def _abandon(s: CallState, what: inputs.Abandon) -> None:
-    """Note that nobody waits for this any more."""
+    """Record that nobody waits for this any more."""
     answered(s, f"update {what.key}")
     if s.digits.key == what.key:
         sequences.stop(s, "digits")

@@ -94,7 +94,7 @@ class DigitCollector:
         return None if self.collected is not None else self._until
 
     def listen(self, now: float) -> None:
-        """Note that the prompt is over."""
+        """Record that the prompt is over."""
         if self._until is None:
             self._until = now + self._timeout
 

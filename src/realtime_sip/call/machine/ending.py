@@ -65,7 +65,7 @@ def quiet(s: CallState) -> None:
 
 
 def hung_up(s: CallState) -> None:
-    """Note that the service has hung up. It closes the socket now, and how it does belongs to the end."""
+    """Record that the service has hung up. It closes the socket now, and how it does belongs to the end."""
     if s.end is not End.ENDING:
         return
     assert s.decided is not None
@@ -87,7 +87,7 @@ def closing(s: CallState) -> None:
 
 
 def hangup_failed(s: CallState, what: HangupFailed) -> None:
-    """Note that hanging up failed: the call was over, or it is tried again."""
+    """Record that hanging up failed: the call was over, or it is tried again."""
     if s.end is not End.ENDING or s.decided is None:
         return
     name = type(what.error).__name__
@@ -116,7 +116,7 @@ def finish_decided(s: CallState, certainty: Certainty) -> None:
 def finish(
     s: CallState, reason: EndReason, certainty: Certainty, evidence: str, limit: LimitKind | None = None
 ) -> None:
-    """Note that the call is over, once."""
+    """Record that the call is over, once."""
     if s.end is End.OVER:
         return
     attached_at = s.line.attached_at
@@ -146,7 +146,7 @@ def close(s: CallState, why: str) -> None:
 
 
 def amend(s: CallState, *, certainty: Certainty, evidence: str) -> None:
-    """Add to how the call ended what was told of it later."""
+    """Add to how the call ended what was learned later."""
     if s.ended is not None:
         s.ended = replace(s.ended, certainty=certainty, evidence=f"{s.ended.evidence}; {evidence}")
 

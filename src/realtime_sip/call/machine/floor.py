@@ -77,7 +77,7 @@ def presume(s: CallState, why: str) -> None:
 
 
 def free(s: CallState, why: str, *, floor: Floor = Floor.IDLE) -> None:
-    """Note that no response is known to be made."""
+    """Record that no response is known to be made."""
     s.active = ""
     for timer in ("active", "unknown", "played", "called"):
         s.timers.stop(timer)
@@ -320,7 +320,7 @@ def on_error(s: CallState, event: events.ServerEvent) -> None:
 
 
 def _still(s: CallState) -> None:
-    """Note that nothing may be asked for any more."""
+    """Record that nothing may be asked for any more."""
     if s.floor is Floor.ASKED and "response" not in s.asks:
         free(s, "what was asked for is settled")
 

@@ -227,7 +227,8 @@ def left(
     of = s.handover
     assert of is not None
     answered = of.sign is TransferProgress.ANSWERED
-    # A way was taken, or is being taken. The refer is none before it is answered; the carrier acts before it answers.
+    # A way was taken, or is being taken. A refer does not count before it is answered; the carrier acts before it
+    # answers.
     taken = of.sign is not None or of.fallback == "asked for"
     if answered or (otherwise is EndReason.CALLER and taken):
         finish(s, EndReason.TRANSFERRED, of.certainty, f"{of.evidence}; then {evidence}")
@@ -265,7 +266,7 @@ def _stayed(s: CallState, of: Handover) -> None:
 
 
 def alive(s: CallState) -> None:
-    """Note that the caller is there, if that was asked."""
+    """Record that the caller is there, if that was asked."""
     of = s.handover
     if of is not None and of.there is False and s.socket is not Socket.LOST:
         of.there = True
@@ -292,7 +293,7 @@ def _next(s: CallState, of: Handover, failure: TransferFailureReason) -> None:
         return
     of.fallback = "asked for"
     of.note("the second path was asked for")
-    s.timers.set("transfer", s.now + of.seconds)  # in case that it never answers
+    s.timers.set("transfer", s.now + of.seconds)  # in case it never answers
     s.out.append(Fallback(of.request))
 
 

@@ -52,7 +52,7 @@ class CallLimits:
     tool_rounds: int | None = 8
 
     def __post_init__(self) -> None:
-        """Refuse what is no duration.
+        """Refuse values that are not valid.
 
         Raises:
             ConfigurationError: A value is not a positive number of seconds.
@@ -109,7 +109,7 @@ def rest(s: CallState) -> None:
 
 
 def on_sound(s: CallState, event: events.ServerEvent) -> None:
-    """Note that somebody was heard, or has pressed a key."""
+    """Record that somebody was heard, or has pressed a key."""
     s.sounded = True
     lift(s, LimitKind.FIRST_SOUND)
     if event.type in ("input_audio_buffer.speech_started", "input_audio_buffer.dtmf_event_received"):
@@ -120,7 +120,7 @@ def on_sound(s: CallState, event: events.ServerEvent) -> None:
 
 
 def on_timeout(s: CallState, _event: events.ServerEvent) -> None:
-    """Note that the model is about to ask whether anybody is there. Until the caller answers, that is silence."""
+    """Record that the model is about to ask whether anybody is there. Until the caller answers, that is silence."""
     s.unattended = True
 
 

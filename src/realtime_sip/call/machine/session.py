@@ -108,7 +108,7 @@ def _taken(s: CallState, event_id: str, error: EventRefusedError | None = None) 
 
 
 def refused(s: CallState, error: object, cause: str) -> bool:
-    """Note that the service has refused an event; return whether it was an update."""
+    """Record that the service has refused an event; return whether it was an update."""
     updates = s.session.updates
     if not cause or cause not in updates:
         return False

@@ -46,7 +46,7 @@ SILENT = 30.0
 PROOF_OF_LIFE = 5.0
 """Seconds for that sign."""
 QUIET = 6.0
-"""Seconds after a hole in which nothing has come of what was awaited, until the model is told."""
+"""Seconds after a hole until the model learns that what was awaited did not come."""
 _EARLY_PAUSES = (0.1, 0.2, 0.4)
 _DROPS_AT_ONCE = 3
 _PAUSES = (0.25, 0.5, 1.0, 2.0)
@@ -194,7 +194,7 @@ def _first_failed(s: CallState, error: RealtimeSipError) -> None:
 
 
 def _gone(s: CallState) -> None:
-    """Note that there is no call any more: proof if the socket closed in good order, else if it is said twice."""
+    """Record that there is no call any more: proof if the socket closed in good order, else if it is said twice."""
     s.line.gone += 1
     broke = s.line.close is None or s.line.close.kind not in (SocketCloseKind.NORMAL, SocketCloseKind.EXPIRED)
     if broke and s.line.gone < 2:
@@ -226,7 +226,7 @@ def _pause(tries: int) -> float:
 
 
 def attached(s: CallState) -> None:
-    """Note that the sideband is open. Nothing is replayed, so nothing of before is assumed."""
+    """Record that the sideband is open. Nothing is replayed, so nothing of before is assumed."""
     line, again = s.line, s.line.attached_at is not None
     move(s, Socket.OPEN, "attached")
     awaited = again and _awaited(s)
@@ -278,7 +278,7 @@ def _after_hole(s: CallState) -> Steps:
 
 
 def closed(s: CallState, what: Closed) -> None:
-    """Note that the socket closed."""
+    """Record that the socket closed."""
     line = s.line
     if s.socket is not Socket.OPEN:
         return
@@ -339,7 +339,7 @@ def _expired(s: CallState) -> None:
 
 
 def frame(s: CallState) -> bool:
-    """Note that the service said something; return whether that changes anything but the time."""
+    """Record that the service said something; return whether that changes anything but the time."""
     line = s.line
     line.frame_at = s.now
     line.frames += 1

@@ -132,7 +132,7 @@ MOVES: dict[Region, dict[Region, str]] = {
     End.ENDING: {End.OVER: "hung up"},
     End.OVER: {},
 }
-"""Where each region can go from where it is, and when. `docs/concepts/` is drawn from it."""
+"""From each state of a region the states that may follow, and when. `docs/concepts/` is drawn from it."""
 
 _REGIONS: dict[type[Region], str] = {Socket: "socket", Floor: "floor", End: "end"}
 

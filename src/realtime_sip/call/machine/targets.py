@@ -105,7 +105,7 @@ class TransferTargets(Mapping[str, TransferTarget]):
         fallback: Another way, tried if a refer fails. Without it the agent keeps the caller.
 
     Raises:
-        ConfigurationError: A name or a target is not valid, or there are none, or more than 100.
+        ConfigurationError: A name or a target is not valid, or there are no targets, or more than 100.
     """
 
     def __init__(

@@ -43,7 +43,7 @@ class Timers:
             self.stop(name)
 
     def at(self, name: str) -> float | None:
-        """Return when it is due, or None if it is not waited for."""
+        """Return when it is due, or None if it is not set."""
         return self._at.get(name)
 
     def __contains__(self, name: str) -> bool:

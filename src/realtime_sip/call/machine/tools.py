@@ -46,20 +46,20 @@ def to_answer(s: CallState) -> list[str]:
 
 
 def covered(s: CallState, names: Iterable[str]) -> None:
-    """Note that a response has taken up these outputs."""
+    """Record that a response has taken up these outputs."""
     for name in names:
         if s.tools.get(name, Tool.RUNNING) is not Tool.RUNNING:
             del s.tools[name]
 
 
 def run(s: CallState, name: str, seconds: float) -> None:
-    """Note that a call is under way."""
+    """Record that a call is under way."""
     s.tools[name] = Tool.RUNNING
     s.timers.set(f"tool {name}", s.now + seconds)
 
 
 def over(s: CallState, name: str, state: Tool | None) -> None:
-    """Note that a call is not under way any more; None if there is nothing to answer."""
+    """Record that a call is not under way any more; None if there is nothing to answer."""
     s.timers.stop(f"tool {name}")
     if state is None:
         s.tools.pop(name, None)
@@ -98,7 +98,7 @@ def take_calls(s: CallState, items: Iterable[object]) -> bool:
 
 
 def tool_of_item(s: CallState, item_id: str) -> None:
-    """Note that the model has begun to call a function: after a lost sideband, the item is asked for."""
+    """Record that the model has begun to call a function: after a lost sideband, the item is asked for."""
     if item_id:
         s.calling[item_id] = None
         if len(s.calling) > _MAX_ITEMS:
@@ -170,7 +170,7 @@ def approval_decided(s: CallState, what: ApprovalDecided) -> None:
 
 
 def item_refused(s: CallState, cause: str, code: object) -> bool:
-    """Note that the service has refused an event; return whether it was an item of ours, which is sent once more."""
+    """Record that the service has refused an event; return whether it was an item of ours, which is sent once more."""
     name = f"item {cause.removeprefix('create_')}"
     asked = s.asks.get(name) if cause.startswith("create_") else None
     if asked is None:

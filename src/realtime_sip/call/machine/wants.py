@@ -87,7 +87,7 @@ def interrupt(s: CallState) -> None:
 
 
 def speech_ended(s: CallState, key: str, heard: Heard) -> None:
-    """Note that a speech is over, once: another response may turn out to have been the one that was asked for."""
+    """Record that a speech is over, once: another response may turn out to have been the one that was asked for."""
     if remember(s.told, key, heard):
         s.out.append(Done(key, heard))
 

@@ -67,12 +67,12 @@ class CallRecord:
             self.log.write(event, secret=secret)
 
     def gap(self, gap: SidebandGap) -> None:
-        """Note that the sideband was lost for a time."""
+        """Record that the sideband was lost for a time."""
         self.missed()
         self.note(gap)
 
     def missed(self) -> None:
-        """Note that nobody listened for a time: transcript and usage are incomplete."""
+        """Record that nobody listened for a time: transcript and usage are incomplete."""
         self.meter.mark_incomplete()
         self._conversation.gap()
 

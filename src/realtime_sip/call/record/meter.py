@@ -97,7 +97,7 @@ class Meter:
     # --- what happens -------------------------------------------------------------------------------------------------
 
     def mark_incomplete(self) -> None:
-        """Note that the sideband was lost for a time: what was used meanwhile is not known."""
+        """Record that the sideband was lost for a time: what was used meanwhile is not known."""
         self._incomplete = True
 
     def receive(self, event: events.ServerEvent, _now: float) -> None:

@@ -43,7 +43,7 @@ _MAX_ID = 200
 
 @dataclass(slots=True)
 class Response:
-    """One response, as far as it is known. Times are those of the clock that the book is told."""
+    """One response, as far as it is known. Times are by the clock that the book is given."""
 
     id: str
     seen_at: float
@@ -272,13 +272,13 @@ class Book:
         return next((r.id for r in self.open.values() if r.being_made and not r.outside), "")
 
     def count(self, response: Response) -> bool:
-        """Note that what a response used is counted; return whether it was not before."""
+        """Record that what a response used is counted; return whether it was not before."""
         self.uncounted.pop(response.id, None)
         new, response.used = not response.used, True
         return new
 
     def abandoned(self, response: Response, now: float) -> None:
-        """Note that a response shows no sign of life any more."""
+        """Record that a response shows no sign of life any more."""
         response.made_at = now if response.made_at is None else response.made_at
 
     def spoke(self, response_id: str, characters: int, now: float, *, aloud: bool) -> None:
@@ -292,7 +292,7 @@ class Book:
             response.written += characters
 
     def started(self, response_id: str, now: float) -> None:
-        """Note that a response begins to play: so whatever was before it has ended."""
+        """Record that a response begins to play: so whatever was before it has ended."""
         self.signs += 1
         if not response_id:
             return
@@ -320,7 +320,7 @@ class Book:
         response.behind_cleared = False
 
     def stopped(self, response_id: str, now: float) -> None:
-        """Note that a response was played to its end, or one of its messages was."""
+        """Record that a response was played to its end, or one of its messages was."""
         self.signs += 1
         response = self.responses.get(response_id)
         if response is None:
@@ -343,7 +343,7 @@ class Book:
         return several and response.played + _CONTINUED < response.seconds
 
     def cleared(self, response_id: str, now: float) -> None:
-        """Note that the rest of a response is not played. What waits behind it is cut off too, as a rule."""
+        """Record that the rest of a response is not played. What waits behind it is cut off too, as a rule."""
         self.signs += 1
         response = self.responses.get(response_id)
         if response is None:
@@ -359,14 +359,14 @@ class Book:
                 other.behind_cleared = True
 
     def cut_off(self, now: float) -> None:
-        """Note that we have stopped what was made and is still to be heard."""
+        """Record that we have stopped what was made and is still to be heard."""
         for response in self.open.values():
             if response.made_at is not None and not response.outside:
                 response.end(Heard.NOT_AT_ALL if response.began_at is None else Heard.IN_PART, now)
         self._free(now)
 
     def gap(self, now: float) -> None:
-        """Note that the sideband was lost."""
+        """Record that the sideband was lost."""
         playing = self.responses.get(self.playing)
         if playing is not None and playing.stopped_at is None and playing.cleared_at is None:
             over = playing.seconds > 0 and playing.began_at is not None and playing.began_at + playing.seconds < now

@@ -102,7 +102,7 @@ class Struggle:
             case "input_audio_buffer.dtmf_event_received":
                 self._without_input = self._before_words = 0
             case "conversation.item.input_audio_transcription.failed":
-                self._before_words = 0  # nobody knows that there were none
+                self._before_words = 0  # nobody knows that it had no words
             case "conversation.item.input_audio_transcription.completed":
                 words = get(event, "transcript")
                 if isinstance(words, str) and not words.strip():

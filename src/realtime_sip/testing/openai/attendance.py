@@ -58,14 +58,14 @@ class Attendance:
         return self._total + self._lasting()
 
     def attended(self, attended: bool) -> None:
-        """Note that somebody is there, or that nobody is, while the call is up."""
+        """Record that somebody is there, or that nobody is, while the call is up."""
         if not attended and self._alone_since is None:
             self._alone_since = self._clock.now()
         elif attended:
             self.over()
 
     def over(self) -> None:
-        """Note that the time has ended: somebody came, or the call is over."""
+        """Record that the time has ended: somebody came, or the call is over."""
         self._longest, self._total, self._alone_since = self.longest, self.total, None
 
     def _lasting(self) -> float:

@@ -69,7 +69,7 @@ class OpenAIEmulator:
         api_key: What clients must send as bearer token.
         webhook_secret: What webhooks are signed with, `whsec_…`; a new one if it is left out.
         context_secret: What contexts in SIP headers are verified with for a target that is an object, as the client of
-            a server would; see `realtime_sip.context`.
+            a server would; see `realtime_sip.sip.ContextSigner`.
         speed: How many times faster than real everything runs that the emulator does by itself.
         port: A port to listen on; a free one if it is 0.
         timings: Durations; see `Timings`.
@@ -239,7 +239,7 @@ class OpenAIEmulator:
                 decides (`DecidedElsewhere`).
             late: Seconds of the emulator's clock by which the webhook is late; its `created_at` is as much ago.
             duplicates: How many more times each endpoint gets the same delivery, with the same `webhook-id`, at once.
-            live: Send `live.transport.incoming` for the same call too, as an own event with an own `webhook-id`.
+            live: Send `live.transport.incoming` for the same call too, an event with a `webhook-id` of its own.
             strict: Whether the scenario has to be played as it is written; as the emulator says if it is left out.
 
         Raises:

@@ -31,7 +31,7 @@ class Playback:
 
     Sound plays in the order in which it was made. Of a response that is made while an earlier one plays,
     `response.done` comes long before its `started`, which comes when the earlier one has `stopped`. What waits when the
-    line is cleared was never heard: nothing at all is told of it.
+    line is cleared was never heard: no event is sent about it.
 
     Recorded is one response alone: `started` after its first three deltas, `stopped` after `response.done`. Reported
     and documented are one buffer and one voice. Not known: whether there is a gap between two responses; whether
@@ -70,7 +70,7 @@ class Playback:
         self._go_on()
 
     def grow(self, item_id: str, seconds: float) -> None:
-        """Note that there are so many seconds of an item now. Nothing changes if it is not to be heard."""
+        """Record that there are so many seconds of an item now. Nothing changes if it is not to be heard."""
         for sound in (self._now, *self._next):
             if sound is not None and item_id in sound.items:
                 sound.items[item_id] = seconds

@@ -83,7 +83,7 @@ class LineRecord:
         self.keep(self.notes, text)
 
     def unscripted(self, text: str) -> None:
-        """Note that the call goes otherwise than the scenario says."""
+        """Record that the call goes otherwise than the scenario says."""
         self.keep(self.strange, text)
         self.note(text)
 

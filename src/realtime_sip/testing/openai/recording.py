@@ -48,7 +48,7 @@ class Recording:
         """Keep the frames.
 
         Raises:
-            ConfigurationError: There are none, or too many.
+            ConfigurationError: There are no frames, or too many.
         """
         kept = tuple(frames)
         if not kept:

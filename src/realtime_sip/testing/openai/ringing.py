@@ -24,7 +24,7 @@ __all__ = ["RingingCall"]
 class RingingCall:
     """A call that `OpenAIEmulator.ring` made: what was seen of it, waiting for it, and acting on it.
 
-    The lists grow while the call lasts. `timeout` is a test's patience everywhere: 10 seconds where it is left out; on
+    The lists grow while the call lasts. `timeout` is a test's patience everywhere: 10 seconds if left out; on
     a `VirtualTimeLoop` 2 hours of its clock, in which every call has ended.
     """
 

@@ -148,7 +148,7 @@ def check_targets(target: str | CallTarget | Iterable[str | CallTarget]) -> list
     """Return the URLs and call targets that are meant.
 
     Raises:
-        ConfigurationError: There are none, too many, or something else among them.
+        ConfigurationError: The targets are missing, too many, or not all targets.
     """
     targets = list(target) if isinstance(target, Iterable) and not isinstance(target, str) else [target]
     if not 1 <= len(targets) <= _MAX_ENDPOINTS:

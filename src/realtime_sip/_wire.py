@@ -276,6 +276,23 @@ _MAX_DEPTH = 64
 _MAX_BITS = 1023  # of an integer that a double can stand for
 
 
+# What may stand in a number becomes "0", or "e"; what opens a level "["; and everything else a space.
+_MARKS = bytes(
+    0x30 if c in b"+-.0123456789" else 0x65 if c in b"eE" else 0x5B if c in b"[{" else 0x20 for c in range(256)
+)
+_LONG = b"0" * 200
+_EXPONENT = b"0e000"
+
+
+def _is_plain(data: bytes) -> bool:
+    """Whether JSON text cannot be too deep, nor hold a number beyond a double, as its bytes alone show.
+
+    Most text is, which saves the walk. A number of less than 200 digits whose exponent has at most two is finite.
+    """
+    marks = data.translate(_MARKS)
+    return marks.count(b"[") < _MAX_DEPTH and _EXPONENT not in marks and _LONG not in marks
+
+
 def read_json(data: str | bytes) -> Any:
     """Return what the JSON text of a stranger holds. Of members with one name the last counts.
 
@@ -288,6 +305,8 @@ def read_json(data: str | bytes) -> Any:
         value = from_json(data, allow_inf_nan=False)
     except (ValueError, TypeError):
         raise ValueError("not JSON") from None
+    if _is_plain(data if isinstance(data, bytes) else data.encode("utf-8", "replace")):
+        return value
     level = [value]
     for _ in range(_MAX_DEPTH):
         below: list[Any] = []

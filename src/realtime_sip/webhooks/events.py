@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, NamedTuple, Self, TypeAlias
 
 from pydantic import Field, PrivateAttr
 
@@ -11,37 +11,40 @@ from realtime_sip.sip.headers import Channel, SipHeaders
 from realtime_sip.sip.signed_context import SignedContext
 
 
+class _Delivery(NamedTuple):
+    webhook_id: str
+    timestamp: int
+    project: str | None
+
+
 class _Delivered(Inbound):
     """What the headers of the request said. It is no part of the body, so not of `to_wire()` either."""
 
-    _webhook_id: str = PrivateAttr("")
-    _webhook_timestamp: int | None = PrivateAttr(None)
-    _project: str | None = PrivateAttr(None)
+    # One attribute, and None: pydantic copies each default for each event.
+    _delivery: _Delivery | None = PrivateAttr(None)
 
     @property
     def webhook_id(self) -> str:
         """The `webhook-id` header, the same at each retry; two endpoints get different ones. "" outside `unwrap`."""
-        return self._webhook_id
+        return "" if self._delivery is None else self._delivery.webhook_id
 
     @property
     def webhook_timestamp(self) -> int | None:
         """The `webhook-timestamp` header: Unix seconds of this delivery, new at each retry. None outside `unwrap`."""
-        return self._webhook_timestamp
+        return None if self._delivery is None else self._delivery.timestamp
 
     @property
     def project(self) -> str | None:
         """The project whose secret signed it, if `OpenAIWebhooks` was given a mapping of secrets to projects."""
-        return self._project
+        return None if self._delivery is None else self._delivery.project
 
     def _note_delivery(self, *, webhook_id: str, timestamp: int, project: str | None) -> None:
-        self._webhook_id = webhook_id
-        self._webhook_timestamp = timestamp
-        self._project = project
+        self._delivery = _Delivery(webhook_id, timestamp, project)
 
     def __repr_args__(self) -> Iterator[tuple[str, Any]]:
         """Yield ids and sizes, never a number."""
-        if self._webhook_id:
-            yield "webhook_id", self._webhook_id
+        if self.webhook_id:
+            yield "webhook_id", self.webhook_id
         yield from super().__repr_args__()
 
 
@@ -57,7 +60,7 @@ class _Event(_Delivered):
 
         Without `created_at` the time of this delivery counts, so that a late retry looks fresh; without that, None.
         """
-        since = self.created_at if self.created_at is not None else self._webhook_timestamp
+        since = self.created_at if self.created_at is not None else self.webhook_timestamp
         return None if since is None else now - since
 
     def is_stale(self, now: float, *, after: float = 300.0) -> bool:
@@ -93,12 +96,7 @@ class _ConnectedData(Inbound):
 class _SipEvent(_Event):
     data: _SipData
 
-    _sip: SipHeaders = PrivateAttr()
-
-    def model_post_init(self, context: Any, /) -> None:
-        """Read the headers once."""
-        super().model_post_init(context)
-        self._sip = SipHeaders.from_wire(self.data.sip_headers)
+    _sip: SipHeaders | None = PrivateAttr(None)
 
     @property
     def sip(self) -> SipHeaders:
@@ -106,22 +104,24 @@ class _SipEvent(_Event):
 
         Entries that are no header are left out here and kept in `to_wire()`.
         """
+        if self._sip is None:
+            self._sip = SipHeaders.from_wire(self.data.sip_headers)
         return self._sip
 
     @property
     def caller(self) -> str | None:
         """The caller's number as E.164, or None. A claim: see `SipHeaders.caller`."""
-        return self._sip.caller
+        return self.sip.caller
 
     @property
     def dialed(self) -> str | None:
         """The number that was dialed as E.164, or None. A claim: see `SipHeaders.dialed`."""
-        return self._sip.dialed
+        return self.sip.dialed
 
     @property
     def channel(self) -> Channel:
         """Either "phone", "whatsapp" or "sip". A claim: see `SipHeaders.channel`."""
-        return self._sip.channel
+        return self.sip.channel
 
     @property
     def media_security(self) -> str | None:
@@ -135,11 +135,11 @@ class _SipEvent(_Event):
         What a test delivery holds is not documented. Every INVITE has From, To and Call-ID (RFC 3261 8.1.1); the sample
         in the API specification has none of them, and that is what is looked at.
         """
-        return not any(name in self._sip for name in ("From", "To", "Call-ID"))
+        return not any(name in self.sip for name in ("From", "To", "Call-ID"))
 
     def __repr_args__(self) -> Iterator[tuple[str, Any]]:
         yield from super().__repr_args__()
-        yield "sip", self._sip
+        yield "sip", self.sip
 
 
 class IncomingCall(_SipEvent):

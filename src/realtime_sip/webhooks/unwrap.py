@@ -92,13 +92,14 @@ class OpenAIWebhooks:
             raise ConfigurationError("no webhook secret is given")
         if len({key for key, _ in keys}) < len(keys) and isinstance(secret, Mapping):
             raise ConfigurationError("two projects have the same webhook secret")
-        self._signers = [(Webhook(key), project) for key, project in keys]
+        self._keys = keys
+        self._signer = Webhook(keys[0][0])
         self._tolerance = tolerance
         self._clock = clock
         self._contexts = ContextSigner(context_secret) if context_secret is not None else None
 
     def __repr__(self) -> str:
-        return f"<OpenAIWebhooks secrets={len(self._signers)} tolerance={self._tolerance:g}>"
+        return f"<OpenAIWebhooks secrets={len(self._keys)} tolerance={self._tolerance:g}>"
 
     def unwrap(self, body: bytes | str, headers: object) -> WebhookEvent:
         """Return the event, after proving that the service sent it.
@@ -118,7 +119,7 @@ class OpenAIWebhooks:
         A signed event of an unknown type, or one that lacks something, is an `UnknownWebhookEvent` and not an error. A
         call whose context is forged, expired or broken is a call with an empty context; the log says why.
         """
-        text = _text(body)
+        data = _bytes(body)
         received = _read_headers(headers)
         timestamp = int(received[_TIMESTAMP])
         now = self._clock()
@@ -127,8 +128,8 @@ class OpenAIWebhooks:
             _refuse("the webhook was sent too long ago", "too_old")
         if age < -self._tolerance:
             _refuse("the webhook's timestamp is in the future", "too_new")
-        project = self._verify(text, received[_ID], timestamp, received[_SIGNATURE])
-        event = _parse(text)
+        project = self._verify(data, received[_ID], timestamp, received[_SIGNATURE])
+        event = _parse(data)
         event._note_delivery(webhook_id=received[_ID], timestamp=timestamp, project=project)
         if isinstance(event, IncomingCall):
             self._read_context(event, now)
@@ -161,7 +162,7 @@ class OpenAIWebhooks:
         if problems:
             raise InvalidRequestError("webhook", tuple(problems))
         seconds = math.floor(timestamp)
-        signature = _signature(self._signers[0][0], id, seconds, text)
+        signature = self._signer.sign(id, datetime.fromtimestamp(seconds, UTC), text)
         return {_ID: id, _TIMESTAMP: str(seconds), _SIGNATURE: signature}
 
     def _read_context(self, call: IncomingCall, now: float) -> None:
@@ -171,7 +172,7 @@ class OpenAIWebhooks:
         elif context is not None:
             call._note_context(context)
 
-    def _verify(self, text: str, webhook_id: str, timestamp: int, signatures: str) -> str | None:
+    def _verify(self, body: bytes, webhook_id: str, timestamp: int, signatures: str) -> str | None:
         candidates = [part.encode() for part in signatures.split(" ") if part.startswith("v1,")]
         if not candidates:
             _refuse("the webhook has no signature of version v1", "no_signature")
@@ -179,8 +180,10 @@ class OpenAIWebhooks:
             _refuse("the webhook has too many signatures", "too_many_signatures")
         matches: list[str | None] = []
         # Every secret is tried against every signature, whatever matched before, so that time does not tell which did.
-        for signer, project in self._signers:
-            expected = _signature(signer, webhook_id, timestamp, text).encode()
+        signed = b"%b.%d.%b" % (webhook_id.encode(), timestamp, body)
+        for key, project in self._keys:
+            # As `Webhook.sign` does, which takes the body as text and the time as a datetime.
+            expected = b"v1," + binascii.b2a_base64(hmac.digest(key, signed, "sha256"), newline=False)
             if sum(hmac.compare_digest(expected, candidate) for candidate in candidates):
                 matches.append(project)
         if not matches:
@@ -214,28 +217,27 @@ def _key(secret: object) -> bytes:
     return key
 
 
-def _signature(signer: Webhook, webhook_id: str, timestamp: int, text: str) -> str:
-    return signer.sign(webhook_id, datetime.fromtimestamp(timestamp, UTC), text)
-
-
 def _refuse(message: str, reason: str) -> NoReturn:
     raise WebhookVerificationError(message, reason=reason)
 
 
-def _text(body: object) -> str:
+def _bytes(body: object) -> bytes:
     if not isinstance(body, (bytes, str)):
         _refuse("the body as it was received (bytes) is needed to check the signature", "body_type")
     if len(body) > MAX_BODY:
         _refuse("the body is too large", "body_too_large")
     try:
         # The service signs JSON, which is UTF-8 (RFC 8259 8.1): anything else is not from there.
-        text = body if isinstance(body, str) else body.decode()
-        size = len(text.encode())
+        if isinstance(body, str):
+            data = body.encode()
+        else:
+            data = bytes(body)
+            data.decode()
     except UnicodeError:
         raise WebhookVerificationError("the body is not UTF-8", reason="body_encoding") from None
-    if size > MAX_BODY:
+    if len(data) > MAX_BODY:
         _refuse("the body is too large", "body_too_large")
-    return text
+    return data
 
 
 def _read_headers(headers: object) -> dict[str, str]:
@@ -243,14 +245,17 @@ def _read_headers(headers: object) -> dict[str, str]:
     found: dict[str, object] = {}
     try:
         for name, value in _pairs(headers):
-            key = _HEADER_NAMES.get(_ascii(name).lower()) if isinstance(name, (str, bytes)) else None
-            if key is None:
+            text = name if isinstance(name, str) else name.decode("latin-1") if isinstance(name, bytes) else ""
+            key = _HEADER_NAMES.get(text.lower())
+            # Some letters beyond ASCII have one of ASCII for their lower case.
+            if key is None or not text.isascii():
                 continue
             # API gateways give lists of values.
-            values = list(value) if isinstance(value, (list, tuple)) else [value]
+            values = value if isinstance(value, (list, tuple)) else (value,)
             if len(values) + (key in found) > 1:
                 _refuse("a webhook header is repeated", "header_repeated")
-            found.update((key, one) for one in values)
+            for one in values:
+                found[key] = one
     except (TypeError, ValueError):
         raise WebhookVerificationError("the headers cannot be read", reason="header_malformed") from None
     texts: dict[str, str] = {}
@@ -280,9 +285,9 @@ def _ascii(text: str | bytes) -> str:
     return text if isinstance(text, str) else text.decode("ascii")
 
 
-def _parse(text: str) -> WebhookEvent:
+def _parse(body: bytes) -> WebhookEvent:
     try:
-        data = read_json(without_lone_surrogates(text.encode()))
+        data = _read(body)
     except ValueError as error:
         raise WebhookPayloadError(f"the body cannot be read: {error}", reason="not_json") from None
     if not isinstance(data, dict):
@@ -301,6 +306,16 @@ def _parse(text: str) -> WebhookEvent:
             return event
         logger.warning("a webhook of type %s lacks what its type must have; it is taken as unknown", kind)
     return UnknownWebhookEvent.model_validate(data)
+
+
+def _read(body: bytes) -> Any:
+    try:
+        return read_json(body)
+    except ValueError:
+        mended = without_lone_surrogates(body)
+        if mended is body:
+            raise
+    return read_json(mended)
 
 
 def _is_call_id(text: str) -> bool:

@@ -281,7 +281,10 @@ class RealtimeSip(_Client["httpx.Client | httpx2.Client", Transport, AbstractCon
         return Sideband.opened(self._transport, operation)
 
     def close(self) -> None:
-        """Close the HTTP client, unless it was given."""
+        """Close the HTTP client, unless it was given. Calls that are answered over it are hung up first, in two seconds.
+
+        Where they are to be finished first, `CallHost.drain` comes before.
+        """
         self._transport.close()
 
     def __enter__(self) -> Self:
@@ -313,7 +316,10 @@ class AsyncRealtimeSip(
         return AsyncSideband.opened(self._transport, operation)
 
     async def close(self) -> None:
-        """Close the HTTP client, unless it was given."""
+        """Close the HTTP client, unless it was given. Calls that are answered over it are hung up first, in two seconds.
+
+        Where they are to be finished first, `CallHost.drain` comes before.
+        """
         await self._transport.close()
 
     async def __aenter__(self) -> Self:

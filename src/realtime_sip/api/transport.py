@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 import httpx
 from websockets.asyncio.client import ClientConnection as AsyncConnection
@@ -257,6 +257,13 @@ class Transport:
         return Reply(response.status_code, dict(response.headers.items()), bytes(body[:MAX_REPLY_BYTES]))
 
 
+class Ongoing(Protocol):
+    """A call that is up."""
+
+    async def end_soon(self) -> None:
+        """Hang up, and return in two seconds at most, whatever becomes of it."""
+
+
 class AsyncTransport:
     """Carries operations out on the running event loop."""
 
@@ -265,9 +272,24 @@ class AsyncTransport:
         self._owned = http_client is None
         self._client: Any = httpx.AsyncClient() if http_client is None else http_client
         self._library = _library_of(self._client, "AsyncClient")
+        self._first = self
+        self._calls: set[Ongoing] = set()
 
     def sharing(self, settings: Settings) -> AsyncTransport:
-        return AsyncTransport(settings, self._client)
+        """Return a transport with other settings over the same HTTP client."""
+        shared = AsyncTransport(settings, self._client)
+        shared._first = self._first
+        return shared
+
+    def carry(self, call: Ongoing) -> None:
+        """Note a call that is to be ended before this is closed."""
+        self._calls.add(call)
+        self._first._calls.add(call)
+
+    def forget(self, call: Ongoing) -> None:
+        """Note that it has ended."""
+        self._calls.discard(call)
+        self._first._calls.discard(call)
 
     async def run(self, operation: Operation[T]) -> T:
         """Return what the operation reads from the service's reply. Raises as `exchange` does.
@@ -297,6 +319,8 @@ class AsyncTransport:
         return opened[0]
 
     async def close(self) -> None:
+        """End the calls that are up, and close the HTTP client, unless it was given."""
+        await asyncio.gather(*(call.end_soon() for call in self._calls))
         if self._owned:
             await self._client.aclose()
 

@@ -156,7 +156,9 @@ class ToolRunner:
                 result = await self._call_function(tool, arguments)
         except ToolError as error:
             return ToolResult(error_output(error.for_model), failed=True)
-        except (Exception, SystemExit, asyncio.CancelledError) as error:
+        except (GeneratorExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
             task = asyncio.current_task()
             if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
                 raise  # it is we who are canceled, not something that the tool has waited for
@@ -213,9 +215,10 @@ class ToolRunner:
 def _run_in_thread(function: Callable[..., object], arguments: dict[str, Any]) -> object:
     try:
         return function(**arguments)
-    except StopIteration as error:
-        # No future takes it, so that nobody would learn that the function has ended.
-        raise RuntimeError("the tool raised StopIteration").with_traceback(error.__traceback__) from None
+    except (StopIteration, KeyboardInterrupt) as error:
+        # No future takes the one, so that nobody would learn that the function has ended; the other ends the event
+        # loop, though nobody has pressed a key: signals go to the main thread.
+        raise RuntimeError(f"the tool raised {type(error).__name__}").with_traceback(error.__traceback__) from None
 
 
 def _where(error: BaseException) -> str:

@@ -299,7 +299,7 @@ class RealtimeSip(_Client["httpx.Client | httpx2.Client", Transport, "AbstractCo
         return Sideband.opened(self._transport, operation)
 
     def close(self) -> None:
-        """Close the HTTP client, unless it was passed in."""
+        """Close the HTTP client, unless it was given."""
         self._transport.close()
 
     def __enter__(self) -> Self:
@@ -333,7 +333,10 @@ class AsyncRealtimeSip(
         return AsyncSideband.opened(self._transport, operation)
 
     async def close(self) -> None:
-        """Close the HTTP client, unless it was passed in."""
+        """Close the HTTP client, unless it was given. Calls answered over it are hung up first, in two seconds.
+
+        If they are to be finished first, `CallHost.drain` comes before.
+        """
         await self._transport.close()
 
     async def __aenter__(self) -> Self:

@@ -460,7 +460,7 @@ async def _bounded(incoming: IncomingCall, rule: Rule, failing: str) -> AsyncIte
     try:
         async with asyncio.timeout(RULE_TIMEOUT):
             yield
-    except Exception as error:  # noqa: BLE001 - stores and the program's functions may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - stores and the program's functions may raise anything
         # The type alone: what a function says of a call may have the caller's number in it.
         _log.error("call %s: the rule %s %s: %s", incoming.call_id, _name(rule), failing, type(error).__name__)
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import Future
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 from realtime_sip.api.decision import decided
@@ -242,17 +242,37 @@ class Transport:
         return Reply(response.status_code, dict(response.headers.items()), bytes(body[:MAX_REPLY_BYTES]))
 
 
+class Ongoing(Protocol):
+    """A call that is up."""
+
+    async def end_soon(self) -> None:
+        """Hang up, and return in two seconds at most, whatever becomes of it."""
+
+
 class AsyncTransport:
     """Carries operations out on the running event loop."""
 
     def __init__(self, settings: Settings, http_client: httpx.AsyncClient | httpx2.AsyncClient | None = None) -> None:
         self.settings = settings
         self._http = _HttpClient("AsyncClient", http_client)
+        self._first = self
+        self._calls: set[Ongoing] = set()
 
     def sharing(self, settings: Settings) -> AsyncTransport:
+        """Return a transport with other settings over the same HTTP client."""
         same = AsyncTransport(settings)
-        same._http = self._http
+        same._http, same._first = self._http, self._first
         return same
+
+    def carry(self, call: Ongoing) -> None:
+        """Note a call that is to be ended before this is closed."""
+        self._calls.add(call)
+        self._first._calls.add(call)
+
+    def forget(self, call: Ongoing) -> None:
+        """Note that it has ended."""
+        self._calls.discard(call)
+        self._first._calls.discard(call)
 
     async def run(self, operation: Operation[T]) -> T:
         """Return what the operation reads from the service's reply. Raises as `exchange` does.
@@ -282,6 +302,8 @@ class AsyncTransport:
         return opened[0]
 
     async def close(self) -> None:
+        """End the calls that are up, and close the HTTP client, unless it was given."""
+        await asyncio.gather(*(call.end_soon() for call in self._calls))
         client = self._http.closing()
         if client is not None:
             await client.aclose()

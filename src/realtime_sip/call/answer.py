@@ -24,7 +24,7 @@ __all__ = ["answer"]
 
 _log = logging.getLogger("realtime_sip.call")
 
-HURRY = 1.5
+HURRY = 1.0
 """Seconds that a block that is canceled waits for its call to be hung up. Hanging up goes on after that."""
 GRACE = 10.0
 """Seconds that the block may go on after the end of its call, before it is canceled."""
@@ -124,7 +124,7 @@ async def _ask_consent(runtime: Runtime) -> None:
         granted = (await answer if inspect.isawaitable(answer) else answer) is True
     except CallEndedError:
         return
-    except Exception as error:  # noqa: BLE001 - what cannot be decided is denied, and the call goes on
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - what cannot be decided is denied, and the call goes on
         _log.error("call %s: asking for consent to the event log failed: %s", runtime.call_id, type(error).__name__)
     if granted and runtime.ended is None:
         runtime.record.begin(consented=True)

@@ -69,7 +69,7 @@ class Guardrail:
             async with asyncio.timeout(CHECK_TIMEOUT):
                 verdict = self._check(self._said[response_id])
                 return await verdict if inspect.isawaitable(verdict) else verdict
-        except Exception as error:  # noqa: BLE001 - a check that fails must not end a call; it is told and goes on
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a check that fails must not end a call; it is told and goes on
             if self._failed != response_id:
                 self._failed = response_id
                 _log.error("the check of speech failed: %s", type(error).__name__)

@@ -79,7 +79,7 @@ async def take_fallback(transfers: TransferTargets | None, request: TransferRequ
     try:
         async with deadline:
             await transfers.fallback(request)
-    except Exception as error:  # noqa: BLE001 - the program's own code, which must not end the call
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the program's own code, which must not end the call
         if not deadline.expired():
             _log.error("call %s: the second path failed: %s", request.call_id, type(error).__name__)
             return inputs.FallbackFailed(request, type(error).__name__)

@@ -55,6 +55,8 @@ CallEvent = events.ServerEvent | LimitNear | SidebandGap | EventsDropped | Escal
 
 REQUESTS_END = 0.5
 """Seconds that a pending request gets to finish after its call has ended; then it goes on to its own deadline."""
+END_SOON = 1.25
+"""Seconds to hang up in where the client is closed."""
 TOOLS_END = 10.0
 """Seconds that tools have to end after their call has."""
 _CHARGED = frozenset(
@@ -281,6 +283,8 @@ class Runtime:
         Raises:
             ServiceError, NetworkError: The service refuses the accept, or cannot be reached; the call rings on.
         """
+        self.transport.carry(self)
+        self.over.add_done_callback(lambda _: self.transport.forget(self))
         up = self.expect("answer")
         if self.decision is not None and self.decision.adopted:
             self.record.missed()
@@ -292,6 +296,7 @@ class Runtime:
             self.step(inputs.Answer(age or 0.0))
         error = await up
         if isinstance(error, RealtimeSipError):
+            self.transport.forget(self)
             raise error
 
     async def _follow(self) -> None:
@@ -391,7 +396,7 @@ class Runtime:
             try:
                 answer = self.options.approve_mcp(asked)
                 approve = bool(await answer if inspect.isawaitable(answer) else answer)
-            except Exception as error:  # noqa: BLE001 - what cannot be decided is denied
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - what cannot be decided is denied
                 _log.error("call %s: the approval callback failed: %s", self.call_id, type(error).__name__)
         self.step(inputs.ApprovalDecided(asked.request_id, approve))
 
@@ -434,17 +439,33 @@ class Runtime:
             # It reads the socket, or runs a tool that has hung up: it is over at its next wait.
             self.loop.call_soon(current.cancel)
 
+    async def end_soon(self) -> None:
+        """Hang up, and return in two seconds at most, whatever becomes of it."""
+        self.step(inputs.Hurry(END_SOON))
+        self.step(inputs.Hangup())
+        # A transfer under way is not undone, and not waited for.
+        await asyncio.wait({self.over}, timeout=END_SOON)
+        if self._requests:
+            await asyncio.wait(self._requests, timeout=REQUESTS_END)
+
     async def leave(self, *, failed: bool) -> None:
         """End the call if it is up, after speech or at once, and leave nothing behind."""
         try:
             self.step(inputs.Fail("an exception left the answer block") if failed else inputs.Hangup(after_speech=True))
             await asyncio.shield(self.over)
-        finally:
-            self._alarm.stop()
-            for task in self._tasks:
-                task.cancel()
-            if self._requests:
-                await asyncio.wait(self._requests, timeout=REQUESTS_END)
-            if self._tasks and (await asyncio.wait(self._tasks, timeout=TOOLS_END))[1]:
-                _log.error("call %s: something goes on after its end, such as a tool", self.call_id)
-            await self.record.close()
+        except GeneratorExit:  # the event loop was closed meanwhile: nothing can be waited for
+            raise
+        except BaseException:
+            await self._clear()
+            raise
+        await self._clear()
+
+    async def _clear(self) -> None:
+        self._alarm.stop()
+        for task in self._tasks:
+            task.cancel()
+        if self._requests:
+            await asyncio.wait(self._requests, timeout=REQUESTS_END)
+        if self._tasks and (await asyncio.wait(self._tasks, timeout=TOOLS_END))[1]:
+            _log.error("call %s: something goes on after its end, such as a tool", self.call_id)
+        await self.record.close()

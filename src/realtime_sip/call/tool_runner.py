@@ -165,7 +165,9 @@ class ToolRunner:
         except NoThreadError:
             _log.error("tool %s: no thread is left, since too many tools of this call or of all calls hang", tool.name)
             return ToolResult(error_output(_BUSY), failed=True)
-        except (Exception, SystemExit, asyncio.CancelledError) as error:
+        except (GeneratorExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
             task = asyncio.current_task()
             if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
                 raise  # we are canceled, not something that the tool waited for
@@ -223,9 +225,10 @@ class ToolRunner:
 def _run_in_thread(function: Callable[..., object], arguments: dict[str, Any]) -> object:
     try:
         return function(**arguments)
-    except StopIteration as error:
-        # No future takes it, so nobody would learn that the function ended.
-        raise RuntimeError("the tool raised StopIteration").with_traceback(error.__traceback__) from None
+    except (StopIteration, KeyboardInterrupt) as error:
+        # No future takes the one, so that nobody would learn that the function has ended; the other ends the event
+        # loop, though nobody has pressed a key: signals go to the main thread.
+        raise RuntimeError(f"the tool raised {type(error).__name__}").with_traceback(error.__traceback__) from None
 
 
 def _where(error: BaseException) -> str:

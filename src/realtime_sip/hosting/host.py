@@ -279,7 +279,9 @@ class CallHost:
             status = await self._on_call(taken.incoming)
         except RealtimeSipError as error:
             _log.error("call %s: the handler failed: %s: %s", taken.call_id, type(error).__name__, error)
-        except Exception as error:  # noqa: BLE001 - one broken call must not end the others
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # noqa: BLE001 - one broken call must not end the others, nor sys.exit() the loop
             # What the handler raises is the program's own, so it is logged whole.
             _log.error("call %s: the handler failed: %s", taken.call_id, type(error).__name__, exc_info=error)
         else:

@@ -213,7 +213,7 @@ class Router:
             try:
                 if await _within(CONDITION_TIMEOUT, route.when, incoming):
                     return route, failed
-            except Exception as error:  # noqa: BLE001 - the caller is better served by another route than by none
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - the caller is better served by another route than by none
                 failed = True
                 # The message may hold what the condition was asked about, a caller's number for one: the place tells.
                 _log.error(

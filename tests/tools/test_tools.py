@@ -895,3 +895,21 @@ def test_law_an_output_is_always_text_that_can_be_sent(value: object) -> None:
     output = render_output(value)
     assert len(output) <= MAX_OUTPUT
     assert output.encode()
+
+
+def slow() -> str:
+    """Take long."""
+    return "done"
+
+
+def test_a_slow_tool_says_when_the_caller_hears_of_it() -> None:
+    tools = Tools()
+    tools.function(slow, progress=[16, 8], background=True)
+    tool = tools["slow"]
+    assert (tool.progress, tool.background) == ((8.0, 16.0), True)
+
+
+@pytest.mark.parametrize("progress", [(0,), (-1, 8), (float("inf"),), (float("nan"),), ("soon",), 8, None])
+def test_what_is_no_time_for_progress_is_refused(progress: Any) -> None:
+    with pytest.raises(ConfigurationError, match="progress must be positive numbers of seconds"):
+        Tools().function(slow, progress=progress)

@@ -43,6 +43,7 @@ from realtime_sip.errors import (
 from realtime_sip.outcomes import CallEnded, LimitNear, SidebandGap, TransferFailed
 from realtime_sip.response import ResponseConfig
 from realtime_sip.session import RealtimeSession
+from realtime_sip.tools.registry import Tool
 from realtime_sip.webhooks import IncomingCall
 
 if TYPE_CHECKING:
@@ -386,7 +387,11 @@ class Runtime:
             self.spawn(self._tool(asked))
 
     async def _tool(self, asked: effects.RunTool) -> None:
-        result = await self.tools.run(asked)
+        def began(tool: Tool) -> None:
+            if tool.progress or tool.background:
+                self.step(inputs.ToolBegan(asked.call_id, asked.name, tool.progress, tool.background))
+
+        result = await self.tools.run(asked, began)
         self.step(inputs.ToolEnded(asked.call_id, result.output, result.respond))
         self.escalate(self._struggle.tool_ended(asked.name, failed=result.failed))
 

@@ -136,8 +136,8 @@ class ToolRunner:
         """Record that the caller had a turn, in which they can have agreed to something."""
         self._turns_of_caller += 1
 
-    async def run(self, asked: RunTool) -> ToolResult:
-        """Run a tool; return its output for the model.
+    async def run(self, asked: RunTool, began: Callable[[Tool], None] = lambda _: None) -> ToolResult:
+        """Run a tool; return its output for the model. `began` is called if its function is about to run.
 
         It raises nothing but CancelledError: whatever goes wrong goes back to the model, without internals.
         """
@@ -159,6 +159,7 @@ class ToolRunner:
                 refusal = await self._refusal(tool, asked, arguments)
                 if refusal is not None:
                     return ToolResult(error_output(refusal))
+                began(tool)
                 result = await self._call_function(tool, arguments)
         except ToolError as error:
             return ToolResult(error_output(error.for_model), failed=True)

@@ -74,6 +74,8 @@ class Tool:
         timeout: Seconds that it may take.
         confirm: Whether the model is told to ask the caller first.
         preamble: An example of what the model is told to say before it calls, or None.
+        progress: The seconds at which the model says that it is still at it.
+        background: Whether the model is answered at once, and gets the result later.
         is_async: Whether the function is a coroutine function. One that is not blocks, and belongs in a thread; what it
             returns can still be awaitable, if a decorator hides a coroutine function.
         takes_call: Whether it has the parameter `call`, which is to be passed by keyword beside the arguments.
@@ -86,6 +88,8 @@ class Tool:
     timeout: float
     confirm: bool
     preamble: str | None
+    progress: tuple[float, ...]
+    background: bool
     is_async: bool
     takes_call: bool
     function: Callable[..., object] = field(repr=False)
@@ -202,6 +206,8 @@ class Tools:
         timeout: float = 10.0,
         confirm: bool = False,
         preamble: str | None = None,
+        progress: Iterable[float] = (),
+        background: bool = False,
     ) -> _Function: ...
 
     @overload
@@ -214,6 +220,8 @@ class Tools:
         timeout: float = 10.0,
         confirm: bool = False,
         preamble: str | None = None,
+        progress: Iterable[float] = (),
+        background: bool = False,
     ) -> Callable[[_Function], _Function]: ...
 
     def function(
@@ -226,6 +234,8 @@ class Tools:
         timeout: float = 10.0,
         confirm: bool = False,
         preamble: str | None = None,
+        progress: Iterable[float] = (),
+        background: bool = False,
     ) -> Any:
         """Add a function, and return it as it is: a decorator, with or without options, or a plain call.
 
@@ -244,6 +254,10 @@ class Tools:
                 happen by mistake has to be checked in the function.
             preamble: A short line such as "I look that up", said before the call, so that the caller is not left in
                 silence.
+            progress: Seconds, such as `(8, 16)`, at which the model says in one short sentence that it is still at it,
+                unless somebody speaks then. Give the tool a `timeout` that is longer.
+            background: Tell the model at once that it runs. The conversation goes on; the result is told to the model
+                when it is there, and the model says something about it.
 
         Raises:
             ConfigurationError: It cannot be a tool; the message says why.
@@ -259,6 +273,8 @@ class Tools:
                 timeout=timeout,
                 confirm=confirm,
                 preamble=preamble,
+                progress=progress,
+                background=background,
                 frame=frame,
             )
             if tool.name in self._tools:
@@ -315,6 +331,8 @@ def _tool(
     timeout: float,
     confirm: bool,
     preamble: str | None,
+    progress: Iterable[float],
+    background: bool,
     frame: FrameType,
 ) -> Tool:
     if name is None:
@@ -323,6 +341,12 @@ def _tool(
         raise ConfigurationError(f"{name!r} is no name for a tool: 1 to 64 letters, digits, '_' and '-'; pass name=")
     if not 0 < timeout < math.inf:
         raise ConfigurationError(f"the tool {name}: timeout must be a positive number of seconds")
+    try:
+        seconds = tuple(sorted({float(each) for each in progress}))
+    except (TypeError, ValueError):
+        seconds = (math.nan,)
+    if not all(0 < each < math.inf for each in seconds):
+        raise ConfigurationError(f"the tool {name}: progress must be positive numbers of seconds, such as (8, 16)")
     signature = read_signature(function, name=name, frame=frame)
     return Tool(
         name=name,
@@ -331,6 +355,8 @@ def _tool(
         timeout=timeout,
         confirm=confirm,
         preamble=preamble,
+        progress=seconds,
+        background=background,
         is_async=signature.is_async,
         takes_call=signature.takes_call,
         function=function,

@@ -21,6 +21,7 @@ name, and rules:
     floor      the responses of the service, the caller's turns, refusals
     wants      what we want to be said, and when it is its turn; the answer to tools
     tools      function calls and calls of MCP servers, from the call to the answer
+    progress   what is said while a tool takes long; tools in the background
     session    which updates were taken; turn detection that is switched off for a while
     handover   a transfer: the refer, the fallback, what proves that it succeeded
     digits     keys that are collected
@@ -46,6 +47,7 @@ from realtime_sip.call.machine import (
     handover,
     inputs,
     limits,
+    progress,
     sequences,
     session,
     socket,
@@ -210,7 +212,8 @@ _HANDLERS: dict[type, Callable[[CallState, Any], None]] = {
     inputs.Fail: ending.fail,
     inputs.LetGo: ending.let_go,
     inputs.Abandon: _abandon,
-    inputs.ToolEnded: tools.tool_ended,
+    inputs.ToolBegan: progress.began,
+    inputs.ToolEnded: progress.ended,
     inputs.ApprovalDecided: tools.approval_decided,
     inputs.Spent: limits.spent,
     inputs.Referred: handover.referred,
@@ -252,6 +255,7 @@ _TIMERS: dict[str, Callable[[CallState, str], None]] = {
     **{name: _no_sign_of(name) for name in ("active", "unknown", "played", "called")},
     "ask": _late,
     "tool": tools.unreported,
+    "progress": progress.due,
     "sequence": sequences.late,
     "near": limits.near,
     "limit": _limit,

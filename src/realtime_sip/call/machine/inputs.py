@@ -182,6 +182,17 @@ class LetGo:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolBegan:
+    """A function runs. At these seconds of `progress` the model says that it is still at it; with `background` it is
+    answered at once."""
+
+    call_id: str
+    name: str
+    progress: tuple[float, ...] = ()
+    background: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ToolEnded:
     """A tool has its output; with `respond`, the model is to say something about it."""
 
@@ -273,6 +284,7 @@ Input = (
     | Fail
     | LetGo
     | Abandon
+    | ToolBegan
     | ToolEnded
     | ApprovalDecided
     | Spent

@@ -307,6 +307,10 @@ class CallState:
     stray: str = ""
     """A response that the service has started during a hold, as it seems."""
     service_responds: bool = True
+    background: dict[str, str] = field(default_factory=dict)
+    """The functions that run in the background, by their call."""
+    progress_at: float | None = None
+    """When the model was last to say that it is still at it."""
     rounds: int = 0
     """Answers to tools since the caller's turn."""
     tries: int = 0

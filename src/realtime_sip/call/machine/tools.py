@@ -115,6 +115,8 @@ def on_item(s: CallState, event: events.ServerEvent) -> None:
     item = get(event, "item")
     kind, called = text(item, "type"), f"call {text(item, 'call_id')}"
     shown = answered(s, f"item {text(item, 'id')}")
+    if shown is not None and s.tools.get(shown.tool) is Tool.SENT:
+        s.tools[shown.tool] = Tool.KNOWN
     if kind == "mcp_approval_request":
         take_calls(s, [item])
     elif kind == "function_call_output":

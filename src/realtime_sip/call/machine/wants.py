@@ -25,6 +25,9 @@ TAG = "realtime_sip"
 NOBODYS = ("answer_", "notice_")
 """How keys begin whose speech nobody waits for but the caller: answers to tools, and what the core lets be said."""
 
+PROGRESS = "progress_"
+"""How keys begin of what is said while a tool runs: nothing waits for it, and it answers nothing."""
+
 CREATED = 10.0
 """Seconds for `response.created` after asking for a response."""
 DEAF = 60.0
@@ -150,7 +153,7 @@ def rule_ask(s: CallState) -> bool:
         if want is None:
             return True
     event = events.ResponseCreate(event_id=want.key, response=want.config)
-    want.covers = frozenset(to_answer(s))
+    want.covers = frozenset() if want.key.startswith(PROGRESS) else frozenset(to_answer(s))
     ask(s, "response", event, CREATED, want=want)
     s.timers.set("deaf", s.now + DEAF)
     move(s, Floor.ASKED, want.key.partition("_")[0])

@@ -14,7 +14,7 @@ from realtime_sip.sip.signed_context import SignedContext
 
 
 class _Delivered(Inbound):
-    """What the headers of the request said. It is no part of the body, so not of `to_wire()` either."""
+    """What the headers of the request said. It is not part of the body, so not of `to_wire()` either."""
 
     _webhook_id: str = PrivateAttr("")
     _webhook_timestamp: int | None = PrivateAttr(None)
@@ -55,18 +55,18 @@ class _Event(_Delivered):
     """When the event happened, in Unix seconds. It is not the time of this delivery."""
 
     def age(self, now: float) -> float | None:
-        """Return the seconds from the event to `now` (Unix seconds), negative if clocks differ.
+        """Return the seconds from the event to `now` (Unix seconds); negative if clocks differ.
 
-        Without `created_at` the time of this delivery counts, so that a late retry looks fresh; without that, None.
+        Without `created_at` the time of this delivery counts, so a late retry looks fresh. Without both it is None.
         """
         since = self.created_at if self.created_at is not None else self._webhook_timestamp
         return None if since is None else now - since
 
     def is_stale(self, now: float, *, after: float = 30.0) -> bool:
-        """Tell whether the call has rung for longer than `after` seconds at `now`, so that nobody is waiting any more.
+        """Return whether the call has rung for longer than `after` seconds at `now`, so that nobody is waiting.
 
-        A webhook is retried for up to 72 hours. How long OpenAI lets a call ring is not published, 5 to 30 seconds are
-        reported; 30 is also what Twilio's `<Dial>` waits by default. An event of unknown age is not stale.
+        A webhook is retried for up to 72 hours. OpenAI does not publish how long it lets a call ring; 5 to 30 seconds
+        are reported, and Twilio's `<Dial>` waits 30 by default. An event of unknown age is not stale.
         """
         age = self.age(now)
         return age is not None and age > after
@@ -107,7 +107,7 @@ class _SipEvent(_Event, Generic[_Data]):
     def sip(self) -> SipHeaders:
         """The INVITE's headers in order, with repeats, as the other side sent them: untrusted.
 
-        Entries that are no header are left out here and kept in `to_wire()`.
+        Entries that are not headers are left out here and kept in `to_wire()`.
         """
         return self._sip
 
@@ -135,8 +135,8 @@ class _SipEvent(_Event, Generic[_Data]):
     def is_test(self) -> bool:
         """Whether this is the service's sample event, whose call cannot be accepted.
 
-        What a test delivery holds is not documented. Every INVITE has From, To and Call-ID (RFC 3261 8.1.1); the sample
-        in the API specification has none of them, and that is what is looked at.
+        The content of a test delivery is not documented. Every INVITE has From, To and Call-ID (RFC 3261 8.1.1), and
+        the sample in the API specification has none of them; that decides.
         """
         return not any(name in self._sip for name in ("From", "To", "Call-ID"))
 
@@ -162,17 +162,17 @@ class IncomingCall(_SipEvent[_CallData]):
 
     @property
     def context(self) -> Mapping[str, str]:
-        """What our own TwiML signed about the call, and proven to be that; empty if there is nothing proven.
+        """What our own TwiML signed about the call; empty if nothing is proven.
 
-        Verified if `OpenAIWebhooks` was given a `context_secret`. Unlike all else in the headers it is no claim of
-        whoever placed the call. That it is used by one call alone, `CallHost` sees to. It cannot be changed, and no
-        `repr` shows it.
+        Verified if `OpenAIWebhooks` got a `context_secret`. Unlike everything else in the headers it is not a claim of
+        whoever placed the call. `CallHost` makes sure that only one call uses it. It cannot be changed, and no `repr`
+        shows it.
         """
         return self._context.values if self._context is not None else MappingProxyType({})
 
     @property
     def parent_call_sid(self) -> str | None:
-        """The call from which our own TwiML dialed, out of the verified context, or None."""
+        """The call from which our own TwiML dialed, from the verified context, or None."""
         return self._context.parent_call_sid if self._context is not None else None
 
     @property
@@ -197,7 +197,7 @@ class LiveCallIncoming(_SipEvent[_SessionData]):
 
     @property
     def session_id(self) -> str:
-        """The id for the Live API. For one call it is reported both equal to the `call_id` and different from it."""
+        """The id for the Live API. Reports disagree whether it equals the `call_id` of the same call."""
         return self.data.session_id
 
 
@@ -208,7 +208,7 @@ class LiveTransportIncoming(_SipEvent[_SessionData]):
 
     @property
     def session_id(self) -> str:
-        """The id for the Live API, another than the `call_id` of the same call."""
+        """The id for the Live API. It differs from the `call_id` of the same call."""
         return self.data.session_id
 
 
@@ -225,7 +225,7 @@ class LiveTransportConnected(_Event):
 
 
 class UnknownWebhookEvent(_Delivered, Unknown):
-    """An event of another type, or one that lacks what its type must have. `raw` is the body."""
+    """An event of another type, or one that lacks a field that its type must have. `raw` is the body."""
 
     @property
     def id(self) -> str | None:
@@ -241,7 +241,7 @@ class UnknownWebhookEvent(_Delivered, Unknown):
 
     @property
     def data(self) -> dict[str, Any]:
-        """The event's `data`, empty if that is no object."""
+        """The event's `data`, or an empty dict if that is not an object."""
         value = (self.__pydantic_extra__ or {}).get("data")
         return value if isinstance(value, dict) else {}
 

@@ -171,7 +171,7 @@ async def test_law_locked_fields_are_refused_before_they_are_sent() -> None:
         await call.respond("Greet the caller.")
         with pytest.raises(InvalidRequestError, match="locked once the model has been heard"):
             await call.update({"audio": {"output": {"voice": "cedar"}}})
-        with pytest.raises(InvalidRequestError, match="said twice"):
+        with pytest.raises(InvalidRequestError, match="set twice"):
             await call.update({"instructions": "One."}, instructions="Two.")
         with pytest.raises(InvalidRequestError, match="ISO 639-1"):
             await call.update(language="Portuguese")

@@ -97,7 +97,7 @@ def test_law_shutting_down_keeps_its_time__where_nothing_can_be_hung_up(
             await line.idle()
 
     test()
-    told = [record for record in caplog.records if "the time of the drain" in record.getMessage()]
+    told = [record for record in caplog.records if "may still be up after the drain" in record.getMessage()]
     assert {(record.levelno, record.name) for record in told} == {(logging.ERROR, "realtime_sip.host")}
 
 

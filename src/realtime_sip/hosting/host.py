@@ -36,52 +36,52 @@ _log = logging.getLogger("realtime_sip.host")
 
 GOODBYE = "You have to end this call now. Apologize and say goodbye in one short sentence."
 HANG_UP = 0.75
-"""Seconds to hang up in at the end of a drain, before the code behind a handler's block runs."""
+"""Seconds for hanging up at the end of a drain, before the code after a handler's block runs."""
 GOODBYE_TIME = 12.0
 """Seconds before the end of a drain at which calls that are still up hear a goodbye."""
 CODE_BEHIND = 1.0
-"""Seconds after the end of a drain for what a handler does behind its block, such as storing the transcript."""
+"""Seconds after the end of a drain for what a handler does after its block, such as storing the transcript."""
 CANCELED = 0.75
 """Seconds after that for handlers that were canceled."""
 _REMEMBERED = 1000
 
 
 class Submission(Enum):
-    """What became of a webhook. Each of them is answered with 200: the call is taken care of, as far as it can be."""
+    """What became of a webhook. Answer 200 to each of them: the call is taken care of, as far as it can be."""
 
     STARTED = "started"
-    """The handler has decided about the call, and goes on with it."""
+    """The handler decided about the call, and goes on with it."""
     REPEAT = "repeat"
-    """It was submitted before, here or elsewhere."""
+    """The call was submitted before, here or elsewhere."""
     BUSY = "busy"
     """`max_calls` was reached; this call was rejected."""
     DRAINING = "draining"
-    """No new calls are taken; this one was rejected."""
+    """The host is draining; this call was rejected."""
     REFUSED = "refused"
-    """The policy refuses the call; it was rejected with the status of the rule."""
+    """The policy refused the call; it was rejected with the status of the rule."""
     STALE = "stale"
-    """It is too late to answer, or a test delivery that nobody can answer."""
+    """It is too late to answer the call, or it is a test delivery that nobody can answer."""
 
 
 async def _hung_up(call: Call) -> None:
     ended = await call.hangup(within=HANG_UP)
     if ended.certainty == "inferred":
-        _log.error("call %s: it is not known to be hung up in the time of the drain", call.call_id)
+        _log.error("call %s: it may still be up after the drain", call.call_id)
 
 
 @dataclass(slots=True, kw_only=True)
 class _Taken:
-    """A call that is this host's: to serve, or to turn away."""
+    """A call that this host serves or turns away."""
 
     incoming: IncomingCall
     decision: Decision
     clock: Callable[[], float]
     adopted: bool = False
-    """Another program has claimed it before, and perhaps accepted it."""
+    """Another program claimed it before, and perhaps accepted it."""
     became: Submission = Submission.STARTED
     refusal: Refusal | None = None
     lost: bool = False
-    """Another host has taken it over."""
+    """Another host took it over."""
     began_at: float = field(init=False)
     handling: asyncio.Task[int | None] | None = None
     serving: asyncio.Task[None] = field(init=False)
@@ -95,7 +95,7 @@ class _Taken:
 
     @property
     def call(self) -> Call | None:
-        """The call, if an `answer` block has it."""
+        """The call, if it is in an `answer` block."""
         return self.decision.call
 
     @property
@@ -118,22 +118,22 @@ class _Taken:
 
 
 class CallHost:
-    """Runs `on_call` for each call, as a task of the running event loop, and sees to it that every call is decided.
+    """Runs `on_call` for each call, as a task of the running event loop, and makes sure that every call is decided.
 
-    A handler that returns or raises without having accepted or rejected its call gets it rejected. An exception is
-    logged once, with the call's id. Deliveries of one call are told apart from new calls by `store`.
+    If a handler returns or raises without having accepted or rejected its call, the call is rejected. An exception is
+    logged once, with the call's id. `store` tells repeated deliveries of one call from new calls.
 
     Args:
         on_call: The handler: an async function of the call, or a `Router`. It answers the call, rejects it, or returns
             the SIP status to reject it with.
-        client: What calls are rejected with; mostly the one that the handler uses.
-        store: Where claims, counters and nonces are kept. A `MemoryStore` serves one process and survives no crash.
-        max_calls: How many calls may be up at a time; more are rejected.
+        client: The client that rejects calls; usually the one that the handler uses.
+        store: Keeps claims, counters and nonces. A `MemoryStore` serves one process and survives no crash.
+        max_calls: How many calls may be up at a time; any beyond that are rejected.
         policy: Who may call. It is asked before the handler, and counts in `store`.
         busy_status: The SIP status of a call that cannot be taken. Trunks try their next route after a 5xx, such as
             503, and never after 486 or a 6xx.
-        drain_timeout: Seconds that `drain` has. Kubernetes and gunicorn kill a process 30 seconds after they ask it to
-            stop.
+        drain_timeout: Seconds that `drain` may take. Kubernetes and gunicorn kill a process 30 seconds after they ask
+            it to stop.
     """
 
     def __init__(
@@ -183,11 +183,11 @@ class CallHost:
     # --- taking calls -------------------------------------------------------------------------------------------------
 
     async def submit(self, incoming: IncomingCall) -> Submission:
-        """Take a call. Returns once it is decided, so that the webhook can be answered.
+        """Take a call. Return once it is decided, so that the webhook can be answered.
 
-        If it is canceled, because whoever sent the webhook went away, the call is taken all the same.
+        If this is canceled, because whoever sent the webhook went away, the call is still taken.
 
-        Raises what the store raises: then nothing was taken, and 500 brings the webhook back.
+        Raises what the store raises: then the call was not taken, and answering 500 brings the webhook back.
 
         Raises:
             DeadlineError: The store did not answer within ten seconds.
@@ -196,7 +196,7 @@ class CallHost:
         if incoming.is_test or incoming.is_stale(self._clock()):
             late = "a test delivery" if incoming.is_test else "the webhook was older than any phone rings"
             _log.info("call %s: %s", call_id, late)
-            if call_id not in self._ends:  # else it is a late repeat, of a call that may be up
+            if call_id not in self._ends:  # else it is a late repeat of a call that may be up
                 nobody = _Taken(incoming=incoming, decision=Decision(call_id), clock=self._clock)
                 self._over(call_id, nobody.ended(EndReason.STALE, "inferred", late))
             return Submission.STALE
@@ -205,7 +205,7 @@ class CallHost:
         claiming = self._claiming.get(call_id)
         first = claiming is None
         if claiming is None:
-            # A task of the host's own, not of whoever asks, who may go away: what is claimed has a handler.
+            # A task of the host and not of whoever asks, who may go away: a call that is claimed has a handler.
             claiming = asyncio.create_task(self._claim(incoming), name=f"claim of call {call_id}")
             self._claiming[call_id] = claiming
             claiming.add_done_callback(lambda done: self._claimed(call_id, done))
@@ -222,7 +222,7 @@ class CallHost:
             return None
         incoming, claimed = got
         adopted = claimed.outcome is Outcome.ADOPTED
-        # A call that is up with nobody on our side is taken however full it is.
+        # A call that is up with nobody on our side is taken even if the host is full.
         up = adopted and claimed.claim.phase == "accepted"
         decision = Decision(incoming.call_id, adopted=up, inherited=adopted)
         taken = _Taken(incoming=incoming, decision=decision, clock=self._clock, adopted=adopted)
@@ -241,7 +241,7 @@ class CallHost:
         del self._claiming[call_id]
         if not claiming.cancelled() and (error := claiming.exception()) is not None:
             # Whoever asked may be gone, so it is said here too.
-            _log.warning("call %s: it is not claimed: %s", call_id, type(error).__name__)
+            _log.warning("call %s: it was not claimed: %s", call_id, type(error).__name__)
 
     async def _decided(self, taken: _Taken) -> None:
         waiting = asyncio.ensure_future(taken.decision.made.wait())
@@ -253,7 +253,7 @@ class CallHost:
     # --- serving them -------------------------------------------------------------------------------------------------
 
     async def _serve(self, taken: _Taken) -> None:
-        """See to it that a call is decided, free its places, and finish its claim, whatever becomes of its handler."""
+        """Make sure that a call is decided, free its places, and finish its claim, whatever its handler does."""
         ended = taken.ended(EndReason.DETACHED, "inferred", "the program stopped")
         status: int | None = self._busy_status
         try:
@@ -282,7 +282,7 @@ class CallHost:
         except (asyncio.CancelledError, KeyboardInterrupt):
             raise
         except BaseException as error:  # noqa: BLE001 - one broken call must not end the others, nor sys.exit() the loop
-            # What the handler raises is the program's own, so it is logged whole.
+            # The program's own exception is logged whole.
             _log.error("call %s: the handler failed: %s", taken.call_id, type(error).__name__, exc_info=error)
         else:
             return status if is_final_failure(status) else None
@@ -303,7 +303,7 @@ class CallHost:
             await taken.call.detach()
 
     async def _refused(self, taken: _Taken) -> bool:
-        """Ask the policy about a call. One that is up already takes its places without being asked about."""
+        """Ask the policy about a call. A call that is up already takes its places and is never refused."""
         if taken.adopted:
             await self._policy.renew(taken.incoming, store=self._store, lease=LEASE)
             return False
@@ -315,16 +315,16 @@ class CallHost:
         return True
 
     async def _end(self, taken: _Taken, status: int | None) -> CallEnded:
-        """Reject what nobody has decided about, hang up what nobody serves, and return how the call ended."""
+        """Reject a call that nobody decided about, hang up one that nobody serves, and return how the call ended."""
         decision, call = taken.decision, taken.call
         if taken.lost and (call is None or call.ended is None):
-            return taken.ended(EndReason.DETACHED, "inferred", "another host has taken the call over")
+            return taken.ended(EndReason.DETACHED, "inferred", "another host took the call over")
         if not decision.made.is_set():
             return await self._reject(taken, status)
         if decision.rejected:
             return taken.ended(EndReason.REJECTED, "reported", "the program rejected the call")
         if call is not None:
-            return await call.wait_ended()  # a handler that was canceled leaves before its call is hung up
+            return await call.wait_ended()  # a canceled handler leaves before its call is hung up
         if status is not None:
             return await self._hang_up(taken)
         return taken.ended(EndReason.DETACHED, "reported", "the program let go of the call")
@@ -339,7 +339,7 @@ class CallHost:
             await self._client.calls.reject(taken.call_id, status_code=status)
         except CallGoneError:
             _log.info("call %s: it was over before it could be rejected", taken.call_id)
-            return taken.ended(EndReason.CALLER, "inferred", "there was no call to reject any more")
+            return taken.ended(EndReason.CALLER, "inferred", "there was no longer a call to reject")
         except DecisionAlreadyMadeError:
             _log.info("call %s: it was decided before it could be rejected", taken.call_id)
             return taken.ended(EndReason.DECIDED_ELSEWHERE, "reported", "another program had decided about the call")
@@ -350,7 +350,7 @@ class CallHost:
         return taken.ended(EndReason.REJECTED, "reported", f"the host rejected the call with {status}")
 
     async def _hang_up(self, taken: _Taken) -> CallEnded:
-        """End a call that was accepted, by its handler or by a host that died, and that nobody will speak for."""
+        """End a call that was accepted, by its handler or by a host that died, and that nobody serves."""
         _log.warning("call %s: it was accepted, and the handler does not serve it; hanging up", taken.call_id)
         evidence = "the handler did not serve the call, which was accepted"
         try:
@@ -366,7 +366,7 @@ class CallHost:
     # --- how they ended -----------------------------------------------------------------------------------------------
 
     async def ended(self, call_id: str) -> CallEnded:
-        """Wait for the end of a call that was submitted here, and return it. The last thousand are remembered.
+        """Wait for the end of a call that was submitted here, and return it. The last thousand ends are remembered.
 
         Raises:
             UnknownCallError: No such call is known.
@@ -389,12 +389,12 @@ class CallHost:
     # --- stopping -----------------------------------------------------------------------------------------------------
 
     async def drain(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - what happens before it is over
-        """Take no new calls, let those that are up finish, and end what is left after `timeout` seconds.
+        """Take no new calls, let those that are up finish, and end the rest after `timeout` seconds.
 
         It returns within two seconds more, whatever fails; what has not ended by then is logged. Calls that are still
-        up twelve seconds before the end hear a goodbye. At the end they are hung up, so that what their handlers do
-        behind their blocks still runs, and a second later those handlers are canceled. A transfer under way is not
-        ended. Calling it again changes nothing.
+        up twelve seconds before the end hear a goodbye. At the end they are hung up, so that the code after their
+        handlers' blocks still runs; a second later those handlers are canceled. A transfer under way is not ended.
+        Calling this again changes nothing.
 
         Args:
             timeout: Seconds, in place of `drain_timeout`.
@@ -416,14 +416,14 @@ class CallHost:
         for task in ending:
             task.cancel()
         for call_id in self._calls:
-            _log.error("call %s: it has not ended in the time of the drain", call_id)
+            _log.error("call %s: it did not end in the time of the drain", call_id)
 
     def _each_call(self, do: Callable[[Call], Coroutine[Any, Any, Any]]) -> list[asyncio.Task[None]]:
         async def done(call: Call) -> None:
             try:
                 await do(call)
             except RealtimeSipError as error:
-                _log.warning("call %s: it is not hung up: %s", call.call_id, type(error).__name__)
+                _log.warning("call %s: it was not hung up: %s", call.call_id, type(error).__name__)
 
         return [asyncio.create_task(done(taken.call)) for taken in self._calls.values() if taken.call is not None]
 

@@ -26,7 +26,7 @@ _MAX_SHOWN = 20
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")  # RFC 3261 25.1
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*+)"')
-_URI_TEXT = re.compile(r"[!#-;=?-Z\[\]_a-z~]*")  # all that may stand unescaped somewhere in a URI, and "%"
+_URI_TEXT = re.compile(r"[!#-;=?-Z\[\]_a-z~]*")  # everything that may stand unescaped somewhere in a URI, and "%"
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _PORT = re.compile(r"[0-9]{1,5}")
 _SUBSCRIBER = re.compile(r"\+?[().-]*[0-9A-Fa-f*#][0-9A-Fa-f*#().-]*")  # RFC 3966 3
@@ -63,11 +63,11 @@ def e164(text: str) -> str | None:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SipUri:
-    """A SIP, SIPS or tel URI (RFC 3261 19.1, RFC 3966). `str()` writes it with all that must be escaped, escaped.
+    """A SIP, SIPS or tel URI (RFC 3261 19.1, RFC 3966). `str()` escapes everything that must be escaped.
 
-    `user`, `params` and `headers` are unescaped. The colon of `sip:whatsapp:+5511...@host`, by the grammar that of a
-    password, is taken as part of the user. A tel URI has its number as `user` and no host. `repr` shows no number and
-    no password.
+    `user`, `params` and `headers` are unescaped. In `sip:whatsapp:+5511...@host` the colon, after which the grammar has
+    a password, is part of the user. A tel URI has its number as `user` and no host. `repr` shows no number and no
+    password.
 
     Raises:
         InvalidRequestError: A part is not valid, is longer than allowed, or has a control character.
@@ -154,7 +154,7 @@ class SipUri:
         return f"{self.scheme}:{userinfo}{host}{port}{params}{'?' if headers else ''}{headers}"
 
     def __repr__(self) -> str:
-        """Show scheme, host and names; a number, a password and the values of parameters are left out."""
+        """Show scheme, host and names, but no number, no password and no values of parameters."""
         user = "" if self.user is None else f"{_shown_user(self.user)}@"
         names = "".join(f";{redact(name)}" for name, _ in self.params[:_MAX_SHOWN])
         return f"<SipUri {self.scheme}:{user}{redact(self.host)}{names}>"
@@ -263,7 +263,7 @@ def _shown_user(user: str) -> str:
 
 
 def without_whatsapp(text: str) -> tuple[bool, str]:
-    """Tell whether `text` is a WhatsApp address, and what follows the prefix."""
+    """Return whether `text` is a WhatsApp address, and what follows the prefix."""
     found = text[: len(WHATSAPP)].lower() == WHATSAPP
     return found, text[len(WHATSAPP) :] if found else text
 

@@ -37,10 +37,10 @@ Channel: TypeAlias = Literal["phone", "whatsapp", "sip"]
 """How a call reached the SIP trunk."""
 
 CHANNEL_HEADER = "X-Channel"
-"""The header in which our own TwiML tells the channel."""
+"""The header in which our own TwiML states the channel."""
 
 DIALED_HEADER = "X-Dialed-Number"
-"""The header in which our own TwiML, or the origination URI of a trunk, tells the number that was dialed."""
+"""The header in which our own TwiML, or the origination URI of a trunk, states the number that was dialed."""
 
 _MAX_ENTRIES = 50
 _MAX_SHOWN_NAMES = 30
@@ -88,7 +88,7 @@ _Entry = TypeVar("_Entry")
 
 @dataclass(frozen=True, slots=True)
 class Diversion:
-    """One entry of a `Diversion` header (RFC 5806): a number that the call was for before it was sent on."""
+    """One entry of a `Diversion` header (RFC 5806): a number that the call was for before it was forwarded."""
 
     address: NameAddr
 
@@ -99,7 +99,7 @@ class Diversion:
 
     @property
     def reason(self) -> str | None:
-        """Why it was sent on: "unconditional", "no-answer", "user-busy", "deflection" ..., or None."""
+        """Why it was forwarded: "unconditional", "no-answer", "user-busy", "deflection" ..., or None."""
         return self.address.param("reason")
 
     @property
@@ -134,7 +134,7 @@ class UserToUser:
         'hex'
 
         Raises:
-            InvalidRequestError: It is not one.
+            InvalidRequestError: It is not an entry of this header.
         """
         require(len(text) <= MAX_VALUE, "too long")
         data, *params = split(text, ";")
@@ -255,10 +255,10 @@ class SipHeaders:
 
     @property
     def caller(self) -> str | None:
-        """The caller's number as E.164, or None if it is withheld or no number. A claim, not authentication.
+        """The caller's number as E.164, or None if it is withheld or not a number. A claim, not authentication.
 
-        `From` comes first; if it is present but no number, `P-Asserted-Identity` (RFC 3325) and then
-        `Remote-Party-ID` are asked, unless the caller is anonymous or `Privacy` (RFC 3323) asks to withhold the number.
+        `From` comes first. If it is present but not a number, `P-Asserted-Identity` (RFC 3325) and then
+        `Remote-Party-ID` are read, unless the caller is anonymous or `Privacy` (RFC 3323) asks to withhold the number.
         """
         return self._caller()[0]
 
@@ -272,9 +272,9 @@ class SipHeaders:
         """The number that was dialed as E.164, or None. A claim, not authentication.
 
         It is looked for in `X-Dialed-Number`, `To`, `P-Called-Party-ID` (RFC 7315), and `Diversion`. A trunk that
-        points at OpenAI has the project's id in `To`, and the dialed number in `Diversion`. Of several diversions the
-        first is the latest (RFC 5806), so the number by which the call reached the trunk; what was dialed before calls
-        were forwarded is the last of `diversions`.
+        points at OpenAI has the project's id in `To`, and the dialed number in `Diversion`. The first diversion is the
+        latest (RFC 5806), so it is the number by which the call reached the trunk; the number that was dialed before
+        the call was forwarded is the last of `diversions`.
         """
         return self._dialed()[0]
 
@@ -384,7 +384,7 @@ class SipHeaders:
 
 @dataclass(frozen=True, slots=True)
 class _Party:
-    """What one address says of a party."""
+    """What one address says about a party."""
 
     number: str | None = None
     phone: bool = False

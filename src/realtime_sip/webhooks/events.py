@@ -18,7 +18,7 @@ class _Delivery(NamedTuple):
 
 
 class _Delivered(Inbound):
-    """What the headers of the request said. It is no part of the body, so not of `to_wire()` either."""
+    """What the headers of the request said. It is not part of the body, so not of `to_wire()` either."""
 
     # One attribute, and None: pydantic copies each default for each event.
     _delivery: _Delivery | None = PrivateAttr(None)
@@ -56,20 +56,19 @@ class _Event(_Delivered):
     """When the event happened, in Unix seconds. It is not the time of this delivery."""
 
     def age(self, now: float) -> float | None:
-        """Return the seconds from the event to `now` (Unix seconds), negative if clocks differ.
+        """Return the seconds from the event to `now` (Unix seconds); negative if clocks differ.
 
-        Without `created_at` the time of this delivery counts, so that a late retry looks fresh; without that, None.
+        Without `created_at` the time of this delivery counts, so a late retry looks fresh. Without both it is None.
         """
         since = self.created_at if self.created_at is not None else self.webhook_timestamp
         return None if since is None else now - since
 
     def is_stale(self, now: float, *, after: float = 300.0) -> bool:
-        """Tell whether the call has rung for longer than `after` seconds at `now`, so that nobody is waiting any more.
+        """Return whether the call has rung for longer than `after` seconds at `now`, so that nobody is waiting.
 
-        A webhook is retried for up to 72 hours. How long OpenAI lets a call ring is not published, 5 to 30 seconds are
-        reported; 30 is also what Twilio's `<Dial>` waits by default. The default is five minutes, since a webhook may
-        be late and your clock ahead, and to accept a call that is gone does no harm. An event of unknown age is not
-        stale.
+        A webhook is retried for up to 72 hours. OpenAI does not publish how long it lets a call ring; 5 to 30 seconds
+        are reported, and Twilio's `<Dial>` waits 30 by default. The default here is five minutes: a webhook can be
+        late and your clock ahead, and accepting a call that is gone does no harm. An event of unknown age is not stale.
         """
         age = self.age(now)
         return age is not None and age > after
@@ -102,7 +101,7 @@ class _SipEvent(_Event):
     def sip(self) -> SipHeaders:
         """The INVITE's headers in order, with repeats, as the other side sent them: untrusted.
 
-        Entries that are no header are left out here and kept in `to_wire()`.
+        Entries that are not headers are left out here and kept in `to_wire()`.
         """
         if self._sip is None:
             self._sip = SipHeaders.from_wire(self.data.sip_headers)
@@ -132,8 +131,8 @@ class _SipEvent(_Event):
     def is_test(self) -> bool:
         """Whether this is the service's sample event, whose call cannot be accepted.
 
-        What a test delivery holds is not documented. Every INVITE has From, To and Call-ID (RFC 3261 8.1.1); the sample
-        in the API specification has none of them, and that is what is looked at.
+        The content of a test delivery is not documented. Every INVITE has From, To and Call-ID (RFC 3261 8.1.1), and
+        the sample in the API specification has none of them; that decides.
         """
         return not any(name in self.sip for name in ("From", "To", "Call-ID"))
 
@@ -160,17 +159,17 @@ class IncomingCall(_SipEvent):
 
     @property
     def context(self) -> Mapping[str, str]:
-        """What our own TwiML signed about the call, and proven to be that; empty if there is nothing proven.
+        """What our own TwiML signed about the call; empty if nothing is proven.
 
-        Verified if `OpenAIWebhooks` was given a `context_secret`. Unlike all else in the headers it is no claim of
-        whoever placed the call. That it is used by one call alone, `CallHost` sees to. It cannot be changed, and no
-        `repr` shows it.
+        Verified if `OpenAIWebhooks` got a `context_secret`. Unlike everything else in the headers it is not a claim of
+        whoever placed the call. `CallHost` makes sure that only one call uses it. It cannot be changed, and no `repr`
+        shows it.
         """
         return self._context.values if self._context is not None else MappingProxyType({})
 
     @property
     def parent_call_sid(self) -> str | None:
-        """The call from which our own TwiML dialed, out of the verified context, or None."""
+        """The call from which our own TwiML dialed, from the verified context, or None."""
         return self._context.parent_call_sid if self._context is not None else None
 
     @property
@@ -196,7 +195,7 @@ class LiveCallIncoming(_SipEvent):
 
     @property
     def session_id(self) -> str:
-        """The id for the Live API. For one call it is reported both equal to the `call_id` and different from it."""
+        """The id for the Live API. Reports disagree whether it equals the `call_id` of the same call."""
         return self.data.session_id
 
 
@@ -208,7 +207,7 @@ class LiveTransportIncoming(_SipEvent):
 
     @property
     def session_id(self) -> str:
-        """The id for the Live API, another than the `call_id` of the same call."""
+        """The id for the Live API. It differs from the `call_id` of the same call."""
         return self.data.session_id
 
 
@@ -225,7 +224,7 @@ class LiveTransportConnected(_Event):
 
 
 class UnknownWebhookEvent(_Delivered, Unknown):
-    """An event of another type, or one that lacks what its type must have. `raw` is the body."""
+    """An event of another type, or one that lacks a field that its type must have. `raw` is the body."""
 
     @property
     def id(self) -> str | None:
@@ -241,7 +240,7 @@ class UnknownWebhookEvent(_Delivered, Unknown):
 
     @property
     def data(self) -> dict[str, Any]:
-        """The event's `data`, empty if that is no object."""
+        """The event's `data`, or an empty dict if that is not an object."""
         value = (self.__pydantic_extra__ or {}).get("data")
         return value if isinstance(value, dict) else {}
 

@@ -1,4 +1,4 @@
-"""Webhooks of OpenAI: proof that one comes from the service, and what it says.
+"""OpenAI's webhooks: proof that the service sent one, and its event.
 
 The signature is that of Standard Webhooks: HMAC-SHA256 over `id.timestamp.body`, in base64. It proves who sent the
 body. It proves nothing about the SIP headers inside, which whoever placed the call wrote; the context that our own
@@ -57,12 +57,12 @@ class OpenAIWebhooks:
     Args:
         secret: The signing secret that was shown when the endpoint was created. Several while a secret is rotated (the
             old one may stay valid for 24 hours), or a mapping of secret to project id for several projects; then
-            `event.project` tells whose it was. A secret that begins with `whsec_` is base64; one that does not is used
-            as it is, as UTF-8 bytes, which is what the vendor's own package does.
-        tolerance: Seconds by which a delivery's timestamp may differ from the clock, to either side.
+            `event.project` says whose secret it was. A secret that begins with `whsec_` is base64; any other is used as
+            it is, as UTF-8 bytes, as the vendor's own package does.
+        tolerance: Seconds by which a delivery's timestamp may differ from the clock, in either direction.
         clock: Returns Unix seconds.
-        context_secret: What the context in the headers of calls was signed with, one or several while it is rotated;
-            see `ContextSigner`. Without it the context of all calls is empty.
+        context_secret: The secret that signed the context in the headers of calls, or several while it is rotated; see
+            `ContextSigner`. Without it the context of all calls is empty.
 
     Raises:
         ConfigurationError: A secret is empty or cannot be decoded, a context secret is too short, or the tolerance is
@@ -105,19 +105,19 @@ class OpenAIWebhooks:
         """Return the event, after proving that the service sent it.
 
         Args:
-            body: The body as it was received. Parsed and written again it has another signature.
+            body: The body as it was received. If it is parsed and written again, the signature no longer matches.
             headers: The request's headers, names in any case: the mapping of any framework (Django's `request.headers`
                 or `META`, Flask, Starlette, AWS Lambda with single or multi values, text or bytes), or pairs.
 
         Raises:
-            WebhookVerificationError: Not signed by the service, or not now. `reason` is one of "body_type",
+            WebhookVerificationError: The service did not sign it, or not recently. `reason` is one of "body_type",
                 "body_too_large", "body_encoding", "header_missing", "header_repeated", "header_malformed", "too_old",
                 "too_new", "no_signature" (none of version v1), "too_many_signatures" and "no_match".
-            WebhookPayloadError: Signed, but no event. `reason` is one of "not_json" (also if it is nested too
-                deeply, or has a number that is too large), "not_object" and "no_type".
+            WebhookPayloadError: Signed, but not an event. `reason` is one of "not_json" (also for JSON that is nested
+                too deeply, or has a number that is too large), "not_object" and "no_type".
 
-        A signed event of an unknown type, or one that lacks something, is an `UnknownWebhookEvent` and not an error. A
-        call whose context is forged, expired or broken is a call with an empty context; the log says why.
+        A signed event of an unknown type, or one that lacks something, is an `UnknownWebhookEvent` and not an error. If
+        the context of a call is forged, expired or broken, it is empty; the log says why.
         """
         data = _bytes(body)
         received = _read_headers(headers)
@@ -136,14 +136,14 @@ class OpenAIWebhooks:
         return event
 
     def sign(self, body: bytes | str, *, id: str, timestamp: float) -> dict[str, str]:  # noqa: A002 - its name
-        """Return the headers with which the service would send `body`: for tests, and for whoever plays the service.
+        """Return the headers with which the service would send `body`: for tests and emulators.
 
         Args:
             body: The body as it will be sent.
             id: The `webhook-id`: visible ASCII without a dot (Standard Webhooks).
             timestamp: Unix seconds; fractions are cut off.
 
-        Of several secrets the first one signs.
+        If there are several secrets, the first one signs.
 
         Raises:
             InvalidRequestError: The body is not UTF-8, or id or timestamp are not valid.

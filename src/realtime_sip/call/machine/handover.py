@@ -97,7 +97,7 @@ def transfer(s: CallState, what: Transfer) -> None:
         tell_of_failure(s, name, TransferFailureReason.UNREACHABLE)
     elif s.end is End.TRANSFERRING:
         s.out.append(
-            Done(what.key, TransferFailed(what.request.name, TransferFailureReason.PENDING, "another is under way"))
+            Done(what.key, TransferFailed(what.request.name, TransferFailureReason.PENDING, "another one is under way"))
         )
     elif s.end is End.NONE:
         s.handover = Handover(what.key, what.request, "there" if what.fallback else "none")

@@ -281,7 +281,7 @@ class RealtimeSip(_Client["httpx.Client | httpx2.Client", Transport, AbstractCon
         return Sideband.opened(self._transport, operation)
 
     def close(self) -> None:
-        """Close the HTTP client, unless it was given. Calls that are answered over it are hung up first, in two seconds.
+        """Close the HTTP client, unless it was given. Calls that it has answered are hung up first, in two seconds.
 
         Where they are to be finished first, `CallHost.drain` comes before.
         """
@@ -316,7 +316,7 @@ class AsyncRealtimeSip(
         return AsyncSideband.opened(self._transport, operation)
 
     async def close(self) -> None:
-        """Close the HTTP client, unless it was given. Calls that are answered over it are hung up first, in two seconds.
+        """Close the HTTP client, unless it was given. Calls that it has answered are hung up first, in two seconds.
 
         Where they are to be finished first, `CallHost.drain` comes before.
         """

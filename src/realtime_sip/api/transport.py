@@ -126,10 +126,11 @@ def _library_of(http_client: object, kind: Literal["Client", "AsyncClient"]) -> 
     raise ConfigurationError(f"http_client must be an httpx.{kind} or httpx2.{kind}")
 
 
-def _built(http_client: Any, settings: Settings, request: Request) -> Any:
+def _built(http_client: Any, settings: Settings, request: Request, number: str | None = None) -> Any:
+    """Return the request; with `number` to that address in place of the host's name."""
     if http_client.is_closed:
         raise MisuseError("the client has been closed")
-    return http_client.build_request(
+    built = http_client.build_request(
         request.method,
         settings.endpoints.api + request.path,
         content=request.content,
@@ -137,6 +138,18 @@ def _built(http_client: Any, settings: Settings, request: Request) -> Any:
         headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **settings.headers(), **request.headers},
         timeout=request.timeout,
     )
+    if number is not None:
+        # Its headers keep the name, and the certificate is held against it.
+        built.extensions["sni_hostname"] = built.url.host
+        built.url = built.url.copy_with(host=number)
+    return built
+
+
+def _number_of(response: Any) -> str | None:
+    """Return the address that has answered."""
+    stream = response.extensions.get("network_stream")
+    address = None if stream is None else stream.get_extra_info("server_addr")
+    return str(address[0]) if isinstance(address, tuple) and address else None
 
 
 def _nothing_to_do(_result: object) -> None:
@@ -274,6 +287,7 @@ class AsyncTransport:
         self._library = _library_of(self._client, "AsyncClient")
         self._first = self
         self._calls: set[Ongoing] = set()
+        self._number: str | None = None
 
     def sharing(self, settings: Settings) -> AsyncTransport:
         """Return a transport with other settings over the same HTTP client."""
@@ -339,12 +353,18 @@ class AsyncTransport:
                 await asyncio.sleep(step.seconds)
                 outcome = None
 
+    def _known_number(self) -> str | None:
+        """Return the address of the service, if a name cannot be looked up any more."""
+        # The main thread has ended and the interpreter exits: no thread starts, and a name is looked up in one.
+        return None if threading.main_thread().is_alive() else self._first._number
+
     async def _send(self, request: Request) -> _Outcome:
         body = bytearray()
         try:
             async with asyncio.timeout(request.timeout + _GRACE):
-                built = _built(self._client, self.settings, request)
+                built = _built(self._client, self.settings, request, self._known_number())
                 response = await self._client.send(built, stream=True, follow_redirects=False)
+                self._first._number = _number_of(response) or self._first._number
                 try:
                     async for chunk in response.aiter_bytes():
                         body += chunk

@@ -299,7 +299,10 @@ class RealtimeSip(_Client["httpx.Client | httpx2.Client", Transport, "AbstractCo
         return Sideband.opened(self._transport, operation)
 
     def close(self) -> None:
-        """Close the HTTP client, unless it was given."""
+        """Close the HTTP client, unless it was given. Calls that it has answered are hung up first, in two seconds.
+
+        If they are to be finished first, `CallHost.drain` comes before.
+        """
         self._transport.close()
 
     def __enter__(self) -> Self:
@@ -333,7 +336,7 @@ class AsyncRealtimeSip(
         return AsyncSideband.opened(self._transport, operation)
 
     async def close(self) -> None:
-        """Close the HTTP client, unless it was given. Calls answered over it are hung up first, in two seconds.
+        """Close the HTTP client, unless it was given. Calls that it has answered are hung up first, in two seconds.
 
         If they are to be finished first, `CallHost.drain` comes before.
         """

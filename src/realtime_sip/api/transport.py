@@ -73,6 +73,8 @@ class _HttpClient:
         self._owned = given is None
         self._closed = False
         self._lock = threading.Lock()
+        self.number: str | None = None
+        """The address that has answered last."""
         self.free = threading.Semaphore(MAX_REQUESTS)
         # A semaphore of asyncio belongs to one event loop.
         self._free_on: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
@@ -97,14 +99,15 @@ class _HttpClient:
         return self._client, self._library
 
     def closing(self) -> Any:
-        """Return the client that is to be closed, or None: there is none, or it is not ours."""
+        """Return the client that is to be closed, or None if it is not ours or was never used."""
         with self._lock:
             self._closed = self._closed or self._owned
             return self._client if self._owned else None
 
 
-def _built(http_client: Any, settings: Settings, request: Request) -> Any:
-    return http_client.build_request(
+def _built(http_client: Any, settings: Settings, request: Request, number: str | None = None) -> Any:
+    """Return the request; with `number` to that address in place of the host's name."""
+    built = http_client.build_request(
         request.method,
         settings.endpoints.api + request.path,
         content=request.content,
@@ -113,6 +116,18 @@ def _built(http_client: Any, settings: Settings, request: Request) -> Any:
         # To connect, to read, to write; and, if a client of the program's own has fewer connections, to get one.
         timeout=(request.timeout, request.timeout, request.timeout, request.timeout * _WAITING),
     )
+    if number is not None:
+        # Its headers keep the name, and the certificate is held against it.
+        built.extensions["sni_hostname"] = built.url.host
+        built.url = built.url.copy_with(host=number)
+    return built
+
+
+def _number_of(response: Any) -> str | None:
+    """Return the address that has answered."""
+    stream = response.extensions.get("network_stream")
+    address = None if stream is None else stream.get_extra_info("server_addr")
+    return str(address[0]) if isinstance(address, tuple) and address else None
 
 
 def _nothing_to_do(_result: object) -> None:
@@ -155,11 +170,12 @@ class Transport:
     def __init__(self, settings: Settings, http_client: httpx.Client | httpx2.Client | None = None) -> None:
         self.settings = settings
         self._http = _HttpClient("Client", http_client)
+        self._first = self
 
     def sharing(self, settings: Settings) -> Transport:
         """Return a transport with other settings over the same HTTP client."""
         same = Transport(settings)
-        same._http = self._http
+        same._http, same._first = self._http, self._first
         return same
 
     def run(self, operation: Operation[T]) -> T:
@@ -189,7 +205,7 @@ class Transport:
         return opened[0]
 
     def close(self) -> None:
-        client = self._http.closing()
+        client = self._http.closing() if self._first is self else None
         if client is not None:
             client.close()
 
@@ -270,7 +286,7 @@ class AsyncTransport:
         self._first._calls.add(call)
 
     def forget(self, call: Ongoing) -> None:
-        """Note that it has ended."""
+        """Note that a call has ended."""
         self._calls.discard(call)
         self._first._calls.discard(call)
 
@@ -304,7 +320,7 @@ class AsyncTransport:
     async def close(self) -> None:
         """End the calls that are up, and close the HTTP client, unless it was given."""
         await asyncio.gather(*(call.end_soon() for call in self._calls))
-        client = self._http.closing()
+        client = self._http.closing() if self._first is self else None
         if client is not None:
             await client.aclose()
 
@@ -322,6 +338,11 @@ class AsyncTransport:
             else:
                 await asyncio.sleep(step.seconds)
                 outcome = None
+
+    def _known_number(self) -> str | None:
+        """Return the address of the service, if a name cannot be looked up any more."""
+        # The main thread has ended and the interpreter exits: no thread starts, and a name is looked up in one.
+        return None if threading.main_thread().is_alive() else self._http.number
 
     async def _send(self, request: Request) -> _Outcome:
         loop = asyncio.get_running_loop()
@@ -342,8 +363,9 @@ class AsyncTransport:
         body = bytearray()
         try:
             async with asyncio.timeout(request.timeout + _GRACE):
-                built = _built(client, self.settings, request)
+                built = _built(client, self.settings, request, self._known_number())
                 response = await client.send(built, stream=True, follow_redirects=False)
+                self._http.number = _number_of(response) or self._http.number
                 try:
                     async for chunk in response.aiter_bytes():
                         body += chunk

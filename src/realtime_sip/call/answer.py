@@ -24,7 +24,7 @@ __all__ = ["answer"]
 
 _log = logging.getLogger("realtime_sip.call")
 
-HURRY = 1.0
+HURRY = 1.3
 """Seconds that a block that is canceled waits for its call to be hung up. Hanging up goes on after that."""
 GRACE = 10.0
 """Seconds that the block may go on after the end of its call, before it is canceled."""

@@ -23,6 +23,7 @@ from realtime_sip.errors import (
     RealtimeSipError,
     UnknownCallError,
 )
+from realtime_sip.hosting import at_exit
 from realtime_sip.hosting.claims import DECIDE, LEASE, Claims
 from realtime_sip.hosting.handlers import OnCall, check_async
 from realtime_sip.outcomes import CallEnded, EndReason
@@ -97,6 +98,12 @@ class _Taken:
     def call(self) -> Call | None:
         """The call, if it is in an `answer` block."""
         return self.decision.call
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the phone rings, or somebody is on it, as far as is known here."""
+        ended = self.call is not None and self.call.ended is not None
+        return not (ended or self.lost or self.decision.rejected)
 
     @property
     def cost(self) -> Decimal | None:
@@ -174,6 +181,10 @@ class CallHost:
         self._calls: dict[str, _Taken] = {}
         self._ends: OrderedDict[str, asyncio.Future[CallEnded]] = OrderedDict()
         self._draining = False
+        self._cut: dict[str, _Taken] = {}
+        """Calls whose supervision was canceled: the loop was closed beside them."""
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.settings = client.settings
 
     @property
     def live(self) -> int:
@@ -234,6 +245,8 @@ class CallHost:
             taken.handling = asyncio.create_task(self._handle(taken), name=f"handler of call {taken.call_id}")
         self._remember(taken.call_id)
         self._calls[taken.call_id] = taken
+        self.loop = asyncio.get_running_loop()
+        at_exit.watch(self)
         taken.serving = asyncio.create_task(self._serve(taken), name=f"call {taken.call_id}")
         return taken
 
@@ -265,8 +278,13 @@ class CallHost:
             if taken.handling is not None and taken.refusal is None:
                 await self._policy.ended(taken.incoming, store=self._store, cost=taken.cost)
             await self._claims.finish(taken.call_id)
+        except asyncio.CancelledError:
+            self._cut[taken.call_id] = taken
+            raise
         finally:
             del self._calls[taken.call_id]
+            if not self._calls and not self._cut:
+                at_exit.forget(self)
             self._over(taken.call_id, ended)
 
     async def _handle(self, taken: _Taken) -> int | None:
@@ -279,7 +297,7 @@ class CallHost:
             status = await self._on_call(taken.incoming)
         except RealtimeSipError as error:
             _log.error("call %s: the handler failed: %s: %s", taken.call_id, type(error).__name__, error)
-        except (asyncio.CancelledError, KeyboardInterrupt):
+        except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt):
             raise
         except BaseException as error:  # noqa: BLE001 - one broken call must not end the others, nor sys.exit() the loop
             # The program's own exception is logged whole.
@@ -440,6 +458,11 @@ class CallHost:
             if not tasks:
                 return
             await asyncio.wait(tasks, timeout=left)
+
+    def left_over(self) -> list[tuple[str, bool]]:
+        """Return the calls that have not ended, each with whether it was accepted. What is at exit is ended by this."""
+        left = {**self._cut, **self._calls}.values()
+        return [(each.call_id, each.decision.made.is_set()) for each in left if each.is_up]
 
     @asynccontextmanager
     async def lifespan(self, _app: Any) -> AsyncIterator[None]:

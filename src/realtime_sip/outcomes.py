@@ -61,6 +61,7 @@ class LimitKind(Enum):
     COST = "cost"
     TOKENS = "tokens"
     TOOL_ROUNDS = "tool rounds"
+    NO_AUDIO = "no audio"
 
 
 class SocketCloseKind(Enum):

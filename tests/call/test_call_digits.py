@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,11 @@ class Collecting:
 def creates_responses(ringing: RingingCall) -> bool:
     assert ringing.session is not None
     return bool(ringing.session["audio"]["input"]["turn_detection"]["create_response"])
+
+
+def without_ids(text: str) -> str:
+    """Return a text without its random ids, which hold any digits by chance."""
+    return re.sub(r"[a-z]+_[0-9a-z_]+", "", text)
 
 
 def responses(ringing: RingingCall) -> int:
@@ -252,8 +258,8 @@ async def test_law_secret_digits_are_told_to_nobody(tmp_path: Path, caplog: pyte
     assert len(pressed) == 5
     assert not any(f'"event": "{key}"' in entry for entry in pressed[:4] for key in "7391")
     assert '"event": "5"' in pressed[4]
-    assert "7391" not in str(list(ringing.client_events))
-    assert "7391" not in caplog.text
+    assert "7391" not in without_ids(str(list(ringing.client_events)))
+    assert "7391" not in without_ids(caplog.text)
 
 
 @virtual

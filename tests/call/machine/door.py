@@ -21,7 +21,7 @@ state.strict = True
 Frame = dict[str, Any]
 Kind = TypeVar("Kind")
 
-NO_LIMITS = CallLimits(max_duration=None, silence=None, first_sound=None, tool_rounds=None)
+NO_LIMITS = CallLimits(max_duration=None, silence=None, first_sound=None, tool_rounds=None, no_audio=None)
 DROPPED = SocketClose(SocketCloseKind.DROPPED, 1006)
 SIGNS_OF_LIFE = ("proof", "silent", "awaited", "stays")
 """The timers that an open sideband always has."""

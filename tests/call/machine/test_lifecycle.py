@@ -51,7 +51,13 @@ CLOSED, OURS, EXPIRED, RESTARTS = (
         (SocketCloseKind.GOING_AWAY, 1012),
     )
 )
-NO_LIMITS: dict[str, Any] = {"max_duration": None, "silence": None, "first_sound": None, "tool_rounds": None}
+NO_LIMITS: dict[str, Any] = {
+    "max_duration": None,
+    "silence": None,
+    "first_sound": None,
+    "tool_rounds": None,
+    "no_audio": None,
+}
 
 
 GOODBYE, PROBE = "goodbye", "probe"

@@ -206,7 +206,7 @@ class Line(Door):
     """A call that is up, and what it has asked for since the last look. The service answers probes while `alive`."""
 
     def __init__(self, **limits: Any) -> None:
-        off = {"max_duration": None, "silence": None, "first_sound": None, "tool_rounds": None}
+        off = {"max_duration": None, "silence": None, "first_sound": None, "tool_rounds": None, "no_audio": None}
         self.acts: list[Any] = []
         self.transfers = 0
         super().__init__(limits=CallLimits(**(off | limits)), now=NOW, unix=UNIX)

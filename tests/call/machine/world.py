@@ -58,7 +58,7 @@ ERRORS: tuple[RealtimeSipError, ...] = (GONE, MISSING, CONFLICT, DECIDED, BUSY, 
 MAYBE_ACCEPTED = (FAILED, SENT, LATE)
 """Errors of an accept that may have been performed."""
 CLOSES = tuple(SocketClose(kind, 1000) for kind in SocketCloseKind)
-NO_LIMITS = CallLimits(max_duration=None, silence=None, first_sound=None, tool_rounds=None)
+NO_LIMITS = CallLimits(max_duration=None, silence=None, first_sound=None, tool_rounds=None, no_audio=None)
 LIMITS = (
     NO_LIMITS,
     NO_LIMITS,

@@ -11,7 +11,7 @@ from realtime_sip.session import RealtimeSession
 
 AHEAD = 512.0
 """What the wall clock is ahead of the core's."""
-_NO_LIMITS = CallLimits(max_duration=None, silence=None, first_sound=None, tool_rounds=None)
+_NO_LIMITS = CallLimits(max_duration=None, silence=None, first_sound=None, tool_rounds=None, no_audio=None)
 
 
 class Observed:

@@ -26,6 +26,7 @@ name, and rules:
     handover   a transfer: the refer, the fallback, what proves that it succeeded
     digits     keys that are collected
     limits     when the call is ended automatically
+    hearing    whether anybody hears anybody
     ending     hanging up, again and again if it must be; how the call ended
 
 A wait is a timer with a name (`timers`). It runs out when a `Tick` says so; anything that arrived in the meantime is
@@ -45,6 +46,7 @@ from realtime_sip.call.machine import (
     ending,
     floor,
     handover,
+    hearing,
     inputs,
     limits,
     progress,
@@ -93,6 +95,7 @@ def start(
             instructions=session_.instructions,
             has_prompt=session_.prompt is not None,
             forces_tools=session.forces_tools(session_.tool_choice),
+            transcribes=session.transcribes(session_),
         ),
         digits=digits.Digits(),
         now=now,
@@ -230,6 +233,7 @@ _Handler = Callable[[CallState, events.ServerEvent], object]
 
 _ROOMS: tuple[dict[str, _Handler], ...] = (
     limits.HANDLERS,
+    hearing.HANDLERS,
     session.HANDLERS,
     tools.HANDLERS,
     digits.HANDLERS,

@@ -39,6 +39,9 @@ class CallLimits:
         max_tokens: Tokens of all responses together, checked when `max_cost` is.
         tool_rounds: How often in a row the model may call tools and be asked again without a turn of the caller (a key
             counts as one). The last time it is instructed to call no tool and to speak; if it goes on, the call ends.
+        no_audio: Turns in which nobody hears anybody: of the caller without a word, in a row, if the session has
+            transcription; or of the model if nobody has ever spoken or pressed a key. `LimitNear` comes ten seconds
+            before the end.
     """
 
     max_duration: float | None = 55 * 60.0
@@ -50,6 +53,7 @@ class CallLimits:
     max_cost: Decimal | float | None = None
     max_tokens: int | None = None
     tool_rounds: int | None = 8
+    no_audio: int | None = 3
 
     def __post_init__(self) -> None:
         """Refuse values that are not valid.
@@ -62,7 +66,10 @@ class CallLimits:
             optional = name in ("max_duration", "silence", "first_sound")
             if not (value is None and optional) and not (isinstance(value, (int, float)) and 0 < value < 1e7):
                 raise ConfigurationError(f"{name} must be a positive number of seconds{' or None' if optional else ''}")
-        for name, kinds in (("max_cost", (int, float, Decimal)), ("max_tokens", (int,)), ("tool_rounds", (int,))):
+        for name, kinds in (
+            ("max_cost", (int, float, Decimal)),
+            *((name, (int,)) for name in ("max_tokens", "tool_rounds", "no_audio")),
+        ):
             value = getattr(self, name)
             # Not a number of Decimal compares with nothing.
             number = isinstance(value, kinds) and (not isinstance(value, Decimal) or value.is_finite())

@@ -164,10 +164,17 @@ def on_session(s: CallState, event: events.ServerEvent) -> None:
     if has(shown, "tool_choice"):
         s.session.forces_tools = forces_tools(get(shown, "tool_choice"))
     heard = get(shown, "audio", "input")
+    if has(heard, "transcription"):
+        s.session.transcribes = get(heard, "transcription") is not None
     if has(heard, "turn_detection"):
         detection = plain(get(heard, "turn_detection"))
         s.service_responds = isinstance(detection, dict) and detection.get("create_response") is not False
         reported(s, detection)
+
+
+def transcribes(session: RealtimeSession) -> bool:
+    """Whether the session has the caller's words written down."""
+    return get(session, "audio", "input", "transcription") is not None
 
 
 def forces_tools(choice: object) -> bool:

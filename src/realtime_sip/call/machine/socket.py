@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 
-from realtime_sip.call.machine import floor, handover, limits, session, tools, wants
+from realtime_sip.call.machine import floor, handover, hearing, limits, session, tools, wants
 from realtime_sip.call.machine.effects import Accept, Attach, Done, DropSocket, Reject, Send, Tell
 from realtime_sip.call.machine.ending import close, closing, end, finish, finish_decided
 from realtime_sip.call.machine.inputs import AcceptFailed, Answer, AttachFailed, Closed, Rejected
@@ -246,6 +246,7 @@ def attached(s: CallState) -> None:
         if awaited:
             start(s, "hole", _after_hole(s))
     limits.attached(s, first=not again)
+    hearing.heard(s)
 
 
 def _say_again(s: CallState) -> None:

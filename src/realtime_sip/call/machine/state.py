@@ -272,6 +272,8 @@ class Session:
     """Whether a stored prompt may stand for the instructions."""
     forces_tools: bool
     """Whether its `tool_choice` makes every response call a tool."""
+    transcribes: bool = False
+    """Whether it has the caller's words written down."""
     updates: OrderedDict[str, events.SessionUpdate | None] = field(default_factory=OrderedDict)
     """Those that wait for their answer, in order; None for one that the session has shown to be taken already."""
     voiced: bool = False
@@ -319,6 +321,12 @@ class CallState:
     """How often in a row a response failed that the caller waits for."""
     interruptions: int = 0
     sounded: bool = False
+    had_input: bool = False
+    """Whether the caller has ever spoken or pressed a key."""
+    wordless: int = 0
+    """How often in a row the caller began to speak, and no words came of it."""
+    unanswered: int = 0
+    """Turns of the model while there was no input at all."""
     unattended: bool = False
     """Whether the caller has not answered since the model was to ask if anybody is there."""
     leaving: bool = False

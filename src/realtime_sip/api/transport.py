@@ -286,7 +286,7 @@ class AsyncTransport:
         self._first._calls.add(call)
 
     def forget(self, call: Ongoing) -> None:
-        """Note that a call has ended."""
+        """Strike a call off: it has ended."""
         self._calls.discard(call)
         self._first._calls.discard(call)
 

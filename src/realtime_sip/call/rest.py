@@ -42,7 +42,7 @@ async def _asked(
 async def accept(
     transport: AsyncTransport, call_id: str, session: RealtimeSession, *, early: bool, undisturbed: bool
 ) -> inputs.Input:
-    """Accept the call; `early` repeats it while there is none yet, `undisturbed` leaves turn detection off."""
+    """Accept the call; `early` repeats it until the service knows the call, `undisturbed` leaves turn detection off."""
     if undisturbed:
         audio = session.audio or AudioConfig()
         deaf = (audio.input or AudioInput()).model_copy(update={"turn_detection": None})

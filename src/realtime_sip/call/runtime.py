@@ -448,7 +448,7 @@ class Runtime:
         """Hang up, and return in two seconds at most, whatever becomes of it."""
         self.step(inputs.Hurry(END_SOON))
         self.step(inputs.Hangup())
-        # A transfer under way is not undone, and not waited for.
+        # A transfer under way is neither undone nor awaited.
         await asyncio.wait({self.over}, timeout=END_SOON)
         if self._requests:
             await asyncio.wait(self._requests, timeout=REQUESTS_END)
@@ -458,7 +458,7 @@ class Runtime:
         try:
             self.step(inputs.Fail("an exception left the answer block") if failed else inputs.Hangup(after_speech=True))
             await asyncio.shield(self.over)
-        except GeneratorExit:  # the event loop was closed meanwhile: nothing can be waited for
+        except GeneratorExit:  # the event loop was closed meanwhile, so nothing can be awaited
             raise
         except BaseException:
             await self._clear()

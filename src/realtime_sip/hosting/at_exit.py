@@ -56,7 +56,7 @@ def watch(host: Undrained) -> None:
 
 
 def forget(host: Undrained) -> None:
-    """Note that it has no calls any more."""
+    """Strike a host off: it has no calls any more."""
     _hosts.discard(host)
 
 

@@ -48,6 +48,11 @@ class Sideline:
         self.opened = asyncio.Event()
         """Set while a sideband is open."""
 
+    @property
+    def frame_size(self) -> int:
+        """The bytes of the latest frame."""
+        return 0 if self._sideband is None else self._sideband._protocol.frame_size
+
     async def follow(self) -> SocketClose:
         """Open a sideband, read until it closes, and return how it did.
 

@@ -55,7 +55,8 @@ class Call:
     """A phone call. `client.calls.answer` makes it.
 
     Iterate over it for events; nothing depends on anybody doing so. A slow reader loses the oldest deltas first, and is
-    told by `EventsDropped`.
+    told by `EventsDropped`. Before the first iteration no deltas are kept, and the latest 40 of the service's other
+    events.
 
     Attributes:
         call_id: The call's id.

@@ -32,7 +32,7 @@ from realtime_sip.call.machine.digits import CollectedDigits
 from realtime_sip.call.machine.state import End
 from realtime_sip.call.options import AnswerOptions
 from realtime_sip.call.record.call_record import CallRecord
-from realtime_sip.call.record.struggle import Escalation, Struggle
+from realtime_sip.call.record.struggle import STRUGGLES, Escalation, Struggle
 from realtime_sip.call.speech import Speech
 from realtime_sip.call.tool_runner import ToolRunner
 from realtime_sip.errors import (
@@ -60,10 +60,12 @@ TOOLS_END = 10.0
 _CHARGED = frozenset(
     {
         "response.done",
-        "response.output_audio_transcript.delta",
         "conversation.item.input_audio_transcription.completed",
     }
 )
+_SPOKEN = "response.output_audio_transcript.delta"
+PIECES_A_CHECK = 20
+"""How many pieces of speech are one estimate of what the call costs: about 80 characters, or half a cent."""
 _CALLER = frozenset({"input_audio_buffer.speech_started", "input_audio_buffer.dtmf_event_received"})
 
 
@@ -119,6 +121,7 @@ class Runtime:
         )
         self._spends = options.limits.max_cost is not None or options.limits.max_tokens is not None
         self._guardrail = None if options.check_speech is None else Guardrail(options.check_speech)
+        self._pieces = 0
         self._struggle = Struggle(options.escalation)
         self._waiting: dict[str, asyncio.Future[Any]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -162,12 +165,21 @@ class Runtime:
             if check is not None:
                 self.spawn(self._guard(check))
         if not withheld:
-            self.queue.put(event, is_delta=kind.endswith(".delta"))
-        self.escalate(self._struggle.receive(event))
+            self.queue.put(event, is_delta=kind.endswith(".delta"), size=self.sideline.frame_size)
+        if kind in STRUGGLES:
+            self.escalate(self._struggle.receive(event))
         self._carry_out(decided)
-        if self._spends and kind in _CHARGED:
+        if self._spends:
+            self._spent(kind, now)
+
+    def _spent(self, kind: str, now: float) -> None:
+        """Tell the core what was spent, as events are that count; of what is being said, once for many pieces."""
+        self._pieces += kind == _SPOKEN
+        if kind in _CHARGED or self._pieces >= PIECES_A_CHECK:
+            self._pieces = 0
             meter = self.record.meter
-            self.step(inputs.Spent(meter.cost, meter.estimate(now), meter.tokens))
+            estimate = None if self.options.limits.max_cost is None else meter.estimate(now)
+            self.step(inputs.Spent(meter.cost, estimate, meter.tokens))
 
     def _carry_out(self, decided: list[effects.Effect]) -> None:
         for effect in decided:
@@ -411,7 +423,7 @@ class Runtime:
             self.record.gap(what)
         else:
             self.record.note(what)
-        self.queue.put(what, is_delta=False)
+        self.queue.put(what, own=True)
 
     # --- the end ------------------------------------------------------------------------------------------------------
 

@@ -80,6 +80,10 @@ class Sideline:
         assert sideband.closed is not None
         return sideband.closed
 
+    def let_go(self) -> None:
+        """Tell nobody any more. What was told holds this in turn."""
+        self._attached, self._received = _nobody, _nobody
+
     async def close(self) -> None:
         """Close the sideband that is open; `follow` returns."""
         if self._sideband is not None:
@@ -111,6 +115,10 @@ class Sideline:
         while not self._waiting.empty():
             _, sent = self._waiting.get_nowait()
             _settle(sent, SocketClosedError(SocketClose(SocketCloseKind.DROPPED, 1006)))
+
+
+def _nobody(*_: object) -> None:
+    pass
 
 
 def _settle(sent: Sent | None, error: RealtimeSipError | None) -> None:

@@ -16,6 +16,7 @@ import asyncio
 import inspect
 import logging
 import secrets
+import weakref
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -57,15 +58,6 @@ REQUESTS_END = 0.5
 """Seconds that a pending request gets to finish after its call has ended; then it goes on to its own deadline."""
 TOOLS_END = 10.0
 """Seconds that tools have to end after their call has."""
-_CHARGED = frozenset(
-    {
-        "response.done",
-        "conversation.item.input_audio_transcription.completed",
-    }
-)
-_SPOKEN = "response.output_audio_transcript.delta"
-PIECES_A_CHECK = 20
-"""How many pieces of speech are one estimate of what the call costs: about 80 characters, or half a cent."""
 _CALLER = frozenset({"input_audio_buffer.speech_started", "input_audio_buffer.dtmf_event_received"})
 
 
@@ -81,7 +73,7 @@ class Runtime:
         *,
         call: Call,
     ) -> None:
-        self.call = call
+        self._call = weakref.ref(call)
         self.incoming = None if isinstance(incoming, str) else incoming
         self.call_id = incoming if isinstance(incoming, str) else incoming.call_id
         self.session = session
@@ -121,12 +113,18 @@ class Runtime:
         )
         self._spends = options.limits.max_cost is not None or options.limits.max_tokens is not None
         self._guardrail = None if options.check_speech is None else Guardrail(options.check_speech)
-        self._pieces = 0
         self._struggle = Struggle(options.escalation)
         self._waiting: dict[str, asyncio.Future[Any]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._requests: set[asyncio.Task[None]] = set()
         self._alarm = Alarm(self._tick)
+
+    @property
+    def call(self) -> Call:
+        """What tools and callbacks get. Whoever runs this holds it."""
+        call = self._call()
+        assert call is not None
+        return call
 
     @property
     def ended(self) -> CallEnded | None:
@@ -169,14 +167,7 @@ class Runtime:
         if kind in STRUGGLES:
             self.escalate(self._struggle.receive(event))
         self._carry_out(decided)
-        if self._spends:
-            self._spent(kind, now)
-
-    def _spent(self, kind: str, now: float) -> None:
-        """Tell the core what was spent, as events are that count; of what is being said, once for many pieces."""
-        self._pieces += kind == _SPOKEN
-        if kind in _CHARGED or self._pieces >= PIECES_A_CHECK:
-            self._pieces = 0
+        if self._spends and self.record.meter.has_moved(kind):
             meter = self.record.meter
             estimate = None if self.options.limits.max_cost is None else meter.estimate(now)
             self.step(inputs.Spent(meter.cost, estimate, meter.tokens))
@@ -458,3 +449,10 @@ class Runtime:
             if self._tasks and (await asyncio.wait(self._tasks, timeout=TOOLS_END))[1]:
                 _log.error("call %s: something goes on after its end, such as a tool", self.call_id)
             await self.record.close()
+            self.let_go()
+
+    def let_go(self) -> None:
+        """Leave no circle behind: the call is freed with the last who holds it, before any collector comes by."""
+        self._alarm.stop()
+        self.sideline.let_go()
+        self.tools.let_go()

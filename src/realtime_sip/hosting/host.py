@@ -267,6 +267,7 @@ class CallHost:
             await self._claims.finish(taken.call_id)
         finally:
             del self._calls[taken.call_id]
+            taken.decision.call = None  # contexts of its tasks hold the decision longer than anybody the call
             self._over(taken.call_id, ended)
 
     async def _handle(self, taken: _Taken) -> int | None:

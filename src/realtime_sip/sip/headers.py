@@ -221,7 +221,7 @@ class SipHeaders:
         """Return the headers of a webhook's `sip_headers`. Entries that are not {name, value} of text are skipped."""
         pairs = [(e.get("name"), e.get("value")) for e in entries or () if isinstance(e, dict)]
         headers = cls.__new__(cls)
-        headers._take([pair for pair in pairs if isinstance(pair[0], str) and isinstance(pair[1], str)])
+        headers._take([(name, value) for name, value in pairs if isinstance(name, str) and isinstance(value, str)])
         return headers
 
     def get(self, name: str) -> str | None:

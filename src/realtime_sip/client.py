@@ -184,7 +184,8 @@ class _Client(Generic[_HttpClient, _Transport, _Socket]):
             ping_interval: Seconds between pings on a WebSocket, or None.
             ping_timeout: Seconds after which an unanswered ping ends a WebSocket, or None.
             clock: Returns Unix seconds. It decides how old a webhook is, and dates what happens.
-            http_client: Your own httpx or httpx2 client. `close` does not close it.
+            http_client: Your own httpx or httpx2 client, which `close` does not close; without it, an httpx client is
+                made. With many calls at once `httpx2.AsyncClient()` (extra `httpx2`) takes less time for each request.
 
         Raises:
             ConfigurationError: There is no key, or a value makes no sense.

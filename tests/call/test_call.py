@@ -957,6 +957,7 @@ async def test_events_are_optional_and_a_slow_reader_loses_the_oldest_deltas_and
 
     async def talk(call: Call) -> None:
         call.respond("Talk.")
+        seen.append(await anext(call))
         await call.wait_ended()
         seen.extend([event async for event in call])
 

@@ -178,7 +178,10 @@ def exchange(
                 f", request {error.request_id}" if isinstance(error, ServiceError) and error.request_id else "",
                 attempt,
             )
-            raise error
+            try:
+                raise error
+            finally:
+                del error  # else the error would hold its frame, which holds the error
         yield Pause(pause)
 
 

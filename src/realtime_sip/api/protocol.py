@@ -90,6 +90,8 @@ class Protocol:
         self._sent: OrderedDict[str, events.ClientEvent] = OrderedDict()
         self._expired = False
         self._closing = False
+        self.frame_size = 0
+        """The bytes of the latest frame."""
 
     def encode(self, event: events.ClientEvent | dict[str, Any]) -> tuple[str, str]:
         """Return the frame to send and the event's id, generated if it has none.
@@ -113,6 +115,7 @@ class Protocol:
 
     def receive(self, frame: str | bytes) -> events.ServerEvent | None:
         """Return the frame's event, or None for a frame that is no event: it is logged and skipped."""
+        self.frame_size = len(frame)
         if len(frame) > MAX_EVENT_BYTES:
             _log.warning("skipped a frame of %d characters: larger than %d", len(frame), MAX_EVENT_BYTES)
             return None

@@ -175,6 +175,11 @@ class AsyncSideband(SidebandEvents[Coroutine[Any, Any, str]]):
             SocketClosedError: The socket closed, in good order or not.
         """
         try:
+            if timeout is None:  # no timer is made for each event of a call
+                while True:
+                    event = self._protocol.receive(await self._connection.recv(decode=False))
+                    if event is not None:
+                        return event
             async with asyncio.timeout(timeout):
                 while True:
                     event = self._protocol.receive(await self._connection.recv(decode=False))

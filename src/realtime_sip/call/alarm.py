@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Callable
 
 
@@ -11,7 +12,7 @@ class Alarm:
 
     def __init__(self, rings: Callable[[], None]) -> None:
         self._loop = asyncio.get_running_loop()
-        self._rings = rings
+        self._rings = weakref.WeakMethod(rings)
         self._handle: asyncio.TimerHandle | None = None
 
     def set(self, due: float | None) -> None:
@@ -30,4 +31,6 @@ class Alarm:
     def _due(self) -> None:
         # A loop that stood still has frames to read that arrived before this was due: they are told first.
         self._handle = None
-        self._loop.call_soon(self._loop.call_soon, self._rings)
+        rings = self._rings()
+        if rings is not None:
+            self._loop.call_soon(self._loop.call_soon, rings)

@@ -95,7 +95,9 @@ async def answer(
         failed = False  # the model tells the caller, who then hears it to its end
         raise
     finally:
-        if not runtime.refused:
+        if runtime.refused:
+            runtime.let_go()
+        else:
             leaving = asyncio.ensure_future(runtime.leave(failed=failed))
             try:
                 await (_hurried(runtime, leaving) if canceled else asyncio.shield(leaving))

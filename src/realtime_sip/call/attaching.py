@@ -48,6 +48,11 @@ class Sideline:
         self.opened = asyncio.Event()
         """Set while a sideband is open."""
 
+    @property
+    def frame_size(self) -> int:
+        """The bytes of the latest frame."""
+        return 0 if self._sideband is None else self._sideband._protocol.frame_size
+
     async def follow(self) -> SocketClose:
         """Open a sideband, read until it closes, and return how it did.
 
@@ -74,6 +79,10 @@ class Sideline:
                 self._drop()
         assert sideband.closed is not None
         return sideband.closed
+
+    def let_go(self) -> None:
+        """Tell nobody any more. What was told holds this in turn."""
+        self._attached, self._received = _nobody, _nobody
 
     async def close(self) -> None:
         """Close the sideband that is open; `follow` returns."""
@@ -106,6 +115,10 @@ class Sideline:
         while not self._waiting.empty():
             _, sent = self._waiting.get_nowait()
             _settle(sent, SocketClosedError(SocketClose(SocketCloseKind.DROPPED, 1006)))
+
+
+def _nobody(*_: object) -> None:
+    pass
 
 
 def _settle(sent: Sent | None, error: RealtimeSipError | None) -> None:

@@ -55,7 +55,7 @@ class Call:
     """A live call: what you can read from it and ask of it. `client.calls.answer` makes it.
 
     Iterate over it for events; everything works without it. A slow reader loses the oldest deltas first, and gets an
-    `EventsDropped`.
+    `EventsDropped`. Before the first iteration no deltas are kept, and the latest 40 of the service's other events.
 
     Attributes:
         call_id: The call's id.

@@ -16,6 +16,7 @@ import asyncio
 import inspect
 import logging
 import secrets
+import weakref
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -32,7 +33,7 @@ from realtime_sip.call.machine.digits import CollectedDigits
 from realtime_sip.call.machine.state import End
 from realtime_sip.call.options import AnswerOptions
 from realtime_sip.call.record.call_record import CallRecord
-from realtime_sip.call.record.struggle import Escalation, Struggle
+from realtime_sip.call.record.struggle import STRUGGLES, Escalation, Struggle
 from realtime_sip.call.speech import Speech
 from realtime_sip.call.tool_runner import ToolRunner
 from realtime_sip.errors import (
@@ -60,13 +61,6 @@ END_SOON = 1.25
 """Seconds to hang up in where the client is closed."""
 TOOLS_END = 10.0
 """Seconds that tools have to end after their call has."""
-_CHARGED = frozenset(
-    {
-        "response.done",
-        "response.output_audio_transcript.delta",
-        "conversation.item.input_audio_transcription.completed",
-    }
-)
 _CALLER = frozenset({"input_audio_buffer.speech_started", "input_audio_buffer.dtmf_event_received"})
 
 
@@ -82,7 +76,7 @@ class Runtime:
         *,
         call: Call,
     ) -> None:
-        self.call = call
+        self._call = weakref.ref(call)
         self.incoming = None if isinstance(incoming, str) else incoming
         self.call_id = incoming if isinstance(incoming, str) else incoming.call_id
         self.session = session
@@ -129,6 +123,13 @@ class Runtime:
         self._alarm = Alarm(self._tick)
 
     @property
+    def call(self) -> Call:
+        """What tools and callbacks get. Whoever runs this holds it."""
+        call = self._call()
+        assert call is not None
+        return call
+
+    @property
     def ended(self) -> CallEnded | None:
         """How the call ended, or None while it is up."""
         return self.state.ended
@@ -165,12 +166,14 @@ class Runtime:
             if check is not None:
                 self.spawn(self._guard(check))
         if not withheld:
-            self.queue.put(event, is_delta=kind.endswith(".delta"))
-        self.escalate(self._struggle.receive(event))
+            self.queue.put(event, is_delta=kind.endswith(".delta"), size=self.sideline.frame_size)
+        if kind in STRUGGLES:
+            self.escalate(self._struggle.receive(event))
         self._carry_out(decided)
-        if self._spends and kind in _CHARGED:
+        if self._spends and self.record.meter.has_moved(kind):
             meter = self.record.meter
-            self.step(inputs.Spent(meter.cost, meter.estimate(now), meter.tokens))
+            estimate = None if self.options.limits.max_cost is None else meter.estimate(now)
+            self.step(inputs.Spent(meter.cost, estimate, meter.tokens))
 
     def _carry_out(self, decided: list[effects.Effect]) -> None:
         for effect in decided:
@@ -423,7 +426,7 @@ class Runtime:
             self.record.gap(what)
         else:
             self.record.note(what)
-        self.queue.put(what, is_delta=False)
+        self.queue.put(what, own=True)
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
@@ -474,3 +477,10 @@ class Runtime:
         if self._tasks and (await asyncio.wait(self._tasks, timeout=TOOLS_END))[1]:
             _log.error("call %s: something goes on after its end, such as a tool", self.call_id)
         await self.record.close()
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Leave no circle behind: the call is freed with the last who holds it, before any collector comes by."""
+        self._alarm.stop()
+        self.sideline.let_go()
+        self.tools.let_go()

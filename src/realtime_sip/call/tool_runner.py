@@ -132,6 +132,10 @@ class ToolRunner:
         known = (tools.get(name) for tools in (*reversed(self._offered), self._tools))
         return next((tool for tool in known if tool is not None), None)
 
+    def let_go(self) -> None:
+        """Hold the call no longer."""
+        self._call = None
+
     def caller_spoke(self) -> None:
         """Record that the caller had a turn, in which they can have agreed to something."""
         self._turns_of_caller += 1

@@ -283,6 +283,8 @@ class CallHost:
             raise
         finally:
             del self._calls[taken.call_id]
+            if taken.call_id not in self._cut:
+                taken.decision.call = None  # contexts of its tasks hold the decision longer than anybody the call
             if not self._calls and not self._cut:
                 at_exit.forget(self)
             self._over(taken.call_id, ended)
@@ -395,8 +397,13 @@ class CallHost:
 
     def _remember(self, call_id: str) -> None:
         self._ends[call_id] = asyncio.get_running_loop().create_future()
-        for old in [i for i, end in self._ends.items() if end.done()][: max(len(self._ends) - _REMEMBERED, 0)]:
-            del self._ends[old]
+        for _ in range(min(len(self._ends) - _REMEMBERED, 2)):
+            oldest = next(iter(self._ends))
+            if not self._ends[oldest].done():
+                # It is still up. It goes to the end, where it is looked at again after all others.
+                self._ends.move_to_end(oldest)
+                continue
+            del self._ends[oldest]
 
     def _over(self, call_id: str, ended: CallEnded) -> None:
         if call_id not in self._ends:

@@ -244,8 +244,10 @@ def on_delta(s: CallState, event: events.ServerEvent) -> bool:
     """Note a piece of what is said. It changes nothing but the book."""
     delta = getattr(event, "delta", None)
     response_id = getattr(event, "response_id", None)
-    if isinstance(delta, str) and isinstance(response_id, str) and response_id and not s.book.is_over(response_id):
-        s.book.spoke(response_id, len(delta), s.now, aloud=event.type == "response.output_audio_transcript.delta")
+    if isinstance(delta, str) and isinstance(response_id, str):
+        response = s.book.get(response_id)  # `sign` has entered it
+        if response is not None and not response.over:
+            response.spoke(len(delta), s.now, aloud=event.type == "response.output_audio_transcript.delta")
     return False
 
 

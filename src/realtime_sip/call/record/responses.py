@@ -126,6 +126,15 @@ class Response:
             began = self.spoke_at if began is None else began
         return 0.0 if began is None or ended is None else max(0.0, ended - began)
 
+    def spoke(self, characters: int, now: float, *, aloud: bool) -> None:
+        """Note the next piece of what it says, or writes."""
+        if aloud:
+            self.spoken += characters
+            if self.spoke_at is None:
+                self.spoke_at = now
+        else:
+            self.written += characters
+
     def end(self, heard: Heard, at: float) -> None:
         """Note how much of it was heard, once."""
         if self.heard is None:
@@ -280,16 +289,6 @@ class Book:
     def abandoned(self, response: Response, now: float) -> None:
         """Record that a response shows no sign of life any more."""
         response.made_at = now if response.made_at is None else response.made_at
-
-    def spoke(self, response_id: str, characters: int, now: float, *, aloud: bool) -> None:
-        """Note the next piece of what a response says, or writes."""
-        response = self.seen(response_id, now)
-        if aloud:
-            response.spoken += characters
-            if response.spoke_at is None:
-                response.spoke_at = now
-        else:
-            response.written += characters
 
     def started(self, response_id: str, now: float) -> None:
         """Record that a response begins to play: so whatever was before it has ended."""

@@ -80,6 +80,18 @@ class EscalationRules:
                 raise ConfigurationError(f"{name} must be 1 or more, or None")
 
 
+STRUGGLES = frozenset(
+    {
+        "input_audio_buffer.timeout_triggered",
+        "input_audio_buffer.speech_started",
+        "input_audio_buffer.dtmf_event_received",
+        "conversation.item.input_audio_transcription.failed",
+        "conversation.item.input_audio_transcription.completed",
+    }
+)
+"""The types of the events that `Struggle.receive` takes in; of others it knows nothing."""
+
+
 class Struggle:
     """Counts what goes wrong on one call. Each rule fires once, and again each time that as much went wrong again."""
 

@@ -78,7 +78,7 @@ def test_a_pipe_in_the_place_of_a_log_holds_nobody_up(tmp_path: Path, caplog: py
 
     run_virtual(call_goes_on())
     assert [record.getMessage() for record in caplog.records] == [
-        "call rtc_1: the event log cannot be written any more: OSError"
+        "call rtc_1: the event log can no longer be written: OSError"
     ]
 
 

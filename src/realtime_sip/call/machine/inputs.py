@@ -27,7 +27,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Adopt:
-    """Attach to a call that a program accepted which died."""
+    """Attach to a call that was accepted by a program that died."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Time has passed, and what has arrived meanwhile was told before."""
+    """Time passed. Whatever arrived meanwhile was put in before."""
 
 
 # --- what the program wants -------------------------------------------------------------------------------------------
@@ -100,7 +100,7 @@ class Interrupt:
 
 @dataclass(frozen=True, slots=True)
 class SendEvent:
-    """Send this event of the program's. A `session.update` counts among those that are answered in order."""
+    """Send this event of the program. A `session.update` is one of those that are answered in order."""
 
     event: events.ClientEvent
     key: str = ""
@@ -108,7 +108,7 @@ class SendEvent:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """Change the session, until the service has: `key` is the event's id."""
+    """Change the session, until the service did so; `key` is the event's id."""
 
     key: str
     session: RealtimeSession
@@ -116,7 +116,7 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Collect:
-    """Collect digits; `prompt` is what the model is told to say first."""
+    """Collect digits; `prompt` instructs the model what to say first."""
 
     key: str
     collector: DigitCollector
@@ -127,7 +127,7 @@ class Collect:
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """Transfer the call, once what is being said, or the announcement, was heard."""
+    """Transfer the call, once the speech under way or the announcement was heard."""
 
     key: str
     request: TransferRequest
@@ -136,12 +136,12 @@ class Transfer:
     unless_interrupted: bool = False
     fallback: bool = False
     reachable: bool = True
-    """Whether this caller can be transferred there. If not, the model is told that it has failed."""
+    """Whether this caller can be transferred there. If not, the model learns that the transfer failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hangup:
-    """Hang up: now, after what is being said, or after a goodbye, which is an instruction to the model."""
+    """Hang up: now, after the speech under way, or after a goodbye, which instructs the model."""
 
     after_speech: bool = False
     goodbye: str | None = None
@@ -163,7 +163,7 @@ class Fail:
 
 @dataclass(frozen=True, slots=True)
 class Abandon:
-    """Whoever waited for the update or the digits of this key does not any more."""
+    """Whoever waited for the update or the digits of this key no longer does."""
 
     key: str
 
@@ -180,7 +180,7 @@ class LetGo:
 
 @dataclass(frozen=True, slots=True)
 class ToolEnded:
-    """A tool has its output; with `respond`, the model is to say something about it."""
+    """A tool has its output; with `respond`, the model says something about it."""
 
     call_id: str
     output: str = field(repr=False)
@@ -195,7 +195,7 @@ class ApprovalDecided:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What the call has cost so far, in US dollars and tokens; `estimate` with what is being said."""
+    """What the call has cost so far, in US dollars and tokens; `estimate` includes what is being said."""
 
     cost: Decimal | None
     estimate: Decimal | None
@@ -217,14 +217,14 @@ class ReferFailed:
 
 @dataclass(frozen=True, slots=True)
 class FallbackTaken:
-    """The carrier was asked by the other way, or may have been."""
+    """The fallback asked the carrier, or may have."""
 
     request: TransferRequest
 
 
 @dataclass(frozen=True, slots=True)
 class FallbackFailed:
-    """The other way failed; `what` is safe to log."""
+    """The fallback failed; `what` is safe to log."""
 
     request: TransferRequest
     what: str
@@ -232,14 +232,14 @@ class FallbackFailed:
 
 @dataclass(frozen=True, slots=True)
 class CarrierSays:
-    """What the carrier tells of a transfer. It may come after the end."""
+    """What the carrier reports about a transfer. It may come after the end."""
 
     says: TransferProgress | TransferFailureReason
 
 
 @dataclass(frozen=True, slots=True)
 class HungUp:
-    """The service has hung up."""
+    """The service hung up."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
-"""A shop's phone that fetches a person if the agent cannot help, and takes a message if no person answers.
+"""A shop's phone that fetches a person if the agent cannot help, and takes a message if nobody answers.
 
-The model fetches one as its instructions say. If a tool fails twice in a row, the program does.
+The model fetches a person as its instructions say. If a tool fails twice in a row, the program does.
 
     pip install 'realtime-sip[fastapi]' uvicorn
     export OPENAI_API_KEY=… OPENAI_WEBHOOK_SECRET=…

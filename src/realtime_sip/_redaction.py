@@ -22,14 +22,14 @@ def redact(text: str) -> str:
     >>> redact("no\\nERROR forged")
     'no?ERROR forged'
     """
-    # A line end or an escape sequence in a log would be a line of somebody else's.
+    # With a line end or an escape sequence, somebody else could write a line of the log.
     shown = "".join(c if c.isprintable() else "?" for c in text[: MAX_SHOWN * 2])
     shown = _DIGITS.sub("[number]", _SECRET.sub("[secret]", shown))
     return shown if len(shown) <= MAX_SHOWN else shown[: MAX_SHOWN - 1] + "…"
 
 
 def size_of(value: object) -> str:
-    """Describe `value` by kind and size alone.
+    """Describe `value` only by kind and size.
 
     >>> size_of("Where is my order?"), size_of([1, 2])
     ('<18 chars>', '<2 items>')

@@ -1,8 +1,8 @@
 """Base models of everything on the wire: strict in what is sent, lenient in what is received.
 
-On this wire absent is not null: `turn_detection: null` turns turn detection off, leaving it out keeps the default. A
-field that was not set is never sent, a field set to None is sent as null, and what is fixed about a model, its `type`
-above all, is always sent.
+On this wire absent is not null: `turn_detection: null` turns turn detection off, and leaving it out keeps the default.
+A field that was not set is never sent, a field set to None is sent as null, and a field with only one possible value,
+such as `type`, is always sent.
 """
 
 import json
@@ -33,7 +33,7 @@ Open: TypeAlias = Annotated[
 ]
 """An enumeration that the service may add to: `Open[Literal["a", "b"]]` names what is known and takes any string.
 
-It is checked as a string alone, which costs a third of what the union would.
+It is checked only as a string, which costs a third of what the union would.
 """
 
 # Identifiers, names and positions; never words, numbers, digits or keys. `call_id` is also a function call's.
@@ -76,7 +76,7 @@ def _shown(name: str, value: object) -> object:
     if isinstance(value, (BaseModel, bool)) or value is None:
         return value
     if isinstance(value, (int, float)):
-        # If an unknown field has a phone number, it may be a number there.
+        # An unknown field may hold a phone number as a number.
         return value if name in _SHOWN or abs(value) < _LARGE else _Size(value)
     if name in _SHOWN and isinstance(value, str) and len(value) <= _MAX_SHOWN_TEXT and " " not in value:
         return value if any(c.isalpha() for c in value) else _Size(value)
@@ -86,7 +86,7 @@ def _shown(name: str, value: object) -> object:
 
 
 class _Size:
-    """Stands in a repr for a value that is not shown."""
+    """Replaces a value that is not shown in a repr."""
 
     __slots__ = ("_text",)
 
@@ -174,7 +174,7 @@ class Outbound(_Wire):
 
 
 class Inbound(_Wire):
-    """What we receive. Unknown fields are kept as attributes; strings stand where the service has an enumeration.
+    """What we receive. Unknown fields are kept as attributes; an enumeration of the service is a string.
 
     Scalars are not converted: a string "7" is not the number 7. Instances are immutable.
     """
@@ -184,12 +184,12 @@ class Inbound(_Wire):
     )
 
     def to_wire(self) -> dict[str, Any]:
-        """Return all that came in, unknown fields too."""
+        """Return everything that came in, unknown fields too."""
         return self.model_dump(exclude_unset=True)
 
 
 class Unknown(Inbound):
-    """An object of a kind that this version does not know, or that lacks what its kind must have."""
+    """An object of a kind that this version does not know, or that lacks a field that its kind must have."""
 
     @property
     def type(self) -> str:
@@ -238,7 +238,7 @@ def checked(model: type[_Model], value: _Model | dict[str, Any], *, what: str) -
 
 
 def invalid_request(what: str, error: ValidationError, value: object = None) -> InvalidRequestError:
-    """Return pydantic's findings as our own error, without the values that were found wrong.
+    """Return pydantic's findings as our own error, without the values that are wrong.
 
     With the `value` that was validated, places are those of the wire, `audio.input.turn_detection.threshold`; without
     it they also name the kinds that pydantic chose between.
@@ -250,7 +250,7 @@ def invalid_request(what: str, error: ValidationError, value: object = None) -> 
 
 
 _MESSAGES = {
-    "extra_forbidden": "Unknown field; to send it all the same, put it into extra_fields",
+    "extra_forbidden": "Unknown field; to send it anyway, put it into extra_fields",
     "missing": "Missing",
     "union_tag_not_found": "Its type is missing",
 }
@@ -297,8 +297,8 @@ def read_json(data: str | bytes) -> Any:
     """Return what the JSON text of a stranger holds. Of members with one name the last counts.
 
     Raises:
-        ValueError: It is not JSON, or it cannot be worked with: it is nested more than 64 levels deep, where code that
-            walks, prints or sends it would fail; it has a number that is not finite or beyond a double (RFC 8259 6); or
+        ValueError: It is not JSON, or it is not usable: it is nested more than 64 levels deep, so that code that walks,
+            prints or sends it would fail; it has a number that is not finite or beyond a double (RFC 8259 6); or it has
             text that UTF-8 cannot hold, see `without_lone_surrogates`.
     """
     try:
@@ -328,8 +328,8 @@ def read_json(data: str | bytes) -> Any:
 def without_lone_surrogates(data: bytes) -> bytes:
     """Return the JSON text with "?" for each escape that is half of a surrogate pair (RFC 8259 8.2).
 
-    A delta that was cut inside an emoji has one, and a header in a phone system's own charset: the event, or the call,
-    is worth more than that character. What cannot be mended is returned as it is.
+    A delta that was cut inside an emoji has one, and so has a header in a phone system's own charset: the event, or the
+    call, is worth more than that character. Text that cannot be mended is returned as it is.
     """
     if b"\\ud" not in data.lower():
         return data

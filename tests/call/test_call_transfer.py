@@ -52,7 +52,7 @@ DESKS = TransferTargets(
 
 
 class Carrier:
-    """A second path, which takes the caller away by the carrier's own means."""
+    """A fallback, which takes the caller away by the carrier's own means."""
 
     def __init__(self, *, works: bool = True, raises: Exception | None = None, hangs: bool = False) -> None:
         self.requests: list[TransferRequest] = []
@@ -100,7 +100,7 @@ async def played(
     talk: Callable[[Call], Coroutine[Any, Any, None]],
     **more: Any,
 ) -> tuple[CallEnded, RingingCall]:
-    """Let a call come in that a second path can get hold of, and go to its end."""
+    """Let a call come in that a fallback can get hold of, and go to its end."""
     transfers = more.pop("transfers", DESKS if carrier is None else carrier.desks())
     ringing = await line.ring(*scenario, talk=talk, transfers=transfers, **more)
     if carrier is not None:

@@ -1,4 +1,4 @@
-"""Who decides about a call that rings: carried beside the program's own code, so that every way of deciding is seen."""
+"""Whether a ringing call was decided: kept in the handler's context, so that every way of deciding is seen."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 class Decision:
-    """Whether a call was accepted or rejected yet, by whatever the handler did.
+    """Whether a call was accepted or rejected yet, in whichever way the handler did it.
 
     Attributes:
         call_id: The call that it is about.
-        adopted: The call was accepted by a program that died, so that it is attached without accepting it again.
-        inherited: A program that died had claimed the call, and may have accepted it.
+        adopted: Whether a program that died had accepted the call, so that it is attached without accepting it again.
+        inherited: Whether a program that died had claimed the call, and may have accepted it.
         made: Set once it was accepted or rejected.
         rejected: Whether it was rejected.
         call: The call, once it is being answered.
@@ -34,7 +34,7 @@ class Decision:
 
 
 deciding: ContextVar[Decision | None] = ContextVar("realtime_sip.deciding", default=None)
-"""The decision that the running handler is to make; None outside of a host."""
+"""The decision of the running handler; None outside of a host."""
 
 
 def decided(call_id: str, *, rejected: bool = False) -> None:

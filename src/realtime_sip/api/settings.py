@@ -1,4 +1,4 @@
-"""What a client was told: where the service is, who asks, and how long an answer may take."""
+"""The settings of a client: where the service is, who asks, and how long an answer may take."""
 
 from __future__ import annotations
 

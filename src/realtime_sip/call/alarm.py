@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 
 class Alarm:
-    """Rings when the next timer of a call is due. One that rings early tells the core nothing, and costs little."""
+    """Rings when the next timer of a call is due. If it rings early, the core does nothing, which costs little."""
 
     def __init__(self, rings: Callable[[], None]) -> None:
         self._loop = asyncio.get_running_loop()
@@ -23,13 +23,13 @@ class Alarm:
         self._handle = self._loop.call_at(due, self._due)
 
     def stop(self) -> None:
-        """Ring no more."""
+        """Stop ringing."""
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
 
     def _due(self) -> None:
-        # A loop that stood still has frames to read that arrived before this was due: they are told first.
+        # A loop that stood still has frames to read that arrived before this was due: they come first.
         self._handle = None
         rings = self._rings()
         if rings is not None:

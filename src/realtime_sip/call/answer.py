@@ -31,7 +31,7 @@ GRACE = 10.0
 
 
 class _Block:
-    """The program's block, which does not outlive its call for long."""
+    """The program's block. It does not outlive its call for long."""
 
     def __init__(self, call: Call) -> None:
         self._call = call
@@ -46,7 +46,7 @@ class _Block:
 
     def _cancel(self) -> None:
         if self._task is not None:
-            _log.warning("call %s: the block still runs %.0f s after the end; cancelling", self._call.call_id, GRACE)
+            _log.warning("call %s: the block still runs %.0f s after the end; canceling it", self._call.call_id, GRACE)
             self.overstayed = True
             self._task.cancel()
 
@@ -64,11 +64,11 @@ async def answer(
     session: RealtimeSession | dict[str, Any],
     options: AnswerOptions,
 ) -> AsyncIterator[Call]:
-    """Do what `AsyncCalls.answer` says."""
+    """Answer a call, as `AsyncCalls.answer` describes it."""
     whole = options.tools.merged_into(checked(RealtimeSession, session, what="session"))
     priced = options.rates.has_price(whole.model, transcription_model=transcription_model(whole))
     if options.limits.max_cost is not None and not priced:
-        raise ConfigurationError("max_cost needs a model, and a model of transcription, that the rate card has")
+        raise ConfigurationError("max_cost needs models, for transcription too, with a price in the rate card")
     call = Call(transport, incoming, whole, options)
     runtime = call._runtime
     failed, canceled, block = True, False, None
@@ -107,7 +107,7 @@ async def answer(
 
 
 async def _hurried(runtime: Runtime, leaving: asyncio.Future[None]) -> None:
-    """Hang up, and wait for that no longer than whoever cancels can bear: it goes on beside what comes behind."""
+    """Hang up, and wait for that only for a short time, because somebody cancels us; it goes on in the background."""
     runtime.step(inputs.Fail("an exception left the answer block"))
     end = runtime.loop.time() + HURRY
     while not leaving.done() and (left := end - runtime.loop.time()) > 0:
@@ -122,7 +122,7 @@ async def _ask_consent(runtime: Runtime) -> None:
         return
     try:
         answer = consent(runtime.call)
-        # Nothing but True is consent: not an object that somebody forgot to await, and not "no".
+        # Only True is consent: not an object that somebody forgot to await, and not "no".
         granted = (await answer if inspect.isawaitable(answer) else answer) is True
     except CallEndedError:
         return
@@ -133,11 +133,11 @@ async def _ask_consent(runtime: Runtime) -> None:
 
 
 def _is_end_of(call: Call, error: BaseException) -> bool:
-    """Whether all that has left the block is that this call has ended."""
+    """Whether the block was left only because this call has ended."""
     if isinstance(error, ExceptionGroup):
         return all(_is_end_of(call, each) for each in error.exceptions)
     over = call._runtime.over
-    # What the carrier tells later changes how it ended.
+    # What the carrier reports later can change how it ended.
     return isinstance(error, CallEndedError) and (
         error.ended == call.ended or (over.done() and error.ended == over.result())
     )

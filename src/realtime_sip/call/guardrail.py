@@ -27,7 +27,7 @@ class Guardrail:
 
     def __init__(self, check: CheckSpeech) -> None:
         self._check = check
-        self._said: dict[str, str] = {}  # in each of the latest responses
+        self._said: dict[str, str] = {}  # what was said in each of the latest responses
         self._unchecked: dict[str, None] = {}  # responses in which something was said since they were checked
         self._checking = False
         self._stopped: deque[str] = deque(maxlen=_MOST_RESPONSES)

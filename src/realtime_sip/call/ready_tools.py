@@ -1,7 +1,7 @@
 """Ready-made tools, which end a call or hand it over: `tools.function(end_call)`, `tools.function(transfer_to_human)`.
 
 Their docstrings are what the model reads. `transfer_to_human` offers it the names of the call's allow-list, and never a
-number; which of them a caller cannot reach is left out.
+number; the names that a caller cannot reach are left out.
 """
 
 from __future__ import annotations

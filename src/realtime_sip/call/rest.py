@@ -59,7 +59,7 @@ async def reject(transport: AsyncTransport, call_id: str) -> inputs.Input:
 
 
 async def hang_up(transport: AsyncTransport, call_id: str) -> inputs.Input:
-    # Once: when it is tried again is decided by the core, which keeps the model quiet meanwhile.
+    # Once: the core decides when to try again, and keeps the model quiet meanwhile.
     once = replace(calls.hangup(call_id, attached=True), repeat=Repeat.UNSENT)
     return await _asked(transport, once, inputs.HungUp(), inputs.HangupFailed)
 
@@ -72,7 +72,7 @@ async def refer(transport: AsyncTransport, call_id: str, request: TransferReques
 
 
 async def take_fallback(transfers: TransferTargets | None, request: TransferRequest) -> inputs.Input:
-    """Take the program's other way to transfer. One that is too late may have reached the carrier."""
+    """Try the program's fallback for a transfer. One that is too late may have reached the carrier."""
     assert transfers is not None
     assert transfers.fallback is not None
     deadline = asyncio.timeout(FALLBACK)
@@ -81,6 +81,6 @@ async def take_fallback(transfers: TransferTargets | None, request: TransferRequ
             await transfers.fallback(request)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the program's own code, which must not end the call
         if not deadline.expired():
-            _log.error("call %s: the second path failed: %s", request.call_id, type(error).__name__)
+            _log.error("call %s: the fallback failed: %s", request.call_id, type(error).__name__)
             return inputs.FallbackFailed(request, type(error).__name__)
     return inputs.FallbackTaken(request)

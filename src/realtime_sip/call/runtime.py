@@ -53,19 +53,19 @@ if TYPE_CHECKING:
 _log = logging.getLogger("realtime_sip.call")
 
 CallEvent = events.ServerEvent | LimitNear | SidebandGap | EventsDropped | Escalation | TransferFailed
-"""What iterating over a call gives: what the service says, and what happens to the call itself."""
+"""What iterating over a call gives: the service's events, and the call's own."""
 
 REQUESTS_END = 0.5
 """Seconds that a pending request gets to finish after its call has ended; then it goes on to its own deadline."""
 END_SOON = 1.25
 """Seconds to hang up in where the client is closed."""
 TOOLS_END = 10.0
-"""Seconds that tools have to end after their call has."""
+"""Seconds within which tools have to end after their call ended."""
 _CALLER = frozenset({"input_audio_buffer.speech_started", "input_audio_buffer.dtmf_event_received"})
 
 
 class Runtime:
-    """One call: its state, its socket, its timer, its tasks. `call` is what tools get as theirs."""
+    """One call: its state, its socket, its timer, its tasks. `call` is passed to tools."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class Runtime:
         self.own_functions = {
             tool.name for tool in session.tools or [] if tool.type == "function" and not self.tools.has(tool.name)
         }
-        """The names of functions that no registry has: the program answers them with `tool_output`."""
+        """The names of functions that are in no registry: the program answers them with `tool_output`."""
         caller = None if self.incoming is None else self.incoming.caller
         logs = options.event_log
         log = None if logs is None else logs.start(self.call_id, caller=caller, started_at=unix)
@@ -222,7 +222,7 @@ class Runtime:
     # --- what somebody waits for --------------------------------------------------------------------------------------
 
     def expect(self, key: str) -> asyncio.Future[Any]:
-        """Return what `Done` of this key is to resolve; the end of the call does it with how it ended."""
+        """Return the future that `Done` of this key resolves; the end of the call resolves it with how it ended."""
         self._waiting[key] = self.loop.create_future()
         return self._waiting[key]
 
@@ -235,7 +235,7 @@ class Runtime:
         """Wait for what was asked for under this key, and note if nobody waits any more.
 
         Raises:
-            CallEndedError: The call has ended meanwhile.
+            CallEndedError: The call ended meanwhile.
         """
         try:
             value = await future
@@ -346,8 +346,8 @@ class Runtime:
         """Change the session, and wait until the service has.
 
         Raises:
-            EventRefusedError: The service has refused it.
-            DeadlineError: It has not answered in time; the session may have changed.
+            EventRefusedError: The service refused it.
+            DeadlineError: The service did not answer in time; the session may have changed.
             CallEndedError: The call has ended.
         """
         key = f"update_{secrets.token_hex(8)}"
@@ -378,7 +378,7 @@ class Runtime:
         return collected
 
     def transfer(self, what: inputs.Transfer) -> asyncio.Future[Any]:
-        """Begin a transfer. What it comes to is a `TransferFailed`, or how the call ended."""
+        """Begin a transfer. The future gets a `TransferFailed`, or how the call ended."""
         failing = self.expect(what.key)
         self.step(what)
         return failing
@@ -416,7 +416,7 @@ class Runtime:
                 self.respond(words)
 
     def escalate(self, escalation: Escalation | None) -> None:
-        """Tell that a person should help."""
+        """Emit that a person should help."""
         if escalation is not None and self.ended is None:
             self._tell(escalation)
 
@@ -444,7 +444,7 @@ class Runtime:
             if task is not current:
                 task.cancel()
         if current in self._tasks:
-            # It reads the socket, or runs a tool that has hung up: it is over at its next wait.
+            # It reads the socket, or runs a tool that hung up: it ends at its next wait.
             self.loop.call_soon(current.cancel)
 
     async def end_soon(self) -> None:

@@ -400,7 +400,7 @@ class CallHost:
         for _ in range(min(len(self._ends) - _REMEMBERED, 2)):
             oldest = next(iter(self._ends))
             if not self._ends[oldest].done():
-                # It is still up. It goes to the end, where it is looked at again after all others.
+                # It is still up, so it comes last again.
                 self._ends.move_to_end(oldest)
                 continue
             del self._ends[oldest]

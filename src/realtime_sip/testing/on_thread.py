@@ -24,8 +24,8 @@ _LONGEST = 600.0
 class EmulatorOnThread:
     """Runs an emulator on an event loop in another thread, while this one is free to block.
 
-    Use it as a context manager. `emulator` is what runs there; everything that acts on it, or waits, goes through
-    `run`. What was recorded can be read directly.
+    Use it as a context manager. `emulator` runs there; everything that acts on it, or waits, goes through `run`. Read
+    directly what was recorded.
 
     >>> with EmulatorOnThread(OpenAIEmulator(speed=100)) as openai:
     ...     ringing = openai.run(openai.emulator.ring, "http://127.0.0.1:9/nobody-listens-here")

@@ -18,7 +18,7 @@ from realtime_sip.outcomes import EndReason, LimitKind, LimitNear
 
 _NEAR = Decimal("0.8")
 _BEFORE_THE_WALL = 5.0
-"""Seconds that a goodbye before the session's wall has more than it may take."""
+"""Seconds that a goodbye before the session's own end has beyond the time that it may take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +71,7 @@ class CallLimits:
             *((name, (int,)) for name in ("max_tokens", "tool_rounds", "no_audio")),
         ):
             value = getattr(self, name)
-            # Not a number of Decimal compares with nothing.
+            # A Decimal NaN cannot be compared.
             number = isinstance(value, kinds) and (not isinstance(value, Decimal) or value.is_finite())
             if value is not None and not (number and 0 < value < 1e12):
                 raise ConfigurationError(f"{name} must be a positive number or None")
@@ -81,14 +81,14 @@ class CallLimits:
 
 
 def set_limit(s: CallState, limit: LimitKind, at: float) -> None:
-    """Have a limit reached at this time, and told before."""
+    """Let a limit be reached at this time, and emit `LimitNear` before that."""
     if s.timers.at(f"limit {limit.value}") != at:
         s.timers.set(f"limit {limit.value}", at)
         s.timers.set(f"near {limit.value}", max(at - s.limits.warning, s.now))
 
 
 def lift(s: CallState, limit: LimitKind) -> None:
-    """Have a limit not be reached, as things are now."""
+    """Let a limit not be reached, as things are now."""
     s.timers.stop(f"limit {limit.value}")
     s.timers.stop(f"near {limit.value}")
 
@@ -116,7 +116,7 @@ def rest(s: CallState) -> None:
 
 
 def on_sound(s: CallState, event: events.ServerEvent) -> None:
-    """Record that somebody was heard, or has pressed a key."""
+    """Record that somebody was heard, or pressed a key."""
     s.sounded = True
     lift(s, LimitKind.FIRST_SOUND)
     if event.type in ("input_audio_buffer.speech_started", "input_audio_buffer.dtmf_event_received"):
@@ -127,12 +127,12 @@ def on_sound(s: CallState, event: events.ServerEvent) -> None:
 
 
 def on_timeout(s: CallState, _event: events.ServerEvent) -> None:
-    """Record that the model is about to ask whether anybody is there. Until the caller answers, that is silence."""
+    """Record that the model is about to ask whether anybody is there. Until the caller answers, it is silence."""
     s.unattended = True
 
 
 def spent(s: CallState, what: Spent) -> None:
-    """Note what the call has cost so far."""
+    """Record what the call has cost so far."""
     limits = s.limits
     most_cost = None if limits.max_cost is None else Decimal(str(limits.max_cost))
     for limit, used, likely, most in (
@@ -153,14 +153,14 @@ def spent(s: CallState, what: Spent) -> None:
 
 
 def near(s: CallState, name: str) -> None:
-    """Tell that a limit is near."""
+    """Emit that a limit is near."""
     at = s.timers.at(f"limit {name}")
     if at is not None and s.end is End.NONE and at > s.now:
         s.out.append(Tell(LimitNear(LimitKind(name), at - s.now)))
 
 
 def reached(s: CallState, name: str) -> None:
-    """End the call, because a limit is reached."""
+    """End the call, because a limit was reached."""
     if s.end in (End.NONE, End.TRANSFERRING) and s.decided is None and "limit" not in s.sequences:
         s.timers.stop_all("limit ")
         s.timers.stop_all("near ")
@@ -179,7 +179,7 @@ def _end_at_limit(s: CallState, limit: LimitKind) -> Steps:
 
 
 def rule_limits(s: CallState) -> bool:
-    """Count silence while nothing is going on, and the time to the session's wall."""
+    """Count silence while nothing is going on, and the time to the session's own end."""
     if "limit" in s.sequences or s.decided is not None:
         s.timers.stop_all("limit ")
         s.timers.stop_all("near ")

@@ -3,7 +3,7 @@
 A tool runs once per `call_id`, from the completed items of responses in the conversation. Its output is sent as soon as
 it is there, and again over a new sideband until the conversation was seen to hold it. Only the response to it waits
 (`wants.rule_ask`): until the response that called has ended, and all tools have reported. A response that the service
-has started meanwhile, knowing the output, is as good.
+started meanwhile, knowing the output, is as good.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def to_answer(s: CallState) -> list[str]:
 
 
 def covered(s: CallState, names: Iterable[str]) -> None:
-    """Record that a response has taken up these outputs."""
+    """Record that a response took up these outputs."""
     for name in names:
         if s.tools.get(name, Tool.RUNNING) is not Tool.RUNNING:
             del s.tools[name]
@@ -59,7 +59,7 @@ def run(s: CallState, name: str, seconds: float) -> None:
 
 
 def over(s: CallState, name: str, state: Tool | None) -> None:
-    """Record that a call is not under way any more; None if there is nothing to answer."""
+    """Record that a call is no longer under way; None if there is nothing to answer."""
     s.timers.stop(f"tool {name}")
     if state is None:
         s.tools.pop(name, None)
@@ -98,7 +98,7 @@ def take_calls(s: CallState, items: Iterable[object]) -> bool:
 
 
 def tool_of_item(s: CallState, item_id: str) -> None:
-    """Record that the model has begun to call a function: after a lost sideband, the item is asked for."""
+    """Record that the model began to call a function: after a lost sideband, the item is asked for."""
     if item_id:
         s.calling[item_id] = None
         if len(s.calling) > _MAX_ITEMS:
@@ -172,7 +172,7 @@ def approval_decided(s: CallState, what: ApprovalDecided) -> None:
 
 
 def item_refused(s: CallState, cause: str, code: object) -> bool:
-    """Record that the service has refused an event; return whether it was an item of ours, which is sent once more."""
+    """Record that the service refused an event; return whether it was an item of ours, which is sent once more."""
     name = f"item {cause.removeprefix('create_')}"
     asked = s.asks.get(name) if cause.startswith("create_") else None
     if asked is None:
@@ -189,14 +189,14 @@ def item_refused(s: CallState, cause: str, code: object) -> bool:
 
 
 def late(s: CallState, name: str) -> None:
-    """Take an item to be in the conversation that was not shown in time."""
+    """Assume that an item that was not shown in time is in the conversation."""
     asked = answered(s, name)
     if asked is not None and s.tools.get(asked.tool) is Tool.SENT:
         s.tools[asked.tool] = Tool.KNOWN
 
 
 def unreported(s: CallState, name: str) -> None:
-    """Wait for a call no longer. What an MCP server has done shows all the same, and wants an answer."""
+    """Stop waiting for a call. What an MCP server did still shows, and wants an answer."""
     if name.startswith(("ask ", "approved ", "mcp ")):
         s.tools[name] = Tool.KNOWN
 

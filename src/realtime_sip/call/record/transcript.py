@@ -1,4 +1,4 @@
-"""What both sides of a call have said, as a value.
+"""What both sides of a call said, as a value.
 
 >>> said = Line(by="caller", text="Where is my order?", item_id="item_1", complete=True, heard="Where is my order?")
 >>> transcript = Transcript((said,), complete=True)

@@ -25,7 +25,7 @@ __all__ = ["CallEnd", "CallState", "EmulatedCall", "EndedBy"]
 
 
 class CallState(StrEnum):
-    """Where a call is."""
+    """How far a call is."""
 
     RINGING = "ringing"
     ACCEPTED = "accepted"
@@ -48,7 +48,7 @@ class EndedBy(StrEnum):
     EXPIRED = "expired"
     """The session reached its longest duration."""
     FAILED = "failed"
-    """Accept was answered 200, and no call came of it (`Behavior.bad_accept` and `accept`)."""
+    """Accept was answered 200, and there was no call afterwards (`Behavior.bad_accept` and `accept`)."""
     EMULATOR = "emulator"
     """The emulator was closed."""
 
@@ -76,17 +76,17 @@ class CallEnd:
 
     @property
     def reason(self) -> Any:
-        """Why the call ended, as the program under test says: an `EndReason`; None if it says nothing."""
+        """The program's own reason for the end: an `EndReason`, or None if it says nothing."""
         return getattr(self.seen, "reason", None)
 
     @property
     def certainty(self) -> Any:
-        """How sure the program is of that; None if it says nothing."""
+        """How sure the program is of that, or None if it says nothing."""
         return getattr(self.seen, "certainty", None)
 
     @property
     def evidence(self) -> Any:
-        """What the program concludes that from; None if it says nothing."""
+        """From what the program concludes that, or None if it says nothing."""
         return getattr(self.seen, "evidence", None)
 
 
@@ -322,7 +322,7 @@ class EmulatedCall:
             self.line.divert(self._transfers > 0)
 
     def account(self) -> str | None:
-        """Say how the call went otherwise than its scenario, if it is strict; None if it did not."""
+        """Say how the call differed from its scenario, if it is strict; None if it did not."""
         if not self.strict:
             return None
         replay = None if self.line is None else self.line.replay

@@ -63,13 +63,13 @@ class LineRecord:
         self.client_events: list[Frame] = []
         """What the client sent, in order."""
         self.server_events: list[Frame] = []
-        """What the service had to tell, in order, whether a socket was there to hear it or not."""
+        """The service's events in order, whether or not a socket was open."""
         self.said: list[Said] = []
         """What was said, in order."""
         self.notes: list[str] = []
         """What the emulator found strange, in plain words: unscripted responses, steps that never came, and so on."""
         self.strange: list[str] = []
-        """If the call went otherwise than the scenario says, in plain words. All of it is in the notes too."""
+        """How the call differed from its scenario, in plain words. The notes have all of it too."""
         self.sockets = 0
         """How many sockets were opened on it so far."""
 
@@ -83,7 +83,7 @@ class LineRecord:
         self.keep(self.notes, text)
 
     def unscripted(self, text: str) -> None:
-        """Record that the call goes otherwise than the scenario says."""
+        """Record that the call differs from its scenario."""
         self.keep(self.strange, text)
         self.note(text)
 

@@ -103,9 +103,10 @@ class _SipEvent(_Event):
 
         Entries that are not headers are left out here and kept in `to_wire()`.
         """
-        if self._sip is None:
-            self._sip = SipHeaders.from_wire(self.data.sip_headers)
-        return self._sip
+        sip = self._sip
+        if sip is None:
+            sip = self._sip = SipHeaders.from_wire(self.data.sip_headers)
+        return sip
 
     @property
     def caller(self) -> str | None:

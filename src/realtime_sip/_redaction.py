@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 
 MAX_SHOWN = 300
@@ -26,6 +27,21 @@ def redact(text: str) -> str:
     shown = "".join(c if c.isprintable() else "?" for c in text[: MAX_SHOWN * 2])
     shown = _DIGITS.sub("[number]", _SECRET.sub("[secret]", shown))
     return shown if len(shown) <= MAX_SHOWN else shown[: MAX_SHOWN - 1] + "…"
+
+
+def logger_without_wire(name: str) -> logging.Logger:
+    """Return the logger to give to the WebSocket library, which writes keys, headers and frames to it at DEBUG.
+
+    A level of its own would not do: `logging.config` sets it back.
+    """
+    logger = logging.getLogger(name)
+    if _is_above_debug not in logger.filters:
+        logger.addFilter(_is_above_debug)
+    return logger
+
+
+def _is_above_debug(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.DEBUG
 
 
 def size_of(value: object) -> str:

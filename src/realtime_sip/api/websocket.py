@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection as _PlainAsyncConnection
@@ -12,6 +11,7 @@ from websockets.http11 import Response
 from websockets.sync.client import ClientConnection as _PlainConnection
 from websockets.sync.client import connect as _connect_sync
 
+from realtime_sip._redaction import logger_without_wire
 from realtime_sip.api.operations import MAX_REPLY_BYTES, Failure, Reply, Request
 from realtime_sip.api.settings import USER_AGENT, Settings
 from realtime_sip.errors import ConfigurationError
@@ -22,9 +22,7 @@ MAX_FRAMES_WAITING = 4096
 """Frames that wait for a slow reader before the socket is read no further; then pings go unanswered too."""
 CLOSE_TIMEOUT = 2.0
 
-# At DEBUG websockets logs every frame and header. It does so only if somebody lowers this logger's own level.
-_socket_log = logging.getLogger("realtime_sip.websocket")
-_socket_log.setLevel(logging.INFO)
+_socket_log = logger_without_wire("realtime_sip.websocket")
 
 # websockets follows redirects: until 16 with the key, since then with all headers but `Authorization`, and so with the
 # key of Azure. Without a Location there is nothing to follow, and the refusal stays what it is.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import socket
 import struct
 from collections.abc import AsyncIterator
@@ -15,6 +14,8 @@ from websockets.http11 import Request as HandshakeRequest
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
+from realtime_sip._redaction import logger_without_wire
+
 __all__ = ["WebSocket", "handshake", "reset"]
 
 MAX_MESSAGE = 16 * 1024 * 1024
@@ -22,9 +23,7 @@ MAX_MESSAGE = 16 * 1024 * 1024
 _MAX_UNSENT = 64 * 1024 * 1024
 _CLOSE_SECONDS = 2.0
 
-# At DEBUG websockets logs frames, which hold what people said.
-_logger = logging.getLogger("realtime_sip.testing.websocket")
-_logger.setLevel(logging.WARNING)
+_logger = logger_without_wire("realtime_sip.testing.websocket")
 
 
 class _Protocol(ServerProtocol):

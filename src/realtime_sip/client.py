@@ -14,6 +14,7 @@ from realtime_sip.api import protocol
 from realtime_sip.api.calls import CallFace, Calls, WebRtcCall
 from realtime_sip.api.client_secrets import AsyncClientSecrets, ClientSecrets
 from realtime_sip.api.operations import DEADLINE, Operation
+from realtime_sip.api.program_errors import OnError, ProgramErrors
 from realtime_sip.api.settings import Settings
 from realtime_sip.api.sideband import AsyncSideband, Sideband
 from realtime_sip.api.transport import AsyncTransport, Transport
@@ -75,6 +76,8 @@ class AsyncCalls(
         check_tool: CheckTool | None = None,
         check_speech: CheckSpeech | None = None,
         greet_undisturbed: bool = False,
+        on_error: OnError | None = None,
+        log_exceptions: bool | None = None,
     ) -> AbstractAsyncContextManager[Call, bool]:
         """Answer a call, and keep it until the block is left: accept, attach, turns, tools, limits, and a known end.
 
@@ -99,6 +102,8 @@ class AsyncCalls(
             check_speech: Asked about each response as it grows; returns what to say instead, or None.
             greet_undisturbed: Keep turn detection off until the first speech that `respond` asks for has been heard, so
                 that its own echo cannot cut it off.
+            on_error: Told of each exception of a tool or a callback, plain or async; else the host's.
+            log_exceptions: Whether the messages of those exceptions are logged too; else as the host says, or not.
 
         Raises:
             InvalidRequestError: The session is not valid; nothing was sent.
@@ -118,6 +123,7 @@ class AsyncCalls(
             check_tool=check_tool,
             check_speech=check_speech,
             greet_undisturbed=greet_undisturbed,
+            errors=ProgramErrors(on_error=on_error, log_exceptions=log_exceptions),
         )
         answering = answer(self.transport, incoming, session, options)
         # It may swallow what leaves the block, so that type checkers take the code behind it for reachable.

@@ -96,6 +96,7 @@ class Runtime:
         self.decision = decision if decision is not None and decision.call_id == self.call_id else None
         if self.decision is not None:
             self.decision.call = call
+        self._errors = options.errors.over(None if self.decision is None else self.decision.errors)
         unix = transport.settings.clock()
         self.state = core.start(
             session,
@@ -105,7 +106,7 @@ class Runtime:
             maybe_accepted=self.decision is not None and self.decision.inherited,
             greet_undisturbed=options.greet_undisturbed,
         )
-        self.tools = ToolRunner(options.tools, call=call, check=options.check_tool)
+        self.tools = ToolRunner(options.tools, call=call, check=options.check_tool, failed=self.program_failed)
         self.own_functions = {
             tool.name for tool in session.tools or [] if tool.type == "function" and not self.tools.has(tool.name)
         }
@@ -120,7 +121,9 @@ class Runtime:
             transport, self.call_id, attached=self._attached, received=self._received, sent=self.record.note
         )
         self._spends = options.limits.max_cost is not None or options.limits.max_tokens is not None
-        self._guardrail = None if options.check_speech is None else Guardrail(options.check_speech)
+        self._guardrail = (
+            None if options.check_speech is None else Guardrail(options.check_speech, failed=self.program_failed)
+        )
         self._struggle = Struggle(options.escalation)
         self._waiting: dict[str, asyncio.Future[Any]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -201,7 +204,7 @@ class Runtime:
                 case effects.Refer(request):
                     self._request(rest.refer(self.transport, self.call_id, request))
                 case effects.Fallback(request):
-                    self._request(rest.take_fallback(self.options.transfers, request))
+                    self._request(rest.take_fallback(self.options.transfers, request, self.program_failed))
                 case effects.Finish(ended):
                     self._finish(ended)
                 case _:
@@ -395,7 +398,7 @@ class Runtime:
                 answer = self.options.approve_mcp(asked)
                 approve = bool(await answer if inspect.isawaitable(answer) else answer)
             except (Exception, SystemExit) as error:  # noqa: BLE001 - what cannot be decided is denied
-                _log.error("call %s: the approval callback failed: %s", self.call_id, type(error).__name__)
+                self.program_failed(_log, "approve_mcp", error)
         self.step(inputs.ApprovalDecided(asked.request_id, approve))
 
     async def _guard(self, check: Coroutine[Any, Any, str | None]) -> None:
@@ -404,6 +407,10 @@ class Runtime:
             self.step(inputs.Interrupt())
             if words:
                 self.respond(words)
+
+    def program_failed(self, log: logging.Logger, what: str, error: BaseException) -> None:
+        """Tell what the program's own code has raised."""
+        self._errors.tell(log, what, error, call_id=self.call_id, call=self.call)
 
     def escalate(self, escalation: Escalation | None) -> None:
         """Tell that a person should help."""

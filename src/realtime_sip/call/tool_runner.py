@@ -6,7 +6,6 @@ import asyncio
 import inspect
 import json
 import logging
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from realtime_sip.call.machine.effects import RunTool
-from realtime_sip.call.options import CheckTool
+from realtime_sip.call.options import CheckTool, Failed, logged
 from realtime_sip.errors import ToolArgumentsError, ToolError
 from realtime_sip.tools.registry import NOT_SERIALIZABLE, Tool, Tools, error_output, render_output
 
@@ -91,10 +90,12 @@ class ToolRunner:
         tools: The registry.
         call: What the parameter `call` of a tool gets.
         check: Asked before each run.
+        failed: Told what the program's own code has raised.
     """
 
-    def __init__(self, tools: Tools, *, call: object, check: CheckTool | None) -> None:
+    def __init__(self, tools: Tools, *, call: object, check: CheckTool | None, failed: Failed = logged) -> None:
         self._tools = tools
+        self._failed = failed
         # In updates that the service has not answered yet, or of which nobody knows whether it has, in their order.
         self._offered: deque[Tools] = deque(maxlen=_MOST_OFFERED)
         self._call = call
@@ -144,13 +145,15 @@ class ToolRunner:
             _log.warning("tool %s: %s", tool.name, error.reason)
             return ToolResult(error_output(error.for_model), failed=True)
         except Exception as error:  # noqa: BLE001 - a validator of the tool's own
-            _log.error("tool %s: its arguments could not be read: %s", tool.name, _where(error))
+            self._failed(_log, f"reading the arguments of the tool {tool.name}", error)
             return ToolResult(error_output(_BROKEN), failed=True)
         deadline = asyncio.timeout(tool.timeout)
         _deadline.set(deadline)
+        checking = True
         try:
             async with deadline:
                 refusal = await self._refusal(tool, asked, arguments)
+                checking = False
                 if refusal is not None:
                     return ToolResult(error_output(refusal))
                 result = await self._call_function(tool, arguments)
@@ -165,8 +168,7 @@ class ToolRunner:
             if deadline.expired():
                 _log.warning("tool %s: not done within %.1f s", tool.name, tool.timeout)
             else:
-                _log.error("tool %s failed: %s", tool.name, _where(error))
-                _log.debug("tool %s failed: %s", tool.name, "".join(traceback.format_tb(error.__traceback__)))
+                self._failed(_log, f"check_tool of {tool.name}" if checking else f"the tool {tool.name}", error)
             late = deadline.expired() or isinstance(error, TimeoutError)
             return ToolResult(error_output(_TOO_LONG if late else _BROKEN), failed=True)
         told = result if isinstance(result, ToolOutput) else ToolOutput(result)
@@ -219,10 +221,3 @@ def _run_in_thread(function: Callable[..., object], arguments: dict[str, Any]) -
         # No future takes the one, so that nobody would learn that the function has ended; the other ends the event
         # loop, though nobody has pressed a key: signals go to the main thread.
         raise RuntimeError(f"the tool raised {type(error).__name__}").with_traceback(error.__traceback__) from None
-
-
-def _where(error: BaseException) -> str:
-    """Return what failed and where, without the message: that can hold anything."""
-    frames = traceback.extract_tb(error.__traceback__)
-    last = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
-    return f"{type(error).__name__}{last}"

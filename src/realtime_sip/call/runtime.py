@@ -20,6 +20,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, assert_never
 
 from realtime_sip import events
+from realtime_sip._redaction import redact
 from realtime_sip.api.decision import deciding
 from realtime_sip.api.transport import AsyncTransport
 from realtime_sip.call import rest
@@ -29,7 +30,7 @@ from realtime_sip.call.event_queue import EventQueue, EventsDropped
 from realtime_sip.call.guardrail import Guardrail
 from realtime_sip.call.machine import core, effects, inputs
 from realtime_sip.call.machine.digits import CollectedDigits
-from realtime_sip.call.machine.state import End
+from realtime_sip.call.machine.state import End, Socket
 from realtime_sip.call.options import AnswerOptions
 from realtime_sip.call.record.call_record import CallRecord
 from realtime_sip.call.record.struggle import Escalation, Struggle
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from realtime_sip.call.call import Call
 
 _log = logging.getLogger("realtime_sip.call")
+_tool_log = logging.getLogger("realtime_sip.tools")
 
 CallEvent = events.ServerEvent | LimitNear | SidebandGap | EventsDropped | Escalation | TransferFailed
 """What iterating over a call gives: what the service says, and what happens to the call itself."""
@@ -258,7 +260,10 @@ class Runtime:
         would lose its connection."""
 
         async def report() -> None:
-            self.step(await work)
+            came = await work
+            if type(came) is inputs.Accepted:
+                _log.info("call %s: accepted", self.call_id)
+            self.step(came)
 
         self._keep(asyncio.create_task(report()), self._requests)
 
@@ -287,6 +292,7 @@ class Runtime:
         """
         self.transport.carry(self)
         self.over.add_done_callback(lambda _: self.transport.forget(self))
+        _log.info("call %s: ringing", self.call_id)
         up = self.expect("answer")
         if self.decision is not None and self.decision.adopted:
             self.record.missed()
@@ -307,10 +313,13 @@ class Runtime:
             self.step(inputs.AttachFailed(error))
         else:
             self.step(inputs.Closed(close))
+            if self.state.socket is Socket.ATTACHING:
+                _log.info("call %s: dropped (%s)", self.call_id, close)
 
     def _attached(self) -> None:
         if self.state.line.attached_at is None and self.options.consent is None:
             self.record.begin(consented=False)
+        _log.info("call %s: attached%s", self.call_id, "" if self.state.line.attached_at is None else " again")
         self.step(inputs.Attached())
 
     # --- what the program asks for ------------------------------------------------------------------------------------
@@ -376,6 +385,7 @@ class Runtime:
 
     def transfer(self, what: inputs.Transfer) -> asyncio.Future[Any]:
         """Begin a transfer. What it comes to is a `TransferFailed`, or how the call ended."""
+        _log.info("call %s: transfer to %s begins", self.call_id, what.request.name)
         failing = self.expect(what.key)
         self.step(what)
         return failing
@@ -387,7 +397,11 @@ class Runtime:
             self.spawn(self._tool(asked))
 
     async def _tool(self, asked: effects.RunTool) -> None:
+        began, name = self.loop.time(), redact(asked.name)
+        _tool_log.info("call %s: tool %s begins", self.call_id, name)
         result = await self.tools.run(asked)
+        how, took = "has failed" if result.failed else "has ended", self.loop.time() - began
+        _tool_log.info("call %s: tool %s %s (%.1f s)", self.call_id, name, how, took)
         self.step(inputs.ToolEnded(asked.call_id, result.output, result.respond))
         self.escalate(self._struggle.tool_ended(asked.name, failed=result.failed))
 
@@ -422,13 +436,15 @@ class Runtime:
             self.gaps.append(what)
             self.record.gap(what)
         else:
+            if isinstance(what, TransferFailed):
+                _log.info("call %s: transfer to %s failed (%s)", self.call_id, what.target, what.failure.value)
             self.record.note(what)
         self.queue.put(what, is_delta=False)
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
     def _finish(self, ended: CallEnded) -> None:
-        _log.info("call %s ended: %s", self.call_id, ended)
+        _log.info("call %s: ended (%s)", self.call_id, ended)
         if self.decision is not None:
             self.decision.made.set()
         self.record.note(ended)

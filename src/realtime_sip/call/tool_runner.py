@@ -96,6 +96,7 @@ class ToolRunner:
     def __init__(self, tools: Tools, *, call: object, check: CheckTool | None, failed: Failed = logged) -> None:
         self._tools = tools
         self._failed = failed
+        self._call_id = str(getattr(call, "call_id", "-"))
         # In updates that the service has not answered yet, or of which nobody knows whether it has, in their order.
         self._offered: deque[Tools] = deque(maxlen=_MOST_OFFERED)
         self._call = call
@@ -142,7 +143,7 @@ class ToolRunner:
         try:
             arguments = tool.arguments(asked.arguments)
         except ToolArgumentsError as error:
-            _log.warning("tool %s: %s", tool.name, error.reason)
+            _log.warning("call %s: tool %s: %s", self._call_id, tool.name, error.reason)
             return ToolResult(error_output(error.for_model), failed=True)
         except Exception as error:  # noqa: BLE001 - a validator of the tool's own
             self._failed(_log, f"reading the arguments of the tool {tool.name}", error)
@@ -166,7 +167,7 @@ class ToolRunner:
             if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
                 raise  # it is we who are canceled, not something that the tool has waited for
             if deadline.expired():
-                _log.warning("tool %s: not done within %.1f s", tool.name, tool.timeout)
+                _log.warning("call %s: tool %s: not done within %.1f s", self._call_id, tool.name, tool.timeout)
             else:
                 self._failed(_log, f"check_tool of {tool.name}" if checking else f"the tool {tool.name}", error)
             late = deadline.expired() or isinstance(error, TimeoutError)
@@ -174,7 +175,8 @@ class ToolRunner:
         told = result if isinstance(result, ToolOutput) else ToolOutput(result)
         output = render_output(told.output)
         if output == NOT_SERIALIZABLE:
-            _log.error("tool %s returned what cannot be shown: %s", tool.name, type(result).__name__)
+            kind = type(result).__name__
+            _log.error("call %s: tool %s returned what cannot be shown: %s", self._call_id, tool.name, kind)
         return ToolResult(output, told.respond)
 
     async def _refusal(self, tool: Tool, asked: RunTool, arguments: dict[str, Any]) -> str | None:
@@ -183,7 +185,7 @@ class ToolRunner:
             if inspect.isawaitable(refusal):
                 refusal = await refusal
             if refusal is not None:
-                _log.warning("tool %s was refused by the check", tool.name)
+                _log.warning("call %s: tool %s was refused by the check", self._call_id, tool.name)
                 return refusal
         if tool.confirm and not self._confirmed(asked):
             return _CONFIRM

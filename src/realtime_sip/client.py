@@ -14,6 +14,7 @@ from realtime_sip.api import protocol
 from realtime_sip.api.calls import CallFace, Calls, WebRtcCall
 from realtime_sip.api.client_secrets import AsyncClientSecrets, ClientSecrets
 from realtime_sip.api.operations import DEADLINE, Operation
+from realtime_sip.api.program_errors import OnError, ProgramErrors
 from realtime_sip.api.settings import Settings
 from realtime_sip.api.transport import AsyncTransport, Transport
 from realtime_sip.endpoints import Endpoints
@@ -79,6 +80,8 @@ class AsyncCalls(
         check_tool: CheckTool | None = None,
         check_speech: CheckSpeech | None = None,
         greet_undisturbed: bool = False,
+        on_error: OnError | None = None,
+        log_exceptions: bool | None = None,
     ) -> AbstractAsyncContextManager[Call, bool]:
         """Answer a call, and keep it until the block is left: accept, attach, turns, tools, limits, and a known end.
 
@@ -105,6 +108,8 @@ class AsyncCalls(
             check_speech: Asked about each response as it grows; returns what to say instead, or None.
             greet_undisturbed: Keep turn detection off until the first speech that `respond` asks for was heard, so that
                 its own echo cannot cut it off.
+            on_error: Called with each exception of a tool or a callback; plain or async. Without it, the host's.
+            log_exceptions: Whether the messages of those exceptions are logged too; without it, as the host says.
 
         Raises:
             InvalidRequestError: The session is not valid; nothing was sent.
@@ -131,6 +136,7 @@ class AsyncCalls(
             check_tool=check_tool,
             check_speech=check_speech,
             greet_undisturbed=greet_undisturbed,
+            errors=ProgramErrors(on_error=on_error, log_exceptions=log_exceptions),
         )
         answering = answer(self.transport, incoming, session, options)
         # It may swallow what leaves the block, so that type checkers take the code behind it for reachable.

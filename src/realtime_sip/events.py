@@ -110,7 +110,7 @@ __all__ = [
     "parse_server_event",
 ]
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("realtime_sip.events")
 
 MAX_APPENDED_AUDIO = 15 * 1024 * 1024
 """Bytes of audio that one `input_audio_buffer.append` may hold (API guide)."""

@@ -107,7 +107,7 @@ def test_law_a_handler_that_exits_ends_no_other_call(way: str, where: str, caplo
             await line.idle()
 
     test()
-    told = [record for record in caplog.records if record.levelno == logging.ERROR and " failed" in record.getMessage()]
+    told = [record for record in caplog.records if record.levelno == logging.ERROR and ids[0] in record.getMessage()]
     assert len(told) == 1
     assert ("Odd" if way == "odd" else "SystemExit") in told[0].getMessage()
 

@@ -6,6 +6,8 @@ import asyncio
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
+from realtime_sip.api.program_errors import ProgramErrors
+
 if TYPE_CHECKING:
     from realtime_sip.call.call import Call
 
@@ -20,6 +22,7 @@ class Decision:
         made: Set once it was accepted or rejected.
         rejected: Whether it was rejected.
         call: The call, once it is being answered.
+        errors: Whom the host tells of what the program's code raises.
     """
 
     def __init__(self, call_id: str, *, adopted: bool = False, inherited: bool = False) -> None:
@@ -29,6 +32,7 @@ class Decision:
         self.made = asyncio.Event()
         self.rejected = False
         self.call: Call | None = None
+        self.errors: ProgramErrors | None = None
         if adopted:
             self.made.set()
 

@@ -127,7 +127,7 @@ async def _ask_consent(runtime: Runtime) -> None:
     except CallEndedError:
         return
     except (Exception, SystemExit) as error:  # noqa: BLE001 - what cannot be decided is denied, and the call goes on
-        _log.error("call %s: asking for consent to the event log failed: %s", runtime.call_id, type(error).__name__)
+        runtime.program_failed(_log, "consent", error)
     if granted and runtime.ended is None:
         runtime.record.begin(consented=True)
 

@@ -10,7 +10,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from realtime_sip import events
-from realtime_sip.call.options import CheckSpeech
+from realtime_sip.call.options import CheckSpeech, Failed, logged
 
 __all__ = ["Guardrail"]
 
@@ -25,8 +25,9 @@ _MOST_RESPONSES = 8
 class Guardrail:
     """One check over the growing transcript of each response. It is never asked twice at the same time."""
 
-    def __init__(self, check: CheckSpeech) -> None:
+    def __init__(self, check: CheckSpeech, *, failed: Failed = logged) -> None:
         self._check = check
+        self._tell = failed
         self._said: dict[str, str] = {}  # what was said in each of the latest responses
         self._unchecked: dict[str, None] = {}  # responses in which something was said since they were checked
         self._checking = False
@@ -72,7 +73,7 @@ class Guardrail:
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a check that fails must not end a call; it is told and goes on
             if self._failed != response_id:
                 self._failed = response_id
-                _log.error("the check of speech failed: %s", type(error).__name__)
+                self._tell(_log, "check_speech", error)
             return None
 
     def _forget(self, response_id: str) -> None:

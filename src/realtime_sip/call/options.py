@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from realtime_sip.api.program_errors import ProgramErrors
 from realtime_sip.call.machine.effects import AskApproval
 from realtime_sip.call.machine.limits import CallLimits
 from realtime_sip.call.machine.targets import TransferTargets
@@ -28,6 +30,15 @@ CheckSpeech = Callable[[str], str | Awaitable[str | None] | None]
 instructions for what to say instead, or "" for nothing."""
 
 
+Failed = Callable[[logging.Logger, str, BaseException], None]
+"""Tells what the program's own code has raised: where to log it, what has failed, and how."""
+
+
+def logged(log: logging.Logger, what: str, error: BaseException) -> None:
+    """Tell it to the log alone, outside of a call."""
+    ProgramErrors().tell(log, what, error, call_id="-")
+
+
 AskConsent = Callable[["Call"], bool | Awaitable[bool]]
 """Asked with the call: it gives notice, and asks the caller. Returns True if the call may be logged."""
 
@@ -47,3 +58,4 @@ class AnswerOptions:
     check_tool: CheckTool | None = None
     check_speech: CheckSpeech | None = None
     greet_undisturbed: bool = False
+    errors: ProgramErrors = field(default_factory=ProgramErrors)

@@ -12,6 +12,7 @@ from realtime_sip.api.operations import Operation, Repeat
 from realtime_sip.api.transport import AsyncTransport
 from realtime_sip.call.machine import inputs
 from realtime_sip.call.machine.targets import TransferRequest, TransferTargets
+from realtime_sip.call.options import Failed
 from realtime_sip.errors import NetworkError, RealtimeSipError
 from realtime_sip.session import AudioConfig, AudioInput, RealtimeSession
 
@@ -71,7 +72,7 @@ async def refer(transport: AsyncTransport, call_id: str, request: TransferReques
     )
 
 
-async def take_fallback(transfers: TransferTargets | None, request: TransferRequest) -> inputs.Input:
+async def take_fallback(transfers: TransferTargets | None, request: TransferRequest, failed: Failed) -> inputs.Input:
     """Try the program's fallback for a transfer. One that is too late may have reached the carrier."""
     assert transfers is not None
     assert transfers.fallback is not None
@@ -81,6 +82,6 @@ async def take_fallback(transfers: TransferTargets | None, request: TransferRequ
             await transfers.fallback(request)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the program's own code, which must not end the call
         if not deadline.expired():
-            _log.error("call %s: the fallback failed: %s", request.call_id, type(error).__name__)
+            failed(_log, "the fallback of a transfer", error)
             return inputs.FallbackFailed(request, type(error).__name__)
     return inputs.FallbackTaken(request)

@@ -21,6 +21,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, assert_never
 
 from realtime_sip import events
+from realtime_sip._redaction import redact
 from realtime_sip.api.decision import deciding
 from realtime_sip.api.transport import AsyncTransport
 from realtime_sip.call import rest
@@ -30,7 +31,7 @@ from realtime_sip.call.event_queue import EventQueue, EventsDropped
 from realtime_sip.call.guardrail import Guardrail
 from realtime_sip.call.machine import core, effects, inputs
 from realtime_sip.call.machine.digits import CollectedDigits
-from realtime_sip.call.machine.state import End
+from realtime_sip.call.machine.state import End, Socket
 from realtime_sip.call.options import AnswerOptions
 from realtime_sip.call.record.call_record import CallRecord
 from realtime_sip.call.record.struggle import STRUGGLES, Escalation, Struggle
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from realtime_sip.call.call import Call
 
 _log = logging.getLogger("realtime_sip.call")
+_tool_log = logging.getLogger("realtime_sip.tools")
 
 CallEvent = events.ServerEvent | LimitNear | SidebandGap | EventsDropped | Escalation | TransferFailed
 """What iterating over a call gives: the service's events, and the call's own."""
@@ -91,6 +93,7 @@ class Runtime:
         self.decision = decision if decision is not None and decision.call_id == self.call_id else None
         if self.decision is not None:
             self.decision.call = call
+        self._errors = options.errors.over(None if self.decision is None else self.decision.errors)
         unix = transport.settings.clock()
         self.state = core.start(
             session,
@@ -100,7 +103,7 @@ class Runtime:
             maybe_accepted=self.decision is not None and self.decision.inherited,
             greet_undisturbed=options.greet_undisturbed,
         )
-        self.tools = ToolRunner(options.tools, call=call, check=options.check_tool)
+        self.tools = ToolRunner(options.tools, call=call, check=options.check_tool, failed=self.program_failed)
         self.own_functions = {
             tool.name for tool in session.tools or [] if tool.type == "function" and not self.tools.has(tool.name)
         }
@@ -115,7 +118,9 @@ class Runtime:
             transport, self.call_id, attached=self._attached, received=self._received, sent=self.record.note
         )
         self._spends = options.limits.max_cost is not None or options.limits.max_tokens is not None
-        self._guardrail = None if options.check_speech is None else Guardrail(options.check_speech)
+        self._guardrail = (
+            None if options.check_speech is None else Guardrail(options.check_speech, failed=self.program_failed)
+        )
         self._struggle = Struggle(options.escalation)
         self._waiting: dict[str, asyncio.Future[Any]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -206,7 +211,7 @@ class Runtime:
                 case effects.Refer(request):
                     self._request(rest.refer(self.transport, self.call_id, request))
                 case effects.Fallback(request):
-                    self._request(rest.take_fallback(self.options.transfers, request))
+                    self._request(rest.take_fallback(self.options.transfers, request, self.program_failed))
                 case effects.Finish(ended):
                     self._finish(ended)
                 case _:
@@ -260,7 +265,10 @@ class Runtime:
         would lose its connection."""
 
         async def report() -> None:
-            self.step(await work)
+            came = await work
+            if type(came) is inputs.Accepted:
+                _log.info("call %s: accepted", self.call_id)
+            self.step(came)
 
         self._keep(asyncio.create_task(report()), self._requests)
 
@@ -289,6 +297,7 @@ class Runtime:
         """
         self.transport.carry(self)
         self.over.add_done_callback(lambda _: self.transport.forget(self))
+        _log.info("call %s: ringing", self.call_id)
         up = self.expect("answer")
         if self.decision is not None and self.decision.adopted:
             self.record.missed()
@@ -310,10 +319,13 @@ class Runtime:
             self.step(inputs.AttachFailed(error))
         else:
             self.step(inputs.Closed(close))
+            if self.state.socket is Socket.ATTACHING:
+                _log.info("call %s: dropped (%s)", self.call_id, close)
 
     def _attached(self) -> None:
         if self.state.line.attached_at is None and self.options.consent is None:
             self.record.begin(consented=False)
+        _log.info("call %s: attached%s", self.call_id, "" if self.state.line.attached_at is None else " again")
         self.step(inputs.Attached())
 
     # --- what the program asks for ------------------------------------------------------------------------------------
@@ -379,6 +391,7 @@ class Runtime:
 
     def transfer(self, what: inputs.Transfer) -> asyncio.Future[Any]:
         """Begin a transfer. The future gets a `TransferFailed`, or how the call ended."""
+        _log.info("call %s: transfer to %s begins", self.call_id, what.request.name)
         failing = self.expect(what.key)
         self.step(what)
         return failing
@@ -394,7 +407,11 @@ class Runtime:
             if tool.progress or tool.background:
                 self.step(inputs.ToolBegan(asked.call_id, asked.name, tool.progress, tool.background))
 
+        began_at, name = self.loop.time(), redact(asked.name)
+        _tool_log.info("call %s: tool %s begins", self.call_id, name)
         result = await self.tools.run(asked, began)
+        how, took = "has failed" if result.failed else "has ended", self.loop.time() - began_at
+        _tool_log.info("call %s: tool %s %s (%.1f s)", self.call_id, name, how, took)
         self.step(inputs.ToolEnded(asked.call_id, result.output, result.respond))
         self.escalate(self._struggle.tool_ended(asked.name, failed=result.failed))
 
@@ -405,7 +422,7 @@ class Runtime:
                 answer = self.options.approve_mcp(asked)
                 approve = bool(await answer if inspect.isawaitable(answer) else answer)
             except (Exception, SystemExit) as error:  # noqa: BLE001 - what cannot be decided is denied
-                _log.error("call %s: the approval callback failed: %s", self.call_id, type(error).__name__)
+                self.program_failed(_log, "approve_mcp", error)
         self.step(inputs.ApprovalDecided(asked.request_id, approve))
 
     async def _guard(self, check: Coroutine[Any, Any, str | None]) -> None:
@@ -414,6 +431,10 @@ class Runtime:
             self.step(inputs.Interrupt())
             if words:
                 self.respond(words)
+
+    def program_failed(self, log: logging.Logger, what: str, error: BaseException) -> None:
+        """Tell what the program's own code has raised."""
+        self._errors.tell(log, what, error, call_id=self.call_id, call=self.call)
 
     def escalate(self, escalation: Escalation | None) -> None:
         """Emit that a person should help."""
@@ -425,13 +446,15 @@ class Runtime:
             self.gaps.append(what)
             self.record.gap(what)
         else:
+            if isinstance(what, TransferFailed):
+                _log.info("call %s: transfer to %s failed (%s)", self.call_id, what.target, what.failure.value)
             self.record.note(what)
         self.queue.put(what, own=True)
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
     def _finish(self, ended: CallEnded) -> None:
-        _log.info("call %s ended: %s", self.call_id, ended)
+        _log.info("call %s: ended (%s)", self.call_id, ended)
         if self.decision is not None:
             self.decision.made.set()
         self.record.note(ended)

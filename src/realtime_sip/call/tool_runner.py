@@ -6,7 +6,6 @@ import asyncio
 import inspect
 import json
 import logging
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -16,7 +15,7 @@ from typing import Any
 
 from realtime_sip._threads import NoThreadError, Threads
 from realtime_sip.call.machine.effects import RunTool
-from realtime_sip.call.options import CheckTool
+from realtime_sip.call.options import CheckTool, Failed, logged
 from realtime_sip.errors import ToolArgumentsError, ToolError
 from realtime_sip.tools.registry import NOT_SERIALIZABLE, Tool, Tools, error_output, render_output
 
@@ -96,10 +95,13 @@ class ToolRunner:
         tools: The registry.
         call: The value for the parameter `call` of a tool.
         check: Asked before each run.
+        failed: Told what the program's own code has raised.
     """
 
-    def __init__(self, tools: Tools, *, call: object, check: CheckTool | None) -> None:
+    def __init__(self, tools: Tools, *, call: object, check: CheckTool | None, failed: Failed = logged) -> None:
         self._tools = tools
+        self._failed = failed
+        self._call_id = str(getattr(call, "call_id", "-"))
         # Registries of updates that the service did not answer yet, or perhaps did, in their order.
         self._offered: deque[Tools] = deque(maxlen=_MOST_OFFERED)
         self._call = call
@@ -151,16 +153,18 @@ class ToolRunner:
         try:
             arguments = tool.arguments(asked.arguments)
         except ToolArgumentsError as error:
-            _log.warning("tool %s: %s", tool.name, error.reason)
+            _log.warning("call %s: tool %s: %s", self._call_id, tool.name, error.reason)
             return ToolResult(error_output(error.for_model), failed=True)
         except Exception as error:  # noqa: BLE001 - a validator of the tool's own
-            _log.error("tool %s: its arguments could not be read: %s", tool.name, _where(error))
+            self._failed(_log, f"reading the arguments of the tool {tool.name}", error)
             return ToolResult(error_output(_BROKEN), failed=True)
         deadline = asyncio.timeout(tool.timeout)
         _deadline.set(deadline)
+        checking = True
         try:
             async with deadline:
                 refusal = await self._refusal(tool, asked, arguments)
+                checking = False
                 if refusal is not None:
                     return ToolResult(error_output(refusal))
                 began(tool)
@@ -177,16 +181,16 @@ class ToolRunner:
             if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
                 raise  # we are canceled, not something that the tool waited for
             if deadline.expired():
-                _log.warning("tool %s: not done within %.1f s", tool.name, tool.timeout)
+                _log.warning("call %s: tool %s: not done within %.1f s", self._call_id, tool.name, tool.timeout)
             else:
-                _log.error("tool %s failed: %s", tool.name, _where(error))
-                _log.debug("tool %s failed: %s", tool.name, "".join(traceback.format_tb(error.__traceback__)))
+                self._failed(_log, f"check_tool of {tool.name}" if checking else f"the tool {tool.name}", error)
             late = deadline.expired() or isinstance(error, TimeoutError)
             return ToolResult(error_output(_TOO_LONG if late else _BROKEN), failed=True)
         told = result if isinstance(result, ToolOutput) else ToolOutput(result)
         output = render_output(told.output)
         if output == NOT_SERIALIZABLE:
-            _log.error("tool %s returned a value that cannot be shown: %s", tool.name, type(result).__name__)
+            kind = type(result).__name__
+            _log.error("call %s: tool %s returned a value that cannot be shown: %s", self._call_id, tool.name, kind)
         return ToolResult(output, told.respond)
 
     async def _refusal(self, tool: Tool, asked: RunTool, arguments: dict[str, Any]) -> str | None:
@@ -195,7 +199,7 @@ class ToolRunner:
             if inspect.isawaitable(refusal):
                 refusal = await refusal
             if refusal is not None:
-                _log.warning("tool %s was refused by the check", tool.name)
+                _log.warning("call %s: tool %s was refused by the check", self._call_id, tool.name)
                 return refusal
         if tool.confirm and not self._confirmed(asked):
             return _CONFIRM
@@ -234,10 +238,3 @@ def _run_in_thread(function: Callable[..., object], arguments: dict[str, Any]) -
         # No future takes the one, so that nobody would learn that the function has ended; the other ends the event
         # loop, though nobody has pressed a key: signals go to the main thread.
         raise RuntimeError(f"the tool raised {type(error).__name__}").with_traceback(error.__traceback__) from None
-
-
-def _where(error: BaseException) -> str:
-    """Return what failed and where, without the message, which can hold anything."""
-    frames = traceback.extract_tb(error.__traceback__)
-    last = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
-    return f"{type(error).__name__}{last}"

@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Any, Literal
 
 from realtime_sip.api.decision import Decision, deciding
+from realtime_sip.api.program_errors import OnError, ProgramErrors
 from realtime_sip.call.call import Call  # loaded here, so that the first call does not wait for it
 from realtime_sip.client import AsyncRealtimeSip
 from realtime_sip.errors import (
@@ -141,6 +142,8 @@ class CallHost:
             503, and never after 486 or a 6xx.
         drain_timeout: Seconds that `drain` may take. Kubernetes and gunicorn kill a process 30 seconds after they ask
             it to stop.
+        on_error: Called with each exception of a handler, and of the tools and callbacks of its calls; plain or async.
+        log_exceptions: Whether the messages of exceptions are logged too, which may hold anything.
     """
 
     def __init__(
@@ -153,6 +156,8 @@ class CallHost:
         policy: CallPolicy | None = None,
         busy_status: int = 503,
         drain_timeout: float = 25.0,
+        on_error: OnError | None = None,
+        log_exceptions: bool = False,
     ) -> None:
         """Make a host. Nothing is started.
 
@@ -177,6 +182,7 @@ class CallHost:
         self._max_calls = max_calls
         self._policy = policy
         self._drain_timeout = _seconds(drain_timeout, "drain_timeout")
+        self._errors = ProgramErrors(on_error=on_error, log_exceptions=log_exceptions)
         self._claiming: dict[str, asyncio.Task[_Taken | None]] = {}
         self._calls: dict[str, _Taken] = {}
         self._ends: OrderedDict[str, asyncio.Future[CallEnded]] = OrderedDict()
@@ -236,6 +242,7 @@ class CallHost:
         # A call that is up with nobody on our side is taken even if the host is full.
         up = adopted and claimed.claim.phase == "accepted"
         decision = Decision(incoming.call_id, adopted=up, inherited=adopted)
+        decision.errors = self._errors
         taken = _Taken(incoming=incoming, decision=decision, clock=self._clock, adopted=adopted)
         if not up and self._draining:
             taken.became = Submission.DRAINING
@@ -297,13 +304,10 @@ class CallHost:
             if await self._refused(taken):
                 return None
             status = await self._on_call(taken.incoming)
-        except RealtimeSipError as error:
-            _log.error("call %s: the handler failed: %s: %s", taken.call_id, type(error).__name__, error)
         except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt):
             raise
         except BaseException as error:  # noqa: BLE001 - one broken call must not end the others, nor sys.exit() the loop
-            # The program's own exception is logged whole.
-            _log.error("call %s: the handler failed: %s", taken.call_id, type(error).__name__, exc_info=error)
+            self._errors.tell(_log, "the handler", error, call_id=taken.call_id, call=taken.call)
         else:
             return status if is_final_failure(status) else None
         finally:

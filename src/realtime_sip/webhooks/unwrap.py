@@ -31,7 +31,7 @@ from realtime_sip.webhooks.events import (
     WebhookEvent,
 )
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("realtime_sip.webhooks")
 
 MAX_BODY = 1024 * 1024
 """Bytes of a body at most."""

@@ -27,7 +27,7 @@ _NOT_YOURS = tuple(
 
 
 class OnError(Protocol):
-    """Told what the program's own code has raised, plain or async; an error tracker is attached here.
+    """Called with what the program's own code has raised; plain or async; an error tracker is attached here.
 
     `call` is None before `answer`. What it raises itself is logged, and nothing else.
     """

@@ -13,7 +13,6 @@ program's code while it reads. What a program can ask of a call is in `call.call
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import secrets
 import weakref
@@ -21,7 +20,6 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, assert_never
 
 from realtime_sip import events
-from realtime_sip._redaction import redact
 from realtime_sip.api.decision import deciding
 from realtime_sip.api.transport import AsyncTransport
 from realtime_sip.call import rest
@@ -36,7 +34,7 @@ from realtime_sip.call.options import AnswerOptions
 from realtime_sip.call.record.call_record import CallRecord
 from realtime_sip.call.record.struggle import STRUGGLES, Escalation, Struggle
 from realtime_sip.call.speech import Speech
-from realtime_sip.call.tool_runner import ToolRunner
+from realtime_sip.call.tool_runner import ToolRunner, is_approved
 from realtime_sip.errors import (
     CallEndedError,
     ConfigurationError,
@@ -52,7 +50,6 @@ if TYPE_CHECKING:
     from realtime_sip.call.call import Call
 
 _log = logging.getLogger("realtime_sip.call")
-_tool_log = logging.getLogger("realtime_sip.tools")
 
 CallEvent = events.ServerEvent | LimitNear | SidebandGap | EventsDropped | Escalation | TransferFailed
 """What iterating over a call gives: the service's events, and the call's own."""
@@ -407,22 +404,12 @@ class Runtime:
             if tool.progress or tool.background:
                 self.step(inputs.ToolBegan(asked.call_id, asked.name, tool.progress, tool.background))
 
-        began_at, name = self.loop.time(), redact(asked.name)
-        _tool_log.info("call %s: tool %s begins", self.call_id, name)
         result = await self.tools.run(asked, began)
-        how, took = "has failed" if result.failed else "has ended", self.loop.time() - began_at
-        _tool_log.info("call %s: tool %s %s (%.1f s)", self.call_id, name, how, took)
         self.step(inputs.ToolEnded(asked.call_id, result.output, result.respond))
         self.escalate(self._struggle.tool_ended(asked.name, failed=result.failed))
 
     async def _approve(self, asked: effects.AskApproval) -> None:
-        approve = False
-        if self.options.approve_mcp is not None:
-            try:
-                answer = self.options.approve_mcp(asked)
-                approve = bool(await answer if inspect.isawaitable(answer) else answer)
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - what cannot be decided is denied
-                self.program_failed(_log, "approve_mcp", error)
+        approve = await is_approved(self.options.approve_mcp, asked, self.program_failed)
         self.step(inputs.ApprovalDecided(asked.request_id, approve))
 
     async def _guard(self, check: Coroutine[Any, Any, str | None]) -> None:

@@ -13,15 +13,17 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
+from realtime_sip._redaction import redact
 from realtime_sip._threads import NoThreadError, Threads
-from realtime_sip.call.machine.effects import RunTool
-from realtime_sip.call.options import CheckTool, Failed, logged
+from realtime_sip.call.machine.effects import AskApproval, RunTool
+from realtime_sip.call.options import ApproveMcp, CheckTool, Failed, logged
 from realtime_sip.errors import ToolArgumentsError, ToolError
 from realtime_sip.tools.registry import NOT_SERIALIZABLE, Tool, Tools, error_output, render_output
 
-__all__ = ["ToolOutput", "ToolResult", "ToolRunner", "waiting_for_caller"]
+__all__ = ["ToolOutput", "ToolResult", "ToolRunner", "is_approved", "waiting_for_caller"]
 
 _log = logging.getLogger("realtime_sip.tools")
+_call_log = logging.getLogger("realtime_sip.call")
 
 _UNKNOWN_TOOL = "There is no such tool."
 _BROKEN = "The tool failed. Tell the caller that it did not work, and offer something else."
@@ -49,6 +51,18 @@ class ToolOutput:
 
     output: object = None
     respond: bool = True
+
+
+async def is_approved(approve_mcp: ApproveMcp | None, asked: AskApproval, failed: Failed) -> bool:
+    """Return whether the program approves a call of an MCP server. Without a decision it is denied."""
+    if approve_mcp is None:
+        return False
+    try:
+        answer = approve_mcp(asked)
+        return bool(await answer if inspect.isawaitable(answer) else answer)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - what cannot be decided is denied
+        failed(_call_log, "approve_mcp", error)
+        return False
 
 
 _deadline: ContextVar[asyncio.Timeout | None] = ContextVar("realtime_sip.tool_deadline", default=None)
@@ -95,7 +109,7 @@ class ToolRunner:
         tools: The registry.
         call: The value for the parameter `call` of a tool.
         check: Asked before each run.
-        failed: Told what the program's own code has raised.
+        failed: Called with what the program's own code has raised.
     """
 
     def __init__(self, tools: Tools, *, call: object, check: CheckTool | None, failed: Failed = logged) -> None:
@@ -147,6 +161,15 @@ class ToolRunner:
 
         It raises nothing but CancelledError: whatever goes wrong goes back to the model, without internals.
         """
+        clock, name = asyncio.get_running_loop().time, redact(asked.name)
+        _log.info("call %s: tool %s begins", self._call_id, name)
+        began_at = clock()
+        result = await self._run(asked, began)
+        how = "has failed" if result.failed else "has ended"
+        _log.info("call %s: tool %s %s (%.1f s)", self._call_id, name, how, clock() - began_at)
+        return result
+
+    async def _run(self, asked: RunTool, began: Callable[[Tool], None]) -> ToolResult:
         tool = self._get(asked.name)
         if tool is None:
             return ToolResult(error_output(_UNKNOWN_TOOL), failed=True)

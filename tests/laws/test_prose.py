@@ -27,7 +27,7 @@ SOURCES = sorted((ROOT / "src").rglob("*.py"))
 
 _IMPORT = re.compile(r"^\s*(?:>>> )?(?:from|import) (realtime_sip[\w.]*)(?: import (\([^)]*\)|[^\n]*))?", re.MULTILINE)
 _NAMED = re.compile(r"\brealtime_sip\.([\w.]+)")
-_LOGGERS = {"call"}
+_LOGGERS = {name for path in SOURCES for name in re.findall(r'"realtime_sip\.(\w+)"', path.read_text(encoding="utf-8"))}
 """What a page may name because a logger is called so."""
 
 PATTERNS = {

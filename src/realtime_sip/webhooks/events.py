@@ -93,7 +93,7 @@ class _ConnectedData(Inbound):
 
 
 class _SipEvent(_Event):
-    data: _SipData
+    data: Any  # a `_SipData`, which one each event says
 
     _sip: SipHeaders | None = PrivateAttr(None)
 
@@ -126,7 +126,8 @@ class _SipEvent(_Event):
     @property
     def media_security(self) -> str | None:
         """How the audio travels, "rtp" or "srtp", or None if the service does not say."""
-        return self.data.sip_media_security
+        security: str | None = self.data.sip_media_security
+        return security
 
     @property
     def is_test(self) -> bool:

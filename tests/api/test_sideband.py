@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http
 import json
 import logging
@@ -34,6 +35,7 @@ from realtime_sip.errors import (
     InvalidRequestError,
     MisuseError,
     NetworkError,
+    PermissionDeniedError,
     ServiceError,
     SocketClosedError,
 )
@@ -421,6 +423,44 @@ def test_a_service_that_speaks_something_else_is_a_network_error(kind: str) -> N
         thread.start()
         with pytest.raises(NetworkError):
             listen(kind, away, options={"timeout": 0.05})
+        thread.join(5)
+
+
+@faces
+@pytest.mark.parametrize("interim", ["100 Continue", "103 Early Hints", "103"])
+@pytest.mark.parametrize("pieces", [1, 7, 1000])
+@pytest.mark.parametrize("status", ["101 Switching Protocols", "403 Forbidden"])
+def test_a_1xx_before_the_answer_is_skipped(kind: str, interim: str, pieces: int, status: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        away = Service()
+        away.port = server.getsockname()[1]
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                key = next(
+                    line for line in connection.recv(65536).split(b"\r\n") if b"sec-websocket-key" in line.lower()
+                )
+                accept = accept_key(key.partition(b": ")[2].decode())
+                early = f"HTTP/1.1 {interim}\r\nlink: </x>\r\n\r\n" * 2
+                head = f"HTTP/1.1 {status}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nContent-Length: 0\r\n"
+                whole = f"{early}{head}Sec-WebSocket-Accept: {accept}\r\n\r\n".encode() + b"\x88\x02\x03\xe8"
+                for at in range(0, len(whole), pieces):
+                    connection.sendall(whole[at : at + pieces])
+                with contextlib.suppress(OSError):
+                    connection.recv(1024)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        if status.startswith("101"):
+            seen = listen(kind, away, options={"timeout": 5})
+            assert seen.closed is not None
+            assert seen.closed.code == 1000
+        else:
+            with pytest.raises(PermissionDeniedError):
+                listen(kind, away, options={"timeout": 5})
+        server.close()
         thread.join(5)
 
 

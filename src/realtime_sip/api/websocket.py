@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import socket
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection as _PlainAsyncConnection
 from websockets.asyncio.client import connect as _connect_async
+from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus, InvalidURI, WebSocketException
 from websockets.http11 import Response
 from websockets.sync.client import ClientConnection as _PlainConnection
@@ -33,7 +36,35 @@ def _without_location(refusal: Response) -> None:
         del refusal.headers["Location"]
 
 
+class _Interim:
+    """Skips replies with a 1xx before the one that is meant (RFC 9110 15.2), which websockets takes for that one."""
+
+    _STATUS = re.compile(rb"HTTP/1\.1 1(?!01)[0-9]{2}[ \r]")
+    _LONGEST = 64 * 1024
+
+    def __init__(self, protocol: ClientProtocol) -> None:
+        self._protocol = protocol
+        self._pass_on = protocol.receive_data
+        self._held = b""
+        protocol.receive_data = self.receive_data  # type: ignore[method-assign]
+
+    def receive_data(self, data: bytes | bytearray) -> None:
+        self._held += data
+        while self._STATUS.match(self._held):
+            head, end, rest = self._held.partition(b"\r\n\r\n")
+            if not end and len(head) < self._LONGEST:
+                return
+            self._held = rest if end else b""
+        if len(self._held) >= len(b"HTTP/1.1 100 ") or not b"HTTP/1.1 1".startswith(self._held[:10]):
+            self._protocol.receive_data = self._pass_on  # type: ignore[method-assign]
+            self._pass_on(self._held)
+
+
 class Connection(_PlainConnection):
+    def __init__(self, socket: socket.socket, protocol: ClientProtocol, **options: Any) -> None:
+        _Interim(protocol)
+        super().__init__(socket, protocol, **options)
+
     def handshake(self, *args: Any, **kwargs: Any) -> None:
         try:
             super().handshake(*args, **kwargs)
@@ -43,6 +74,10 @@ class Connection(_PlainConnection):
 
 
 class AsyncConnection(_PlainAsyncConnection):
+    def __init__(self, protocol: ClientProtocol, **options: Any) -> None:
+        _Interim(protocol)
+        super().__init__(protocol, **options)
+
     async def handshake(self, *args: Any, **kwargs: Any) -> None:
         try:
             await super().handshake(*args, **kwargs)

@@ -20,6 +20,7 @@ from websockets.http11 import Response
 from websockets.sync.client import ClientConnection as Connection
 from websockets.sync.client import connect as connect_sync
 
+from realtime_sip.api.causes import cause_of
 from realtime_sip.api.decision import decided
 from realtime_sip.api.operations import MAX_REPLY_BYTES, Failure, Operation, Pause, Reply, Request, exchange
 from realtime_sip.api.settings import USER_AGENT, Settings
@@ -100,20 +101,21 @@ def _opening_failed(error: Exception) -> _Outcome:
         case InvalidURI():
             raise ConfigurationError("the WebSocket URL is not valid: check the base URL") from None
         case TimeoutError():
-            return Failure("the WebSocket did not open", sent=True, timed_out=True)
+            return Failure("the WebSocket did not open", sent=True, timed_out=True, cause=error)
         case WebSocketException():
-            return Failure(f"the WebSocket handshake failed ({type(error).__name__})", sent=True)
+            return Failure(f"the WebSocket handshake failed ({cause_of(error)})", sent=True, cause=error)
         case _:
-            return Failure(f"no connection ({type(error).__name__})", sent=False)
+            return Failure(f"no connection ({cause_of(error)})", sent=False, cause=error)
 
 
 def _request_failed(library: Any, error: Exception) -> Failure:
     """Return what an exception of `library` (httpx or httpx2) says about the request."""
     unsent = (library.ConnectError, library.ConnectTimeout, library.PoolTimeout, library.UnsupportedProtocol)
     return Failure(
-        type(error).__name__,
+        cause_of(error),
         sent=not isinstance(error, unsent),
         timed_out=isinstance(error, library.TimeoutException),
+        cause=error,
     )
 
 

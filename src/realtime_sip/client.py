@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
     from realtime_sip.tools.registry import Tools
     from realtime_sip.webhooks import IncomingCall, OpenAIWebhooks
 
+# Of the vendors' hosts: a gateway or a stand-in may have any path.
+_UNVERSIONED = re.compile(r"https?://[^/]*\.(?:openai|azure)\.com(?!.*/v[0-9])(?:/.*)?")
+_NO_KEYS = ("whsec_", "proj_", "org-")
 _Secrets = str | Sequence[str] | Mapping[str, str]
 
 _HttpClient = TypeVar("_HttpClient")
@@ -117,13 +121,16 @@ class AsyncCalls(
                 `transfer_to_human` is a tool and there are no `transfers`.
             NetworkError, ServiceError: The service refuses the accept, or cannot be reached. The phone rings on.
         """
-        from realtime_sip.call.answer import answer
+        from realtime_sip.call.answer import Answering, answer
         from realtime_sip.call.machine.limits import CallLimits
         from realtime_sip.call.options import AnswerOptions
         from realtime_sip.call.record.struggle import EscalationRules
         from realtime_sip.rates import RateCard
         from realtime_sip.tools.registry import Tools
+        from realtime_sip.webhooks import IncomingCall
 
+        if not isinstance(incoming, (IncomingCall, str)):
+            raise ConfigurationError("incoming must be the webhook's IncomingCall, or a call id")
         options = AnswerOptions(
             tools=Tools() if tools is None else tools,
             limits=CallLimits() if limits is None else limits,
@@ -138,7 +145,7 @@ class AsyncCalls(
             greet_undisturbed=greet_undisturbed,
             errors=ProgramErrors(on_error=on_error, log_exceptions=log_exceptions),
         )
-        answering = answer(self.transport, incoming, session, options)
+        answering = Answering(answer(self.transport, incoming, session, options))
         # It may swallow what leaves the block, so that type checkers take the code behind it for reachable.
         return cast("AbstractAsyncContextManager[Call, bool]", answering)
 
@@ -199,8 +206,12 @@ class _Client(Generic[_HttpClient, _Transport, _Socket]):
         api_key = api_key if api_key is not None else os.environ.get("OPENAI_API_KEY")
         if not api_key:
             raise ConfigurationError("no API key: pass api_key, or set OPENAI_API_KEY")
+        if isinstance(api_key, str) and api_key.startswith(_NO_KEYS):
+            raise ConfigurationError("api_key is a webhook secret, a project or an organization; a key begins with sk-")
         if base_url is None and endpoints is Endpoints.DEFAULT:
             base_url = os.environ.get("OPENAI_BASE_URL") or None
+        if isinstance(base_url, str) and _UNVERSIONED.fullmatch(base_url):
+            raise ConfigurationError("the base URL has no version in its path, as https://api.openai.com/v1 has")
         settings = Settings(
             api_key=api_key,
             endpoints=endpoints if base_url is None else replace(endpoints, api=base_url),
@@ -212,6 +223,10 @@ class _Client(Generic[_HttpClient, _Transport, _Socket]):
             clock=clock,
         )
         self._webhook_secret = webhook_secret or os.environ.get("OPENAI_WEBHOOK_SECRET")
+        if self._webhook_secret:
+            from realtime_sip.webhooks.unwrap import check_secrets
+
+            check_secrets(self._webhook_secret)
         self._context_secret = context_secret or os.environ.get("REALTIME_SIP_CONTEXT_SECRET") or None
         self._use(self._transport_over(settings, http_client))
 

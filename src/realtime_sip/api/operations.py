@@ -105,6 +105,7 @@ class Failure:
     what: str
     sent: bool
     timed_out: bool = False
+    cause: BaseException | None = field(default=None, repr=False, compare=False)
 
 
 def nothing(_reply: Reply) -> None:
@@ -174,12 +175,12 @@ def exchange(
                 "%s failed: %s%s%s, attempt %d",
                 operation.name,
                 type(error).__name__,
-                f" {error.status_code} {error.code}" if isinstance(error, ServiceError) else "",
+                f" {error.status_code} {error.code}" if isinstance(error, ServiceError) else f" ({error})",
                 f", request {error.request_id}" if isinstance(error, ServiceError) and error.request_id else "",
                 attempt,
             )
             try:
-                raise error
+                raise error from (outcome.cause if isinstance(outcome, Failure) else None)
             finally:
                 del error  # else the error would hold its frame, which holds the error
         yield Pause(pause)

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
+from realtime_sip.api.causes import cause_of
 from realtime_sip.api.decision import decided
 from realtime_sip.api.operations import MAX_REPLY_BYTES, Failure, Operation, Pause, Reply, Request, exchange
 from realtime_sip.api.settings import USER_AGENT, Settings
@@ -45,9 +46,10 @@ def _request_failed(library: Any, error: Exception) -> Failure:
     """Return what an exception of `library` (httpx or httpx2) says about the request."""
     unsent = (library.ConnectError, library.ConnectTimeout, library.PoolTimeout, library.UnsupportedProtocol)
     return Failure(
-        type(error).__name__,
+        cause_of(error),
         sent=not isinstance(error, unsent),
         timed_out=isinstance(error, library.TimeoutException),
+        cause=error,
     )
 
 

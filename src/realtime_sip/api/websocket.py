@@ -15,6 +15,7 @@ from websockets.sync.client import ClientConnection as _PlainConnection
 from websockets.sync.client import connect as _connect_sync
 
 from realtime_sip._redaction import logger_without_wire
+from realtime_sip.api.causes import cause_of
 from realtime_sip.api.operations import MAX_REPLY_BYTES, Failure, Reply, Request
 from realtime_sip.api.settings import USER_AGENT, Settings
 from realtime_sip.errors import ConfigurationError
@@ -132,8 +133,8 @@ def failed(error: Exception) -> Reply | Failure:
         case InvalidURI():
             raise ConfigurationError("the WebSocket URL is not valid: check the base URL") from None
         case TimeoutError():
-            return Failure("the WebSocket did not open", sent=True, timed_out=True)
+            return Failure("the WebSocket did not open", sent=True, timed_out=True, cause=error)
         case WebSocketException():
-            return Failure(f"the WebSocket handshake failed ({type(error).__name__})", sent=True)
+            return Failure(f"the WebSocket handshake failed ({cause_of(error)})", sent=True, cause=error)
         case _:
-            return Failure(f"no connection ({type(error).__name__})", sent=False)
+            return Failure(f"no connection ({cause_of(error)})", sent=False, cause=error)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from typing import Any
+import warnings
+from collections.abc import AsyncIterator, Generator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from types import TracebackType
+from typing import Any, NoReturn
 
 from realtime_sip._wire import checked
 from realtime_sip.api.transport import AsyncTransport
@@ -16,14 +18,15 @@ from realtime_sip.call.machine import inputs
 from realtime_sip.call.options import AnswerOptions
 from realtime_sip.call.record.call_record import transcription_model
 from realtime_sip.call.runtime import Runtime
-from realtime_sip.errors import CallEndedError, ConfigurationError, TransferError
+from realtime_sip.errors import CallEndedError, ConfigurationError, MisuseError, TransferError
 from realtime_sip.session import RealtimeSession
 from realtime_sip.webhooks import IncomingCall
 
-__all__ = ["answer"]
+__all__ = ["Answering", "answer"]
 
 _log = logging.getLogger("realtime_sip.call")
 
+_AS_BLOCK = "answer() is a block: async with client.calls.answer(…) as call"
 HURRY = 1.3
 """Seconds that a block that is canceled waits for its call to be hung up. Hanging up goes on after that."""
 GRACE = 10.0
@@ -57,6 +60,38 @@ class _Block:
             self._grace.cancel()
 
 
+class Answering(AbstractAsyncContextManager[Call, bool | None]):
+    """The block of a call, which is to be entered."""
+
+    def __init__(self, block: AbstractAsyncContextManager[Call, bool | None]) -> None:
+        self._block = block
+        self._entered = False
+
+    async def __aenter__(self) -> Call:
+        self._entered = True
+        return await self._block.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return await self._block.__aexit__(kind, error, trace)
+
+    def __await__(self) -> Generator[Any, None, Call]:
+        self._entered = True
+        raise MisuseError(_AS_BLOCK)
+
+    def __enter__(self) -> NoReturn:
+        self._entered = True
+        raise MisuseError(_AS_BLOCK)
+
+    def __exit__(self, *_exc_info: object) -> None:
+        pass
+
+    def __del__(self) -> None:
+        if not self._entered:
+            warnings.warn(f"a call was never answered: {_AS_BLOCK}", RuntimeWarning, stacklevel=2)
+
+
 @asynccontextmanager
 async def answer(
     transport: AsyncTransport,
@@ -68,7 +103,9 @@ async def answer(
     whole = options.tools.merged_into(checked(RealtimeSession, session, what="session"))
     priced = options.rates.has_price(whole.model, transcription_model=transcription_model(whole))
     if options.limits.max_cost is not None and not priced:
-        raise ConfigurationError("max_cost needs models, for transcription too, with a price in the rate card")
+        known = ", ".join(sorted(options.rates.rates))
+        problem = "max_cost needs models, for transcription too, with a price in the rate card"
+        raise ConfigurationError(f"{problem}; it has {known}")
     call = Call(transport, incoming, whole, options)
     runtime = call._runtime
     failed, canceled, block = True, False, None

@@ -33,6 +33,7 @@ from realtime_sip.errors import (
     ConfigurationError,
     EventRefusedError,
     InvalidRequestError,
+    MisuseError,
     TransferError,
 )
 from realtime_sip.items import FunctionCallOutput
@@ -76,6 +77,7 @@ class Call:
         self.call_id = self._runtime.call_id
         self.session = self._runtime.session
         self.gaps: list[SidebandGap] = self._runtime.gaps
+        self._read = False
         # As the latest update left them.
         self._tools = list(self.session.tools or [])
         self._transcription = _transcription(self.session)
@@ -435,8 +437,19 @@ class Call:
         return self
 
     async def __anext__(self) -> CallEvent:
-        """Return the next event."""
-        event = await self._runtime.queue.get()
+        """Return the next event.
+
+        Raises:
+            MisuseError: Something else waits for the next event.
+        """
+        if self._read:
+            # Each event goes to one of them: both would miss some, and nobody would know.
+            raise MisuseError("something else iterates over this call already: iterate once, and hand events on")
+        self._read = True
+        try:
+            event = await self._runtime.queue.get()
+        finally:
+            self._read = False
         if event is None:
             raise StopAsyncIteration
         return event

@@ -12,6 +12,7 @@ from realtime_sip.call.machine.effects import AskApproval
 from realtime_sip.call.machine.limits import CallLimits
 from realtime_sip.call.machine.targets import TransferTargets
 from realtime_sip.call.record.struggle import EscalationRules
+from realtime_sip.errors import ConfigurationError
 from realtime_sip.event_log import EventLogFolder
 from realtime_sip.rates import RateCard
 from realtime_sip.tools.registry import Tools
@@ -59,3 +60,30 @@ class AnswerOptions:
     check_speech: CheckSpeech | None = None
     greet_undisturbed: bool = False
     errors: ProgramErrors = field(default_factory=ProgramErrors)
+
+    def __post_init__(self) -> None:
+        """Refuse what is of the wrong kind before the phone rings for it.
+
+        Raises:
+            ConfigurationError: It says what is wanted instead.
+        """
+        for name, (kind, advice) in _KINDS.items():
+            value = getattr(self, name)
+            if not (isinstance(value, kind) or (value is None and name in _OPTIONAL)):
+                raise ConfigurationError(f"{name} must be {advice}, not {type(value).__name__}")
+        for name in ("consent", "approve_mcp", "check_tool", "check_speech"):
+            value = getattr(self, name)
+            if value is not None and not callable(value):
+                raise ConfigurationError(f"{name} must be a function, plain or async, not {type(value).__name__}")
+
+
+_KINDS: dict[str, tuple[type, str]] = {
+    "tools": (Tools, "a registry: Tools([look_up])"),
+    "limits": (CallLimits, "CallLimits(…)"),
+    "transfers": (TransferTargets, "TransferTargets({name: where})"),
+    "escalation": (EscalationRules, "EscalationRules(…)"),
+    "rates": (RateCard, "a RateCard"),
+    "event_log": (EventLogFolder, "an EventLogFolder(…)"),
+    "greet_undisturbed": (bool, "True or False"),
+}
+_OPTIONAL = {"transfers", "event_log"}

@@ -41,6 +41,7 @@ _ID, _TIMESTAMP, _SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signat
 _HEADERS = {_ID: 256, _TIMESTAMP: 12, _SIGNATURE: 4096}
 # As WSGI and Django's request.META name them. Of other names the underscore is not read as a hyphen.
 _HEADER_NAMES = {name: name for name in _HEADERS} | {f"http_{name.replace('-', '_')}": name for name in _HEADERS}
+_NO_SECRETS = ("sk-", "ek_", "proj_", "org-")
 _MAX_SIGNATURES = 20
 _MAX_CALL_ID = 256
 
@@ -187,7 +188,11 @@ class OpenAIWebhooks:
             if sum(hmac.compare_digest(expected, candidate) for candidate in candidates):
                 matches.append(project)
         if not matches:
-            _refuse("no signature of the webhook matches", "no_match")
+            _refuse(
+                "no signature of the webhook matches: it is not from the service, the secret is another endpoint's, or "
+                "the body is not as it was received, such as parsed and written again",
+                "no_match",
+            )
         return matches[0]
 
 
@@ -199,11 +204,23 @@ def _projects(secret: object) -> list[tuple[object, str | None]]:
     return [(one, None) for one in secrets]
 
 
+def check_secrets(secret: object) -> None:
+    """Refuse what cannot be a webhook secret, without making anything of it.
+
+    Raises:
+        ConfigurationError: A secret is empty, cannot be decoded, or is something else.
+    """
+    for one, _ in _projects(secret):
+        _key(one)
+
+
 def _key(secret: object) -> bytes:
     if not isinstance(secret, str) or not secret.strip():
         raise ConfigurationError("a webhook secret is empty or no text")
     if secret != secret.strip():
         raise ConfigurationError("a webhook secret has white space around it")
+    if secret.startswith(_NO_SECRETS):
+        raise ConfigurationError("a webhook secret is an API key or a project id; the right one begins with whsec_")
     prefix, encoded = secret[:6], secret[6:]
     try:
         if prefix != "whsec_":

@@ -40,7 +40,7 @@ class ProgramErrors:
     anything.
 
     Args:
-        on_error: Told of each, itself.
+        on_error: Called with each exception itself.
         log_exceptions: Whether their messages are logged too.
 
     Raises:

@@ -397,7 +397,7 @@ async def test_law_tool_errors_go_back_to_the_model_without_internals(caplog: py
     @tools.function
     async def broken(order_id: str) -> str:
         """Look."""
-        raise RuntimeError(f"password for {order_id}")
+        raise RuntimeError("PASSWORD".lower() + order_id)
 
     @tools.function(timeout=2)
     async def stuck() -> str:

@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from realtime_sip._redaction import redact
 from realtime_sip._threads import NoThreadError, Threads
 from realtime_sip.call.machine.effects import AskApproval, RunTool
 from realtime_sip.call.options import ApproveMcp, CheckTool, Failed, logged
+from realtime_sip.call.watchdog import watched
 from realtime_sip.errors import ToolArgumentsError, ToolError
 from realtime_sip.tools.registry import NOT_SERIALIZABLE, Tool, Tools, error_output, render_output
 
@@ -115,7 +117,6 @@ class ToolRunner:
     def __init__(self, tools: Tools, *, call: object, check: CheckTool | None, failed: Failed = logged) -> None:
         self._tools = tools
         self._failed = failed
-        self._call_id = str(getattr(call, "call_id", "-"))
         # Registries of updates that the service did not answer yet, or perhaps did, in their order.
         self._offered: deque[Tools] = deque(maxlen=_MOST_OFFERED)
         self._call = call
@@ -123,6 +124,10 @@ class ToolRunner:
         self._threads = Threads("realtime-sip-tool", _MOST_THREADS, among=_THREADS)
         self._turns_of_caller = 0
         self._unconfirmed: dict[tuple[str, str], int] = {}
+
+    @property
+    def _call_id(self) -> str:
+        return str(getattr(self._call, "call_id", "-"))
 
     def has(self, name: str) -> bool:
         """Whether the registry has this tool."""
@@ -251,7 +256,13 @@ class ToolRunner:
             # The thread cannot be stopped: what it does after the timeout is up to the function.
             running = asyncio.get_running_loop().run_in_executor
             result = await running(self._threads, _run_in_thread, tool.function, arguments)
+        if inspect.iscoroutine(result):
+            return await watched(result, partial(self._held, tool.name))
         return await result if inspect.isawaitable(result) else result
+
+    def _held(self, name: str, seconds: float) -> None:
+        advice = "no call went on meanwhile: await what takes long, or make the tool a plain function"
+        _log.warning("call %s: tool %s held the event loop for %.1f s, and %s", self._call_id, name, seconds, advice)
 
 
 def _run_in_thread(function: Callable[..., object], arguments: dict[str, Any]) -> object:

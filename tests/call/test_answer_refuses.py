@@ -11,7 +11,18 @@ from typing import Any
 import pytest
 
 from phone import SESSION, phone, virtual
-from realtime_sip import AsyncRealtimeSip, Call, CallHost, CallLimits, EndReason, IncomingCall, RealtimeSip
+from realtime_sip import (
+    AsyncRealtimeSip,
+    Call,
+    CallHost,
+    CallLimits,
+    EndReason,
+    IncomingCall,
+    RealtimeSession,
+    RealtimeSip,
+    Router,
+)
+from realtime_sip.call import plausible
 from realtime_sip.errors import ConfigurationError, MisuseError, ServiceError, WebhookVerificationError
 from realtime_sip.testing import CallerHangsUp, ModelSays
 from realtime_sip.webhooks import OpenAIWebhooks
@@ -174,3 +185,27 @@ async def test_law_an_end_is_reported_only_if_it_was__a_reject_that_got_401_is_n
 async def _submitted(line: Any, ringing: Any) -> bool:
     await ringing.until_delivered(timeout=60)
     return True
+
+
+@pytest.mark.parametrize(
+    ("session", "doubt"),
+    [
+        ({"model": "gpt-realtme-2.1"}, "is it gpt-realtime-2.1?"),
+        ({"model": "gpt-realtime-2.1-2026-05-01"}, None),
+        ({"model": "llama-of-mine"}, None),
+        ({"model": "gpt-realtime-2.1", "audio": {"output": {"voice": "alloi"}}}, "alloy, ash"),
+        ({"model": "gpt-realtime-2.1", "audio": {"output": {"voice": "marin"}}}, None),
+    ],
+)
+def test_a_voice_or_a_model_that_may_be_a_slip_is_warned_of_once(
+    session: dict[str, Any], doubt: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def handler(_incoming: IncomingCall, _session: RealtimeSession) -> None:
+        raise AssertionError
+
+    plausible._told.clear()
+    for _ in range(2):
+        Router().add(handler, session=session)
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == (doubt is not None)
+    assert doubt is None or doubt in told[0]

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from realtime_sip._wire import checked
 from realtime_sip.api.transport import AsyncTransport
+from realtime_sip.call import plausible
 from realtime_sip.call.call import Call
 from realtime_sip.call.machine import inputs
 from realtime_sip.call.options import AnswerOptions
@@ -101,6 +102,7 @@ async def answer(
 ) -> AsyncIterator[Call]:
     """Answer a call, as `AsyncCalls.answer` describes it."""
     whole = options.tools.merged_into(checked(RealtimeSession, session, what="session"))
+    plausible.warn(whole)
     priced = options.rates.has_price(whole.model, transcription_model=transcription_model(whole))
     if options.limits.max_cost is not None and not priced:
         known = ", ".join(sorted(options.rates.rates))

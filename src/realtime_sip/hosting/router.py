@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar, get_args
 
 from realtime_sip._wire import checked
+from realtime_sip.call import plausible
 from realtime_sip.errors import ConfigurationError, DeadlineError
 from realtime_sip.hosting.handlers import check_async
 from realtime_sip.session import RealtimeSession
@@ -247,7 +248,9 @@ async def _made(route: Route, incoming: IncomingCall) -> RealtimeSession:
 
 def _session(session: RealtimeSession | dict[str, Any] | SessionOf) -> RealtimeSession | SessionOf:
     if isinstance(session, (RealtimeSession, dict)):
-        return checked(RealtimeSession, session, what="session")
+        valid: RealtimeSession = checked(RealtimeSession, session, what="session")
+        plausible.warn(valid)
+        return valid
     if not callable(session):
         raise ConfigurationError("the session of a route must be a RealtimeSession, a dict, or a function of the call")
     return session

@@ -30,18 +30,20 @@ def redact(text: str) -> str:
 
 
 def logger_without_wire(name: str) -> logging.Logger:
-    """Return the logger to give to the WebSocket library, which writes keys, headers and frames to it at DEBUG.
+    """Return the logger to give to the WebSocket library.
+
+    It writes keys, headers and frames at DEBUG, and lines that name no call at INFO; neither passes.
 
     A level of its own would not do: `logging.config` sets it back.
     """
     logger = logging.getLogger(name)
-    if _is_above_debug not in logger.filters:
-        logger.addFilter(_is_above_debug)
+    if _is_above_info not in logger.filters:
+        logger.addFilter(_is_above_info)
     return logger
 
 
-def _is_above_debug(record: logging.LogRecord) -> bool:
-    return record.levelno > logging.DEBUG
+def _is_above_info(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.INFO
 
 
 def size_of(value: object) -> str:

@@ -34,6 +34,10 @@ class Guardrail:
         self._stopped: deque[str] = deque(maxlen=_MOST_RESPONSES)
         self._failed = ""
 
+    def let_go(self) -> None:
+        """Hold the call no longer."""
+        self._tell = logged
+
     def receive(self, event: events.ServerEvent) -> Coroutine[Any, Any, str | None] | None:
         """Take in an event; return a check to carry out beside the events, if there is something to check."""
         if not isinstance(event, (events.ResponseOutputAudioTranscriptDelta, events.ResponseOutputTextDelta)):

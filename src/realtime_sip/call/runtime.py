@@ -494,3 +494,5 @@ class Runtime:
         self._alarm.stop()
         self.sideline.let_go()
         self.tools.let_go()
+        if self._guardrail is not None:
+            self._guardrail.let_go()

@@ -155,7 +155,7 @@ class ToolRunner:
 
     def let_go(self) -> None:
         """Hold the call no longer."""
-        self._call = None
+        self._call, self._failed = None, logged
 
     def caller_spoke(self) -> None:
         """Record that the caller had a turn, in which they can have agreed to something."""

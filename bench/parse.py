@@ -36,7 +36,7 @@ Frame = dict[str, Any]
 _HEARD = "could you tell me please where the parcel is that I ordered last week"
 _SAID = (
     "Of course, let me have a look. The parcel left our warehouse on Monday morning and should be with you tomorrow "
-    "between nine and noon. If nobody is at home, the driver leaves it with a neighbour and sends a message. "
+    "between nine and noon. If nobody is at home, the driver leaves it with a neighbor and sends a message. "
     "Is there anything else that I can do for you?"
 )
 

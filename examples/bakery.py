@@ -65,7 +65,7 @@ class Bakery:
 
     async def ask_the_oven(self, bread: Bread) -> str:
         """Ask when the next loaves of a bread are ready."""
-        # The oven is slow. After the timeout the model is told so, and goes on; the caller does not wait for ever.
+        # The oven is slow. After the timeout the model is told so, and goes on; the caller does not wait forever.
         await asyncio.sleep(3600)
         return f"The {bread} bread is ready."
 

@@ -39,7 +39,7 @@ from realtime_sip.session import AudioConfig, AudioInput, Transcription
 
 log = logging.getLogger("cost")
 
-# Both models have a published price. One that has none would be refused, where a ceiling is set.
+# Both models have a published price. If a ceiling is set, a model without a price is refused.
 SESSION = RealtimeSession(
     model="gpt-realtime-2.1-mini",
     instructions="You chat with callers about cooking. Be brief. Say goodbye before end_call.",

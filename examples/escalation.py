@@ -1,6 +1,6 @@
-"""A shop's phone that fetches a person where the agent cannot help, and takes a message where no person answers.
+"""A shop's phone that fetches a person if the agent cannot help, and takes a message if nobody answers.
 
-The model fetches one as its instructions say. Where a tool fails twice in a row, the program does.
+The model fetches a person as its instructions say. If a tool fails twice in a row, the program does.
 
     pip install 'realtime-sip[fastapi]' uvicorn
     export OPENAI_API_KEY=… OPENAI_WEBHOOK_SECRET=…
@@ -54,7 +54,7 @@ Fetch a person with transfer_to_human, without another attempt of your own, when
 In the same turn, first thank the caller for their patience and say that you are connecting them.
 
 # When nobody answers
-- Apologise once, and offer to take a message.
+- Apologize once, and offer to take a message.
 - Take it with take_message, read it back in one sentence, and do not promise a time.
 """
 SESSION = RealtimeSession(model="gpt-realtime-2.1", instructions=INSTRUCTIONS)
@@ -69,7 +69,7 @@ def create_app(client: AsyncRealtimeSip, *, keep: Callable[[str], None]) -> Fast
     @tools.function
     async def order_status(order_id: str) -> str:
         """Tell where an order is."""
-        return ORDERS[order_id]  # what it raises, for a number that is none, is a failure; so is taking too long
+        return ORDERS[order_id]  # an unknown number raises, and counts as a failure; so does taking too long
 
     @tools.function
     async def take_message(message: str) -> str:

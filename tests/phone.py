@@ -128,3 +128,21 @@ def outputs(ringing: RingingCall) -> list[str]:
 def asked(ringing: RingingCall) -> int:
     """Return how many times the program has asked for a response."""
     return types(ringing.client_events).count("response.create")
+
+
+def said(ringing: RingingCall) -> list[str]:
+    """Return what the model has said."""
+    return [words.text for words in ringing.said if words.by == "model"]
+
+
+def words_asked_for(ringing: RingingCall) -> list[str]:
+    """Return the instructions of the responses that the program has asked for."""
+    wanted = [e.get("response", {}) for e in ringing.client_events if e["type"] == "response.create"]
+    return [str(response.get("instructions", "")) for response in wanted]
+
+
+async def until(condition: Callable[[], object], seconds: float = 120.0) -> None:
+    """Wait until something is so."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - virtual time costs nothing
+            await asyncio.sleep(0.05)

@@ -15,7 +15,7 @@ from realtime_sip.api.calls import Calls, WebRtcCall
 from realtime_sip.api.client_secrets import AsyncClientSecrets, ClientSecret, ClientSecrets
 from realtime_sip.api.protocol import Protocol
 from realtime_sip.client import AsyncCalls
-from realtime_sip.errors import ConfigurationError
+from realtime_sip.errors import ConfigurationError, MisuseError
 
 ENVIRONMENT = ("OPENAI_API_KEY", "OPENAI_WEBHOOK_SECRET", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID")
 
@@ -233,6 +233,19 @@ def test_api_and_sip_host_belong_together(endpoints: Endpoints, uri: str) -> Non
 def test_a_sip_uri_is_made_of_a_project_id_only(project: str) -> None:
     with pytest.raises(ConfigurationError, match="project id"):
         Endpoints.DEFAULT.sip_uri(project)
+
+
+async def test_a_client_that_is_closed_before_its_first_request_says_so() -> None:
+    client = RealtimeSip("sk-test")
+    other = client.with_options(timeout=1)
+    client.close()
+    for closed in (client, other):
+        with pytest.raises(MisuseError, match="has been closed"):
+            closed.calls.hangup("rtc_1")
+    async with AsyncRealtimeSip("sk-test") as asynchronous:
+        pass
+    with pytest.raises(MisuseError, match="has been closed"):
+        await asynchronous.calls.hangup("rtc_1")
 
 
 async def test_the_async_client_closes_what_it_opened() -> None:

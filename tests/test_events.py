@@ -505,7 +505,7 @@ def test_an_unknown_event_is_logged_by_its_type_alone_and_once(log: pytest.LogCa
 def test_a_malformed_event_is_logged_as_such(log: pytest.LogCaptureFixture) -> None:
     _parse({"type": "response.done", "event_id": "event_1", "words": "secret"})
     (message,) = _messages(log)
-    assert "'response.done' lacks what its type must have" in message
+    assert "'response.done' lacks a field that its type must have" in message
     assert "secret" not in message
 
 

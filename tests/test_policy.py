@@ -14,7 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phone import Phone, greet, phone, virtual
-from realtime_sip import Call, CallHost, EndReason, IncomingCall, MemoryStore, Submission
+from realtime_sip import (
+    Call,
+    CallHost,
+    EndReason,
+    IncomingCall,
+    MemoryStore,
+    RealtimeSession,
+    Router,
+    Submission,
+)
 from realtime_sip.errors import ConfigurationError, MissingExtraError
 from realtime_sip.policy import (
     AllowCallers,
@@ -28,7 +37,12 @@ from realtime_sip.policy import (
     Rule,
 )
 from realtime_sip.stores.rules import Claimed
-from realtime_sip.testing import CallerHangsUp, EndedBy, ModelSays, RingingCall
+from realtime_sip.testing import (
+    CallerHangsUp,
+    EndedBy,
+    ModelSays,
+    RingingCall,
+)
 
 ANNA, BERT = "+14155550101", "+14155550102"
 CANADIAN, BRITISH, NOWHERE = "+12045550101", "+442079460101", "+99914155550101"
@@ -623,3 +637,19 @@ async def test_a_webhook_is_answered_once_a_refused_call_is_rejected() -> None:
         ringing = await rings(line)
         assert ringing.submissions == [Submission.REFUSED]
         assert operations(ringing) == ["reject"]
+
+
+@pytest.mark.parametrize("number", ["+44 (0)20 7946 0101", "+44(0)2079460101"])
+def test_a_number_that_nobody_has_is_on_no_list_and_dialed_by_nobody(number: str) -> None:
+    with pytest.raises(ConfigurationError) as deny:
+        DenyCallers({number})
+    with pytest.raises(ConfigurationError) as allow:
+        AllowCallers({number})
+    router = Router()
+
+    async def nobody(incoming: IncomingCall, session: RealtimeSession) -> None:
+        raise AssertionError
+
+    with pytest.raises(ConfigurationError) as route:
+        router.add(nobody, session={"model": "gpt-realtime-2.1"}, dialed=number)
+    assert not any("7946" in str(error.value) for error in (deny, allow, route))

@@ -1,28 +1,97 @@
-"""The README: its examples run, and what it shows of the example server is what is there."""
+"""README and docs: what they show runs, and what they show of an example is its text."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
+import socket
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from realtime_sip import EndReason
+from realtime_sip.testing import CallerHangsUp, CallerSays, EndedBy, ModelCalls, ModelSays, OpenAIEmulator
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+DOCS = {path: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").rglob("*.md"))}
+PAGES = "\n".join([README, *DOCS.values()])
+SERVER, *BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGES, flags=re.MULTILINE | re.DOTALL)
 PROGRAMS = [block for block in BLOCKS if block.startswith("import ")]
 TESTS = [block for block in BLOCKS if "def test_" in block]
 EXCERPTS = [block for block in BLOCKS if block not in PROGRAMS and block not in TESTS]
 EXAMPLES = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "examples").glob("*.py")}
 
 
+@asynccontextmanager
+async def pasted(folder: Path, openai: OpenAIEmulator) -> AsyncIterator[str]:
+    """Serve the program of the README as it says, from `server.py` in a folder; hand out the webhook's URL."""
+    (command,) = re.findall(r"`(uvicorn [\w:]+)` serves", README)
+    (folder / "server.py").write_text(SERVER, encoding="utf-8")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    log = folder / "log"
+    with log.open("w") as output:
+        server = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-W", "error", "-m", *command.split(), "--port", str(port)),
+            cwd=folder,
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(sys.path),
+                "OPENAI_API_KEY": openai.api_key,
+                "OPENAI_WEBHOOK_SECRET": openai.webhook_secret,
+                "OPENAI_BASE_URL": openai.base_url,
+            },
+            stdout=output,
+            stderr=output,
+        )
+        try:
+            while f":{port}" not in log.read_text():
+                assert server.returncode is None, log.read_text()
+                await asyncio.sleep(0.05)
+            yield f"http://127.0.0.1:{port}/openai/webhook"
+            server.terminate()
+        except BaseException:
+            server.kill()
+            raise
+        finally:
+            await server.wait()
+    assert "Traceback" not in log.read_text(), log.read_text()
+    assert str(EndReason.CALLER.value) in log.read_text()
+
+
+async def test_the_program_of_the_readme_answers_a_call_as_pasted(tmp_path: Path) -> None:
+    async with OpenAIEmulator(speed=20) as openai, pasted(tmp_path, openai) as url:
+        scenario = [
+            ModelSays("Hello."),
+            CallerSays("Where is 1042?"),
+            ModelCalls("order_status", {"order_id": "1042"}),
+            ModelSays("It arrives tomorrow."),
+            CallerHangsUp(),
+        ]
+        ringing = await openai.ring(url, scenario=scenario)
+        assert (await ringing.ended()).by is EndedBy.CALLER
+        assert [answer.status_code for answer in ringing.webhook_responses] == [200]
+        created = [event["item"] for event in ringing.client_events if event["type"] == "conversation.item.create"]
+        assert ["tomorrow before noon" in item["output"] for item in created] == [True]
+        assert ringing.notes == []
+
+
+def test_the_readme_begins_with_a_whole_program_then_installs_it_then_tries_it() -> None:
+    assert README.index("```python\n") < 300
+    assert SERVER.startswith("from fastapi import ")
+    sections = re.findall(r"^## (.*)$", README, flags=re.MULTILINE)
+    assert sections[:2] == ["Install", "Try it without an account"]
+    assert "$ realtime-sip demo\n" in README
+
+
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: f"{len(program)} characters")
-def test_the_programs_of_the_readme_run_and_print_what_they_say(program: str) -> None:
+def test_the_programs_of_the_docs_run_and_print_what_they_say(program: str) -> None:
     expected = re.findall(r"^#> (.*)$", program, flags=re.MULTILINE)
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=60, check=False
@@ -31,7 +100,7 @@ def test_the_programs_of_the_readme_run_and_print_what_they_say(program: str) ->
     assert done.stdout.splitlines() == expected
 
 
-def test_the_test_of_the_readme_runs_beside_the_example_and_is_ten_lines(tmp_path: Path) -> None:
+def test_the_test_of_the_docs_runs_beside_the_example_and_is_ten_lines(tmp_path: Path) -> None:
     (test,) = TESTS
     assert len(test[test.index("async def") :].splitlines()) <= 10
     (tmp_path / "test_shop.py").write_text("from __future__ import annotations\n\n" + test, encoding="utf-8")
@@ -52,28 +121,52 @@ def test_the_test_of_the_readme_runs_beside_the_example_and_is_ten_lines(tmp_pat
 
 
 @pytest.mark.parametrize("excerpt", EXCERPTS, ids=lambda excerpt: excerpt.strip().splitlines()[0][:40])
-def test_what_the_readme_shows_of_an_example_is_its_text(excerpt: str) -> None:
+def test_what_a_page_shows_of_an_example_is_its_text(excerpt: str) -> None:
     """The examples themselves are run by test_examples.py."""
     assert [name for name, text in EXAMPLES.items() if excerpt in text]
 
 
 def test_every_example_is_named_in_the_readme() -> None:
-    assert {name for name in EXAMPLES if f"(examples/{name})" in README} == set(EXAMPLES)
+    assert {name for name in EXAMPLES if f"`examples/{name}`" in README} == set(EXAMPLES)
 
 
-def test_the_ends_that_the_readme_lists_are_all_there_are() -> None:
-    listed = re.findall(r"^\| `([A-Z_]+)` +\|", README, flags=re.MULTILINE)
+def test_every_page_is_named_in_the_readme() -> None:
+    assert [str(path.relative_to(ROOT)) for path in DOCS if f"`{path.relative_to(ROOT)}`" not in README] == []
+
+
+def test_the_ends_that_the_docs_list_are_all_there_are() -> None:
+    listed = re.findall(r"^\| `([A-Z_]+)` +\|", PAGES, flags=re.MULTILINE)
     assert sorted(listed) == sorted(reason.name for reason in EndReason)
 
 
-def test_the_readme_begins_with_the_two_commands() -> None:
-    commands = re.findall(r"^\$ (make \w+)", README, flags=re.MULTILINE)
-    assert commands[:2] == ["make demo", "make test"]
+def test_the_commands_of_the_readme_are_in_the_makefile() -> None:
+    commands = re.findall(r"^\$ make (\w+)", README, flags=re.MULTILINE)
+    assert commands[:2] == ["demo", "test"]
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for command in commands:
-        assert f"\n{command.removeprefix('make ')}:" in makefile
+        assert f"\n{command}:" in makefile
 
 
-def test_the_links_of_the_readme_lead_somewhere() -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert target.startswith("https://") or (ROOT / target).exists(), target
+def test_the_readme_has_no_relative_link_and_the_files_it_names_are_there() -> None:
+    """It is shown where there is no file beside it."""
+    for target in re.findall(r"\]\(([^)]+)\)", README):
+        assert target.startswith("https://"), target
+    named = re.findall(r"`((?:docs|examples)/[\w./]+|[A-Z]+\.md)`", PAGES)
+    assert named
+    for path in named:
+        assert (ROOT / path).exists(), path
+
+
+def test_the_links_of_the_docs_lead_somewhere() -> None:
+    for page, text in DOCS.items():
+        for target in re.findall(r"\]\(([^)#]+)\)", text):
+            assert target.startswith("https://") or (page.parent / target).exists(), target
+
+
+def test_no_package_index_is_named() -> None:
+    """Whoever installs this has an index of their own choice."""
+    index = re.compile(r"pypi|pythonhosted|anaconda\.org", re.IGNORECASE)
+    folders = [ROOT / name for name in ("src", "docs", "examples", "bench")]
+    files = [ROOT / name for name in ("README.md", "CHANGELOG.md", "pyproject.toml", "Makefile")]
+    files += [path for folder in folders for path in folder.rglob("*") if path.suffix in (".py", ".md", ".toml")]
+    assert [str(path) for path in files if index.search(path.read_text(encoding="utf-8"))] == []

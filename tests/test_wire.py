@@ -103,7 +103,7 @@ def _default_type(kind: type[Outbound]) -> object:
 def test_strict_out_an_unknown_field_is_refused() -> None:
     with pytest.raises(InvalidRequestError) as caught:
         checked(Vehicle, {"nmae": "x"}, what="vehicle")
-    assert caught.value.problems == (("nmae", "Unknown field; to send it all the same, put it into extra_fields"),)
+    assert caught.value.problems == (("nmae", "Unknown field; to send it anyway, put it into extra_fields"),)
 
 
 def test_strict_out_extra_fields_are_sent() -> None:

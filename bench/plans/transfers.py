@@ -1,7 +1,7 @@
 """Calls that are handed over, while refers, carriers, sockets and callers go wrong.
 
 What must come of a transfer is worked out here from the script alone: what the carrier does, whether the refer was
-carried out and answered, what the carrier tells, and what a second path does. However it ends, a target is dialed a
+carried out and answered, what the carrier tells, and what a fallback does. However it ends, a target is dialed a
 second time only where the first time came to nothing and nobody had told that it was dialed.
 """
 
@@ -50,7 +50,7 @@ FOUND_AFTER: dict[Refer, float] = {"busy": 1.0, "no answer": 8.0, "ignored": 0.0
 
 
 class CarrierError(Exception):
-    """What a second path raises that has not dialed."""
+    """What a fallback raises that has not dialed."""
 
 
 class HandsOver:
@@ -99,7 +99,7 @@ class Script:
     Attributes:
         refer: What the carrier does once it was asked.
         fails: How the refer fails, or None.
-        second: What the second path does, or None where there is none.
+        second: What the fallback does, or None where there is none.
         signs: What the carrier tells, and how many seconds after the refer was answered.
         ring_time: Of the target.
     """
@@ -136,7 +136,7 @@ class Script:
 
     @property
     def takes_second(self) -> bool:
-        """Whether the second path is to be taken."""
+        """Whether the fallback is to be taken."""
         came_to_nothing = self.leaves is None and self.failure_told is None
         return came_to_nothing and self.second is not None and not self.told(TransferProgress.ASKED)
 
@@ -160,7 +160,7 @@ class Script:
         return self.dials + (self.takes_second and self.second == "takes")
 
     @property
-    def recognised(self) -> bool:
+    def recognized(self) -> bool:
         """Whether the program has a reason to take a caller who left for one who was transferred."""
         return (
             self.fails is None or self.takes_second or any(isinstance(sign, TransferProgress) for _, sign in self.signs)
@@ -191,7 +191,7 @@ class Script:
         if path is not None:
             path.plan = plan
         if gone:
-            plan.reason = EndReason.TRANSFERRED if self.recognised else EndReason.CALLER
+            plan.reason = EndReason.TRANSFERRED if self.recognized else EndReason.CALLER
             plan.certainty = self.certainty
             plan.by = BY_CARRIER if self.leaves is None else self.leaves
         return plan
@@ -216,9 +216,9 @@ class Script:
         if plan.requested("refer") != 1:
             yield f"{plan.requested('refer')} refers"
         if path is not None and path.asked != self.takes_second:
-            yield f"the second path was asked {path.asked} times, not {int(self.takes_second)}"
+            yield f"the fallback was asked {path.asked} times, not {int(self.takes_second)}"
         if self.refused and self.second == "takes" and plan.end.seconds > 30:
-            yield f"the second path was taken after {plan.end.seconds:.1f} s, though the refer was refused at once"
+            yield f"the fallback was taken after {plan.end.seconds:.1f} s, though the refer was refused at once"
         yield from (note for note in plan.ringing.notes if "refer" in note or "carrier" in note)
         if isinstance(talk, HandsOver):
             failure = None if talk.failed is None else talk.failed.failure
@@ -368,7 +368,7 @@ def carrier_speaks(rng: random.Random) -> Plan:
 
 
 def dialed_once(rng: random.Random) -> Plan:
-    """The carrier has said that it dials, and nothing comes of it: no second path dials once more."""
+    """The carrier has said that it dials, and nothing comes of it: no fallback dials once more."""
     script = transfer(rng)
     script.refer, script.second = rng.choice(["busy", "no answer"]), "takes"
     script.signs = [(rng.uniform(0.1, 15.0), TransferProgress.ASKED)]

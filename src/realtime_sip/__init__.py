@@ -22,39 +22,41 @@ as `items.UserMessage`, and what can go wrong as `errors.CallGoneError`.
 
 from __future__ import annotations
 
-from importlib.metadata import version
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from realtime_sip import errors, events, items, session
-from realtime_sip.api.sideband import AsyncSideband, Sideband
-from realtime_sip.call.call import Call
-from realtime_sip.call.event_queue import EventsDropped
-from realtime_sip.call.machine.limits import CallLimits
-from realtime_sip.call.machine.targets import TransferTarget, TransferTargets
-from realtime_sip.call.ready_tools import end_call, transfer_to_human
-from realtime_sip.call.record.struggle import Escalation, EscalationCause
-from realtime_sip.call.speech import Speech
-from realtime_sip.call.tool_runner import ToolOutput
-from realtime_sip.client import AsyncRealtimeSip, RealtimeSip
-from realtime_sip.endpoints import Endpoints
-from realtime_sip.errors import RealtimeSipError
-from realtime_sip.event_log import EventLogFolder
-from realtime_sip.hosting.host import CallHost, Submission
-from realtime_sip.hosting.router import Router
-from realtime_sip.outcomes import (
-    CallEnded,
-    EndReason,
-    Heard,
-    LimitKind,
-    LimitNear,
-)
-from realtime_sip.policy import CallPolicy
-from realtime_sip.rates import RateCard
-from realtime_sip.session import RealtimeSession, TranscriptionSession
-from realtime_sip.stores.memory import MemoryStore
-from realtime_sip.tools.registry import Tools
-from realtime_sip.webhooks import IncomingCall, OpenAIWebhooks
+if TYPE_CHECKING:
+    from realtime_sip import errors, events, items, session
+    from realtime_sip.api.sideband import AsyncSideband, Sideband
+    from realtime_sip.call.call import Call
+    from realtime_sip.call.event_queue import EventsDropped
+    from realtime_sip.call.machine.limits import CallLimits
+    from realtime_sip.call.machine.targets import TransferTarget, TransferTargets
+    from realtime_sip.call.ready_tools import end_call, transfer_to_human
+    from realtime_sip.call.record.struggle import Escalation, EscalationCause
+    from realtime_sip.call.speech import Speech
+    from realtime_sip.call.tool_runner import ToolOutput
+    from realtime_sip.client import AsyncRealtimeSip, RealtimeSip
+    from realtime_sip.endpoints import Endpoints
+    from realtime_sip.errors import RealtimeSipError
+    from realtime_sip.event_log import EventLogFolder
+    from realtime_sip.hosting.host import CallHost, Submission
+    from realtime_sip.hosting.router import Router
+    from realtime_sip.outcomes import (
+        CallEnded,
+        EndReason,
+        Heard,
+        LimitKind,
+        LimitNear,
+    )
+    from realtime_sip.policy import CallPolicy
+    from realtime_sip.rates import RateCard
+    from realtime_sip.session import RealtimeSession, TranscriptionSession
+    from realtime_sip.stores.memory import MemoryStore
+    from realtime_sip.tools.registry import Tools
+    from realtime_sip.webhooks import IncomingCall, OpenAIWebhooks
 
-__version__ = version("realtime-sip")
+    __version__: str
 
 __all__ = [
     "AsyncRealtimeSip",
@@ -96,3 +98,64 @@ __all__ = [
     "session",
     "transfer_to_human",
 ]
+
+# A name is imported when it is first asked for (PEP 562), so that a program loads only what it uses.
+_MODULES = {"errors", "events", "items", "session"}
+_PLACES = {
+    "AsyncRealtimeSip": "realtime_sip.client",
+    "AsyncSideband": "realtime_sip.api.sideband",
+    "Call": "realtime_sip.call.call",
+    "CallEnded": "realtime_sip.outcomes",
+    "CallHost": "realtime_sip.hosting.host",
+    "CallLimits": "realtime_sip.call.machine.limits",
+    "CallPolicy": "realtime_sip.policy",
+    "EndReason": "realtime_sip.outcomes",
+    "Endpoints": "realtime_sip.endpoints",
+    "Escalation": "realtime_sip.call.record.struggle",
+    "EscalationCause": "realtime_sip.call.record.struggle",
+    "EventLogFolder": "realtime_sip.event_log",
+    "EventsDropped": "realtime_sip.call.event_queue",
+    "Heard": "realtime_sip.outcomes",
+    "IncomingCall": "realtime_sip.webhooks",
+    "LimitKind": "realtime_sip.outcomes",
+    "LimitNear": "realtime_sip.outcomes",
+    "MemoryStore": "realtime_sip.stores.memory",
+    "OpenAIWebhooks": "realtime_sip.webhooks",
+    "RateCard": "realtime_sip.rates",
+    "RealtimeSession": "realtime_sip.session",
+    "RealtimeSip": "realtime_sip.client",
+    "RealtimeSipError": "realtime_sip.errors",
+    "Router": "realtime_sip.hosting.router",
+    "Sideband": "realtime_sip.api.sideband",
+    "Speech": "realtime_sip.call.speech",
+    "Submission": "realtime_sip.hosting.host",
+    "ToolOutput": "realtime_sip.call.tool_runner",
+    "Tools": "realtime_sip.tools.registry",
+    "TranscriptionSession": "realtime_sip.session",
+    "TransferTarget": "realtime_sip.call.machine.targets",
+    "TransferTargets": "realtime_sip.call.machine.targets",
+    "end_call": "realtime_sip.call.ready_tools",
+    "transfer_to_human": "realtime_sip.call.ready_tools",
+}
+
+
+# Not for type checkers, which would believe in every name then.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name in _MODULES:
+            return import_module(f"realtime_sip.{name}")
+        if name in _PLACES:
+            value = getattr(import_module(_PLACES[name]), name)
+        elif name == "__version__":
+            from importlib.metadata import version
+
+            value = version("realtime-sip")
+        else:
+            raise AttributeError(f"module 'realtime_sip' has no attribute {name!r}")
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "__version__"})

@@ -23,29 +23,31 @@ def redact(text: str) -> str:
     >>> redact("no\\nERROR forged")
     'no?ERROR forged'
     """
-    # A line end or an escape sequence in a log would be a line of somebody else's.
+    # With a line end or an escape sequence, somebody else could write a line of the log.
     shown = "".join(c if c.isprintable() else "?" for c in text[: MAX_SHOWN * 2])
     shown = _DIGITS.sub("[number]", _SECRET.sub("[secret]", shown))
     return shown if len(shown) <= MAX_SHOWN else shown[: MAX_SHOWN - 1] + "…"
 
 
 def logger_without_wire(name: str) -> logging.Logger:
-    """Return the logger to give to the WebSocket library, which writes keys, headers and frames to it at DEBUG.
+    """Return the logger to give to the WebSocket library.
+
+    It writes keys, headers and frames at DEBUG, and lines that name no call at INFO; neither passes.
 
     A level of its own would not do: `logging.config` sets it back.
     """
     logger = logging.getLogger(name)
-    if _is_above_debug not in logger.filters:
-        logger.addFilter(_is_above_debug)
+    if _is_above_info not in logger.filters:
+        logger.addFilter(_is_above_info)
     return logger
 
 
-def _is_above_debug(record: logging.LogRecord) -> bool:
-    return record.levelno > logging.DEBUG
+def _is_above_info(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.INFO
 
 
 def size_of(value: object) -> str:
-    """Describe `value` by kind and size alone.
+    """Describe `value` only by kind and size.
 
     >>> size_of("Where is my order?"), size_of([1, 2])
     ('<18 chars>', '<2 items>')

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class NoThreadError(Exception):
-    """As many threads are at work as may be, or the system gives no more."""
+    """The limit of threads is reached, or the system starts no more."""
 
 
 class Threads(Executor):
@@ -37,7 +37,7 @@ class Threads(Executor):
         """Run a function in a thread of its own, in the context of whoever asks.
 
         Raises:
-            NoThreadError: There is none left.
+            NoThreadError: No thread is left.
         """
         if not self._take():
             raise NoThreadError

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 HEADER = "OpenAI-Beta"
-"""The request header that asks for beta behaviour. It is never sent: with it, the service talks beta."""
+"""The request header that asks for beta behavior. It is never sent: with it, the service talks beta."""
 
 SESSION_FIELDS: Mapping[str, str | None] = MappingProxyType(
     {
@@ -29,7 +29,7 @@ SESSION_FIELDS: Mapping[str, str | None] = MappingProxyType(
         "voice": "audio.output.voice",
     }
 )
-"""Beta field of a session -> its current path, None where it was removed. Both session types share the table."""
+"""Beta field of a session -> its current path, None if it was removed. Both session types share the table."""
 
 RESPONSE_FIELDS: Mapping[str, str | None] = MappingProxyType(
     {
@@ -40,7 +40,7 @@ RESPONSE_FIELDS: Mapping[str, str | None] = MappingProxyType(
         "voice": "audio.output.voice",
     }
 )
-"""Beta field of a response, asked for or reported -> its current path, None where it was removed."""
+"""Beta field of a response, asked for or reported -> its current path, None if it was removed."""
 
 AUDIO_FORMATS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {

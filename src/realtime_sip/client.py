@@ -1,8 +1,9 @@
-"""The clients: `RealtimeSip` blocks, `AsyncRealtimeSip` awaits; all else about them is the same."""
+"""The clients: `RealtimeSip` blocks, `AsyncRealtimeSip` awaits; everything else about them is the same."""
 
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
@@ -14,27 +15,33 @@ from realtime_sip.api import protocol
 from realtime_sip.api.calls import CallFace, Calls, WebRtcCall
 from realtime_sip.api.client_secrets import AsyncClientSecrets, ClientSecrets
 from realtime_sip.api.operations import DEADLINE, Operation
+from realtime_sip.api.program_errors import OnError, ProgramErrors
 from realtime_sip.api.settings import Settings
-from realtime_sip.api.sideband import AsyncSideband, Sideband
 from realtime_sip.api.transport import AsyncTransport, Transport
-from realtime_sip.call.answer import answer
-from realtime_sip.call.call import Call
-from realtime_sip.call.machine.limits import CallLimits
-from realtime_sip.call.machine.targets import TransferTargets
-from realtime_sip.call.options import AnswerOptions, ApproveMcp, AskConsent, CheckSpeech, CheckTool
-from realtime_sip.call.record.struggle import EscalationRules
 from realtime_sip.endpoints import Endpoints
 from realtime_sip.errors import ConfigurationError
-from realtime_sip.event_log import EventLogFolder
-from realtime_sip.rates import RateCard
-from realtime_sip.session import RealtimeSession
-from realtime_sip.tools.registry import Tools
-from realtime_sip.webhooks import IncomingCall, OpenAIWebhooks
 
+# What a client needs for a call, a socket or a webhook is loaded with the first of them: a program that does without
+# starts in half the time.
 if TYPE_CHECKING:
     import httpx
     import httpx2
 
+    from realtime_sip.api.sideband import AsyncSideband, Sideband
+    from realtime_sip.call.call import Call
+    from realtime_sip.call.machine.limits import CallLimits
+    from realtime_sip.call.machine.targets import TransferTargets
+    from realtime_sip.call.options import ApproveMcp, AskConsent, CheckSpeech, CheckTool
+    from realtime_sip.call.record.struggle import EscalationRules
+    from realtime_sip.event_log import EventLogFolder
+    from realtime_sip.rates import RateCard
+    from realtime_sip.session import RealtimeSession
+    from realtime_sip.tools.registry import Tools
+    from realtime_sip.webhooks import IncomingCall, OpenAIWebhooks
+
+# Of the vendors' hosts: a gateway or a stand-in may have any path.
+_UNVERSIONED = re.compile(r"https?://[^/]*\.(?:openai|azure)\.com(?!.*/v[0-9])(?:/.*)?")
+_NO_KEYS = ("whsec_", "proj_", "org-")
 _Secrets = str | Sequence[str] | Mapping[str, str]
 
 _HttpClient = TypeVar("_HttpClient")
@@ -43,7 +50,7 @@ _Socket = TypeVar("_Socket")
 
 
 class AsyncCalls(
-    CallFace[Coroutine[Any, Any, None], Coroutine[Any, Any, WebRtcCall], AbstractAsyncContextManager[AsyncSideband]]
+    CallFace[Coroutine[Any, Any, None], Coroutine[Any, Any, WebRtcCall], "AbstractAsyncContextManager[AsyncSideband]"]
 ):
     """`client.calls`, async."""
 
@@ -57,6 +64,8 @@ class AsyncCalls(
         return self.transport.run(operation)
 
     def _open(self, operation: Operation[None]) -> AbstractAsyncContextManager[AsyncSideband]:
+        from realtime_sip.api.sideband import AsyncSideband
+
         return AsyncSideband.opened(self.transport, operation)
 
     def answer(
@@ -75,37 +84,53 @@ class AsyncCalls(
         check_tool: CheckTool | None = None,
         check_speech: CheckSpeech | None = None,
         greet_undisturbed: bool = False,
+        on_error: OnError | None = None,
+        log_exceptions: bool | None = None,
     ) -> AbstractAsyncContextManager[Call, bool]:
         """Answer a call, and keep it until the block is left: accept, attach, turns, tools, limits, and a known end.
 
-        Entering validates the session, accepts, and attaches within the client's deadline. A webhook that is stale, a
-        call that was decided elsewhere, or a caller who gave up is no error: the call has ended then, `call.ended` says
-        so, and whatever is asked of it leaves the block quietly. The same holds when the call ends later.
+        Entering checks the session, accepts, and attaches within the client's timeout. A stale webhook, a call that was
+        decided elsewhere and a caller who gave up are not errors: the call has ended then, `call.ended` says how, and
+        whatever you ask of it leaves the block without an exception. The same holds when the call ends later. If the
+        block is still running ten seconds after the call ended, it is canceled; no exception leaves it.
 
-        Leaving the block ends the call: after what is being said was heard, or at once for an exception. SIP only.
+        Leaving the block ends the call: after the speech under way was heard, or at once if an exception leaves it. SIP
+        only.
 
         Args:
             incoming: The webhook, or a call id.
-            session: What the call is accepted with; the registry's tools are added. Audio formats stay unset.
-            tools: What the model may call. Functions of the session that it does not have are yours to answer.
-            limits: When the call is ended by itself.
+            session: The session to accept the call with; the registry's tools are added. Leave audio formats unset.
+            tools: The tools that the model may call. Answer calls of other functions of the session yourself.
+            limits: The limits at which the call is ended.
             transfers: Where the call may be transferred to, by name; without it, nowhere.
-            escalation: After how many failures in a row an `Escalation` is told.
-            rates: What tokens cost; the published prices where it is left out.
-            event_log: Where to keep what happens on the call, redacted unless it says otherwise.
-            consent: Asked before the block begins; without it, or if it returns True, the call is logged.
-            approve_mcp: Decides whether an MCP server that needs approval may be called. Without it, none may.
+            escalation: After how many failures in a row an `Escalation` is emitted.
+            rates: What tokens cost; the published prices if left out.
+            event_log: Where to log what happens on the call, redacted unless it says otherwise.
+            consent: Asked before the block begins. Without it, or if it returns True, the call is logged.
+            approve_mcp: Decides whether an MCP server that needs approval may be called. Without it, it may not.
             check_tool: Asked before each tool runs; returns why it may not, or None.
             check_speech: Asked about each response as it grows; returns what to say instead, or None.
-            greet_undisturbed: Keep turn detection off until the first speech that `respond` asks for has been heard, so
-                that its own echo cannot cut it off.
+            greet_undisturbed: Keep turn detection off until the first speech that `respond` asks for was heard, so that
+                its own echo cannot cut it off.
+            on_error: Called with each exception of a tool or a callback; plain or async. Without it, the host's.
+            log_exceptions: Whether the messages of those exceptions are logged too; without it, as the host says.
 
         Raises:
             InvalidRequestError: The session is not valid; nothing was sent.
             ConfigurationError: Two tools have the same name; `max_cost` is set and the model has no price; or
-                `transfer_to_human` is there and no `transfers` are.
-            NetworkError, ServiceError: The service refuses the accept, or cannot be reached: the phone rings on.
+                `transfer_to_human` is a tool and there are no `transfers`.
+            NetworkError, ServiceError: The service refuses the accept, or cannot be reached. The phone rings on.
         """
+        from realtime_sip.call.answer import Answering, answer
+        from realtime_sip.call.machine.limits import CallLimits
+        from realtime_sip.call.options import AnswerOptions
+        from realtime_sip.call.record.struggle import EscalationRules
+        from realtime_sip.rates import RateCard
+        from realtime_sip.tools.registry import Tools
+        from realtime_sip.webhooks import IncomingCall
+
+        if not isinstance(incoming, (IncomingCall, str)):
+            raise ConfigurationError("incoming must be the webhook's IncomingCall, or a call id")
         options = AnswerOptions(
             tools=Tools() if tools is None else tools,
             limits=CallLimits() if limits is None else limits,
@@ -118,14 +143,15 @@ class AsyncCalls(
             check_tool=check_tool,
             check_speech=check_speech,
             greet_undisturbed=greet_undisturbed,
+            errors=ProgramErrors(on_error=on_error, log_exceptions=log_exceptions),
         )
-        answering = answer(self.transport, incoming, session, options)
+        answering = Answering(answer(self.transport, incoming, session, options))
         # It may swallow what leaves the block, so that type checkers take the code behind it for reachable.
         return cast("AbstractAsyncContextManager[Call, bool]", answering)
 
 
 class Options(TypedDict, total=False):
-    """What `with_options` may change; the meanings are those of the clients' constructor."""
+    """What `with_options` may change. The names mean what they mean in the clients' constructor."""
 
     api_key: str
     endpoints: Endpoints
@@ -137,7 +163,7 @@ class Options(TypedDict, total=False):
 
 
 class _Client(Generic[_HttpClient, _Transport, _Socket]):
-    """What both clients are, but for the I/O."""
+    """What both clients share: everything but the I/O."""
 
     def __init__(
         self,
@@ -158,19 +184,21 @@ class _Client(Generic[_HttpClient, _Transport, _Socket]):
         """Make a client. Nothing is sent.
 
         Args:
-            api_key: Else `OPENAI_API_KEY`.
-            webhook_secret: One, several while rotating, or secret to project; else `OPENAI_WEBHOOK_SECRET`.
-            context_secret: What your TwiML signs the context of calls with, one or several while rotating; else
-                `REALTIME_SIP_CONTEXT_SECRET`. Without it `incoming.context` is empty.
-            base_url: The API's, where it is not that of `endpoints`; else `OPENAI_BASE_URL`.
+            api_key: The API key. If left out, `OPENAI_API_KEY` has it.
+            webhook_secret: The signing secret, several while rotating, or a mapping of secret to project. If left out,
+                `OPENAI_WEBHOOK_SECRET` has it.
+            context_secret: The secret with which your TwiML signs the context of calls, or several while rotating. If
+                left out, `REALTIME_SIP_CONTEXT_SECRET` has it. Without it `incoming.context` is empty.
+            base_url: The base URL of the API, if it is not that of `endpoints`. If left out, `OPENAI_BASE_URL` has it.
             endpoints: The region's API and SIP hosts.
-            organization: Else `OPENAI_ORG_ID`.
-            project: Else `OPENAI_PROJECT_ID`.
+            organization: The organization's id. If left out, `OPENAI_ORG_ID` has it.
+            project: The project's id. If left out, `OPENAI_PROJECT_ID` has it.
             timeout: Seconds that a request may take with all its repeats.
             ping_interval: Seconds between pings on a WebSocket, or None.
             ping_timeout: Seconds after which an unanswered ping ends a WebSocket, or None.
-            clock: Returns Unix seconds: how old a webhook is, and when things happen.
-            http_client: Your own; it is not closed here. httpx and httpx2 both fit.
+            clock: Returns Unix seconds. It decides how old a webhook is, and dates what happens.
+            http_client: Your own httpx or httpx2 client, which `close` does not close; without it, an httpx client is
+                made. With many calls at once `httpx2.AsyncClient()` (extra `httpx2`) takes less time for each request.
 
         Raises:
             ConfigurationError: There is no key, or a value makes no sense.
@@ -178,8 +206,12 @@ class _Client(Generic[_HttpClient, _Transport, _Socket]):
         api_key = api_key if api_key is not None else os.environ.get("OPENAI_API_KEY")
         if not api_key:
             raise ConfigurationError("no API key: pass api_key, or set OPENAI_API_KEY")
+        if isinstance(api_key, str) and api_key.startswith(_NO_KEYS):
+            raise ConfigurationError("api_key is a webhook secret, a project or an organization; a key begins with sk-")
         if base_url is None and endpoints is Endpoints.DEFAULT:
             base_url = os.environ.get("OPENAI_BASE_URL") or None
+        if isinstance(base_url, str) and _UNVERSIONED.fullmatch(base_url):
+            raise ConfigurationError("the base URL has no version in its path, as https://api.openai.com/v1 has")
         settings = Settings(
             api_key=api_key,
             endpoints=endpoints if base_url is None else replace(endpoints, api=base_url),
@@ -191,6 +223,10 @@ class _Client(Generic[_HttpClient, _Transport, _Socket]):
             clock=clock,
         )
         self._webhook_secret = webhook_secret or os.environ.get("OPENAI_WEBHOOK_SECRET")
+        if self._webhook_secret:
+            from realtime_sip.webhooks.unwrap import check_secrets
+
+            check_secrets(self._webhook_secret)
         self._context_secret = context_secret or os.environ.get("REALTIME_SIP_CONTEXT_SECRET") or None
         self._use(self._transport_over(settings, http_client))
 
@@ -205,7 +241,7 @@ class _Client(Generic[_HttpClient, _Transport, _Socket]):
 
     @property
     def settings(self) -> Settings:
-        """What this client was told."""
+        """The options of this client."""
         return self._transport.settings
 
     @cached_property
@@ -213,21 +249,23 @@ class _Client(Generic[_HttpClient, _Transport, _Socket]):
         """Verifies and parses the webhooks of this client's secret, and the contexts of its context secret.
 
         Raises:
-            ConfigurationError: The client has no webhook secret, or a secret is not one.
+            ConfigurationError: The client has no webhook secret, or a secret is not valid.
         """
         if not self._webhook_secret:
             raise ConfigurationError("no webhook secret: pass webhook_secret, or set OPENAI_WEBHOOK_SECRET")
+        from realtime_sip.webhooks import OpenAIWebhooks
+
         return OpenAIWebhooks(self._webhook_secret, context_secret=self._context_secret, clock=self.settings.clock)
 
     def with_options(self, **options: Unpack[Options]) -> Self:
-        """Return a client that differs in the options given. It shares the HTTP client, which is this one's to close.
+        """Return a client that differs in the options given. It shares the HTTP client, which this client closes.
 
         Raises:
             ConfigurationError: An option is unknown or makes no sense.
         """
         unknown = sorted(options.keys() - Options.__annotations__.keys())
         if unknown:
-            raise ConfigurationError(f"unknown option {unknown[0]}; there are: {', '.join(Options.__annotations__)}")
+            raise ConfigurationError(f"unknown option {unknown[0]}; options: {', '.join(Options.__annotations__)}")
         copy = object.__new__(type(self))
         copy._webhook_secret = self._webhook_secret
         copy._context_secret = self._context_secret
@@ -244,12 +282,12 @@ class _Client(Generic[_HttpClient, _Transport, _Socket]):
         return cls(api_key, endpoints=Endpoints.azure(resource, region=region), **options)
 
     def connect(self, *, model: str | None = None, intent: str | None = None) -> _Socket:
-        """Open a primary socket, for realtime (by `model`) or for transcription (`intent="transcription"`).
+        """Open a primary socket, for realtime (`model=`) or for transcription (`intent="transcription"`).
 
-        Its audio rides in the events; phone calls do not use it. The same protocol as a call's sideband.
+        Its events carry the audio; phone calls do not use it. Its protocol is that of a call's sideband.
 
         Raises:
-            ConfigurationError: Neither is given.
+            ConfigurationError: Neither was given.
             NetworkError, ServiceError: The socket could not be opened.
         """
         return self._open(protocol.open_primary(model=model, intent=intent))
@@ -258,7 +296,7 @@ class _Client(Generic[_HttpClient, _Transport, _Socket]):
         return f"{type(self).__name__}({self.settings.endpoints.api})"
 
 
-class RealtimeSip(_Client["httpx.Client | httpx2.Client", Transport, AbstractContextManager[Sideband]]):
+class RealtimeSip(_Client["httpx.Client | httpx2.Client", Transport, "AbstractContextManager[Sideband]"]):
     """The blocking client. It can be shared between threads.
 
     >>> with RealtimeSip("sk-example", endpoints=Endpoints.EU) as client:
@@ -278,10 +316,15 @@ class RealtimeSip(_Client["httpx.Client | httpx2.Client", Transport, AbstractCon
         self.client_secrets = ClientSecrets(transport)
 
     def _open(self, operation: Operation[None]) -> AbstractContextManager[Sideband]:
+        from realtime_sip.api.sideband import Sideband
+
         return Sideband.opened(self._transport, operation)
 
     def close(self) -> None:
-        """Close the HTTP client, unless it was given."""
+        """Close the HTTP client, unless it was given. Calls that it has answered are hung up first, in two seconds.
+
+        If they are to be finished first, `CallHost.drain` comes before.
+        """
         self._transport.close()
 
     def __enter__(self) -> Self:
@@ -292,7 +335,7 @@ class RealtimeSip(_Client["httpx.Client | httpx2.Client", Transport, AbstractCon
 
 
 class AsyncRealtimeSip(
-    _Client["httpx.AsyncClient | httpx2.AsyncClient", AsyncTransport, AbstractAsyncContextManager[AsyncSideband]]
+    _Client["httpx.AsyncClient | httpx2.AsyncClient", AsyncTransport, "AbstractAsyncContextManager[AsyncSideband]"]
 ):
     """The async client, for one event loop."""
 
@@ -310,10 +353,15 @@ class AsyncRealtimeSip(
         self.client_secrets = AsyncClientSecrets(transport)
 
     def _open(self, operation: Operation[None]) -> AbstractAsyncContextManager[AsyncSideband]:
+        from realtime_sip.api.sideband import AsyncSideband
+
         return AsyncSideband.opened(self._transport, operation)
 
     async def close(self) -> None:
-        """Close the HTTP client, unless it was given."""
+        """Close the HTTP client, unless it was given. Calls that it has answered are hung up first, in two seconds.
+
+        If they are to be finished first, `CallHost.drain` comes before.
+        """
         await self._transport.close()
 
     async def __aenter__(self) -> Self:

@@ -14,13 +14,13 @@
     │   ├── NotFoundError               404
     │   │   └── CallGoneError           404 `call_id_not_found`: not ready yet, or over (also EndedError)
     │   ├── DecisionAlreadyMadeError    the call was accepted or rejected before
-    │   ├── RateLimitError            429; `retry_after` says when
+    │   ├── RateLimitError              429; `retry_after` says when
     │   ├── ServerError                 5xx
     │   └── UnexpectedReplyError        a success without what it should have held
     ├── EventRefusedError               them: the service answered an event that was sent with an error
-    ├── TransferError                  them: the caller was not transferred, and is still on the line
+    ├── TransferError                   them: the caller was not transferred, and is still on the line
     ├── NotAnEventError                 them: a WebSocket frame is not a JSON object (also ValueError)
-    ├── ToolError                      you: raised by a tool of yours, to tell the model why it has failed
+    ├── ToolError                       you: raised by a tool of yours, to tell the model why it failed
     ├── ToolArgumentsError              them: the model called a tool with invalid arguments (also ValueError)
     ├── NetworkError                    the network: no answer; `sent` tells whether the request may have arrived
     │   └── DeadlineError               no answer within the deadline (also TimeoutError)
@@ -84,7 +84,7 @@ __all__ = [
 
 
 class RealtimeSipError(Exception):
-    """The root of the tree: one `except` catches all that this package raises."""
+    """The root of the tree: one `except` catches everything that this package raises."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Task queues hand errors on by pickle, which would call the constructor without its keywords.
@@ -179,7 +179,7 @@ class EndedError(RealtimeSipError):
 
 
 class CallEndedError(EndedError):
-    """The call has ended, so that nothing can be asked of it. The `answer` block that it leaves ends quietly."""
+    """The call has ended, so nothing can be asked of it. An `answer` block that it leaves ends without an error."""
 
     def __init__(self, ended: CallEnded) -> None:
         self.ended = ended
@@ -223,7 +223,7 @@ class UnexpectedReplyError(ServiceError):
 
 
 class EventRefusedError(RealtimeSipError):
-    """The service has answered an event that was sent over the socket with an `error`.
+    """The service answered an event that was sent over the socket with an `error`.
 
     Attributes:
         code: The service's own code, such as `cannot_update_voice`, or None.
@@ -233,18 +233,18 @@ class EventRefusedError(RealtimeSipError):
     def __init__(self, event: str, *, code: str | None = None, param: str | None = None) -> None:
         self.code = code if code is None else redact(code)
         self.param = param if param is None else redact(param)
-        super().__init__(f"the service has refused a {event}: {self.code or 'no code'}, {self.param or 'no parameter'}")
+        super().__init__(f"the service refused a {event}: {self.code or 'no code'}, {self.param or 'no parameter'}")
 
 
 class ToolError(RealtimeSipError):
-    """Raise it in a tool that has failed: the model is told `for_model`, and `EscalationRules` count the failure.
+    """Raise it in a tool that failed: the model gets `for_model`, and `EscalationRules` count the failure.
 
     Any other exception reaches the model as a failure without its message, which can hold anything.
     """
 
     def __init__(self, for_model: str) -> None:
         self.for_model = for_model
-        super().__init__("the tool has failed")
+        super().__init__("the tool failed")
 
 
 class TransferError(RealtimeSipError):
@@ -260,17 +260,17 @@ class TransferError(RealtimeSipError):
         self.target = target
         self.reason = reason
         self.evidence = evidence
-        super().__init__(f"the transfer to {target} has failed: {reason.value} ({evidence})")
+        super().__init__(f"the transfer to {target} failed: {reason.value} ({evidence})")
 
 
 class NotAnEventError(RealtimeSipError, ValueError):
-    """A WebSocket frame is not a JSON object, so that no event can be made of it. The frame itself is not kept."""
+    """A WebSocket frame is not a JSON object, so it is not an event. The frame itself is not kept."""
 
 
 class ToolArgumentsError(RealtimeSipError, ValueError):
-    """The model called a tool with arguments that are not valid, so the function is not to be called.
+    """The model called a tool with arguments that are not valid, so the function is not called.
 
-    It is the model's mistake, which it can correct once it is told.
+    The model can correct this mistake once it knows.
 
     Attributes:
         tool: The tool's name.
@@ -318,7 +318,7 @@ class WebhookError(RealtimeSipError):
 
 
 class WebhookVerificationError(WebhookError):
-    """The request is not proven to come from the service. Answer 400. `reason` is a fixed word, safe to log."""
+    """Nothing proves that the service sent the request. Answer 400. `reason` is a fixed word, safe to log."""
 
 
 class WebhookPayloadError(WebhookError):

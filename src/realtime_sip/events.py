@@ -4,15 +4,15 @@
 `ClientEvent` is any that a client may send, and `client_event` checks one; `ServerEvent` is any that the service sends,
 and `parse_server_event` reads one. Fields are those of the service's own types (API guide, November 2026).
 
-On a phone call the caller's audio arrives by itself and the service truncates what was not heard, so that the
+On a phone call the caller's audio arrives by itself and the service truncates what was not heard, so the
 `input_audio_buffer.*` events and `conversation.item.truncate` are of no use there (API guide, November 2026).
 
 >>> ResponseCreate(response=ResponseConfig(instructions="Greet the caller.")).to_wire()
 {'type': 'response.create', 'response': {'instructions': 'Greet the caller.'}}
 
-What is received of a type that this version does not know, or that lacks what its type must have, is an
-`UnknownServerEvent`, which keeps everything. Unknown kinds inside an event become `Unknown...` objects there and leave
-the rest as it is.
+An event of a type that this version does not know, or that lacks a field that its type must have, is an
+`UnknownServerEvent`, which keeps everything. Unknown kinds inside an event become `Unknown...` objects there, and the
+rest of the event stays as it is.
 
 >>> parse_server_event('{"type": "response.text.done", "event_id": "event_1", "text": "Hello."}')
 UnknownServerEvent(type='response.text.done', event_id='event_1', text=<6 chars>)
@@ -20,9 +20,8 @@ UnknownServerEvent(type='response.text.done', event_id='event_1', text=<6 chars>
 'event_2'
 """
 
-from __future__ import annotations
-
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Annotated, Any, Literal, TypeAlias, get_args
 
@@ -111,7 +110,7 @@ __all__ = [
     "parse_server_event",
 ]
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("realtime_sip.events")
 
 MAX_APPENDED_AUDIO = 15 * 1024 * 1024
 """Bytes of audio that one `input_audio_buffer.append` may hold (API guide)."""
@@ -128,7 +127,7 @@ class _ClientEvent(Outbound):
 
 
 class ConversationItemCreate(_ClientEvent):
-    """Adds an item to the conversation; answered by `conversation.item.added` and `.done`. No response starts by it."""
+    """Adds an item to the conversation; answered by `conversation.item.added` and `.done`. It starts no response."""
 
     type: Literal["conversation.item.create"] = "conversation.item.create"
     item: NewItem
@@ -158,7 +157,7 @@ class ConversationItemTruncate(_ClientEvent):
     content_index: Annotated[int, Field(strict=True, ge=0)]
     """0."""
     audio_end_ms: Annotated[int, Field(strict=True, ge=0)]
-    """How much was heard, in milliseconds. More than there is, is an error."""
+    """How much was heard, in milliseconds. More than the audio has is an error."""
 
 
 class InputAudioBufferAppend(_ClientEvent):
@@ -176,7 +175,7 @@ class InputAudioBufferClear(_ClientEvent):
 
 
 class InputAudioBufferCommit(_ClientEvent):
-    """Ends the user's turn where turn detection is off; answered by `input_audio_buffer.committed`."""
+    """Ends the user's turn if turn detection is off; answered by `input_audio_buffer.committed`."""
 
     type: Literal["input_audio_buffer.commit"] = "input_audio_buffer.commit"
 
@@ -191,11 +190,11 @@ class OutputAudioBufferClear(_ClientEvent):
 
 
 class ResponseCancel(_ClientEvent):
-    """Cancels a response; answered by its `response.done`, or by a harmless `error` where none is running."""
+    """Cancels a response; answered by its `response.done`, or by a harmless `error` if none is running."""
 
     type: Literal["response.cancel"] = "response.cancel"
     response_id: str | None = None
-    """Left out, the response of the default conversation."""
+    """If left out, the response of the default conversation."""
 
 
 class ResponseCreate(_ClientEvent):
@@ -206,7 +205,7 @@ class ResponseCreate(_ClientEvent):
 
 
 class SessionUpdate(_ClientEvent):
-    """Changes the session; answered by `session.updated`. What is left out stays, null clears it."""
+    """Changes the session; answered by `session.updated`. A field that is left out stays; null clears it."""
 
     type: Literal["session.update"] = "session.update"
     session: Annotated[Session, BeforeValidator(refuse_beta_session)]
@@ -291,7 +290,7 @@ class ErrorDetail(Inbound):
     """Such as `conversation_already_has_active_response` or `session_expired`."""
     param: str | None = None
     event_id: str | None = None
-    """The `event_id` of the client event that caused it, where that had one."""
+    """The `event_id` of the client event that caused it, if that had one."""
 
 
 class TranscriptionErrorDetail(Inbound):
@@ -389,7 +388,7 @@ class ConversationItemInputAudioTranscriptionCompleted(_Event):
     languages: list[TranscriptionLanguage] | None = None
     """gpt-transcribe only."""
     logprobs: list[LogProb] | None = None
-    """Only where the session's `include` asks for it."""
+    """Only if the session's `include` asks for it."""
     transcript: str
     usage: TranscriptionUsage | None = None
     """What the transcription cost; it is not in any response's usage. Other services of this protocol leave it out."""
@@ -403,7 +402,7 @@ class ConversationItemInputAudioTranscriptionDelta(_Event):
     content_index: int | None = None
     delta: str | None = None
     logprobs: list[LogProb] | None = None
-    """Only where the session's `include` asks for it."""
+    """Only if the session's `include` asks for it."""
 
 
 class ConversationItemInputAudioTranscriptionFailed(_Event):
@@ -478,7 +477,7 @@ class InputAudioBufferDtmfEventReceived(Inbound):
     received_at: int
     """Unix seconds."""
     event_id: str | None = None
-    """Not sent; here, so that every event has the attribute."""
+    """Not sent. It is here so that every event has the attribute."""
 
 
 class InputAudioBufferSpeechStarted(_Event):
@@ -488,7 +487,7 @@ class InputAudioBufferSpeechStarted(_Event):
     item_id: str
     """The user's message that this turn will become."""
     audio_start_ms: int
-    """Since the session began, in milliseconds; padding included."""
+    """Milliseconds since the session began, padding included."""
 
 
 class InputAudioBufferSpeechStopped(_Event):
@@ -497,7 +496,7 @@ class InputAudioBufferSpeechStopped(_Event):
     type: Literal["input_audio_buffer.speech_stopped"]
     item_id: str
     audio_end_ms: int
-    """Since the session began, in milliseconds; the silence included."""
+    """Milliseconds since the session began, the silence included."""
 
 
 class InputAudioBufferTimeoutTriggered(_Event):
@@ -506,9 +505,9 @@ class InputAudioBufferTimeoutTriggered(_Event):
     type: Literal["input_audio_buffer.timeout_triggered"]
     item_id: str
     audio_end_ms: int
-    """Since the session began, in milliseconds."""
+    """Milliseconds since the session began."""
     audio_start_ms: int
-    """Since the session began, in milliseconds."""
+    """Milliseconds since the session began."""
 
 
 class McpListToolsCompleted(_Event):
@@ -554,7 +553,7 @@ class OutputAudioBufferStopped(_Event):
 
 
 class RateLimitsUpdated(_Event):
-    """What is left of the rate limits, told at the beginning of a response."""
+    """What is left of the rate limits, sent at the beginning of a response."""
 
     type: Literal["rate_limits.updated"]
     rate_limits: list[RateLimit]
@@ -575,7 +574,7 @@ class ResponseContentPartDone(_PartEvent):
 
 
 class ResponseCreated(_Event):
-    """A response began, asked for or started by turn detection."""
+    """A response began, because a client asked for it or turn detection started it."""
 
     type: Literal["response.created"]
     response: Response
@@ -600,7 +599,7 @@ class ResponseFunctionCallArgumentsDelta(_Event):
 
 
 class ResponseFunctionCallArgumentsDone(_Event):
-    """The arguments of a function call are complete. The item is, at `response.output_item.done`."""
+    """The arguments of a function call are complete. The item is complete at `response.output_item.done`."""
 
     type: Literal["response.function_call_arguments.done"]
     response_id: str
@@ -727,18 +726,18 @@ class SessionCreated(_Event):
 
 
 class SessionUpdated(_Event):
-    """The session is as it says now: the answer to `session.update`."""
+    """The session now is as this event has it. It answers `session.update`."""
 
     type: Literal["session.updated"]
     session: ReportedSession
 
 
 class UnknownServerEvent(Unknown):
-    """An event of a type that this version does not know, or that lacks what its type must have."""
+    """An event of a type that this version does not know, or that lacks a field that its type must have."""
 
     @property
     def event_id(self) -> str | None:
-        """The event's id, or None where it has none."""
+        """The event's id, or None if it has none."""
         value = (self.__pydantic_extra__ or {}).get("event_id")
         return value if isinstance(value, str) else None
 
@@ -799,16 +798,28 @@ ServerEvent: TypeAlias = KnownServerEvent | UnknownServerEvent
 
 # --- reading a frame --------------------------------------------------------------------------------------------------
 
-_KNOWN: TypeAdapter[KnownServerEvent] = TypeAdapter(Annotated[KnownServerEvent, Field(discriminator="type")])
-# The validator itself: one pass from bytes to model, without the adapter's call in between.
-_validate_json = _KNOWN.validator.validate_json
+
+def _build_and_validate_json(data: str | bytes) -> KnownServerEvent:
+    """Build the validator for the first frame, and put it into the place of this function.
+
+    It is pydantic's own: one pass from bytes to model, without the adapter's call in between.
+    """
+    global _validate_json
+    known: TypeAdapter[KnownServerEvent] = TypeAdapter(Annotated[KnownServerEvent, Field(discriminator="type")])
+    _validate_json = known.validator.validate_json
+    event: KnownServerEvent = _validate_json(data)
+    return event
+
+
+_validate_json: Callable[[str | bytes], KnownServerEvent] = _build_and_validate_json
+
 _TYPES = frozenset(
     name for kind in get_args(KnownServerEvent) for name in get_args(kind.model_fields["type"].annotation)
 )
 
 
 def parse_server_event(data: str | bytes) -> ServerEvent:
-    """Return the event in a WebSocket frame, an `UnknownServerEvent` where it is none that this version knows.
+    """Return the event in a WebSocket frame; an `UnknownServerEvent` if this version does not know it.
 
     Raises:
         NotAnEventError: The frame is not a JSON object: other JSON, no JSON, nested too deep, or not UTF-8.
@@ -824,7 +835,7 @@ def parse_server_event(data: str | bytes) -> ServerEvent:
     whole = without_lone_surrogates(data)
     if whole is not data:
         with suppress(ValidationError):
-            return _KNOWN.validate_json(whole)
+            return _validate_json(whole)
     try:
         value = from_json(whole)  # no number in it is a reason to lose an event
     except ValueError:
@@ -848,7 +859,7 @@ def _warn(kind: str) -> None:
     if kind in beta.SERVER_EVENT_TYPES:
         what = f"is a name of the beta API, and {beta.SERVER_EVENT_TYPES[kind]} now"
     elif kind in _TYPES:
-        what = "lacks what its type must have"
+        what = "lacks a field that its type must have"
     else:
         what = "is of a type that this version does not know"
     _log.warning("event %s %s; it is passed on as UnknownServerEvent (said once)", ascii(redact(kind[:64])), what)

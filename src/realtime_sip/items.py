@@ -8,8 +8,6 @@ know. Fields are those of the service's own types (API guide, November 2026).
 {'type': 'message', 'role': 'user', 'content': [{'type': 'input_text', 'text': 'Where is my order?'}]}
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import Field, StrictBool
@@ -98,7 +96,7 @@ class InputImage(Outbound):
 
 
 class OutputText(Outbound):
-    """Text that the assistant is to have said. Audio of the assistant cannot be created by a client."""
+    """Text for the conversation to have as said by the assistant. A client cannot create audio of the assistant."""
 
     type: Literal["output_text"] = "output_text"
     text: str
@@ -115,7 +113,7 @@ AssistantPart: TypeAlias = Annotated[OutputText, refusing_beta_types(dict.fromke
 class _NewMessage(Outbound):
     type: Literal["message"] = "message"
     id: str | None = None
-    """The item's id; the service makes one where it is left out."""
+    """The item's id. If left out, the service makes one."""
     object: Literal["realtime.item"] | None = None
     status: _ItemStatus | None = None
     """Has no effect on the conversation."""
@@ -146,13 +144,13 @@ class UserMessage(_NewMessage):
 
 
 class AssistantMessage(_NewMessage):
-    """Something that the assistant is to have said. It is not spoken."""
+    """Something for the conversation to have as said by the assistant. It is not spoken."""
 
     role: Literal["assistant"] = "assistant"
     content: list[AssistantPart]
     phase: Literal["commentary", "final_answer"] | None = None
-    """What the message was for when it was said, see `AssistantMessageItem`. Set it only to say again what came: that
-    this API takes it is not documented, while the Responses API wants it back."""
+    """What the message was for; see `AssistantMessageItem`. Set it only to send back what came. It is not documented
+    that this API accepts it; the Responses API wants it back."""
 
     @classmethod
     def text(cls, text: str) -> Self:
@@ -161,7 +159,7 @@ class AssistantMessage(_NewMessage):
 
 
 class FunctionCall(Outbound):
-    """A function call that the model is to have made, for example when a conversation is restored."""
+    """A function call for the conversation to have as made by the model, for example to restore a conversation."""
 
     type: Literal["function_call"] = "function_call"
     name: str
@@ -175,7 +173,7 @@ class FunctionCall(Outbound):
 
 
 class FunctionCallOutput(Outbound):
-    """What a function returned. The model reads it at its next response, which has to be asked for."""
+    """What a function returned. The model reads it at its next response, which you have to ask for."""
 
     type: Literal["function_call_output"] = "function_call_output"
     call_id: str
@@ -189,7 +187,7 @@ class FunctionCallOutput(Outbound):
 
 
 class McpListTools(Outbound):
-    """The tools that an MCP server is to have listed."""
+    """Tools for the conversation to have as listed by an MCP server."""
 
     type: Literal["mcp_list_tools"] = "mcp_list_tools"
     server_label: str
@@ -199,7 +197,7 @@ class McpListTools(Outbound):
 
 
 class McpCall(Outbound):
-    """A call of a tool on an MCP server that the model is to have made."""
+    """A call of an MCP server's tool for the conversation to have as made by the model."""
 
     type: Literal["mcp_call"] = "mcp_call"
     id: str
@@ -214,7 +212,7 @@ class McpCall(Outbound):
 
 
 class McpApprovalRequest(Outbound):
-    """An approval that the model is to have asked for."""
+    """An approval request for the conversation to have as made by the model."""
 
     type: Literal["mcp_approval_request"] = "mcp_approval_request"
     id: str
@@ -225,14 +223,14 @@ class McpApprovalRequest(Outbound):
 
 
 class McpApprovalResponse(Outbound):
-    """The answer to an approval request of a hosted MCP tool; without it the tool is not called."""
+    """The answer to an approval request of a hosted MCP tool. Without it the tool is not called."""
 
     type: Literal["mcp_approval_response"] = "mcp_approval_response"
     approval_request_id: str
     """The id of the `mcp_approval_request` item."""
     approve: StrictBool
     id: str | None = None
-    """The service's types have it as required. Clients leave it out, as they may for every other item."""
+    """The service's types require it. Clients leave it out, as they may for every other item."""
     reason: str | None = None
 
 
@@ -276,9 +274,9 @@ class InputAudioPart(Inbound):
 
     type: Literal["input_audio"]
     audio: str | None = None
-    """Base64; present where the item was asked for with `conversation.item.retrieve`."""
+    """Base64. Only an answer to `conversation.item.retrieve` has it."""
     transcript: str | None = None
-    """What was understood, where transcription is on. It comes later than the item, null until then."""
+    """What was understood, if transcription is on. It comes later than the item, and is None until then."""
 
 
 class InputImagePart(Inbound):
@@ -301,7 +299,7 @@ class OutputAudioPart(Inbound):
 
     type: Literal["output_audio"]
     audio: str | None = None
-    """Base64; present where the item was asked for with `conversation.item.retrieve`."""
+    """Base64. Only an answer to `conversation.item.retrieve` has it."""
     transcript: str | None = None
     """What was said, or was to be said: after an interruption the caller may have heard less."""
 
@@ -373,18 +371,18 @@ class AssistantMessageItem(_MessageItem):
     phase: Open[Literal["commentary", "final_answer"]] | None = None
     """What the message is for: "commentary" on the way, such as "let me look that up", or the "final_answer". One
     response can have a message of each (Azure's documentation of gpt-realtime-2, November 2026; the vendor's own types
-    have it in other APIs alone)."""
+    have it only in other APIs)."""
 
 
 class FunctionCallItem(Inbound):
-    """A function call that the model wants made. It is to be run once it is completed, and once per `call_id`."""
+    """A function call that the model wants made. Run it once it is completed, and once per `call_id`."""
 
     type: Literal["function_call"]
     name: str
     arguments: str
     """JSON as text, written by the model: untrusted, and empty while the item is in progress."""
     call_id: str | None = None
-    """What the output has to name. Not the id of the phone call."""
+    """The id that the output has to name. It is not the id of the phone call."""
     id: str | None = None
     object: Open[Literal["realtime.item"]] | None = None
     status: ItemStatus | None = None
@@ -493,11 +491,11 @@ class McpApprovalResponseItem(Inbound):
 
 
 class UnknownItem(Unknown):
-    """An item of a kind that this version does not know, or that lacks what its kind must have."""
+    """An item of a kind that this version does not know, or that lacks a field that its kind must have."""
 
     @property
     def id(self) -> str | None:
-        """The item's id, or None where it has none."""
+        """The item's id, or None if it has none."""
         value = (self.__pydantic_extra__ or {}).get("id")
         return value if isinstance(value, str) else None
 

@@ -1,4 +1,4 @@
-"""How things end: a call, a socket, a transfer, something that was said. Values, with nothing below them."""
+"""How a call, a socket, a transfer or a speech can end: values, with nothing below them."""
 
 from __future__ import annotations
 
@@ -29,30 +29,30 @@ class EndReason(Enum):
     AGENT = "agent"
     """The program hung up: `hangup()`, the `end_call` tool, or the end of the `answer` block."""
     REJECTED = "rejected"
-    """The program rejected it."""
+    """The program rejected the call."""
     TRANSFERRED = "transferred"
-    """The caller was transferred: reported where the carrier said that the target has answered; inferred where the
-    caller's leg left after a refer that was answered with success, or with the second path."""
+    """The caller was transferred. Reported if the carrier said that the target answered; inferred if the caller's leg
+    left after a refer that was answered with success, or after the fallback was taken."""
     EXPIRED = "expired"
-    """The session had reached its longest duration (60 minutes, API guide, November 2026)."""
+    """The session reached its longest duration (60 minutes, API guide, November 2026)."""
     LIMIT = "limit"
-    """One of the call's own limits; `CallEnded.limit` says which."""
+    """One of the call's own limits was reached; `CallEnded.limit` says which."""
     STALE = "stale"
     """The webhook came too late to answer anything."""
     DECIDED_ELSEWHERE = "decided elsewhere"
-    """Another program had accepted or rejected it."""
+    """Another program had accepted or rejected the call."""
     NOT_CONNECTED = "not connected"
-    """It was accepted, but there was no call to attach to: the accept was not what it said, or the caller gave up."""
+    """The accept succeeded, but there was no call to attach to: the accept had not worked, or the caller gave up."""
     CONNECTION_LOST = "connection lost"
-    """The service could not be reached any more. The call was hung up as far as that was possible."""
+    """The service could no longer be reached. The call was hung up as far as that was possible."""
     HANDLER_FAILED = "handler failed"
     """The program broke: an exception ended its block."""
     DETACHED = "detached"
-    """The program let go of it with `detach()`; the call itself goes on."""
+    """The program let go of the call with `detach()`; the call itself goes on."""
 
 
 class LimitKind(Enum):
-    """What a call can have too much of."""
+    """Which limit of a call is near, or was reached."""
 
     DURATION = "duration"
     SILENCE = "silence"
@@ -72,13 +72,13 @@ class SocketCloseKind(Enum):
     NORMAL = "normal"
     """The service closed in good order (1000, or no code at all, 1005)."""
     EXPIRED = "expired"
-    """The session had reached its longest duration: the service said so before it closed."""
+    """The session reached its longest duration: the service said so before it closed."""
     GOING_AWAY = "going away"
     """The service closed because it stops or restarts (1001, 1012, 1013, 1014)."""
     DROPPED = "dropped"
     """The connection broke without a close (1006). Hang-ups look like this too."""
     REFUSED = "refused"
-    """The service did not like what it got (1002, 1003, 1007, 1008, 1009, 1010, and its own 3000 to 4999)."""
+    """The service rejected what it got (1002, 1003, 1007, 1008, 1009, 1010, and its own 3000 to 4999)."""
     FAILED = "failed"
     """The service failed (1011 and everything else)."""
 
@@ -88,7 +88,7 @@ class SocketClose:
     """How a WebSocket closed (RFC 6455 7.4).
 
     Attributes:
-        code: The close code; 1005 where the close frame had none, 1006 where none came.
+        code: The close code; 1005 if the close frame had none, 1006 if none came.
         reason: What the service wrote beside it, redacted and cut; often "".
     """
 
@@ -126,13 +126,13 @@ class CallEnded:
 
     Attributes:
         reason: Why.
-        certainty: "reported" where the service said so, "inferred" where it is what remains.
-        evidence: What speaks for it, in a sentence that is safe to log.
-        limit: Which limit, where that was the reason.
+        certainty: "reported" if the service said so, "inferred" if no other reason remains.
+        evidence: What shows it, in a sentence that is safe to log.
+        limit: Which limit, if that was the reason.
         started_at: Unix seconds at which answering began.
-        attached_at: Unix seconds at which the sideband was attached first, or None.
+        attached_at: Unix seconds at which the sideband was first attached, or None.
         ended_at: Unix seconds at which the end was known.
-        close: How the sideband closed last, or None where there was none.
+        close: How the sideband last closed, or None if it never opened.
     """
 
     reason: EndReason
@@ -155,52 +155,52 @@ class Heard(Enum):
     ENTIRELY = "entirely"
     """It was played to its end."""
     IN_PART = "in part"
-    """It was cut off, by the caller or by us."""
+    """The caller or the program cut it off."""
     NOT_AT_ALL = "not at all"
     """It ended without any audio: text, tool calls, a cancellation before the first word."""
     FAILED = "failed"
     """The service refused it, lost it, or failed to make it."""
     ASSUMED = "assumed"
-    """Nothing told that it was heard, but it must be over by now."""
+    """No event showed that it was heard, but it must be over by now."""
 
 
 class TransferProgress(IntEnum):
-    """What speaks for a transfer, the weakest first. `Call.transfer_progress` takes what the carrier tells."""
+    """How far a transfer is, the weakest evidence first. Pass what the carrier reports to `Call.transfer_progress`."""
 
     REFERRED = 1
-    """The service has taken the refer."""
+    """The service accepted the refer."""
     ASKED = 2
-    """The carrier has taken it: as a rule, it has asked for what to do with the caller (Twilio's `referUrl`)."""
+    """The carrier accepted it: usually it asked what to do with the caller (Twilio's `referUrl`)."""
     LEFT = 3
-    """The caller's leg has left the service."""
+    """The caller's leg left the service."""
     ANSWERED = 4
-    """The target has answered. Only this is a transfer for sure."""
+    """The target answered. Only this proves a transfer."""
 
 
 class TransferFailureReason(Enum):
-    """Why a transfer has failed; the caller is still on the line."""
+    """Why a transfer failed; the caller is still on the line."""
 
     REFUSED = "refused"
-    """The service, or the second path, does not do it."""
+    """The service refused, or the fallback failed."""
     NO_SIGN = "no sign"
-    """Nothing was heard of it within the deadline."""
+    """Nothing was heard of the transfer within its deadline."""
     BUSY = "busy"
-    """The target was busy, as the carrier said."""
+    """The carrier said that the target was busy."""
     NO_ANSWER = "no answer"
-    """Nobody answered, as the carrier said, or as time did where it had begun to dial."""
+    """Nobody answered: the carrier said so, or the ring time passed after it had begun to dial."""
     CARRIER = "carrier"
-    """The carrier could not do it, as it said."""
+    """The carrier said that it could not do it."""
     INTERRUPTED = "interrupted"
-    """The caller spoke before the announcement had ended, and the transfer was to be given up then."""
+    """The caller spoke before the announcement had ended, and `unless_interrupted` was set."""
     PENDING = "pending"
     """Another transfer of the call is under way."""
     UNREACHABLE = "unreachable"
-    """This caller cannot be transferred there: WhatsApp callers reach no phone network."""
+    """This caller cannot be transferred there: WhatsApp callers cannot reach the phone network."""
 
 
 @dataclass(frozen=True, slots=True)
 class TransferFailed:
-    """A transfer has failed, and the caller is still on the line. It is told among the events of the call."""
+    """A transfer failed, and the caller is still on the line. It is among the events of the call."""
 
     type: ClassVar[str] = "call.transfer_failed"
     target: str
@@ -210,9 +210,10 @@ class TransferFailed:
 
 @dataclass(frozen=True, slots=True)
 class LimitNear:
-    """A limit will be reached in `seconds`, unless something changes. Told once for each approach.
+    """A limit will be reached in `seconds`, unless something changes. Emitted once for each approach.
 
-    `seconds` is None for cost and tokens, which are told at 80 % of the limit, the response under way estimated.
+    `seconds` is None for cost and tokens. Their event is emitted at 80 % of the limit, with an estimate of the response
+    under way.
     """
 
     type: ClassVar[str] = "call.limit_near"

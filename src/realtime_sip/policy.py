@@ -19,20 +19,20 @@ unless a function tells them apart, and calls that no route takes count too.
 A caller's number is a claim of whoever placed the call (`SipHeaders.caller`). These rules keep out nuisance and bound
 what a mistake costs. They are no proof of who is calling.
 
-Which SIP status a rule answers with says who should take the call instead. A trunk tries its next route after a 5xx
+The SIP status that a rule answers with decides who may take the call instead. A trunk tries its next route after a 5xx
 (and after 403, 408, 480 and 488), and never after 404, 486 or a 6xx; `<Dial action=...>` sees them all (Twilio,
-November 2026). So what is about the caller is answered with 603 or 486, so that nobody else is called either, and what
-is about us being full is answered with 503, so that the next route may take it.
+November 2026). So if the caller is the reason, the answer is 603 or 486, and nobody else is called either; if we are
+full, it is 503, and the next route may take the call.
 
 There are two kinds of rules, and they fail differently:
 
 - A gate says who may call: `DenyCallers`, `AllowCallers`, `Countries`, and functions of your own. A gate that raises,
-  or says nothing within two seconds, or answers with no SIP failure, is shut: 503, so that the next route may take a
-  call about which we know nothing. A caller could otherwise open it with whatever the function stumbles over.
+  takes more than two seconds, or returns a status that is not a SIP failure, is shut: 503, so that the next route may
+  take the call. Otherwise a caller could open it with whatever makes the function fail.
 - A counter says how much: rates, calls at a time, money. A counter whose store fails is open: nobody can cause that by
   calling, the phone would be dead for as long as the store is, and `max_calls` of the host still holds.
 
-Either is logged as an error at each call that it happens to, without anything about the caller.
+Each such failure is logged as an error for each call, without anything about the caller.
 """
 
 from __future__ import annotations
@@ -72,11 +72,11 @@ __all__ = [
 _log = logging.getLogger("realtime_sip.policy")
 
 Gate: TypeAlias = Callable[[IncomingCall], int | Awaitable[int | None] | None]
-"""Told of a call, returns the SIP status to refuse it with, 300 to 699, or None to let it pass. Sync or async; a sync
-one must not block."""
+"""Asked about a call. Returns the SIP status to refuse it with, 300 to 699, or None to let it pass. Sync or async; a
+sync one must not block."""
 
 RULE_TIMEOUT = 2.0
-"""Seconds that a rule has. The phone rings meanwhile."""
+"""Seconds that a rule may take. The phone rings meanwhile."""
 LEASE = 30.0
 """Seconds for which a call keeps its place without being renewed."""
 BROKEN = 503
@@ -88,7 +88,7 @@ _BEGINNING = re.compile(r"\+[1-9][0-9]{0,13}\*")
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a call is not taken.
+    """Why a call is refused.
 
     Attributes:
         status_code: The SIP status to reject it with.
@@ -100,7 +100,7 @@ class Refusal:
 
 
 class DenyCallers:
-    """Refuses callers: numbers as E.164, or what numbers begin with and `*`, as in "+1900*".
+    """Refuses callers: numbers as E.164, or the beginning of numbers and `*`, as in "+1900*".
 
     A caller without a number is on no list, and passes; add a function to refuse them:
 
@@ -111,10 +111,10 @@ class DenyCallers:
     """
 
     def __init__(self, callers: Iterable[str], *, status_code: int = 603) -> None:
-        """Make the rule. It is answered with 603, declined: nobody else is to be called instead.
+        """Make the rule. It refuses with 603, declined, so that nobody else is called instead.
 
         Raises:
-            ConfigurationError: One of them is no number and no beginning of one, or the status is not 300 to 699.
+            ConfigurationError: One of them is not a number or the beginning of one, or the status is not 300 to 699.
         """
         self._callers = _Numbers(callers)
         self._status_code = _status(status_code)
@@ -125,17 +125,17 @@ class DenyCallers:
 
 
 class AllowCallers:
-    """Refuses all callers but these: numbers as E.164, or what numbers begin with and `*`, as in "+1415555*".
+    """Refuses all callers but these: numbers as E.164, or the beginning of numbers and `*`, as in "+1415555*".
 
     A caller without a number is refused. Whoever knows your number may claim to call from one of these.
     """
 
     def __init__(self, callers: Iterable[str], *, status_code: int = 603) -> None:
-        """Make the rule. It is answered with 603, declined: nobody else is to be called instead.
+        """Make the rule. It refuses with 603, declined, so that nobody else is called instead.
 
         Raises:
-            ConfigurationError: There are none, one of them is no number and no beginning of one, or the status is not
-                300 to 699.
+            ConfigurationError: The list is empty, one is not a number or its beginning, or the status is not 300 to
+                699.
         """
         self._callers = _Numbers(callers)
         _require(len(self._callers) > 0, "AllowCallers without callers would refuse every call")
@@ -149,20 +149,20 @@ class AllowCallers:
 class Countries:
     """Refuses callers whose number is not of one of these countries. Needs the extra `policy`.
 
-    The country is read from the number, with the tables of libphonenumber: where it was issued, not where the caller
-    is. A caller without a number is refused, and so is one whose country the tables do not know, such as a number in a
-    range that was not assigned when they were made.
+    The tables of libphonenumber give the country in which a number was issued, which says nothing about where the
+    caller is. A caller without a number is refused, and so is one whose country the tables do not know, such as a
+    number in a range that was not assigned when they were made.
     """
 
     def __init__(self, countries: Iterable[str], *, status_code: int = 603) -> None:
-        """Make the rule. It is answered with 603, declined: nobody else is to be called instead.
+        """Make the rule. It refuses with 603, declined, so that nobody else is called instead.
 
         Args:
             countries: Two letters each (ISO 3166-1), or "001" for numbers of no country, such as +800.
-            status_code: The SIP status of a refusal. Of 403 beware: a trunk tries its next route after it.
+            status_code: The SIP status of a refusal. Beware of 403: a trunk tries its next route after it.
 
         Raises:
-            ConfigurationError: There are none, one of them is unknown, or the status is not 300 to 699.
+            ConfigurationError: There are no countries, one of them is unknown, or the status is not 300 to 699.
             MissingExtraError: phonenumbers is not installed.
         """
         try:
@@ -207,18 +207,18 @@ class _Counter:
 
 
 class CallRate(_Counter):
-    """Refuses the calls of one caller beyond so many within `per` seconds, or with `per_caller=False` those of all.
+    """Refuses calls beyond `most` within `per` seconds: of each caller, or with `per_caller=False` of all together.
 
-    Of one caller, attempts count, also those that it refuses: whoever keeps calling stays out until there is a pause.
-    All callers without a number are counted as one. Of all callers together only those count that it lets pass, or
-    whoever keeps calling would close the line to everybody.
+    For one caller, refused attempts count too: whoever keeps calling stays out until there is a pause. All callers
+    without a number are counted as one. For all callers together, refused attempts do not count, or whoever keeps
+    calling would close the line to everybody.
     """
 
     def __init__(self, most: int, *, per: float, per_caller: bool = True, status_code: int | None = None) -> None:
         """Make the rule.
 
-        It is answered with 486, busy, so that this caller does not get the next route either; with `per_caller=False`
-        with 503: it is us who are busy, and the next route may take the call.
+        It refuses with 486, busy, so that this caller does not get the next route either; with `per_caller=False` with
+        503: we are busy, and the next route may take the call.
 
         Raises:
             ConfigurationError: `most` or `per` is not positive, or the status is not 300 to 699.
@@ -241,18 +241,18 @@ class CallRate(_Counter):
 
 
 class ConcurrentCalls(_Counter):
-    """Refuses calls beyond so many at a time, or with `per_caller` beyond so many of one caller.
+    """Refuses calls beyond `most` at a time: of all callers together, or with `per_caller` of each.
 
     A call keeps its place by a lease, which a host renews with that of its claim, so that the places of a process that
-    died are free after half a minute. A call that is adopted is up already: it has a place however full it is. All
-    callers without a number are counted as one.
+    died are free after half a minute. A call that is adopted is up already, and has a place even if all are taken.
+    All callers without a number are counted as one.
     """
 
     def __init__(self, most: int, *, per_caller: bool = False, status_code: int | None = None) -> None:
         """Make the rule.
 
-        It is answered with 503, so that the next route may take the call; with `per_caller` with 486, busy, so that
-        this caller does not get the next route either.
+        It refuses with 503, so that the next route may take the call; with `per_caller` with 486, busy, so that this
+        caller does not get the next route either.
 
         Raises:
             ConfigurationError: `most` is not positive, or the status is not 300 to 699.
@@ -281,7 +281,7 @@ class ConcurrentCalls(_Counter):
 
 
 class DailySpend(_Counter):
-    """Refuses calls once so much was spent within the last 24 hours, in USD.
+    """Refuses calls once `most` USD were spent within the last 24 hours.
 
     The host counts what calls cost, every ten seconds while they are up, so that it counts in all processes that share
     the store. Calls that are up are not ended, and overshoot; `CallLimits` is for that. What is spent is counted
@@ -293,10 +293,10 @@ class DailySpend(_Counter):
     key = "spend"
 
     def __init__(self, most: Decimal | float, *, status_code: int = 503) -> None:
-        """Make the rule. It is answered with 503, so that the next route may take the call: a person, perhaps.
+        """Make the rule. It refuses with 503, so that the next route may take the call: a person, perhaps.
 
         Raises:
-            ConfigurationError: `most` is no positive number, or the status is not 300 to 699.
+            ConfigurationError: `most` is not a positive number, or the status is not 300 to 699.
         """
         number = isinstance(most, (Decimal, int, float)) and not isinstance(most, bool)
         money = Decimal(str(most)) if number else Decimal(0)
@@ -312,7 +312,7 @@ class DailySpend(_Counter):
         return self._status_code if await store.total(self.key, per=DAY) >= self._most else None
 
     async def renew(self, incoming: IncomingCall, store: Store, *, lease: float, cost: Decimal | None) -> None:  # noqa: ARG002
-        """Count what a call has cost so far. None is a cost that nobody knows."""
+        """Count what a call has cost so far; None if nobody knows."""
         counted = self._counted.get(incoming.call_id, 0)
         if cost is not None and (more := _micros(cost) - counted) > 0:
             await store.add(self.key, more, per=DAY)
@@ -321,13 +321,13 @@ class DailySpend(_Counter):
                 self._counted.popitem(last=False)
 
     async def ended(self, incoming: IncomingCall, store: Store, *, cost: Decimal | None) -> None:
-        """Count what a call has cost in all. None is a cost that nobody knows."""
+        """Count what a call has cost in all; None if nobody knows."""
         counted = self._counted.pop(incoming.call_id, 0)
         if cost is not None and (more := _micros(cost) - counted) > 0:
             await store.add(self.key, more, per=DAY)
         elif cost is None and not self._warned:
             self._warned = True
-            _log.warning("call %s: what it cost is not known; DailySpend counts no such call", incoming.call_id)
+            _log.warning("call %s: its cost is not known; DailySpend counts no such call", incoming.call_id)
 
 
 Rule: TypeAlias = Gate | _Counter
@@ -335,7 +335,7 @@ Rule: TypeAlias = Gate | _Counter
 
 
 class CallPolicy:
-    """Rules for who may call, asked in their order. The module says which there are, and what they answer with.
+    """Rules for who may call, asked in their order. The docstring of the module lists them.
 
     A `CallHost` asks it about each new call, before its handler. Neither repeats of a webhook reach it, nor stale ones,
     nor calls for which the host has no room. An adopted call, which is up already, takes its places and is never
@@ -348,15 +348,15 @@ class CallPolicy:
     and then `renew` every ten seconds while the call is up, and `ended` after it, if calls at a time or money are
     counted. None of them raises for what a rule or the store does.
 
-    Counters hold a hash of the caller in place of the number, which is nobody's to read by chance. It is no protection
-    from somebody who has the store and tries all numbers.
+    Counters hold a hash of the caller's number, so that nobody sees the number by accident. It does not protect from
+    somebody who has the store and tries all numbers.
     """
 
     def __init__(self, *rules: Rule) -> None:
         """Make a policy.
 
         Raises:
-            ConfigurationError: One is no rule, or two of them would count the same thing twice.
+            ConfigurationError: One is not a rule, or two of them would count the same thing twice.
         """
         for rule in rules:
             is_rule = callable(rule) or isinstance(rule, _Counter)
@@ -460,7 +460,7 @@ async def _bounded(incoming: IncomingCall, rule: Rule, failing: str) -> AsyncIte
     try:
         async with asyncio.timeout(RULE_TIMEOUT):
             yield
-    except Exception as error:  # noqa: BLE001 - stores and the program's functions may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - stores and the program's functions may raise anything
         # The type alone: what a function says of a call may have the caller's number in it.
         _log.error("call %s: the rule %s %s: %s", incoming.call_id, _name(rule), failing, type(error).__name__)
 

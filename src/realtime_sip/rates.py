@@ -1,6 +1,6 @@
 """What usage costs: prices by model, with their date.
 
-What has no price has no cost either: that is None, and never 0.
+Usage without a price has no known cost: the cost is then None, never 0.
 
 >>> card = RateCard.published()
 >>> used = Usage(tokens=TokenUsage(text_in=1000, audio_in=500, cached_text_in=600, text_out=50, audio_out=200))
@@ -28,9 +28,9 @@ _SNAPSHOT = re.compile(r"-20[0-9]{2}-[01][0-9]-[0-3][0-9]")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRates:
-    """What a realtime model costs, in USD for a million tokens. The `cached` ones are instead of the full price.
+    """What a realtime model costs, in USD for a million tokens. A `cached` price replaces the full price.
 
-    An image price may be None: then a call with images in it has no cost.
+    An image price may be None: then the cost of a call with images is not known.
     """
 
     text_in: Decimal
@@ -43,16 +43,16 @@ class ModelRates:
     cached_image_in: Decimal | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what is no price.
+        """Refuse prices that are not valid.
 
         Raises:
-            ConfigurationError: A price is negative, not finite, or no Decimal.
+            ConfigurationError: A price is negative, not finite, or not a Decimal.
         """
         for entry in fields(self):
             check_amount(self, entry.name, optional="image" in entry.name)
 
     def cost(self, tokens: TokenUsage) -> Decimal | None:
-        """Return what these tokens cost in USD, or None where some of them have no price."""
+        """Return what these tokens cost in USD, or None if some of them have no price."""
         return _priced(
             (tokens.text_in - tokens.cached_text_in, self.text_in),
             (tokens.cached_text_in, self.cached_text_in),
@@ -67,7 +67,7 @@ class ModelRates:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TranscriptionRates:
-    """What a transcription model costs in USD: for a minute, or for a million tokens. None is no price, not 0."""
+    """What a transcription model costs in USD: for a minute, or for a million tokens. None is unknown, not 0."""
 
     per_minute: Decimal | None = None
     text_in: Decimal | None = None
@@ -75,18 +75,18 @@ class TranscriptionRates:
     text_out: Decimal | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what is no price.
+        """Refuse prices that are not valid.
 
         Raises:
-            ConfigurationError: There is no price at all, or one is negative, not finite, or no Decimal.
+            ConfigurationError: There is no price at all, or one is negative, not finite, or not a Decimal.
         """
         for entry in fields(self):
             check_amount(self, entry.name, optional=True)
         if all(getattr(self, entry.name) is None for entry in fields(self)):
-            raise ConfigurationError("transcription rates need a price: per_minute, or those of tokens")
+            raise ConfigurationError("transcription rates need a price: per_minute, or one of the prices of tokens")
 
     def cost(self, used: TranscriptionUsage) -> Decimal | None:
-        """Return what that costs in USD, or None where some of it has no price.
+        """Return what this usage costs in USD, or None if some of it has no price.
 
         A second is a sixtieth of a minute, to 40 digits.
         """
@@ -101,9 +101,9 @@ class TranscriptionRates:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateCard:
-    """Prices by model, as they were on a day. Prices change: compare the card with your bill, and bring your own.
+    """Prices by model, as they were on one day. Prices change: compare the card with your bill, and make your own.
 
-    A dated snapshot, such as gpt-realtime-2.1-2026-05-01, costs what its model does, unless the card has it by name.
+    A dated snapshot, such as gpt-realtime-2.1-2026-05-01, costs what its model costs, unless the card has it by name.
 
     >>> whisper = TranscriptionRates(per_minute=Decimal("0.006"))
     >>> card = RateCard.published().with_rates({"whisper-1": whisper})
@@ -111,8 +111,8 @@ class RateCard:
     (True, False)
 
     Attributes:
-        as_of: The day of which the prices are, as far as their source tells.
-        source: Where they come from.
+        as_of: The day on which the prices were valid, as far as their source says.
+        source: Where the prices come from.
         rates: Model -> its prices.
     """
 
@@ -121,10 +121,10 @@ class RateCard:
     rates: Mapping[str, ModelRates | TranscriptionRates] = field(hash=False)
 
     def __post_init__(self) -> None:
-        """Keep a copy of the prices, and refuse what are none.
+        """Keep a copy of the prices, and refuse any that is not valid.
 
         Raises:
-            ConfigurationError: `rates` is no mapping from models to their prices.
+            ConfigurationError: `rates` is not a mapping from models to their prices.
         """
         given: Any = self.rates
         if not isinstance(given, Mapping) or not all(
@@ -138,9 +138,9 @@ class RateCard:
     def published(cls) -> RateCard:
         """Return the prices that OpenAI has published, as far as they are known to this version.
 
-        The current models' are those of their model pages, in copies of 2026. That of gpt-realtime is its launch price,
-        which was not verified since. What is not here has no price: gpt-realtime-mini, the previews of gpt-4o, and
-        transcription by gpt-transcribe, whisper-1 and gpt-4o.
+        The prices of current models come from their model pages, in copies of 2026. That of gpt-realtime is its launch
+        price, not verified since. Without a price are gpt-realtime-mini, the previews of gpt-4o, and transcription by
+        gpt-transcribe, whisper-1 and gpt-4o.
         """
         return cls(
             as_of=date(2026, 11, 1),
@@ -149,12 +149,12 @@ class RateCard:
         )
 
     def with_rates(self, rates: Mapping[str, ModelRates | TranscriptionRates]) -> RateCard:
-        """Return a card with these prices too; a model that is on this card costs what they say.
+        """Return a card with these prices too. They replace the prices of models that this card has already.
 
         `as_of` and `source` stay; `dataclasses.replace` changes them.
 
         Raises:
-            ConfigurationError: `rates` is no mapping from models to their prices.
+            ConfigurationError: `rates` is not a mapping from models to their prices.
         """
         added: Any = rates
         if not isinstance(added, Mapping):
@@ -162,12 +162,12 @@ class RateCard:
         return replace(self, rates={**self.rates, **added})
 
     def of_model(self, model: str | None) -> ModelRates | None:
-        """Return the prices of a realtime model or of its dated snapshot, or None where there are none."""
+        """Return the prices of a realtime model or of its dated snapshot, or None if they are not known."""
         found = self._find(model)
         return found if isinstance(found, ModelRates) else None
 
     def of_transcription(self, model: str | None) -> TranscriptionRates | None:
-        """Return the prices of a transcription model or of its dated snapshot, or None where there are none."""
+        """Return the prices of a transcription model or of its dated snapshot, or None if they are not known."""
         found = self._find(model)
         return found if isinstance(found, TranscriptionRates) else None
 
@@ -178,15 +178,16 @@ class RateCard:
         return self.rates.get(known) if _SNAPSHOT.fullmatch(snapshot) else None
 
     def has_price(self, model: str | None, *, transcription_model: str | None = None) -> bool:
-        """Return whether a call with these models has a cost, so that it can be limited.
+        """Return whether the cost of a call with these models can be known, and so limited.
 
-        None as `model` is one that is not known yet, which has no price; as `transcription_model`, no transcription.
+        `model` is None if it is not known yet: then it has no price. `transcription_model` is None for no
+        transcription.
         """
         transcribed = transcription_model is None or self.of_transcription(transcription_model) is not None
         return self.of_model(model) is not None and transcribed
 
     def cost(self, usage: Usage, *, model: str | None) -> Decimal | None:
-        """Return what the usage costs in USD, exactly; None where the model, or a part that was used, has no price.
+        """Return what the usage costs in USD, exactly; None if the model, or a part that was used, has no price.
 
         With a model that has a price, a call that has used nothing yet costs 0.
         """

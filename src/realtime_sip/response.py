@@ -1,13 +1,11 @@
 """Responses: what `response.create` asks for, what the service reports, and what it cost in tokens.
 
-A response that is asked for is a `ResponseConfig`; the one that runs, and ends, is a `Response`. Fields are those of
+What a client asks for is a `ResponseConfig`; what the service makes of it is a `Response`. Fields are those of
 the service's own types (API guide, November 2026).
 
 >>> ResponseConfig(instructions="Greet the caller.", conversation="none").to_wire()
 {'instructions': 'Greet the caller.', 'conversation': 'none'}
 """
-
-from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
@@ -75,7 +73,7 @@ _MetadataValue: TypeAlias = Annotated[str, Field(max_length=512)]
 
 
 class ResponseConfig(Outbound):
-    """What `response.create` may say about the response. What is left out is as the session has it.
+    """What `response.create` may say about the response. A field that is left out is as the session has it.
 
     Only one response at a time can write to the default conversation; with `conversation="none"` several can run beside
     each other.
@@ -84,9 +82,9 @@ class ResponseConfig(Outbound):
     _beta_names: ClassVar[dict[str, str]] = beta.advice(beta.RESPONSE_FIELDS)
 
     instructions: str | None = None
-    """Instead of the session's instructions, for this response alone."""
+    """Used instead of the session's instructions, for this response only."""
     input: list[ResponseInputItem] | None = None
-    """Instead of the conversation; items of it can be named by `ItemReference`. An empty list is an empty context."""
+    """Used instead of the conversation. `ItemReference` names an item of it. An empty list is an empty context."""
     conversation: Open[Literal["auto", "none"]] | None = None
     """`auto`, the default, adds the response to the conversation; `none` keeps it apart."""
     output_modalities: OutputModalities = None
@@ -118,11 +116,11 @@ class ResponseErrorDetail(Inbound):
 
 
 class ResponseStatusDetails(Inbound):
-    """Why a response ended as it did."""
+    """Why a response ended the way it did."""
 
     type: Open[Literal["completed", "cancelled", "incomplete", "failed"]] | None = None
     reason: Open[Literal["turn_detected", "client_cancelled", "max_output_tokens", "content_filter"]] | None = None
-    """The caller spoke, or it was canceled by a client; or, where it is incomplete, it was too long or filtered."""
+    """The caller spoke, or a client canceled it; or, if it is incomplete, it was too long or was filtered."""
     error: ResponseErrorDetail | None = None
 
 
@@ -165,7 +163,7 @@ class OutputTokenDetails(Inbound):
 
 
 class ResponseUsage(Inbound):
-    """The tokens of one response. The whole conversation is its input. What is missing counts as zero.
+    """The tokens of one response. The whole conversation is its input. A field that is missing counts as zero.
 
     Transcription of the caller is not in it: that is in the transcription's own event.
     """
@@ -188,7 +186,7 @@ class Response(Inbound):
     output: list[Item] | None = None
     """What the model said and called. Only `response.done` has it."""
     conversation_id: str | None = None
-    """None where the response is kept apart from the conversation."""
+    """None if the response is kept apart from the conversation."""
     output_modalities: list[Open[Literal["text", "audio"]]] | None = None
     max_output_tokens: int | Open[Literal["inf"]] | None = None
     audio: ReportedResponseAudio | None = None

@@ -1,10 +1,10 @@
 """Sessions: how the model listens, thinks and speaks in a call.
 
-`RealtimeSession` and `TranscriptionSession` are what is sent, in accepting a call, in `session.update` and for a client
-secret. What the service reports back, with an id and every default filled in, is a `ReportedRealtimeSession` or a
+Send a `RealtimeSession` or a `TranscriptionSession` to accept a call, in `session.update` and for a client secret. What
+the service reports back, with an id and every default filled in, is a `ReportedRealtimeSession` or a
 `ReportedTranscriptionSession`; each of its unions ends in a member for what this version does not know.
 
-Nothing that is left out is sent, so that a session can also be the few fields of an update. Null is a value of its own:
+A field that is left out is not sent, so a session can also be the few fields of an update. None is a value of its own:
 
 >>> session = RealtimeSession(
 ...     model="gpt-realtime-2.1",
@@ -15,10 +15,8 @@ Nothing that is left out is sent, so that a session can also be the few fields o
 {'input': {'turn_detection': None}, 'output': {'voice': 'marin'}}
 
 Source of fields, ranges and defaults: the API guide and the service's own types, November 2026. What they state is
-checked here; where they leave a doubt, the value is let through.
+checked here; a value that they leave in doubt is let through.
 """
-
-from __future__ import annotations
 
 import re
 from collections import Counter
@@ -195,13 +193,13 @@ MODEL_SHUTDOWNS: Mapping[str, date] = MappingProxyType(
         "whisper-1": _TRANSCRIPTION_SHUTDOWN,
     }
 )
-"""Model -> the day on which the service has announced to shut it down (deprecations page, November 2026)."""
+"""Model -> the day of its announced shutdown (deprecations page, November 2026)."""
 
 
 class ModelDeprecationWarning(FutureWarning):
     """A session names a model that the service will shut down; the message says when.
 
-    It is a `FutureWarning`, because those are shown by default, and a phone line that falls silent concerns its owner.
+    It is a `FutureWarning`, because Python shows those by default, and the owner of a phone line has to see it.
     """
 
 
@@ -236,7 +234,7 @@ def _refuse_beta_format(data: Any) -> Any:
 
 
 class AudioPcm(Outbound):
-    """PCM, 16 bits, 24 kHz, mono, little-endian. The service refuses it without its rate, so that is always sent."""
+    """PCM, 16 bits, 24 kHz, mono, little-endian. The service refuses it without its rate, which is always sent."""
 
     type: Literal["audio/pcm"] = "audio/pcm"
     rate: Literal[24000] = 24000
@@ -265,7 +263,7 @@ class NoiseReduction(Outbound):
     type: _NoiseReductionType | None = None
     """`near_field` for a headset or a handset, `far_field` for a laptop or a conference room."""
     strength: Annotated[float, Field(strict=True)] | None = None
-    """Higher filters more. 1 when it is first turned on; left out of an update, it stays. No range is documented."""
+    """Higher filters more. 1 when first turned on; an update that leaves it out keeps it. No range is documented."""
 
 
 _DELAY_MODELS = frozenset({"gpt-realtime-whisper"})
@@ -275,14 +273,14 @@ _TRANSCRIPTION_MODELS = frozenset(get_args(_TranscriptionModel))
 
 
 class Transcription(Outbound):
-    """Has what the caller says written down, beside the model, which hears the audio itself.
+    """Writes down what the caller says. The realtime model does not depend on it: it hears the audio itself.
 
-    What a known model does not take is refused; with another model, or none, the service decides.
+    A field that a known model does not take is refused here; with another model, or none, the service decides.
     """
 
     model: Annotated[TranscriptionModel, AfterValidator(_not_empty), AfterValidator(_warn_of_shutdown)] | None = None
     language: str | None = None
-    """The caller's language in ISO 639-1, such as `en`: more accurate and faster."""
+    """The caller's language in ISO 639-1, such as `en`. It makes transcription faster and more accurate."""
     languages: Annotated[list[str], Field(min_length=1)] | None = None
     """The languages that may be spoken, in ISO 639-1. gpt-transcribe and gpt-live-transcribe only."""
     prompt: str | None = None
@@ -317,17 +315,17 @@ class ServerVad(Outbound):
 
     type: Literal["server_vad"] = "server_vad"
     threshold: Annotated[float, Field(strict=True, ge=0, le=1)] | None = None
-    """How loud speech has to be, 0 to 1. 0.5 where it is left out; a noisy line needs more."""
+    """How loud speech has to be, 0 to 1. 0.5 if left out; a noisy line needs more."""
     prefix_padding_ms: Annotated[int, Field(strict=True, ge=0)] | None = None
-    """Audio to keep from before speech was detected. 300 where it is left out."""
+    """Audio to keep from before speech was detected. 300 if left out."""
     silence_duration_ms: Annotated[int, Field(strict=True, ge=0)] | None = None
-    """Silence that ends a turn. Documented as 500 where it is left out; recorded sessions report 200."""
+    """Silence that ends a turn. Documented as 500 if left out; recorded sessions report 200."""
     idle_timeout_ms: Annotated[int, Field(strict=True, ge=5000, le=30000)] | None = None
     """Silence after which the model speaks again, 5,000 to 30,000, counted from the end of playback. Off by default."""
     create_response: StrictBool | None = None
-    """Whether the service starts a response at the end of a turn. True where it is left out."""
+    """Whether the service starts a response at the end of a turn. True if left out."""
     interrupt_response: StrictBool | None = None
-    """Whether the caller's speech cuts off the model's. True where it is left out."""
+    """Whether the caller's speech cuts off the model's. True if left out."""
 
 
 class SemanticVad(Outbound):
@@ -337,25 +335,25 @@ class SemanticVad(Outbound):
     eagerness: _Eagerness | None = None
     """How soon to answer. It waits up to 8 s at low, 4 s at medium, 2 s at high; `auto`, the default, is medium."""
     create_response: StrictBool | None = None
-    """Whether the service starts a response at the end of a turn. True where it is left out."""
+    """Whether the service starts a response at the end of a turn. True if left out."""
     interrupt_response: StrictBool | None = None
-    """Whether the caller's speech cuts off the model's. True where it is left out."""
+    """Whether the caller's speech cuts off the model's. True if left out."""
 
 
 TurnDetection: TypeAlias = Annotated[ServerVad | SemanticVad, Field(discriminator="type")]
 
 
 class AudioInput(Outbound):
-    """What becomes of the caller's audio."""
+    """How the caller's audio is taken in."""
 
     format: AudioFormat | None = None
     """Leave it out on SIP: the phone leg negotiates its codec, and forcing one has silenced calls."""
     noise_reduction: NoiseReduction | None = None
-    """None turns it off, which is the default."""
+    """None, the default, turns it off."""
     transcription: Transcription | None = None
-    """None turns it off, which is the default: without it there is no transcript of the caller."""
+    """None, the default, turns it off. Without it there is no transcript of the caller."""
     turn_detection: TurnDetection | None = None
-    """None turns it off: responses then start only when asked for. Left out, it is server VAD."""
+    """None turns it off: a response then starts only if you ask for it. If left out, it is server VAD."""
 
 
 class CustomVoice(Outbound):
@@ -436,7 +434,7 @@ class FunctionTool(Outbound):
     type: Literal["function"] = "function"
     name: Annotated[str, AfterValidator(_tool_name)]
     description: str | None = None
-    """When to call it and what to say meanwhile."""
+    """When the model should call it, and what it should say meanwhile."""
     parameters: dict[str, Any] | None = None
     """JSON Schema of the arguments."""
 
@@ -446,7 +444,7 @@ class ToolFilter(Outbound):
 
     tool_names: list[str] | None = None
     read_only: StrictBool | None = None
-    """Those that the server marks with `readOnlyHint`, or those that it does not."""
+    """True for those that the server marks with `readOnlyHint`, False for the others."""
 
 
 class ApprovalFilter(Outbound):
@@ -457,7 +455,7 @@ class ApprovalFilter(Outbound):
 
 
 class McpTool(Outbound):
-    """The tools of an MCP server, which the service itself calls. One of its three addresses has to be given."""
+    """The tools of an MCP server, which the service itself calls. Give one of its three addresses."""
 
     type: Literal["mcp"] = "mcp"
     server_label: Annotated[str, AfterValidator(_not_empty)]
@@ -474,7 +472,7 @@ class McpTool(Outbound):
     server_description: str | None = None
     allowed_tools: list[str] | ToolFilter | None = None
     require_approval: _Approval | ApprovalFilter | None = None
-    """Left out, every call needs an approval: somebody has to send `McpApprovalResponse`."""
+    """If left out, every call needs an approval: somebody has to send `McpApprovalResponse`."""
     allowed_callers: list[_Caller] | None = None
     defer_loading: StrictBool | None = None
     """Whether the tools are left out of the context until a tool search finds them."""
@@ -483,9 +481,7 @@ class McpTool(Outbound):
     def _has_one_address(self) -> Self:
         addresses = (self.server_url, self.connector_id, self.tunnel_id)
         if sum(address is not None for address in addresses) != 1:
-            raise PydanticCustomError(
-                "mcp_address", "exactly one of server_url, connector_id and tunnel_id has to be given"
-            )
+            raise PydanticCustomError("mcp_address", "give exactly one of server_url, connector_id and tunnel_id")
         return self
 
 
@@ -493,14 +489,14 @@ Tool: TypeAlias = Annotated[FunctionTool | McpTool, Field(discriminator="type")]
 
 
 class ToolChoiceFunction(Outbound):
-    """Has the model call this function."""
+    """Makes the model call this function."""
 
     type: Literal["function"] = "function"
     name: str
 
 
 class ToolChoiceMcp(Outbound):
-    """Has the model call a tool of this MCP server."""
+    """Makes the model call a tool of this MCP server."""
 
     type: Literal["mcp"] = "mcp"
     server_label: str
@@ -517,7 +513,7 @@ class Reasoning(Outbound):
     """How hard to think. Reasoning models only (gpt-realtime-2 and later); what others do with it is not documented."""
 
     effort: _Effort | None = None
-    """`low` where it is left out. More effort answers later."""
+    """`low` if left out. More effort answers later."""
 
 
 class Prompt(Outbound):
@@ -538,14 +534,14 @@ class Tracing(Outbound):
 
 
 class TokenLimits(Outbound):
-    """Limits of what is kept when a conversation is truncated."""
+    """Limits on what is kept when a conversation is truncated."""
 
     post_instructions: Annotated[int, Field(strict=True, ge=0)] | None = None
-    """Tokens after the instructions and tools. At most the context less the longest output."""
+    """Tokens to keep after the instructions and tools. At most the context minus the longest output."""
 
 
 class RetentionRatio(Outbound):
-    """Drops more than needed when the context is full, so that the cache holds for longer."""
+    """Drops more than is needed when the context is full, so that the cache stays valid for longer."""
 
     type: Literal["retention_ratio"] = "retention_ratio"
     retention_ratio: Annotated[float, Field(strict=True, ge=0, le=1)]
@@ -564,7 +560,7 @@ MaxOutputTokens: TypeAlias = Annotated[int, Field(strict=True, ge=1, le=32_000)]
 
 
 class RealtimeSession(Outbound):
-    """A session that listens and speaks, to accept a call with or to update one. Everything may be left out.
+    """A session that listens and speaks, to accept a call or to update one. Every field may be left out.
 
     On SIP, leave the audio formats out.
     """
@@ -575,18 +571,18 @@ class RealtimeSession(Outbound):
     model: Annotated[RealtimeModel, AfterValidator(_not_empty), AfterValidator(_warn_of_shutdown)] | None = None
     """Fixed once the session has started."""
     instructions: str | None = None
-    """Left out, the service has instructions of its own, which `session.updated` reports."""
+    """If left out, the service uses instructions of its own, which `session.updated` reports."""
     output_modalities: OutputModalities = None
     """`["audio"]`, the default, or `["text"]`; never both."""
     max_output_tokens: MaxOutputTokens = None
     """The longest response, tool calls included: "inf", the default, or a number from 1.
 
-    The service's types say up to 4,096, its pages for gpt-realtime-2 and later 32,000. The higher is let through.
+    The service's types say up to 4,096, its pages for gpt-realtime-2 and later 32,000. The higher one is let through.
     """
     audio: AudioConfig | None = None
     tools: list[Tool] | None = None
     tool_choice: ToolChoice | None = None
-    """`auto` where it is left out."""
+    """`auto` if left out."""
     parallel_tool_calls: StrictBool | None = None
     """Reasoning models only; what others do with it is not documented."""
     reasoning: Reasoning | None = None
@@ -594,7 +590,7 @@ class RealtimeSession(Outbound):
     tracing: Literal["auto"] | Tracing | None = None
     """None, the default, writes no trace. Once on, it cannot be changed."""
     truncation: Literal["auto", "disabled"] | RetentionRatio | None = None
-    """What is done when the context is full. `auto`, the default, drops the oldest items; `disabled` is an error."""
+    """What happens when the context is full. `auto`, the default, drops the oldest items; `disabled` is an error."""
     include: list[_Include] | None = None
     """What else to report: the log probabilities of transcriptions."""
 
@@ -968,11 +964,11 @@ class ReportedTranscriptionSession(Inbound):
 
 
 class UnknownSession(Unknown):
-    """A session of a kind that this version does not know, or with a field that is not what it should be."""
+    """A session of a kind that this version does not know, or with a field that is not valid."""
 
     @property
     def expires_at(self) -> int | None:
-        """When the service ends the session, in Unix seconds, or None where it does not say."""
+        """When the service ends the session, in Unix seconds, or None if it does not say."""
         value = (self.__pydantic_extra__ or {}).get("expires_at")
         return value if isinstance(value, int) and not isinstance(value, bool) else None
 

@@ -1,4 +1,4 @@
-"""What a call has used: tokens of the model by kind, and what writing down the caller's words took beside them."""
+"""What a call used: tokens of the model by kind, and transcription of the caller."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 from realtime_sip.errors import ConfigurationError
 
 _MOST_TOKENS = 1_000_000
-"""Of one kind in one event; a context has 128,000 (model pages, 2026). What is beyond is no count."""
+"""Tokens of one kind in one event. A context has 128,000 (model pages, 2026); a higher count is not believed."""
 _MOST_SECONDS = 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenUsage:
-    """Tokens by kind. Those from the cache are part of the input, not beside it.
+    """Tokens by kind. Tokens from the cache are part of the input, not extra.
 
     >>> TokenUsage(text_in=10, text_out=2) + TokenUsage(text_in=5) == TokenUsage(text_in=15, text_out=2)
     True
@@ -33,10 +33,10 @@ class TokenUsage:
     audio_out: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse what is no count.
+        """Refuse counts that are not valid.
 
         Raises:
-            ConfigurationError: A count is negative or no integer, or more came from the cache than there was.
+            ConfigurationError: A count is negative or not an integer, or more came from the cache than there was.
         """
         _check_counts(self, [entry.name for entry in fields(self)])
         for kind in ("text_in", "audio_in", "image_in"):
@@ -45,17 +45,17 @@ class TokenUsage:
 
     @classmethod
     def from_wire(cls, usage: object) -> TokenUsage:
-        """Return the tokens in the `usage` of a `response.done`. It never raises: what is missing or no count is 0.
+        """Return the tokens in the `usage` of a `response.done`. It never raises: a count that is missing or bad is 0.
 
-        Where the details do not explain a total, the rest is attributed so that the cost is rather too high:
+        If the details do not explain a total, the rest is attributed so that the cost is too high rather than too low:
 
-        - tokens without a kind, in or out, are audio, the dearest kind, and most of a phone call;
+        - tokens without a kind, in or out, are audio, the most expensive kind and most of a phone call;
         - tokens from the cache without a kind are text, then images, then audio: a prompt is cached from its beginning,
-          where the instructions are, and a cached text token saves least;
-        - of a total alone, what is not output is input, for the whole conversation is the input.
+          which has the instructions, and a cached text token saves least;
+        - if there is only a total, what is not output is input, because the whole conversation is the input.
 
-        More from the cache than there was of a kind is cut to what there was. Where details add up to more than their
-        total, they count.
+        If more of a kind came from the cache than there was, the cached count is cut. If details add up to more than
+        their total, the details count.
 
         >>> TokenUsage.from_wire({"total_tokens": 25, "output_token_details": {"text_tokens": 5}})
         TokenUsage(text_in=0, audio_in=20, image_in=0, ..., text_out=5, audio_out=0)
@@ -104,11 +104,11 @@ class TokenUsage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TranscriptionUsage:
-    """What one transcription model used. It is billed by time or by tokens, as the model has it.
+    """What one transcription model used. The model is billed by time or by tokens.
 
     Attributes:
-        model: The transcription model, or None where nobody told which.
-        seconds: Of audio, where it is billed by time.
+        model: The transcription model, or None if it is not known.
+        seconds: Seconds of audio, if the model is billed by time.
         text_in: Tokens of the prompt.
         audio_in: Tokens of what the caller said.
         text_out: Tokens of the transcript.
@@ -121,20 +121,20 @@ class TranscriptionUsage:
     text_out: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse what is no count.
+        """Refuse counts that are not valid.
 
         Raises:
-            ConfigurationError: A count is negative or no integer, or the seconds are negative or no Decimal.
+            ConfigurationError: A count is negative or not an integer, or the seconds are negative or not a Decimal.
         """
         _check_counts(self, ["text_in", "audio_in", "text_out"])
         check_amount(self, "seconds")
 
     @classmethod
     def from_wire(cls, usage: object, *, model: str | None) -> TranscriptionUsage:
-        """Return what the `usage` of a completed transcription says. It never raises: what makes no sense is 0.
+        """Return what the `usage` of a completed transcription says. It never raises: a bad value counts as 0.
 
-        Input tokens without a kind are audio. Usage that is neither `duration` nor `tokens` is not understood, so 0.
-        Seconds are taken to the microsecond.
+        Input tokens without a kind are audio. Usage that is neither `duration` nor `tokens` counts as 0. Seconds are
+        taken to the microsecond.
 
         >>> TranscriptionUsage.from_wire({"type": "duration", "seconds": 3}, model="gpt-realtime-whisper").seconds
         Decimal('3')
@@ -164,7 +164,7 @@ class TranscriptionUsage:
             ConfigurationError: They are of different models, which have different prices.
         """
         if self.model != other.model:
-            raise ConfigurationError("what different transcription models used does not add up")
+            raise ConfigurationError("the usage of different transcription models cannot be added")
         with exactly():
             seconds = self.seconds + other.seconds
         return TranscriptionUsage(
@@ -178,13 +178,13 @@ class TranscriptionUsage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What a call has used.
+    """What a call used.
 
     Attributes:
-        tokens: Of the realtime model, over all responses. Each has the whole conversation as its input.
-        responses: How many responses there were, also those that were canceled or failed.
-        transcription: What the caller's words took to write down, once for each transcription model.
-        complete: False where more was used than this says, so that it is a lower bound.
+        tokens: The realtime model's tokens, over all responses. Each has the whole conversation as its input.
+        responses: The number of responses, canceled and failed ones included.
+        transcription: The usage of each transcription model.
+        complete: False if more was used than this says: it is then a lower bound.
     """
 
     tokens: TokenUsage = field(default_factory=TokenUsage)
@@ -194,7 +194,7 @@ class Usage:
 
 
 def exactly() -> AbstractContextManager[Context]:
-    """Calculate as we do, whatever precision and traps the program has set for itself."""
+    """Calculate exactly, whatever precision and traps the program has set."""
     return localcontext(Context(prec=40, traps=[InvalidOperation, DivisionByZero, Overflow]))
 
 
@@ -202,7 +202,7 @@ def _check_counts(value: object, names: list[str]) -> None:
     for name in names:
         count = getattr(value, name)
         if not isinstance(count, int) or isinstance(count, bool) or count < 0:
-            raise ConfigurationError(f"{name} must be a number of tokens, which is not negative")
+            raise ConfigurationError(f"{name} must be a number of tokens that is not negative")
 
 
 def check_amount(value: object, name: str, *, optional: bool = False) -> None:

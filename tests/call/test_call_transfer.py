@@ -52,7 +52,7 @@ DESKS = TransferTargets(
 
 
 class Carrier:
-    """A second path, which takes the caller away by the carrier's own means."""
+    """A fallback, which takes the caller away by the carrier's own means."""
 
     def __init__(self, *, works: bool = True, raises: Exception | None = None, hangs: bool = False) -> None:
         self.requests: list[TransferRequest] = []
@@ -100,7 +100,7 @@ async def played(
     talk: Callable[[Call], Coroutine[Any, Any, None]],
     **more: Any,
 ) -> tuple[CallEnded, RingingCall]:
-    """Let a call come in that a second path can get hold of, and go to its end."""
+    """Let a call come in that a fallback can get hold of, and go to its end."""
     transfers = more.pop("transfers", DESKS if carrier is None else carrier.desks())
     ringing = await line.ring(*scenario, talk=talk, transfers=transfers, **more)
     if carrier is not None:
@@ -618,3 +618,53 @@ async def test_two_failures_of_a_tool_call_for_a_person() -> None:
         )
     assert [(e.cause, e.count, e.tool) for e in told] == [(EscalationCause.TOOL_FAILURES, 2, "order_status")]
     assert ended.reason is EndReason.TRANSFERRED
+
+
+TELL = ModelSays("It comes tomorrow.")
+
+
+async def fails_as_told(call: Call) -> None:
+    await call.respond("Greet the caller.")
+    transferring = asyncio.ensure_future(call.transfer("billing"))
+    await asyncio.sleep(10)
+    call.transfer_progress(TransferFailureReason.BUSY)
+    with pytest.raises(TransferError):
+        await transferring
+    await call.wait_ended()
+
+
+@virtual
+async def test_law_the_agent_keeps_the_caller_also_where_the_socket_is_silent_as_a_transfer_fails() -> None:
+    """What the model has to be told, and to say, goes into a dead socket; it comes again over the next one."""
+    async with phone(timings=PATIENT) as line:
+        ended, ringing = await line.played(
+            HELLO,
+            SORRY,
+            ASK,
+            TELL,
+            BYE,
+            talk=fails_as_told,
+            transfers=DESKS,
+            limits=CallLimits(silence=90.0),
+            behavior=Behavior(refer="busy"),
+            faults=[SocketSilent(when="playing", after=6.0)],
+        )
+    told = [event["item"] for event in ringing.client_events if event["type"] == "conversation.item.create"]
+    assert [item["role"] for item in told] == ["system"]
+    assert [said.text for said in ringing.said] == [HELLO.text, SORRY.text, ASK.text, TELL.text]
+    assert ended.reason is EndReason.CALLER
+
+
+@virtual
+async def test_law_a_target_that_has_answered_is_reported_also_where_nobody_saw_the_leg_leave() -> None:
+    async def talk(call: Call) -> None:
+        transferring = asyncio.ensure_future(call.transfer("billing"))
+        await asyncio.sleep(9)
+        call.transfer_progress(TransferProgress.ANSWERED)
+        await transferring
+
+    async with phone(timings=PATIENT) as line:
+        behavior: Any = Behavior(refer="bridged", closes_at_end=False)
+        ended, ringing = await line.played(talk=talk, transfers=DESKS, behavior=behavior)
+    assert (ended.reason, ended.certainty) == (EndReason.TRANSFERRED, "reported")
+    assert "session.update" in types(ringing.client_events)

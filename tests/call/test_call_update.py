@@ -7,9 +7,24 @@ from typing import Any
 
 import pytest
 
-from phone import SESSION, greet, outputs, phone, types, virtual
-from realtime_sip import Call, EndReason, RealtimeSession, Tools, TransferTargets, transfer_to_human
-from realtime_sip.errors import CallEndedError, DeadlineError, EventRefusedError, InvalidRequestError
+from phone import SESSION, greet, outputs, phone, said, types, virtual
+from realtime_sip import (
+    Call,
+    CallLimits,
+    EndReason,
+    RealtimeSession,
+    Tools,
+    TransferTargets,
+    events,
+    transfer_to_human,
+)
+from realtime_sip.errors import (
+    CallEndedError,
+    ConfigurationError,
+    DeadlineError,
+    EventRefusedError,
+    InvalidRequestError,
+)
 from realtime_sip.session import AudioFormatWarning
 from realtime_sip.testing import (
     CallerHangsUp,
@@ -163,7 +178,7 @@ async def test_law_locked_fields_are_refused_before_they_are_sent() -> None:
         await call.respond("Greet the caller.")
         with pytest.raises(InvalidRequestError, match="locked once the model has been heard"):
             await call.update({"audio": {"output": {"voice": "cedar"}}})
-        with pytest.raises(InvalidRequestError, match="said twice"):
+        with pytest.raises(InvalidRequestError, match="set twice"):
             await call.update({"instructions": "One."}, instructions="Two.")
         with pytest.raises(InvalidRequestError, match="ISO 639-1"):
             await call.update(language="Portuguese")
@@ -282,3 +297,133 @@ async def test_a_stored_prompt_is_exchanged() -> None:
     (update,) = updates(ringing)
     assert update["prompt"] == {"id": "pmpt_1", "version": "7", "variables": {"shop": "bakery"}}
     assert "session.updated" in types(ringing.server_events)
+
+
+def order_tools(output: str = "on its way", name: str = "order_status") -> Tools:
+    tools = Tools()
+
+    @tools.function(name=name)
+    async def order_status() -> str:
+        """Tell where the order is."""
+        return output
+
+    return tools
+
+
+@virtual
+async def test_a_tool_that_the_model_calls_before_it_knows_that_it_is_gone_is_answered() -> None:
+    async def talk(call: Call) -> None:
+        await call.update(tools=order_tools("refunded", "refund"))
+        await greet(call)
+
+    async with phone() as line:
+        scenario = (HELLO, ASK, ModelCalls("order_status"), ModelSays("I cannot."), BYE)
+        _, ringing = await line.played(*scenario, talk=talk, tools=order_tools())
+    assert outputs(ringing) == ['{"error":"There is no such tool."}']
+    assert said(ringing)[-1] == "I cannot."
+
+
+@virtual
+async def test_a_function_of_an_update_that_no_registry_has_is_the_programs_to_answer() -> None:
+    own = {"type": "function", "name": "refund", "description": "Refund.", "parameters": {"type": "object"}}
+
+    async def talk(call: Call) -> None:
+        await call.update({"tools": [own]})
+        call.respond("Greet the caller.")
+        async for event in call:
+            if isinstance(event, events.ResponseFunctionCallArgumentsDone):
+                await asyncio.sleep(1)
+                call.tool_output(event.call_id, "refunded")
+
+    async with phone() as line:
+        scenario = (HELLO, ASK, ModelCalls("refund"), ModelSays("Done."), BYE)
+        _, ringing = await line.played(*scenario, talk=talk, tools=order_tools())
+    assert outputs(ringing) == ["refunded"]
+
+
+@virtual
+async def test_an_exchange_of_registries_leaves_the_sessions_other_functions_alone() -> None:
+    own = {"type": "function", "name": "note", "description": "Note.", "parameters": {"type": "object"}}
+
+    async def talk(call: Call) -> None:
+        await call.update(tools=order_tools("refunded", "refund"))
+
+    async with phone() as line:
+        _, ringing = await line.played(talk=talk, tools=order_tools(), session={**SESSION, "tools": [own]})
+    assert ringing.session is not None
+    assert [tool["name"] for tool in ringing.session["tools"]] == ["note", "refund"]
+
+
+@virtual
+async def test_an_exchange_of_registries_keeps_the_tools_of_an_update_before() -> None:
+    mcp = {"type": "mcp", "server_label": "docs", "server_url": "https://docs.example"}
+
+    async def talk(call: Call) -> None:
+        await call.update({"tools": [mcp]})
+        await call.update(tools=order_tools("refunded", "refund"))
+
+    async with phone() as line:
+        _, ringing = await line.played(talk=talk, tools=order_tools())
+    assert ringing.session is not None
+    assert [tool.get("name", tool["type"]) for tool in ringing.session["tools"]] == ["mcp", "refund"]
+
+
+@virtual
+@pytest.mark.parametrize("cancelled", [True, False])
+async def test_tools_of_an_update_of_which_nobody_knows_whether_it_was_taken_still_run(cancelled: bool) -> None:
+    async def talk(call: Call) -> None:
+        try:
+            async with asyncio.timeout(2.0 if cancelled else None):
+                await call.update(tools=order_tools("refunded", "refund"))
+        except TimeoutError:  # a DeadlineError is one too
+            pass
+        await greet(call)
+
+    scenario = (HELLO, ASK, ModelCalls("refund"), ModelSays("Done."), BYE)
+    async with phone() as line:
+        _, ringing = await line.played(
+            *scenario, talk=talk, tools=order_tools(), faults=[EventLost("session.updated", times=3)]
+        )
+    assert outputs(ringing) == ["refunded"]
+
+
+@virtual
+async def test_law_limits_know_what_they_cannot_know__a_transcription_without_a_price_is_refused_later_too() -> None:
+    unpriced = {"audio": {"input": {"transcription": {"model": "whisper-of-tomorrow"}}}}
+
+    async def talk(call: Call) -> None:
+        with pytest.raises(ConfigurationError, match="max_cost"):
+            await call.update(unpriced)
+
+    async with phone() as line:
+        ended, _ = await line.played(talk=talk, limits=CallLimits(max_cost=1.0))
+    assert ended.reason is EndReason.AGENT  # else the handler has failed
+
+
+@virtual
+async def test_a_language_is_that_of_the_transcription_as_it_is_now() -> None:
+    def hearing(model: str) -> dict[str, Any]:
+        return {"audio": {"input": {"transcription": {"model": model}}}}
+
+    async def talk(call: Call) -> None:
+        await call.update(hearing("gpt-transcribe"))
+        await call.update(language="pt")
+
+    async with phone() as line:
+        _, ringing = await line.played(talk=talk, session={**SESSION, **hearing("gpt-realtime-whisper")})
+    assert ringing.session is not None
+    transcription = ringing.session["audio"]["input"]["transcription"]
+    assert (transcription["model"], transcription["language"]) == ("gpt-transcribe", "pt")
+
+
+@virtual
+async def test_a_language_beside_a_stored_prompt_does_not_override_it() -> None:
+    session = {"model": SESSION["model"], "prompt": {"id": "pmpt_1"}}
+
+    async def talk(call: Call) -> None:
+        with pytest.raises(InvalidRequestError, match="prompt"):
+            await call.update(language="pt")
+
+    async with phone() as line:
+        ended, _ = await line.played(talk=talk, session=session)
+    assert ended.reason is EndReason.AGENT  # else the handler has failed

@@ -115,15 +115,16 @@ async def test_a_check_that_fails_is_told_once_without_its_words_and_does_not_st
     def check(words: str) -> str | None:
         if "forbidden" in words:
             return "Say sorry."
-        raise ValueError("the secret words: " + words)
+        raise ValueError("secret".upper() + words)
 
     rail = Guardrail(check)
     with caplog.at_level(logging.DEBUG):
         assert await received(rail, "a") is None
         assert await received(rail, "b") is None
         assert await received(rail, " forbidden") == "Say sorry."
-    assert caplog.messages == ["the check of speech failed: ValueError"]
-    assert "secret" not in caplog.text
+    (told,) = caplog.messages
+    assert "check_speech failed: ValueError in check" in told
+    assert "SECRET" not in caplog.text
 
 
 async def test_a_check_that_never_ends_does_not_switch_the_guardrail_off(
@@ -133,7 +134,8 @@ async def test_a_check_that_never_ends_does_not_switch_the_guardrail_off(
     rail = Guardrail(Slow())
     assert await received(rail, "a") is None
     assert await received(rail, "b") is None
-    assert caplog.messages == ["the check of speech failed: TimeoutError"]
+    (told,) = caplog.messages
+    assert "check_speech failed: TimeoutError" in told
 
 
 async def test_a_check_that_is_canceled_does_not_switch_the_guardrail_off() -> None:

@@ -739,7 +739,7 @@ async def test_law_a_disk_that_is_full_ends_the_log_and_is_told_once(
     log.write(said())
     await log.close()
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [
-        "call rtc_1: the event log cannot be written any more: OSError"
+        "call rtc_1: the event log can no longer be written: OSError"
     ]
 
 

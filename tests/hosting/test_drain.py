@@ -10,11 +10,24 @@ from typing import Any
 
 import pytest
 
-from phone import SESSION, Phone, greet, phone, virtual, wait
-from realtime_sip import Call, CallHost, CallLimits, IncomingCall, MemoryStore, Submission
+from phone import SESSION, Phone, greet, phone, said, until, virtual, wait
+from realtime_sip import (
+    Call,
+    CallHost,
+    CallLimits,
+    EndReason,
+    IncomingCall,
+    MemoryStore,
+    Submission,
+)
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.stores import Claimed
-from realtime_sip.testing import CallerHangsUp, EndedBy, ModelSays, RingingCall
+from realtime_sip.testing import (
+    CallerHangsUp,
+    EndedBy,
+    ModelSays,
+    RingingCall,
+)
 
 HELLO = ModelSays("Good morning.")
 QUIET = CallLimits(silence=None, first_sound=None)
@@ -84,7 +97,7 @@ def test_law_shutting_down_keeps_its_time__where_nothing_can_be_hung_up(
             await line.idle()
 
     test()
-    told = [record for record in caplog.records if "the time of the drain" in record.getMessage()]
+    told = [record for record in caplog.records if "may still be up after the drain" in record.getMessage()]
     assert {(record.levelno, record.name) for record in told} == {(logging.ERROR, "realtime_sip.host")}
 
 
@@ -224,3 +237,44 @@ async def test_a_drain_takes_a_number_of_seconds(seconds: Any) -> None:
     async with phone(strict=False) as line:
         with pytest.raises(ConfigurationError, match="timeout"):
             await CallHost(on_call, client=line.client).drain(seconds)
+
+
+GOODBYE = ModelSays("Goodbye, and thank you.")
+
+
+@virtual
+async def test_law_drain__a_second_one_changes_nothing() -> None:
+    """Such as that of a signal's handler, and that of the application's lifespan after it."""
+
+    async def talk(call: Call) -> None:
+        await call.wait_ended()
+
+    async with phone(strict=False) as line:
+        ringing = await line.ring(GOODBYE, GOODBYE, talk=talk, limits=CallLimits(silence=None, first_sound=None))
+        await ringing.until_attached()
+        first = asyncio.create_task(line.host.drain(12))
+        await asyncio.sleep(0.5)
+        await line.host.drain(12)
+        await first
+        assert (await line.host.ended(ringing.call_id)).reason is EndReason.AGENT
+    assert said(ringing) == [GOODBYE.text]
+
+
+@virtual
+async def test_law_drain__a_call_that_is_being_finished_is_told_of_all_the_same() -> None:
+    store = MemoryStore()
+
+    async def slow(_call_id: str, *, owner: str) -> None:
+        await asyncio.sleep(5)
+
+    store.finish = slow  # type: ignore[method-assign, assignment]
+    async with phone() as line:
+        line.host = CallHost(line.on_call, client=line.client, store=store)
+        ringing = await line.ring(HELLO, CallerHangsUp(), talk=greet)
+        await until(lambda: ringing.state == "ended")
+        await asyncio.sleep(1)
+        await line.host.drain(1)
+        async with asyncio.timeout(60):
+            assert (await line.host.ended(ringing.call_id)).reason is EndReason.CALLER
+        assert line.host.live == 0
+        await asyncio.sleep(10)

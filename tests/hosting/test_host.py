@@ -10,7 +10,7 @@ from unittest.mock import AsyncMock
 
 import pytest
 
-from phone import SESSION, Phone, greet, phone, virtual, wait
+from phone import SESSION, Phone, greet, phone, said, virtual, wait
 from realtime_sip import (
     AsyncRealtimeSip,
     Call,
@@ -26,7 +26,14 @@ from realtime_sip import (
 from realtime_sip.errors import ConfigurationError, UnknownCallError
 from realtime_sip.policy import DenyCallers
 from realtime_sip.stores import Claimed
-from realtime_sip.testing import CallerHangsUp, CallerSays, EndedBy, ModelSays, RingingCall, Timings
+from realtime_sip.testing import (
+    CallerHangsUp,
+    CallerSays,
+    EndedBy,
+    ModelSays,
+    RingingCall,
+    Timings,
+)
 
 HELLO = ModelSays("Good morning.")
 BYE = CallerHangsUp()
@@ -527,3 +534,52 @@ async def test_law_a_409_is_somebody_elses_call__it_is_neither_rejected_nor_hung
         assert ringing.state == "accepted"
         ringing.hang_up()
         await host.drain(1)
+
+
+PATIENT = Timings(patience=150.0)
+
+
+@virtual
+async def test_law_a_dead_claimants_call_is_adopted__also_where_it_died_while_it_collected_digits() -> None:
+    now = [0.0]
+    store = MemoryStore(clock=lambda: now[0])
+    held = {"type": "server_vad", "create_response": False, "interrupt_response": True}
+    async with phone(timings=PATIENT) as line:
+        incoming: list[IncomingCall] = []
+
+        async def dies(call: IncomingCall) -> None:
+            incoming.append(call)
+            await line.client.calls.accept(call.call_id, {**SESSION, "audio": {"input": {"turn_detection": held}}})
+
+        ringing = await line.openai.ring(
+            CallHost(dies, client=line.client), scenario=[CallerSays("Hello?", after=10.0), ModelSays("Yes."), BYE]
+        )
+        await ringing.until_accepted()
+        await asyncio.sleep(1)
+        await store.claim(ringing.call_id, owner="dead", lease=30)
+        await store.advance(ringing.call_id, owner="dead", phase="accepted")
+        line.host = CallHost(line.on_call, client=line.client, store=store)
+        now[0] += 31
+        assert await line.host.submit(incoming[0]) is Submission.STARTED
+        ended = await line.host.ended(ringing.call_id)
+        await line.idle()
+    assert ended.reason is EndReason.CALLER
+    assert said(ringing) == ["Yes."]
+
+
+@virtual
+async def test_law_decide__a_reject_that_breaks_in_an_unknown_way_leaves_nothing_behind() -> None:
+    async def breaks(*_args: Any, **_kwargs: Any) -> None:
+        raise RuntimeError("an HTTP client of the program's own")
+
+    async def on_call(_incoming: IncomingCall) -> None:
+        line.client.calls.reject = breaks  # type: ignore[method-assign]
+
+    async with phone() as line:
+        line.host = CallHost(on_call, client=line.client)
+        ringing = await line.openai.ring(line.host)
+        await asyncio.sleep(1)
+        async with asyncio.timeout(60):
+            assert (await line.host.ended(ringing.call_id)).reason is EndReason.REJECTED
+        assert line.host.live == 0
+        ringing.hang_up()

@@ -7,8 +7,9 @@ import importlib
 import inspect
 import pickle
 import pkgutil
+import pydoc
 from types import ModuleType
-from typing import Any
+from typing import Any, is_typeddict
 
 import pytest
 
@@ -81,6 +82,26 @@ def test_every_public_name_has_a_docstring(name: str) -> None:
                 and not inspect.getdoc(value)
             )
     assert not without, f"{name}: {without}"
+
+
+@pytest.mark.parametrize("name", ["realtime_sip", *PUBLIC])
+def test_every_public_name_can_be_inspected(name: str) -> None:
+    """`help()` renders it, and what can be called has a signature, as an IDE shows it."""
+    here = module(name)
+    for exported_name in here.__all__:
+        member: Any = getattr(here, exported_name)
+        if not (inspect.isclass(member) or inspect.isroutine(member)):
+            continue
+        assert exported_name in pydoc.render_doc(member)
+        if not (_is_made_by_python(member) or is_typeddict(member)):
+            inspect.signature(member)
+
+
+def _is_made_by_python(member: object) -> bool:
+    """Whether it is an error that takes what Exception takes; Python has no signature of that."""
+    if not inspect.isclass(member) or not issubclass(member, Exception):
+        return False
+    return not any("__init__" in vars(base) for base in member.__mro__ if base.__module__.startswith("realtime_sip."))
 
 
 @pytest.mark.parametrize("name", ["realtime_sip", *MODULES])

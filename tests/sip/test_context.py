@@ -18,7 +18,13 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from realtime_sip import AsyncRealtimeSip, IncomingCall, MemoryStore, OpenAIWebhooks, RealtimeSip
+from realtime_sip import (
+    AsyncRealtimeSip,
+    IncomingCall,
+    MemoryStore,
+    OpenAIWebhooks,
+    RealtimeSip,
+)
 from realtime_sip.errors import ConfigurationError, InvalidRequestError
 from realtime_sip.sip import SipHeaders, SipUri
 from realtime_sip.sip.signed_context import CONTEXT_HEADER, MAX_CONTEXT, ContextRefusal, ContextSigner, SignedContext
@@ -473,3 +479,12 @@ def test_a_context_secret_that_is_none_shows_when_webhooks_are_asked_for(client_
     client = client_type("sk-test", webhook_secret=WEBHOOK_SECRET, context_secret="short")
     with pytest.raises(ConfigurationError, match="context secret"):
         client.webhooks  # noqa: B018
+
+
+def test_a_context_that_counts_for_longer_than_any_that_is_signed_is_not_believed() -> None:
+    signer = ContextSigner(SECRET)
+    for ahead, believed in ((590.0, True), (3600.0, False), (1e9, False)):
+        header = signer.sign({}, parent_call_sid=None, now=NOW + ahead, expires_in=86_400)
+        context = signer.verify(SipHeaders(header.items()), now=NOW)
+        assert isinstance(context, SignedContext) == believed
+        assert believed or context is ContextRefusal.MALFORMED

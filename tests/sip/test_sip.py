@@ -499,3 +499,11 @@ def test_a_flood_of_entries_is_cut() -> None:
     assert 0 < len(headers(("Diversion", ",".join([entry] * 300))).diversions) < 100
     assert 0 < len(headers(*[("Diversion", entry)] * 300).diversions) < 100
     assert headers(("Diversion", ",".join([entry] * 3000))).diversions == ()
+
+
+def test_a_caller_with_a_trunk_prefix_in_parentheses_is_no_second_caller() -> None:
+    assert e164("+44 (0)20 7946 0101") is None
+
+
+def test_parameters_behind_a_whatsapp_address_hide_no_number() -> None:
+    assert SipHeaders([("From", f"<whatsapp:{NUMBER};x=y>")]).caller == NUMBER

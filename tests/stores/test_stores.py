@@ -142,7 +142,7 @@ async def test_a_lease_that_makes_no_sense_is_refused(store: MemoryStore, second
         await store.renew("rtc_1", owner="a", lease=seconds)
     with pytest.raises(ConfigurationError, match="remember"):
         await store.finish("rtc_1", owner="a", remember=seconds)
-    with pytest.raises(ConfigurationError, match="finished"):
+    with pytest.raises(ConfigurationError, match="use finish"):
         await store.advance("rtc_1", owner="a", phase="done")
     assert await claimed(store, "b") == ("repeat", "claimed")
 

@@ -222,12 +222,12 @@ async def test_a_recording_is_played_where_it_belongs(openai: OpenAIEmulator, ur
     ("text", "problem"),
     [
         ("", "no frames"),
-        ('{"direction": "sent", "data": {"type": "x"}}\n{', "line 2: no JSON"),
-        ("[1]", "line 1: no JSON object"),
+        ('{"direction": "sent", "data": {"type": "x"}}\n{', "line 2: not JSON"),
+        ("[1]", "line 1: not a JSON object"),
         ('{"direction": "webhook", "data": {"type": "x"}}', "direction must be 'sent' or 'received'"),
         ('{"direction": "sent", "data": {}}', "data must be an object with a type"),
         ('{"direction": "sent", "data": []}', "data must be an object with a type"),
-        ("[" * 100_000, "line 1: no JSON"),
+        ("[" * 100_000, "line 1: not JSON"),
     ],
 )
 def test_a_file_that_is_no_recording_is_refused(tmp_path: Path, text: str, problem: str) -> None:

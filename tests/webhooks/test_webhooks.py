@@ -229,7 +229,7 @@ def test_without_a_date_of_its_own_the_delivery_counts() -> None:
     assert unsigned.webhook_id == ""
 
 
-def test_a_sample_event_is_recognised() -> None:
+def test_a_sample_event_is_recognized() -> None:
     sample = {
         "type": "realtime.call.incoming",
         "data": {"call_id": "x", "sip_headers": [{"name": "CSeq", "value": "1"}]},
@@ -608,6 +608,47 @@ def test_nothing_but_the_two_errors_is_raised(body: Any, headers: Any, complete:
     assert raised.value.reason.replace("_", "").isalpha()
 
 
+@given(
+    key=st.binary(min_size=1, max_size=64),
+    body=st.text(max_size=200),
+    webhook_id=st.text(
+        st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters="."), min_size=1, max_size=256
+    ),
+    timestamp=st.integers(1, 253402300799),
+)
+def test_the_signature_that_is_compared_is_that_of_standardwebhooks(
+    key: bytes, body: str, webhook_id: str, timestamp: int
+) -> None:
+    secret = "whsec_" + base64.b64encode(key).decode()
+    webhooks = OpenAIWebhooks(secret, clock=lambda: timestamp)
+    theirs = standardwebhooks.Webhook(secret).sign(webhook_id, datetime.fromtimestamp(timestamp, UTC), body)
+    headers = {"webhook-id": webhook_id, "webhook-timestamp": str(timestamp), "webhook-signature": theirs}
+    reason = None
+    try:
+        webhooks.unwrap(body, headers)
+    except WebhookError as error:
+        reason = error.reason
+    assert reason in {None, "not_json", "not_object", "no_type"}  # signed, whatever it says
+    forged = theirs[:-2] + ("A" if theirs[-2] != "A" else "B") + theirs[-1]
+    with pytest.raises(WebhookError, match="no signature of the webhook matches"):
+        webhooks.unwrap(body, headers | {"webhook-signature": forged})
+
+
+@given(body=st.text(max_size=200), webhook_id=st.from_regex(r"[!-\-/-~]{1,40}", fullmatch=True))
+def test_standardwebhooks_verifies_what_we_sign(body: str, webhook_id: str) -> None:
+    now = int(time.time())
+    headers = OpenAIWebhooks("whsec_c2VjcmV0").sign(body, id=webhook_id, timestamp=now)
+    standardwebhooks.Webhook("whsec_c2VjcmV0").verify(body, headers, json_parse=False)
+
+
+def test_what_the_headers_say_of_the_call_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    event = call()
+    said = event.caller, event.dialed, event.channel, event.sip
+    monkeypatch.setattr("realtime_sip.sip.headers._Party.of", None)
+    assert (event.caller, event.dialed, event.channel) == said[:3]
+    assert event.sip is said[3]
+
+
 json_values = st.recursive(
     st.none()
     | st.booleans()
@@ -750,3 +791,15 @@ def test_the_recorded_calls_are_read() -> None:
     assert [event.created_at for event in events] == [1757177896, None, 1750287018]
     assert {event.channel for event in events} == {"phone"}
     assert not any(event.is_test for event in events)
+
+
+@pytest.mark.parametrize("call_id", ["rtc_1\nERROR forged", "rtc_1\r", "rtc_\x1b[31m", "rtc_\u2028", "x" * 257])
+def test_law_no_call_id_makes_a_line_of_its_own_in_a_log(call_id: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    headers = [{"name": "From", "value": "+14155550100"}, {"name": "X-Realtime-Sip-Context", "value": "junk"}]
+    body = json.dumps({"type": "realtime.call.incoming", "data": {"call_id": call_id, "sip_headers": headers}})
+    webhooks = OpenAIWebhooks("a webhook secret", context_secret=SECRET, clock=lambda: NOW)
+    event = webhooks.unwrap(body, webhooks.sign(body, id="wh_1", timestamp=NOW))
+    assert isinstance(event, UnknownWebhookEvent)
+    assert event.data["call_id"] == call_id
+    assert [record.getMessage().isprintable() for record in caplog.records] == [True]

@@ -9,19 +9,19 @@ from __future__ import annotations
 import re
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
-
-import httpx
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from realtime_sip._wire import checked
 from realtime_sip.api import protocol
 from realtime_sip.api.operations import Operation, Repeat, Reply, Verdict, call_path, json_body, nothing, unexpected
-from realtime_sip.api.sideband import Sideband
 from realtime_sip.api.transport import Transport
 from realtime_sip.errors import InvalidRequestError
 from realtime_sip.session import RealtimeSession, check_tool_choice, warn_of_formats
 from realtime_sip.sip.address import SipUri
 from realtime_sip.sip.status import FINAL_FAILURE, is_final_failure
+
+if TYPE_CHECKING:
+    from realtime_sip.api.sideband import Sideband
 
 # What a face returns: the thing itself, or an awaitable or an async block.
 _Done = TypeVar("_Done")
@@ -38,8 +38,8 @@ class WebRtcCall:
     """A WebRTC call that was created.
 
     Attributes:
-        call_id: For the sideband and for hanging up (`rtc_…`).
-        sdp: The answer to hand to the peer that made the offer.
+        call_id: The id for the sideband and for hanging up (`rtc_…`).
+        sdp: The answer to pass to the peer that made the offer.
     """
 
     call_id: str
@@ -50,7 +50,7 @@ class WebRtcCall:
 
 
 def accept(call_id: str, session: RealtimeSession | dict[str, Any]) -> Operation[None]:
-    """Accept a ringing call. Not repeated when it may have been acted on: attaching tells whether it was."""
+    """Accept a ringing call. Not repeated if it may have been acted on: attaching shows whether it was."""
     checked_session = checked(RealtimeSession, session, what="session")
     check_tool_choice(checked_session)
     return Operation(
@@ -94,7 +94,7 @@ def hangup(call_id: str, *, attached: bool = False) -> Operation[None]:
 
 
 def create(*, sdp: str, session: RealtimeSession | dict[str, Any] | None = None) -> Operation[WebRtcCall]:
-    """Create a WebRTC call from an SDP offer. Not repeated when it may have been acted on."""
+    """Create a WebRTC call from an SDP offer. Not repeated if it may have been acted on."""
     if not isinstance(sdp, str) or not sdp.startswith("v=") or len(sdp) > _MAX_SDP or _SURROGATE.search(sdp):
         raise InvalidRequestError("sdp", (("", f"must be an SDP offer ('v=0' first, {_MAX_SDP} characters at most)"),))
     if session is None:
@@ -105,7 +105,9 @@ def create(*, sdp: str, session: RealtimeSession | dict[str, Any] | None = None)
             "sdp": (None, sdp.encode(), "application/sdp"),
             "session": (None, body, "application/json"),
         }
-        # A request that is never sent: it is httpx that knows how to write multipart.
+        import httpx
+
+        # This request is never sent: httpx knows how to write multipart.
         form = httpx.Request("POST", "https://api.openai.com", files=parts)
         content, content_type = form.read(), form.headers["Content-Type"]
     headers = {"Content-Type": content_type, "Accept": "application/sdp"}
@@ -123,7 +125,7 @@ def _created(reply: Reply) -> WebRtcCall:
 
 
 class CallFace(Generic[_Done, _Created, _Socket]):
-    """`client.calls`: what a face returns for an operation, and how it carries one out, is the face's own."""
+    """`client.calls`. Each face decides what it returns for an operation, and how it carries one out."""
 
     def _done(self, operation: Operation[None]) -> _Done:
         raise NotImplementedError
@@ -137,15 +139,15 @@ class CallFace(Generic[_Done, _Created, _Socket]):
     def accept(self, call_id: str, session: RealtimeSession | dict[str, Any]) -> _Done:
         """Accept a ringing call with the whole session, instructions, voice and tools: the first words need them.
 
-        Success means that the request was taken, not that the session works: an invalid one has been accepted and then
-        failed (field reports, May 2026). The sideband opening is the proof. Leave audio formats out: SIP negotiates
+        Success means that the request was taken, not that the session works: invalid sessions were accepted and then
+        failed (field reports, May 2026). Only the sideband opening proves it. Leave audio formats unset: SIP negotiates
         them. SIP only.
 
         Raises:
             InvalidRequestError: The session or the call id is not valid; nothing was sent.
             CallGoneError: The call is not ready within the deadline, or the caller gave up.
             DecisionAlreadyMadeError: The call was accepted or rejected before.
-            NetworkError, ServerError: Whether the call was accepted is unknown; attaching tells.
+            NetworkError, ServerError: Whether the call was accepted is unknown; attaching shows it.
             ServiceError: The service refused.
         """
         whole = checked(RealtimeSession, session, what="session")
@@ -154,7 +156,7 @@ class CallFace(Generic[_Done, _Created, _Socket]):
         return self._done(operation)
 
     def reject(self, call_id: str, *, status_code: int | None = None) -> _Done:
-        """Reject a ringing call with a SIP status: 603 (declined) when left out, 486 for busy. SIP only.
+        """Reject a ringing call with a SIP status: 603 (declined) if left out, 486 for busy. SIP only.
 
         Trunks try their next route after a 5xx, such as 503, and never after 486 or a 6xx.
 
@@ -170,13 +172,13 @@ class CallFace(Generic[_Done, _Created, _Socket]):
     def refer(self, call_id: str, *, target_uri: str | SipUri) -> _Done:
         """Ask the carrier to transfer the caller to `target_uri` (tel: or sip:). SIP only.
 
-        Success means that the service took the request. Reports say that some never reached the carrier, and no event
-        tells (field reports, May 2026). Never repeated once it may have arrived.
+        Success means that the service took the request. Some never reached the carrier, and no event says so (field
+        reports, May 2026). Never repeated once it may have arrived.
 
         Raises:
             InvalidRequestError: The target is not a SIP or tel URI, or the call id is not valid.
             CallGoneError: The call has ended.
-            NetworkError: No answer; when `sent` is True the transfer may be under way.
+            NetworkError: No answer; if `sent` is True, the transfer may be under way.
             ServiceError: The service refused or failed; after a ServerError the transfer may be under way.
         """
         return self._done(refer(call_id, target_uri=target_uri))
@@ -184,11 +186,11 @@ class CallFace(Generic[_Done, _Created, _Socket]):
     def hangup(self, call_id: str, *, attached: bool = False) -> _Done:
         """Hang up a SIP or WebRTC call. Repeated until the deadline; hanging up twice does no harm.
 
-        With `attached` the sideband has been open, so that an unknown call is one that has ended; else it may be one
-        that is not ready yet, and is asked for again until the deadline.
+        Set `attached` if the sideband was open: then an unknown call has ended. Without it an unknown call may not be
+        ready yet, and hanging up is repeated until the deadline.
 
         Raises:
-            CallGoneError: There is no such call: mostly, it had ended.
+            CallGoneError: There is no such call. Usually it had ended.
             NetworkError, ServiceError: The service could not be reached or failed; the call may be alive.
         """
         return self._done(hangup(call_id, attached=attached))
@@ -196,13 +198,13 @@ class CallFace(Generic[_Done, _Created, _Socket]):
     def create(self, *, sdp: str, session: RealtimeSession | dict[str, Any] | None = None) -> _Created:
         """Create a WebRTC call from a peer's SDP offer. It dials nobody: calls come in by SIP.
 
-        With a session, offer and session are sent as a form. Without one the offer is sent bare, as a client does that
+        With a session, offer and session are sent as a form. Without one only the offer is sent, as by a client that
         authenticates with an ephemeral key, which carries the session.
 
         Raises:
             InvalidRequestError: The offer or the session is not valid; nothing was sent.
             UnexpectedReplyError: The reply does not name the call.
-            NetworkError, ServiceError: No call, or an unknown one that nobody is connected to.
+            NetworkError, ServiceError: There is no call, or one whose id is unknown and that nobody is connected to.
         """
         return self._created(create(sdp=sdp, session=session))
 
@@ -213,13 +215,13 @@ class CallFace(Generic[_Done, _Created, _Socket]):
         the socket; the call goes on.
 
         Raises:
-            CallGoneError: The call does not exist within the deadline: it was not accepted, or has ended.
+            CallGoneError: The call did not exist within the deadline: it was not accepted, or it ended.
             NetworkError, ServiceError: The socket could not be opened.
         """
         return self._open(protocol.attach(call_id))
 
 
-class Calls(CallFace[None, WebRtcCall, AbstractContextManager[Sideband]]):
+class Calls(CallFace[None, WebRtcCall, "AbstractContextManager[Sideband]"]):
     """`client.calls`, blocking."""
 
     def __init__(self, transport: Transport) -> None:
@@ -232,4 +234,6 @@ class Calls(CallFace[None, WebRtcCall, AbstractContextManager[Sideband]]):
         return self.transport.run(operation)
 
     def _open(self, operation: Operation[None]) -> AbstractContextManager[Sideband]:
+        from realtime_sip.api.sideband import Sideband
+
         return Sideband.opened(self.transport, operation)

@@ -20,8 +20,8 @@ class ClientSecret(Inbound):
     """An ephemeral key.
 
     Attributes:
-        value: The key (`ek_…`). Hand it to the client it is for; it is not shown in `repr`.
-        expires_at: Unix seconds until which a session can be started with it.
+        value: The key (`ek_…`). Pass it to the client it is for; `repr` does not show it.
+        expires_at: Unix seconds until which it can start a session.
         session: The session that it starts, with every default filled in.
     """
 
@@ -57,7 +57,7 @@ def _secret(reply: Reply) -> ClientSecret:
 
 
 class ClientSecretFace(Generic[_Created]):
-    """`client.client_secrets`: what a face returns for an operation, and how it carries one out, is the face's own."""
+    """`client.client_secrets`. Each face decides what it returns for an operation, and how it carries one out."""
 
     def _created(self, operation: Operation[ClientSecret]) -> _Created:
         raise NotImplementedError
@@ -70,12 +70,12 @@ class ClientSecretFace(Generic[_Created]):
     ) -> _Created:
         """Create an ephemeral key with which one client starts a session of its own.
 
-        It can start one for `expires_after_seconds`, 10 to 7200, 600 when left out (API reference, November 2026).
+        It can do so for `expires_after_seconds`: 10 to 7200, 600 if left out (API reference, November 2026).
 
         Raises:
             InvalidRequestError: The session or the time is not valid; nothing was sent.
             UnexpectedReplyError: The reply does not hold a key.
-            NetworkError, ServiceError: There is no key.
+            NetworkError, ServiceError: No key was created.
         """
         return self._created(create(session=session, expires_after_seconds=expires_after_seconds))
 

@@ -1,4 +1,4 @@
-"""Who decides about a call that rings: carried beside the program's own code, so that every way of deciding is seen."""
+"""Whether a ringing call was decided: kept in the handler's context, so that every way of deciding is seen."""
 
 from __future__ import annotations
 
@@ -6,20 +6,23 @@ import asyncio
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
+from realtime_sip.api.program_errors import ProgramErrors
+
 if TYPE_CHECKING:
     from realtime_sip.call.call import Call
 
 
 class Decision:
-    """Whether a call was accepted or rejected yet, by whatever the handler did.
+    """Whether a call was accepted or rejected yet, in whichever way the handler did it.
 
     Attributes:
         call_id: The call that it is about.
-        adopted: The call was accepted by a program that died, so that it is attached without accepting it again.
-        inherited: A program that died had claimed the call, and may have accepted it.
+        adopted: Whether a program that died had accepted the call, so that it is attached without accepting it again.
+        inherited: Whether a program that died had claimed the call, and may have accepted it.
         made: Set once it was accepted or rejected.
         rejected: Whether it was rejected.
         call: The call, once it is being answered.
+        errors: Whom the host tells of what the program's code raises.
     """
 
     def __init__(self, call_id: str, *, adopted: bool = False, inherited: bool = False) -> None:
@@ -29,12 +32,13 @@ class Decision:
         self.made = asyncio.Event()
         self.rejected = False
         self.call: Call | None = None
+        self.errors: ProgramErrors | None = None
         if adopted:
             self.made.set()
 
 
 deciding: ContextVar[Decision | None] = ContextVar("realtime_sip.deciding", default=None)
-"""The decision that the running handler is to make; None outside of a host."""
+"""The decision of the running handler; None outside of a host."""
 
 
 def decided(call_id: str, *, rejected: bool = False) -> None:

@@ -1,6 +1,6 @@
 """Requests as values: what to send, when a failure may be repeated, and what an answer means. No I/O.
 
-`exchange` is a generator: it yields what to do (send a `Request`, or wait for a `Pause`) and is sent what came of it (a
+`exchange` is a generator: it yields what to do (send a `Request`, or wait for a `Pause`) and is sent the outcome (a
 `Reply`, a `Failure`, or None after a pause). A driver of a few lines runs it, blocking or async; opening a WebSocket is
 the same exchange as a POST.
 """
@@ -47,7 +47,7 @@ DEADLINE = 5.0
 """Seconds that an operation may take with all its repeats. A caller who hears ringing hangs up after a few more."""
 
 MAX_REPLY_BYTES = 1024 * 1024
-"""A longer reply is cut off: none of the service's is near it."""
+"""A longer reply is cut off. The service's replies are much shorter."""
 
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 2.0
@@ -64,11 +64,11 @@ class Repeat(enum.Enum):
     """Which failures an operation may be repeated after."""
 
     UNSENT = "unsent"
-    """Only when the request certainly did not arrive: for what must not happen twice, such as a transfer."""
+    """Only if the request certainly did not arrive: for what must not happen twice, such as a transfer."""
     REFUSED = "refused"
-    """Also when the service said that it has not acted (429)."""
+    """Also if the service said that it did not act (429)."""
     ANY = "any"
-    """Also when it is unknown whether the service acted (5xx, no answer): for what does no harm twice."""
+    """Also if it is unknown whether the service acted (5xx, no answer): for what does no harm twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Wait so many seconds, then answer None."""
+    """Wait for `seconds`, then answer None."""
 
     seconds: float
 
@@ -100,15 +100,16 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The service did not answer. `sent` is False when the request certainly did not arrive."""
+    """The service did not answer. `sent` is False if the request certainly did not arrive."""
 
     what: str
     sent: bool
     timed_out: bool = False
+    cause: BaseException | None = field(default=None, repr=False, compare=False)
 
 
 def nothing(_reply: Reply) -> None:
-    """Read nothing from a reply whose success is all it says."""
+    """Read nothing from a reply that says only that it succeeded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +126,12 @@ class Operation(Generic[T]):
 
     Attributes:
         name: What it is called in logs and errors.
-        path: Below the base URL, query included.
+        path: The path below the base URL, query included.
         repeat: Which failures it may be repeated after.
         upgrade: Whether it opens a WebSocket, so that nothing but a 101 is a success.
         early_404: Whether `call_id_not_found` may mean "not ready yet", as in the first seconds of a call.
         read: Takes the result out of the reply.
-        decides: What is decided about a ringing call once this has succeeded.
+        decides: What success of this decides about a ringing call.
     """
 
     name: str
@@ -151,8 +152,8 @@ def exchange(
     """Carry `operation` out, with the repeats that are safe for it, within `deadline` seconds of `clock`.
 
     Raises:
-        ServiceError: The service refused or failed; the last such answer when repeating did not help.
-        NetworkError: No answer came; a DeadlineError when the deadline was what ended it.
+        ServiceError: The service refused or failed; the last such answer if repeating did not help.
+        NetworkError: No answer came; a DeadlineError if the deadline passed.
     """
     end = clock() + deadline
     attempt = 0
@@ -168,17 +169,20 @@ def exchange(
         error = _error(operation.name, outcome)
         pause = _pause(operation, error, attempt)
         if pause is None or clock() + pause >= end:
-            # A call that is gone is how most of them end.
+            # Most calls end by being gone.
             _log.log(
                 logging.INFO if isinstance(error, CallGoneError) else logging.WARNING,
                 "%s failed: %s%s%s, attempt %d",
                 operation.name,
                 type(error).__name__,
-                f" {error.status_code} {error.code}" if isinstance(error, ServiceError) else "",
+                f" {error.status_code} {error.code}" if isinstance(error, ServiceError) else f" ({error})",
                 f", request {error.request_id}" if isinstance(error, ServiceError) and error.request_id else "",
                 attempt,
             )
-            raise error
+            try:
+                raise error from (outcome.cause if isinstance(outcome, Failure) else None)
+            finally:
+                del error  # else the error would hold its frame, which holds the error
         yield Pause(pause)
 
 
@@ -187,14 +191,14 @@ def _is_success(operation: Operation[T], reply: Reply) -> bool:
 
 
 def _pause(operation: Operation[T], error: RealtimeSipError, attempt: int) -> float | None:
-    """Return how long to wait before repeating, or None where repeating is not safe or would not help."""
+    """Return how long to wait before repeating, or None if repeating is not safe or would not help."""
     backoff = min(_FIRST_PAUSE * 2.0 ** min(attempt - 1, 10), _LONGEST_PAUSE)
     # Spread, so that calls refused together do not come back together.
     spread = backoff * random.uniform(0.75, 1.25)  # noqa: S311 - nothing secret depends on it
     if isinstance(error, NetworkError):
         return spread if operation.repeat is Repeat.ANY or not error.sent else None
     if isinstance(error, NotFoundError) and error.code in (None, "call_id_not_found"):
-        # Without an error of the API's own it comes from what stands before it, which may not know the call yet.
+        # Without an error of the API itself it comes from a gateway before it, which may not know the call yet.
         return min(backoff, _LONGEST_EARLY_PAUSE) if operation.early_404 else None
     if isinstance(error, RateLimitError) and operation.repeat is not Repeat.UNSENT:
         return spread if error.retry_after is None else max(error.retry_after, spread)
@@ -255,14 +259,14 @@ def _error_object(body: bytes) -> dict[str, Any]:
 
 
 def _short(value: object) -> str | None:
-    """Return an identifier for logs and errors, or None for what is none."""
+    """Return an identifier for logs and errors, or None if it is not valid."""
     if not isinstance(value, str) or not value.isprintable():
         return None
     return redact(value[:_MAX_CODE]) or None
 
 
 def _request_id(reply: Reply) -> str | None:
-    """Return the id to quote to the vendor's support, whole: half its digits would pass for a phone number."""
+    """Return the id to quote to the vendor's support, unredacted: half its digits would pass for a phone number."""
     value = reply.headers.get("x-request-id", "")
     return value if _REQUEST_ID.fullmatch(value) else _short(value)
 
@@ -294,7 +298,7 @@ def checked_call_id(call_id: str) -> str:
     if not isinstance(call_id, str) or not 0 < len(call_id) <= _MAX_CALL_ID or not call_id.isprintable():
         raise InvalidRequestError("call_id", (("", f"must be 1 to {_MAX_CALL_ID} printable characters"),))
     if not call_id.strip("."):
-        raise InvalidRequestError("call_id", (("", "must not be dots alone"),))
+        raise InvalidRequestError("call_id", (("", "must not be only dots"),))
     return call_id
 
 

@@ -24,7 +24,7 @@ MAX_EVENT_BYTES = 4 * 1024 * 1024
 """A larger frame is skipped; the largest that the service is known to send, a whole response, is far below."""
 
 MAX_SENT_BYTES = events.MAX_APPENDED_AUDIO * 4 // 3 + 64 * 1024
-"""What is sent at once: as much audio as one `input_audio_buffer.append` may hold, in base64, and what is around it."""
+"""The largest frame to send: as much audio as one `input_audio_buffer.append` may hold, in base64, and its envelope."""
 
 _LARGE = 64 * 1024
 _MAX_PARTS = 20_000
@@ -54,7 +54,7 @@ _KINDS = {
 def attach(call_id: str, *, again: bool = False) -> Operation[None]:
     """Open the sideband of a call that has been accepted.
 
-    An early 404 is repeated, because attaching takes a while; not when it was open before, for then 404 means ended.
+    An early 404 is repeated, because attaching takes a while; but not if it was open before, for then 404 means ended.
 
     Raises:
         InvalidRequestError: `call_id` cannot be one.
@@ -63,7 +63,7 @@ def attach(call_id: str, *, again: bool = False) -> Operation[None]:
 
 
 def open_primary(*, model: str | None, intent: str | None) -> Operation[None]:
-    """Open a primary socket, whose audio rides in the events.
+    """Open a primary socket, whose events carry the audio.
 
     Raises:
         ConfigurationError: Neither model nor intent is given.
@@ -79,7 +79,7 @@ def open_primary(*, model: str | None, intent: str | None) -> Operation[None]:
 
 
 def _open(name: str, query: dict[str, str], *, early_404: bool) -> Operation[None]:
-    # An opening that failed leaves nothing behind, so it may be repeated after any failure.
+    # A failed opening leaves nothing behind, so it may be repeated after any failure.
     path = "/realtime?" + urlencode(query)
     return Operation(
         name=name, path=path, read=nothing, repeat=Repeat.ANY, early_404=early_404, upgrade=True, method="GET"
@@ -98,9 +98,11 @@ class Protocol:
         self._sent: OrderedDict[str, events.ClientEvent] = OrderedDict()
         self._expired = False
         self._closing = False
+        self.frame_size = 0
+        """The bytes of the latest frame."""
 
     def encode(self, event: events.ClientEvent | dict[str, Any]) -> tuple[str, str]:
-        """Return the frame to send and the event's id, generated where it has none.
+        """Return the frame to send and the event's id, generated if it has none.
 
         Raises:
             BetaShapeError: The event has a name of the beta API.
@@ -120,7 +122,8 @@ class Protocol:
         return frame.decode(), event.event_id
 
     def receive(self, frame: str | bytes) -> events.ServerEvent | None:
-        """Return the frame's event, or None for a frame that is no event: it is logged and skipped."""
+        """Return the frame's event, or None for a frame that is not an event: it is logged and skipped."""
+        self.frame_size = len(frame)
         if len(frame) > MAX_EVENT_BYTES:
             _log.warning("skipped a frame of %d characters: larger than %d", len(frame), MAX_EVENT_BYTES)
             return None
@@ -137,7 +140,7 @@ class Protocol:
         return event
 
     def cause(self, error: events.Error) -> events.ClientEvent | None:
-        """Return the client event that caused `error`, where the service named it and it was among the last sent.
+        """Return the client event that caused `error`, if the service named it and it was among the last sent.
 
         Appended audio is not remembered: a second of it would push out all else, and it may be 15 MiB at a time.
         """
@@ -147,7 +150,7 @@ class Protocol:
         self._closing = True
 
     def closed(self, code: int | None, reason: str | None) -> SocketClose:
-        """Return what the close means. `code` is None where no close frame came."""
+        """Return what the close means. `code` is None if no close frame came."""
         # websockets has an enumeration for it.
         code = 1006 if code is None else int(code)
         if self._closing:

@@ -1,4 +1,4 @@
-"""What a client was told: where the service is, who asks, and how long an answer may take."""
+"""The settings of a client: where the service is, who asks, and how long an answer may take."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Settings:
         project: Sent as `OpenAI-Project`.
         timeout: Seconds that an operation may take with all its repeats.
         ping_interval: Seconds between the WebSocket's pings, or None for none.
-        ping_timeout: Seconds after which a ping without an answer ends the connection, or None to wait for ever.
+        ping_timeout: Seconds after which a ping without an answer ends the connection, or None to wait forever.
         clock: Returns Unix seconds. Durations are measured by other clocks.
     """
 

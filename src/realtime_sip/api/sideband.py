@@ -1,7 +1,7 @@
-"""A call's WebSocket: typed events in, typed events out. It sends what it is told and sequences nothing.
+"""A call's WebSocket: typed events in, typed events out. It sends what it is given and sequences nothing.
 
 Two shells of one protocol (`protocol.Protocol`): `Sideband` blocks, `AsyncSideband` awaits. A primary socket, whose
-audio rides in the events, is the same thing opened by model instead of by call.
+events carry the audio, is the same thing opened by model instead of by call.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from realtime_sip import events
 from realtime_sip._wire import Outbound
 from realtime_sip.api.operations import Operation
 from realtime_sip.api.protocol import Protocol
-from realtime_sip.api.transport import CLOSE_TIMEOUT, AsyncTransport, Transport
+from realtime_sip.api.transport import AsyncTransport, Transport
+from realtime_sip.api.websocket import CLOSE_TIMEOUT
 from realtime_sip.errors import DeadlineError, MisuseError, SocketClosedError
 from realtime_sip.outcomes import SocketClose
 from realtime_sip.session import RealtimeSession, TranscriptionSession, checked_session
@@ -40,10 +41,10 @@ _ONE_READER = "the events are already being read elsewhere; one task or thread m
 
 
 class SidebandEvents(Generic[R]):
-    """One method per client event, named as on the wire. Each returns the event's id, which an error would name.
+    """One method per client event, named as on the wire. Each returns the event's id, which an error names.
 
-    Arguments are models or plain dicts, checked the same. Each raises BetaShapeError or InvalidRequestError for what
-    the service would refuse, and SocketClosedError once the socket has closed.
+    Arguments are models or plain dicts; both are checked. Each method raises BetaShapeError or InvalidRequestError for
+    what the service would refuse, and SocketClosedError once the socket closed.
     """
 
     def __init__(self) -> None:
@@ -56,7 +57,7 @@ class SidebandEvents(Generic[R]):
         return self._closed
 
     def cause(self, error: events.Error) -> events.ClientEvent | None:
-        """Return the event that an error answers, where the service named it and it was among the last 256 sent.
+        """Return the event that an error answers, if the service named it and it was among the last 256 sent.
 
         Appended audio is not counted among them and not returned.
         """
@@ -77,15 +78,15 @@ class SidebandEvents(Generic[R]):
         raise NotImplementedError
 
     def _send(self, event: _Json) -> R:
-        # Models stay models inside the dict; pydantic checks the whole.
+        # Models stay models inside the dict; pydantic checks all of it.
         return self.send({name: value for name, value in event.items() if value is not None})
 
     def session_update(self, session: RealtimeSession | TranscriptionSession | _Json) -> R:
-        """Change the session: what is set is changed, None clears, the rest stays. `session.updated` answers."""
+        """Change the session: a field that is set is changed, None clears it. `session.updated` answers."""
         return self._send({"type": "session.update", "session": checked_session(session)})
 
     def response_create(self, response: Outbound | _Json | None = None) -> R:
-        """Ask for a response. Its `instructions` stand in for the session's own, they do not add to them.
+        """Ask for a response. Its `instructions` replace the session's own; they do not add to them.
 
         Only one response may write to the conversation at a time; a second is refused with
         `conversation_already_has_active_response`.
@@ -93,11 +94,11 @@ class SidebandEvents(Generic[R]):
         return self._send({"type": "response.create", "response": response})
 
     def response_cancel(self, response_id: str | None = None) -> R:
-        """Stop the response that is being made, by default the conversation's. Without one, a harmless error comes."""
+        """Stop a response that is being made, by default the conversation's. Without one, a harmless error comes."""
         return self._send({"type": "response.cancel", "response_id": response_id})
 
     def conversation_item_create(self, item: Outbound | _Json, *, previous_item_id: str | None = None) -> R:
-        """Add an item, at the end or behind `previous_item_id` ("root" for the start)."""
+        """Add an item, at the end or after `previous_item_id` ("root" for the start)."""
         return self._send({"type": "conversation.item.create", "item": item, "previous_item_id": previous_item_id})
 
     def conversation_item_delete(self, item_id: str) -> R:
@@ -109,7 +110,7 @@ class SidebandEvents(Generic[R]):
         return self._send({"type": "conversation.item.retrieve", "item_id": item_id})
 
     def conversation_item_truncate(self, item_id: str, *, audio_end_ms: int, content_index: int = 0) -> R:
-        """Cut an assistant's audio where it was heard to. On SIP the service does so itself when it is interrupted."""
+        """Cut an assistant's audio at the point that was heard. On SIP the service does so itself on a barge-in."""
         event = {"item_id": item_id, "audio_end_ms": audio_end_ms, "content_index": content_index}
         return self._send({"type": "conversation.item.truncate", **event})
 
@@ -122,7 +123,7 @@ class SidebandEvents(Generic[R]):
         return self._send({"type": "input_audio_buffer.commit"})
 
     def input_audio_buffer_clear(self) -> R:
-        """Drop what the input buffer holds."""
+        """Drop the audio in the input buffer."""
         return self._send({"type": "input_audio_buffer.clear"})
 
     def output_audio_buffer_clear(self) -> R:
@@ -140,7 +141,7 @@ class AsyncSideband(SidebandEvents[Coroutine[Any, Any, str]]):
     @classmethod
     @asynccontextmanager
     async def opened(cls, transport: AsyncTransport, operation: Operation[None]) -> AsyncIterator[AsyncSideband]:
-        """Open, hand out, and close. What opening raises is raised before anything is handed out."""
+        """Open, hand out, and close. If opening fails, nothing is handed out."""
         sideband = cls(await transport.open(operation))
         try:
             yield sideband
@@ -151,9 +152,9 @@ class AsyncSideband(SidebandEvents[Coroutine[Any, Any, str]]):
         """Send a client event and return its id.
 
         Raises:
-            BetaShapeError, InvalidRequestError: It is not what the service takes; nothing was sent.
-            SocketClosedError: The socket has closed; whether the service got the event is unknown.
-            DeadlineError: The service has not read for 10 seconds. The socket is dropped.
+            BetaShapeError, InvalidRequestError: The event is not valid; nothing was sent.
+            SocketClosedError: The socket closed; whether the service got the event is unknown.
+            DeadlineError: The service did not read for 10 seconds. The socket is dropped.
         """
         frame, event_id = self._protocol.encode(event)
         try:
@@ -170,10 +171,15 @@ class AsyncSideband(SidebandEvents[Coroutine[Any, Any, str]]):
         """Return the next event.
 
         Raises:
-            DeadlineError: None came within `timeout` seconds. None waits as long as the service answers pings.
-            SocketClosedError: The socket has closed, however it did.
+            DeadlineError: No event came within `timeout` seconds. None waits as long as the service answers pings.
+            SocketClosedError: The socket closed, in good order or not.
         """
         try:
+            if timeout is None:  # no timer is made for each event of a call
+                while True:
+                    event = self._protocol.receive(await self._connection.recv(decode=False))
+                    if event is not None:
+                        return event
             async with asyncio.timeout(timeout):
                 while True:
                     event = self._protocol.receive(await self._connection.recv(decode=False))
@@ -216,17 +222,17 @@ class AsyncSideband(SidebandEvents[Coroutine[Any, Any, str]]):
 
 @contextmanager
 def _dropping_after(seconds: float, connection: Connection) -> Iterator[threading.Event]:
-    """Drop the connection where the block takes longer, and set the event that is handed out.
+    """Drop the connection if the block takes longer, and set the event that is handed out.
 
-    websockets writes without a timeout and under the lock that its pings and its close need too, so that nothing else
-    would ever end a write to a service that does not read.
+    websockets writes without a timeout, and under the lock that its pings and its close need too, so nothing else would
+    ever end a write to a service that does not read.
     """
     dropped = threading.Event()
 
     def drop() -> None:
         dropped.set()
-        # A socket of its own for the same connection: that of TLS would first forget its keys, and the rest of the
-        # frame go out in the clear. It has no descriptor any more where it is closed.
+        # A second socket object for the same connection: that of TLS would first forget its keys, and the rest of the
+        # frame would go out in the clear. It no longer has a descriptor if it is closed.
         with suppress(OSError), socket.fromfd(connection.socket.fileno(), socket.AF_INET, socket.SOCK_STREAM) as same:
             same.shutdown(socket.SHUT_RDWR)
 
@@ -252,7 +258,7 @@ class Sideband(SidebandEvents[str]):
     @classmethod
     @contextmanager
     def opened(cls, transport: Transport, operation: Operation[None]) -> Iterator[Sideband]:
-        """Open, hand out, and close. What opening raises is raised before anything is handed out."""
+        """Open, hand out, and close. If opening fails, nothing is handed out."""
         with transport.open(operation) as connection:
             sideband = cls(connection)
             try:
@@ -264,9 +270,9 @@ class Sideband(SidebandEvents[str]):
         """Send a client event and return its id.
 
         Raises:
-            BetaShapeError, InvalidRequestError: It is not what the service takes; nothing was sent.
-            SocketClosedError: The socket has closed; whether the service got the event is unknown.
-            DeadlineError: The service has not read for 10 seconds. The socket is dropped.
+            BetaShapeError, InvalidRequestError: The event is not valid; nothing was sent.
+            SocketClosedError: The socket closed; whether the service got the event is unknown.
+            DeadlineError: The service did not read for 10 seconds. The socket is dropped.
         """
         frame, event_id = self._protocol.encode(event)
         with _dropping_after(SEND_TIMEOUT, self._connection) as dropped:
@@ -282,8 +288,8 @@ class Sideband(SidebandEvents[str]):
         """Return the next event.
 
         Raises:
-            DeadlineError: None came within `timeout` seconds. None waits as long as the service answers pings.
-            SocketClosedError: The socket has closed, however it did.
+            DeadlineError: No event came within `timeout` seconds. None waits as long as the service answers pings.
+            SocketClosedError: The socket closed, in good order or not.
         """
         end = None if timeout is None else time.monotonic() + timeout
         try:

@@ -4,42 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import re
-import socket
 import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import Future
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
-import httpx
-from websockets.asyncio.client import ClientConnection as AsyncConnection
-from websockets.asyncio.client import connect as connect_async
-from websockets.client import ClientProtocol
-from websockets.exceptions import InvalidStatus, InvalidURI, WebSocketException
-from websockets.http11 import Response
-from websockets.sync.client import ClientConnection as Connection
-from websockets.sync.client import connect as connect_sync
-
-from realtime_sip._redaction import logger_without_wire
+from realtime_sip.api.causes import cause_of
 from realtime_sip.api.decision import decided
 from realtime_sip.api.operations import MAX_REPLY_BYTES, Failure, Operation, Pause, Reply, Request, exchange
 from realtime_sip.api.settings import USER_AGENT, Settings
 from realtime_sip.errors import ConfigurationError, MisuseError
 
 if TYPE_CHECKING:
+    import httpx
     import httpx2
+
+    from realtime_sip.api.websocket import AsyncConnection, Connection
 
 T = TypeVar("T")
 
-MAX_FRAME_BYTES = 32 * 1024 * 1024
-"""A larger frame ends the connection (1009); `protocol` skips large ones long before."""
-MAX_FRAMES_WAITING = 4096
-"""Frames that wait for a slow reader before the socket is read no further; then pings go unanswered too."""
-CLOSE_TIMEOUT = 2.0
 MAX_REQUESTS = 100
 """Requests under way at a time over one HTTP client. More wait here, and not in the client's own pool, which loses the
 connections of those who give up just as it is their turn: after an outage it had none left."""
@@ -49,115 +36,20 @@ connections of those who give up just as it is their turn: after an outage it ha
 _GRACE = 0.1
 _WAITING = 0.5
 """The part of a request's time in which a connection has to be free, so that as much remains for the answer."""
-# Nobody waits in the pool.
-_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=20)
-
-_socket_log = logger_without_wire("realtime_sip.websocket")
-
-# websockets follows redirects: until 16 with the key, since then with all headers but `Authorization`, and so with the
-# key of Azure. Without a Location there is nothing to follow, and the refusal stays what it is.
-
-
-def _without_location(refusal: Response) -> None:
-    if "Location" in refusal.headers:
-        del refusal.headers["Location"]
-
-
-class _Interim:
-    """Skips replies with a 1xx before the one that is meant (RFC 9110 15.2), which websockets takes for that one."""
-
-    _STATUS = re.compile(rb"HTTP/1\.1 1(?!01)[0-9]{2}[ \r]")
-    _LONGEST = 64 * 1024
-
-    def __init__(self, protocol: ClientProtocol) -> None:
-        self._protocol = protocol
-        self._pass_on = protocol.receive_data
-        self._held = b""
-        protocol.receive_data = self.receive_data  # type: ignore[method-assign]
-
-    def receive_data(self, data: bytes | bytearray) -> None:
-        self._held += data
-        while self._STATUS.match(self._held):
-            head, end, rest = self._held.partition(b"\r\n\r\n")
-            if not end and len(head) < self._LONGEST:
-                return
-            self._held = rest if end else b""
-        if len(self._held) >= len(b"HTTP/1.1 100 ") or not b"HTTP/1.1 1".startswith(self._held[:10]):
-            self._protocol.receive_data = self._pass_on  # type: ignore[method-assign]
-            self._pass_on(self._held)
-
-
-class _Connection(Connection):
-    def __init__(self, socket: socket.socket, protocol: ClientProtocol, **options: Any) -> None:
-        _Interim(protocol)
-        super().__init__(socket, protocol, **options)
-
-    def handshake(self, *args: Any, **kwargs: Any) -> None:
-        try:
-            super().handshake(*args, **kwargs)
-        except InvalidStatus as error:
-            _without_location(error.response)
-            raise
-
-
-class _AsyncConnection(AsyncConnection):
-    def __init__(self, protocol: ClientProtocol, **options: Any) -> None:
-        _Interim(protocol)
-        super().__init__(protocol, **options)
-
-    async def handshake(self, *args: Any, **kwargs: Any) -> None:
-        try:
-            await super().handshake(*args, **kwargs)
-        except InvalidStatus as error:
-            _without_location(error.response)
-            raise
-
-
 _NO_CONNECTION = Failure("no connection was free", sent=False, timed_out=True)
 
 _Outcome = Reply | Failure
 _Steps = Generator[Request | Pause, _Outcome | None, T]
 
 
-def _socket_options(settings: Settings, request: Request) -> dict[str, Any]:
-    return {
-        "additional_headers": settings.headers(),
-        "user_agent_header": USER_AGENT,
-        # The vendor's server compresses nothing worth it, and a window per call costs memory.
-        "compression": None,
-        "open_timeout": request.timeout,
-        "close_timeout": CLOSE_TIMEOUT,
-        "ping_interval": settings.ping_interval,
-        "ping_timeout": settings.ping_timeout,
-        "max_size": MAX_FRAME_BYTES,
-        "max_queue": MAX_FRAMES_WAITING,
-        "logger": _socket_log,
-    }
-
-
-def _opening_failed(error: Exception) -> _Outcome:
-    match error:
-        case InvalidStatus():
-            reply = error.response
-            headers = {name.lower(): value for name, value in reply.headers.raw_items()}
-            return Reply(reply.status_code, headers, bytes(reply.body or b"")[:MAX_REPLY_BYTES])
-        case InvalidURI():
-            raise ConfigurationError("the WebSocket URL is not valid: check the base URL") from None
-        case TimeoutError():
-            return Failure("the WebSocket did not open", sent=True, timed_out=True)
-        case WebSocketException():
-            return Failure(f"the WebSocket handshake failed ({type(error).__name__})", sent=True)
-        case _:
-            return Failure(f"no connection ({type(error).__name__})", sent=False)
-
-
 def _request_failed(library: Any, error: Exception) -> Failure:
     """Return what an exception of `library` (httpx or httpx2) says about the request."""
     unsent = (library.ConnectError, library.ConnectTimeout, library.PoolTimeout, library.UnsupportedProtocol)
     return Failure(
-        type(error).__name__,
+        cause_of(error),
         sent=not isinstance(error, unsent),
         timed_out=isinstance(error, library.TimeoutException),
+        cause=error,
     )
 
 
@@ -170,10 +62,54 @@ def _library_of(http_client: object, kind: Literal["Client", "AsyncClient"]) -> 
     raise ConfigurationError(f"http_client must be an httpx.{kind} or httpx2.{kind}")
 
 
-def _built(http_client: Any, settings: Settings, request: Request) -> Any:
-    if http_client.is_closed:
-        raise MisuseError("the client has been closed")
-    return http_client.build_request(
+class _HttpClient:
+    """The HTTP client of one transport or several: the one that was given, or one made when it is first used.
+
+    Its TLS context and its library cost more than all else about a client of ours.
+    """
+
+    def __init__(self, kind: Literal["Client", "AsyncClient"], given: Any) -> None:
+        self._kind = kind
+        self._client = given
+        self._library: Any = None if given is None else _library_of(given, kind)
+        self._owned = given is None
+        self._closed = False
+        self._lock = threading.Lock()
+        self.number: str | None = None
+        """The address that has answered last."""
+        self.free = threading.Semaphore(MAX_REQUESTS)
+        # A semaphore of asyncio belongs to one event loop.
+        self._free_on: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+
+    def free_on(self, loop: asyncio.AbstractEventLoop) -> asyncio.Semaphore:
+        return self._free_on.setdefault(loop, asyncio.Semaphore(MAX_REQUESTS))
+
+    def get(self) -> tuple[Any, Any]:
+        """Return the client and the module that it is of.
+
+        Raises:
+            MisuseError: It has been closed.
+        """
+        with self._lock:
+            if self._client is None and not self._closed:
+                import httpx
+
+                limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)  # nobody waits in its pool
+                self._library, self._client = httpx, getattr(httpx, self._kind)(limits=limits)
+        if self._client is None or self._client.is_closed:
+            raise MisuseError("the client has been closed")
+        return self._client, self._library
+
+    def closing(self) -> Any:
+        """Return the client that is to be closed, or None if it is not ours or was never used."""
+        with self._lock:
+            self._closed = self._closed or self._owned
+            return self._client if self._owned else None
+
+
+def _built(http_client: Any, settings: Settings, request: Request, number: str | None = None) -> Any:
+    """Return the request; with `number` to that address in place of the host's name."""
+    built = http_client.build_request(
         request.method,
         settings.endpoints.api + request.path,
         content=request.content,
@@ -182,6 +118,18 @@ def _built(http_client: Any, settings: Settings, request: Request) -> Any:
         # To connect, to read, to write; and, if a client of the program's own has fewer connections, to get one.
         timeout=(request.timeout, request.timeout, request.timeout, request.timeout * _WAITING),
     )
+    if number is not None:
+        # Its headers keep the name, and the certificate is held against it.
+        built.extensions["sni_hostname"] = built.url.host
+        built.url = built.url.copy_with(host=number)
+    return built
+
+
+def _number_of(response: Any) -> str | None:
+    """Return the address that has answered."""
+    stream = response.extensions.get("network_stream")
+    address = None if stream is None else stream.get_extra_info("server_addr")
+    return str(address[0]) if isinstance(address, tuple) and address else None
 
 
 def _nothing_to_do(_result: object) -> None:
@@ -223,16 +171,14 @@ class Transport:
 
     def __init__(self, settings: Settings, http_client: httpx.Client | httpx2.Client | None = None) -> None:
         self.settings = settings
-        self._owned = http_client is None
-        self._client: Any = httpx.Client(limits=_LIMITS) if http_client is None else http_client
-        self._library = _library_of(self._client, "Client")
-        self._free = threading.Semaphore(MAX_REQUESTS)
+        self._http = _HttpClient("Client", http_client)
+        self._first = self
 
     def sharing(self, settings: Settings) -> Transport:
         """Return a transport with other settings over the same HTTP client."""
-        other = Transport(settings, self._client)
-        other._free = self._free
-        return other
+        same = Transport(settings)
+        same._http, same._first = self._http, self._first
+        return same
 
     def run(self, operation: Operation[T]) -> T:
         """Return what the operation reads from the service's reply. Raises as `exchange` does."""
@@ -240,29 +186,30 @@ class Transport:
 
     def open(self, operation: Operation[None]) -> Connection:
         """Return the WebSocket that the operation opens. Raises as `exchange` does."""
+        from realtime_sip.api import websocket
+
         opened: list[Connection] = []
 
         def send(request: Request) -> _Outcome:
-            url = self.settings.endpoints.socket + request.path
-            options = _socket_options(self.settings, request)
             try:
                 opened.append(
                     _within(
                         request.timeout + _GRACE,
-                        lambda: connect_sync(url, create_connection=_Connection, **options),
-                        late=Connection.close,
+                        lambda: websocket.connect(self.settings, request),
+                        late=websocket.Connection.close,
                     )
                 )
-            except (OSError, WebSocketException) as error:
-                return _opening_failed(error)
+            except websocket.FAILURES as error:
+                return websocket.failed(error)
             return Reply(101, {})
 
         self._drive(exchange(operation, deadline=self.settings.timeout, clock=time.monotonic), send)
         return opened[0]
 
     def close(self) -> None:
-        if self._owned:
-            self._client.close()
+        client = self._http.closing() if self._first is self else None
+        if client is not None:
+            client.close()
 
     @staticmethod
     def _drive(steps: _Steps[T], send: Callable[[Request], _Outcome]) -> T:
@@ -281,7 +228,7 @@ class Transport:
 
     def _send(self, request: Request) -> _Outcome:
         began = time.monotonic()
-        if not self._free.acquire(timeout=request.timeout * _WAITING):
+        if not self._http.free.acquire(timeout=request.timeout * _WAITING):
             return _NO_CONNECTION
         request = replace(request, timeout=began + request.timeout - time.monotonic())
         try:
@@ -290,25 +237,34 @@ class Transport:
             return Failure("the reply did not end", sent=True, timed_out=True)
 
     def _exchange(self, request: Request) -> _Outcome:
-        end = time.monotonic() + request.timeout
-        body = bytearray()
         try:
-            built = _built(self._client, self.settings, request)
-            response = self._client.send(built, stream=True, follow_redirects=False)
+            client, library = self._http.get()
+            end = time.monotonic() + request.timeout
+            body = bytearray()
             try:
-                for chunk in response.iter_bytes() if response.is_stream_consumed else response.iter_raw():
-                    body += chunk
-                    if len(body) >= MAX_REPLY_BYTES:
-                        break
-                    if time.monotonic() > end:
-                        return Failure("the reply did not end", sent=True, timed_out=True)
-            finally:
-                response.close()
-        except self._library.HTTPError as error:
-            return _request_failed(self._library, error)
+                built = _built(client, self.settings, request)
+                response = client.send(built, stream=True, follow_redirects=False)
+                try:
+                    for chunk in response.iter_bytes() if response.is_stream_consumed else response.iter_raw():
+                        body += chunk
+                        if len(body) >= MAX_REPLY_BYTES:
+                            break
+                        if time.monotonic() > end:
+                            return Failure("the reply did not end", sent=True, timed_out=True)
+                finally:
+                    response.close()
+            except library.HTTPError as error:
+                return _request_failed(library, error)
         finally:
-            self._free.release()  # also long after nobody waits any more: so long it has a connection
+            self._http.free.release()  # also long after nobody waits any more: so long it has a connection
         return Reply(response.status_code, dict(response.headers.items()), bytes(body[:MAX_REPLY_BYTES]))
+
+
+class Ongoing(Protocol):
+    """A call that is up."""
+
+    async def end_soon(self) -> None:
+        """Hang up, and return in two seconds at most, whatever becomes of it."""
 
 
 class AsyncTransport:
@@ -316,16 +272,25 @@ class AsyncTransport:
 
     def __init__(self, settings: Settings, http_client: httpx.AsyncClient | httpx2.AsyncClient | None = None) -> None:
         self.settings = settings
-        self._owned = http_client is None
-        self._client: Any = httpx.AsyncClient(limits=_LIMITS) if http_client is None else http_client
-        self._library = _library_of(self._client, "AsyncClient")
-        # A semaphore belongs to one event loop.
-        self._free: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+        self._http = _HttpClient("AsyncClient", http_client)
+        self._first = self
+        self._calls: set[Ongoing] = set()
 
     def sharing(self, settings: Settings) -> AsyncTransport:
-        other = AsyncTransport(settings, self._client)
-        other._free = self._free
-        return other
+        """Return a transport with other settings over the same HTTP client."""
+        same = AsyncTransport(settings)
+        same._http, same._first = self._http, self._first
+        return same
+
+    def carry(self, call: Ongoing) -> None:
+        """Note a call that is to be ended before this is closed."""
+        self._calls.add(call)
+        self._first._calls.add(call)
+
+    def forget(self, call: Ongoing) -> None:
+        """Strike a call off: it has ended."""
+        self._calls.discard(call)
+        self._first._calls.discard(call)
 
     async def run(self, operation: Operation[T]) -> T:
         """Return what the operation reads from the service's reply. Raises as `exchange` does.
@@ -339,15 +304,15 @@ class AsyncTransport:
         return result
 
     async def open(self, operation: Operation[None]) -> AsyncConnection:
+        from realtime_sip.api import websocket
+
         opened: list[AsyncConnection] = []
 
         async def send(request: Request) -> _Outcome:
-            url = self.settings.endpoints.socket + request.path
             try:
-                options = _socket_options(self.settings, request)
-                opened.append(await connect_async(url, create_connection=_AsyncConnection, **options))
-            except (OSError, WebSocketException) as error:
-                return _opening_failed(error)
+                opened.append(await websocket.connect_async(self.settings, request))
+            except websocket.FAILURES as error:
+                return websocket.failed(error)
             return Reply(101, {})
 
         clock = asyncio.get_running_loop().time
@@ -355,8 +320,11 @@ class AsyncTransport:
         return opened[0]
 
     async def close(self) -> None:
-        if self._owned:
-            await self._client.aclose()
+        """End the calls that are up, and close the HTTP client, unless it was given."""
+        await asyncio.gather(*(call.end_soon() for call in self._calls))
+        client = self._http.closing() if self._first is self else None
+        if client is not None:
+            await client.aclose()
 
     @staticmethod
     async def _drive(steps: _Steps[T], send: Callable[[Request], Awaitable[_Outcome]]) -> T:
@@ -373,10 +341,15 @@ class AsyncTransport:
                 await asyncio.sleep(step.seconds)
                 outcome = None
 
+    def _known_number(self) -> str | None:
+        """Return the address of the service, if a name cannot be looked up any more."""
+        # The main thread has ended and the interpreter exits: no thread starts, and a name is looked up in one.
+        return None if threading.main_thread().is_alive() else self._http.number
+
     async def _send(self, request: Request) -> _Outcome:
         loop = asyncio.get_running_loop()
         began = loop.time()
-        free = self._free.setdefault(loop, asyncio.Semaphore(MAX_REQUESTS))
+        free = self._http.free_on(loop)
         try:
             async with asyncio.timeout(request.timeout * _WAITING):
                 await free.acquire()
@@ -388,11 +361,13 @@ class AsyncTransport:
             free.release()
 
     async def _exchange(self, request: Request) -> _Outcome:
+        client, library = self._http.get()
         body = bytearray()
         try:
             async with asyncio.timeout(request.timeout + _GRACE):
-                built = _built(self._client, self.settings, request)
-                response = await self._client.send(built, stream=True, follow_redirects=False)
+                built = _built(client, self.settings, request, self._known_number())
+                response = await client.send(built, stream=True, follow_redirects=False)
+                self._http.number = _number_of(response) or self._http.number
                 try:
                     pieces = response.aiter_bytes() if response.is_stream_consumed else response.aiter_raw()
                     async for chunk in pieces:
@@ -401,8 +376,8 @@ class AsyncTransport:
                             break
                 finally:
                     await response.aclose()
-        except self._library.HTTPError as error:
-            return _request_failed(self._library, error)
+        except library.HTTPError as error:
+            return _request_failed(library, error)
         except TimeoutError:
             return Failure("the reply did not end", sent=True, timed_out=True)
         return Reply(response.status_code, dict(response.headers.items()), bytes(body[:MAX_REPLY_BYTES]))

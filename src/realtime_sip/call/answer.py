@@ -5,33 +5,37 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from typing import Any
+import warnings
+from collections.abc import AsyncIterator, Generator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from types import TracebackType
+from typing import Any, NoReturn
 
 from realtime_sip._wire import checked
 from realtime_sip.api.transport import AsyncTransport
+from realtime_sip.call import plausible
 from realtime_sip.call.call import Call
 from realtime_sip.call.machine import inputs
 from realtime_sip.call.options import AnswerOptions
 from realtime_sip.call.record.call_record import transcription_model
 from realtime_sip.call.runtime import Runtime
-from realtime_sip.errors import CallEndedError, ConfigurationError, TransferError
+from realtime_sip.errors import CallEndedError, ConfigurationError, MisuseError, TransferError
 from realtime_sip.session import RealtimeSession, warn_of_formats
 from realtime_sip.webhooks import IncomingCall
 
-__all__ = ["answer"]
+__all__ = ["Answering", "answer"]
 
 _log = logging.getLogger("realtime_sip.call")
 
-HURRY = 1.5
+_AS_BLOCK = "answer() is a block: async with client.calls.answer(…) as call"
+HURRY = 1.3
 """Seconds that a block that is canceled waits for its call to be hung up. Hanging up goes on after that."""
 GRACE = 10.0
 """Seconds that the block may go on after the end of its call, before it is canceled."""
 
 
 class _Block:
-    """The program's block, which does not outlive its call for long."""
+    """The program's block. It does not outlive its call for long."""
 
     def __init__(self, call: Call) -> None:
         self._call = call
@@ -46,15 +50,47 @@ class _Block:
 
     def _cancel(self) -> None:
         if self._task is not None:
-            _log.warning("call %s: the block still runs %.0f s after the end; cancelling", self._call.call_id, GRACE)
+            _log.warning("call %s: the block still runs %.0f s after the end; canceling it", self._call.call_id, GRACE)
             self.overstayed = True
             self._task.cancel()
 
     def left(self) -> None:
-        """Note that the block was left."""
+        """Record that the block was left."""
         self._task = None
         if self._grace is not None:
             self._grace.cancel()
+
+
+class Answering(AbstractAsyncContextManager[Call, bool | None]):
+    """The block of a call, which is to be entered."""
+
+    def __init__(self, block: AbstractAsyncContextManager[Call, bool | None]) -> None:
+        self._block = block
+        self._entered = False
+
+    async def __aenter__(self) -> Call:
+        self._entered = True
+        return await self._block.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return await self._block.__aexit__(kind, error, trace)
+
+    def __await__(self) -> Generator[Any, None, Call]:
+        self._entered = True
+        raise MisuseError(_AS_BLOCK)
+
+    def __enter__(self) -> NoReturn:
+        self._entered = True
+        raise MisuseError(_AS_BLOCK)
+
+    def __exit__(self, *_exc_info: object) -> None:
+        pass
+
+    def __del__(self) -> None:
+        if not self._entered:
+            warnings.warn(f"a call was never answered: {_AS_BLOCK}", RuntimeWarning, stacklevel=2)
 
 
 @asynccontextmanager
@@ -64,11 +100,14 @@ async def answer(
     session: RealtimeSession | dict[str, Any],
     options: AnswerOptions,
 ) -> AsyncIterator[Call]:
-    """Do what `AsyncCalls.answer` says."""
+    """Answer a call, as `AsyncCalls.answer` describes it."""
     whole = options.tools.merged_into(checked(RealtimeSession, session, what="session"))
+    plausible.warn(whole)
     priced = options.rates.has_price(whole.model, transcription_model=transcription_model(whole))
     if options.limits.max_cost is not None and not priced:
-        raise ConfigurationError("max_cost needs a model, and a model of transcription, that the rate card has")
+        known = ", ".join(sorted(options.rates.rates))
+        problem = "max_cost needs models, for transcription too, with a price in the rate card"
+        raise ConfigurationError(f"{problem}; it has {known}")
     warn_of_formats(whole)
     call = Call(transport, incoming, whole, options)
     runtime = call._runtime
@@ -96,7 +135,9 @@ async def answer(
         failed = False  # the model tells the caller, who then hears it to its end
         raise
     finally:
-        if not runtime.refused:
+        if runtime.refused:
+            runtime.let_go()
+        else:
             leaving = asyncio.ensure_future(runtime.leave(failed=failed))
             try:
                 await (_hurried(runtime, leaving) if canceled else asyncio.shield(leaving))
@@ -106,7 +147,7 @@ async def answer(
 
 
 async def _hurried(runtime: Runtime, leaving: asyncio.Future[None]) -> None:
-    """Hang up, and wait for that no longer than whoever cancels can bear: it goes on beside what comes behind."""
+    """Hang up, and wait for that only for a short time, because somebody cancels us; it goes on in the background."""
     runtime.step(inputs.Fail("an exception left the answer block"))
     end = runtime.loop.time() + HURRY
     while not leaving.done() and (left := end - runtime.loop.time()) > 0:
@@ -121,22 +162,22 @@ async def _ask_consent(runtime: Runtime) -> None:
         return
     try:
         answer = consent(runtime.call)
-        # Nothing but True is consent: not an object that somebody forgot to await, and not "no".
+        # Only True is consent: not an object that somebody forgot to await, and not "no".
         granted = (await answer if inspect.isawaitable(answer) else answer) is True
     except CallEndedError:
         return
-    except Exception as error:  # noqa: BLE001 - what cannot be decided is denied, and the call goes on
-        _log.error("call %s: asking for consent to the event log failed: %s", runtime.call_id, type(error).__name__)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - what cannot be decided is denied, and the call goes on
+        runtime.program_failed(_log, "consent", error)
     if granted and runtime.ended is None:
         runtime.record.begin(consented=True)
 
 
 def _is_end_of(call: Call, error: BaseException) -> bool:
-    """Whether all that has left the block is that this call has ended."""
+    """Whether the block was left only because this call has ended."""
     if isinstance(error, ExceptionGroup):
         return all(_is_end_of(call, each) for each in error.exceptions)
     over = call._runtime.over
-    # What the carrier tells later changes how it ended.
+    # What the carrier reports later can change how it ended.
     return isinstance(error, CallEndedError) and (
         error.ended == call.ended or (over.done() and error.ended == over.result())
     )

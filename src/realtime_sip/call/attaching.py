@@ -19,14 +19,14 @@ Sent = asyncio.Future[None]
 class Sideline:
     """Opens sidebands of one call, one after the other.
 
-    What is sent waits in a queue for the socket that is open, and is dropped with it: whoever asked for it says it
-    again, knowing what became of the call.
+    What is sent waits in a queue for the socket that is open, and is dropped with it: whoever asked for it asks again,
+    knowing what became of the call.
 
     Args:
-        transport: Its pings go unanswered without closing the socket: the call has a sign of life of its own.
-        attached: Told that a sideband is open.
-        received: Told each event.
-        sent: Told each event that was sent, with its id.
+        transport: An unanswered ping of its does not close the socket: the call has a sign of life of its own.
+        attached: Called when a sideband is open.
+        received: Called with each event.
+        sent: Called with each event that was sent, and its id.
     """
 
     def __init__(
@@ -48,13 +48,18 @@ class Sideline:
         self.opened = asyncio.Event()
         """Set while a sideband is open."""
 
+    @property
+    def frame_size(self) -> int:
+        """The bytes of the latest frame."""
+        return 0 if self._sideband is None else self._sideband._protocol.frame_size
+
     async def follow(self) -> SocketClose:
         """Open a sideband, read until it closes, and return how it did.
 
         Raises:
             RealtimeSipError: It could not be opened.
         """
-        # An early 404 is not repeated here: when to try again is decided by the core.
+        # An early 404 is not repeated here: the core decides when to try again.
         opening = AsyncSideband.opened(self._transport, protocol.attach(self._call_id, again=True))
         async with opening as sideband:
             self._sideband = sideband
@@ -65,7 +70,7 @@ class Sideline:
                 async for event in sideband:
                     self._received(event)
             except SocketClosedError:
-                pass  # how it closed is asked of the sideband
+                pass  # the sideband knows how it closed
             finally:
                 self._sideband = None
                 self.opened.clear()
@@ -75,13 +80,17 @@ class Sideline:
         assert sideband.closed is not None
         return sideband.closed
 
+    def let_go(self) -> None:
+        """Tell nobody any more. What was told holds this in turn."""
+        self._attached, self._received = _nobody, _nobody
+
     async def close(self) -> None:
         """Close the sideband that is open; `follow` returns."""
         if self._sideband is not None:
             await self._sideband.close()
 
     def put(self, event: events.ClientEvent, sent: Sent | None = None) -> None:
-        """Send an event over the sideband that is open; `sent` is told when it was, or why it was not."""
+        """Send an event over the sideband that is open; `sent` learns that it was sent, or why it was not."""
         self._waiting.put_nowait((event, sent))
 
     async def _deliver(self, sideband: AsyncSideband) -> None:
@@ -106,6 +115,10 @@ class Sideline:
         while not self._waiting.empty():
             _, sent = self._waiting.get_nowait()
             _settle(sent, SocketClosedError(SocketClose(SocketCloseKind.DROPPED, 1006)))
+
+
+def _nobody(*_: object) -> None:
+    pass
 
 
 def _settle(sent: Sent | None, error: RealtimeSipError | None) -> None:

@@ -1,7 +1,7 @@
-"""A call that is answered for, and what can be asked of it.
+"""A live call: what you can read from it and ask of it.
 
-What happens on it runs by itself (`runtime.Runtime`): turns, tools, limits, dropped sockets, a known end. Nobody has to
-iterate over the events.
+Turns, tools, limits, dropped sockets and a known end run by themselves (`runtime.Runtime`). Nobody has to iterate over
+the events.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from realtime_sip.errors import (
     ConfigurationError,
     EventRefusedError,
     InvalidRequestError,
+    MisuseError,
     TransferError,
 )
 from realtime_sip.items import FunctionCallOutput
@@ -52,15 +53,15 @@ __all__ = ["Call"]
 
 
 class Call:
-    """A phone call. `client.calls.answer` makes it.
+    """A live call: what you can read from it and ask of it. `client.calls.answer` makes it.
 
-    Iterate over it for events; nothing depends on anybody doing so. A slow reader loses the oldest deltas first, and is
-    told by `EventsDropped`.
+    Iterate over it for events; everything works without it. A slow reader loses the oldest deltas first, and gets an
+    `EventsDropped`. Before the first iteration no deltas are kept, and the latest 40 of the service's other events.
 
     Attributes:
         call_id: The call's id.
-        incoming: The webhook, or None where the call was answered by its id.
-        session: What the call was accepted with, tools included.
+        incoming: The webhook, or None if the call was answered by its id.
+        session: The session with which the call was accepted, tools included.
         gaps: The times in which the sideband was down.
     """
 
@@ -76,11 +77,12 @@ class Call:
         self.call_id = self._runtime.call_id
         self.session = self._runtime.session
         self.gaps: list[SidebandGap] = self._runtime.gaps
-        # As updates have left them.
+        self._read = False
+        # As the latest update left them.
         self._tools = list(self.session.tools or [])
         self._transcription = _transcription(self.session)
 
-    # --- what is known of it ------------------------------------------------------------------------------------------
+    # --- what is known about it ---------------------------------------------------------------------------------------
 
     @property
     def ended(self) -> CallEnded | None:
@@ -91,19 +93,19 @@ class Call:
     def transcript(self) -> Transcript:
         """What both sides have said so far, in order. Without `audio.input.transcription` the caller's lines are empty.
 
-        What the caller says is written down one to three seconds late (field reports, 2026), and lost where they hang
-        up before.
+        What the caller says is transcribed one to three seconds late (field reports, 2026), and lost if they hang up
+        before that.
         """
         return self._runtime.record.transcript
 
     @property
     def usage(self) -> Usage:
-        """What was used so far: tokens by kind from `response.done`, and transcription by itself."""
+        """What was used so far: tokens by kind, from `response.done`, and transcription separately."""
         return self._runtime.record.usage
 
     @property
     def cost(self) -> Decimal | None:
-        """What that costs in US dollars by the call's rate card; None where anything of it has no price."""
+        """The cost of `usage` in US dollars by the call's rate card; None if any part of it has no price."""
         return self._runtime.record.meter.cost
 
     # --- speech -------------------------------------------------------------------------------------------------------
@@ -111,10 +113,10 @@ class Call:
     def respond(
         self, instructions: str | None = None, *, config: ResponseConfig | dict[str, Any] | None = None
     ) -> Speech:
-        """Ask for a response, when it is its turn; return at once. Await the speech to wait until it was heard.
+        """Ask for a response and return at once. It begins when it is its turn; await the speech until it was heard.
 
-        `instructions` add to the session's own for this response, as `response.instructions` on the wire would not.
-        `config` says the rest of the response, its own `instructions` too, which then stand alone.
+        `instructions` add to the session's own for this response; `response.instructions` on the wire would replace
+        them. `config` sets the rest of the response. `instructions` in it replace the session's.
 
         Raises:
             InvalidRequestError: The config is not valid.
@@ -125,7 +127,7 @@ class Call:
         return self._runtime.respond(instructions, response)
 
     def interrupt(self) -> None:
-        """Stop what the model says, now.
+        """Stop the model, now.
 
         Raises:
             CallEndedError: The call has ended.
@@ -139,34 +141,34 @@ class Call:
         *,
         max_digits: int = 20,
         terminator: str | None = "#",
-        timeout: float = 10.0,  # noqa: ASYNC109 - the field's own name for it, and what is returned says that it passed
+        timeout: float = 10.0,  # noqa: ASYNC109 - everybody's name for it, and the result says that it passed
         inter_digit_timeout: float = 3.0,
         barge_in: bool = True,
         secret: bool = False,
     ) -> CollectedDigits:
-        """Collect what the caller presses on the keypad. SIP only.
+        """Collect the keys that the caller presses on the keypad. SIP only.
 
-        Meanwhile the service starts no responses by itself, and those that are asked for wait; that is restored
-        whatever happens. Keys count from the moment that this is called, also during the prompt.
+        Meanwhile the service starts no responses by itself, and the responses that you ask for wait. Afterwards turn
+        detection is restored, whatever happens. Keys count from the moment of this call, also during the prompt.
 
-        In a tool, the time that this takes is not the tool's. A terminator that follows `max_digits` keys at once is
-        dropped, and does not end the next answer.
+        In a tool, the time that this takes does not count toward the tool's timeout. A terminator that follows
+        `max_digits` keys at once is dropped, and does not end the next answer.
 
-        The model is never told the digits; tell it what it needs to know. This cannot hide what is in the audio: a line
+        The model does not see the digits; tell it what it needs to know. Digits in the audio cannot be hidden: a line
         that sends tones in-band, instead of as events (RFC 4733), sends them to the model and to the transcription
-        too, and digits that are spoken are words like all others. So take no card numbers with it: use the carrier's
+        too, and spoken digits are words like all others. So do not collect card numbers with it: use the carrier's
         payment verb (Twilio's `<Pay>`), which keeps them away from both.
 
         Args:
-            prompt: What the model is told to say first.
-            max_digits: After how many keys it is complete, 1 to 100.
-            terminator: The key that ends it, and is no part of it; None for none.
+            prompt: Instructions for what the model says first.
+            max_digits: The number of keys that completes the answer, 1 to 100.
+            terminator: The key that ends the answer and is not part of it, or None.
             timeout: Seconds for the first key, from the end of the prompt.
             inter_digit_timeout: Seconds from one key to the next.
-            barge_in: Stop what is being said when the first key is pressed.
-            secret: Keep the keys from the events that the call gives, and from its event log, also where that is not
-                redacted; and those of a caller who was too slow, until another prompt was heard. Keys that are pressed
-                before this is called are not secret.
+            barge_in: Stop the model when the first key is pressed.
+            secret: Keep the keys out of the call's events and out of its event log, even if that is not redacted. This
+                holds for late keys too, until another prompt was heard. Keys that were pressed before this call are not
+                secret.
 
         Raises:
             ConfigurationError: An option makes no sense, or digits are being collected already.
@@ -184,12 +186,12 @@ class Call:
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """The names of `transfers` that this caller can be transferred to: of WhatsApp, none on the phone network."""
+        """The names in `transfers` that this caller can reach. A WhatsApp caller cannot reach the phone network."""
         return tuple(self._reachable or ())
 
     @property
     def transferring(self) -> bool:
-        """Whether a transfer is under way. Meanwhile what `respond` asks for waits."""
+        """Whether a transfer is under way. Meanwhile `respond` waits for its turn."""
         return self._runtime.state.end is End.TRANSFERRING
 
     def transfer(
@@ -202,37 +204,37 @@ class Call:
         reason: str = "",
         summary: str = "",
     ) -> PendingTransfer:
-        """Transfer the caller to a target of the allow-list; return at once. SIP only.
+        """Transfer the caller to a target of the allow-list and return at once. SIP only.
 
-        Await what is returned to know how the call ended. A tool, which has little time, need not.
+        Await the result to know how the call ended. A tool, which has little time, need not.
 
-        The model says nothing while that is under way, and nothing hangs up: no limit, no drain, no end of the block.
-        If the refer comes to nothing, the fallback of `TransferTargets` is taken, unless the target was dialed. A
-        transfer of which nothing is heard is given up ten seconds after the target's ring time: until then the caller
-        hears what the carrier plays, or nothing. Then the model is told, and speaks with them again.
+        Meanwhile the model says nothing, and nothing hangs up: no limit, no drain, no end of the block. If the refer
+        fails, the fallback of `TransferTargets` is tried, unless the target was dialed. If nothing is heard of the
+        transfer, it is given up ten seconds after the target's ring time; until then the caller hears what the carrier
+        plays, or nothing. Then the model learns of it, and speaks with the caller again.
 
-        `CallEnded.certainty` is "reported" where the carrier has said that the target has answered, and "inferred"
-        where the caller's leg left: a caller who gives up while the target rings looks the same.
+        `CallEnded.certainty` is "reported" if the carrier said that the target answered, and "inferred" if the
+        caller's leg left: a caller who gives up while the target rings looks the same.
 
         Args:
             target: A name in `transfers` of `answer`.
-            announcement: What the model is told to say first.
-            after_speech: Wait until what is being said was heard, or cut off by the caller.
-            unless_interrupted: Give up where the caller cuts it off.
-            reason: Why, for the second path. A refer carries none of it.
-            summary: What the person who answers should know, for the second path.
+            announcement: Instructions for what the model says first.
+            after_speech: Wait until the speech under way was heard, or the caller cut it off.
+            unless_interrupted: Give up if the caller cuts that speech off.
+            reason: Why, for the fallback. A refer does not carry it.
+            summary: What the person who answers should know, for the fallback.
 
         Raises:
             InvalidRequestError: There is no such name.
             ConfigurationError: The call was answered without `transfers`.
-            TransferError: The caller is still on the line, and the model has been told, except where another transfer
-                is under way. What `respond` asks for now comes after what the model says about it. Where it leaves the
-                block, the caller hears that to its end.
-            CallEndedError: The call has ended otherwise.
+            TransferError: The transfer failed, or another one is under way. The caller is still on the line. After a
+                failure the model tells them; a later `respond` comes after that. If this error leaves the block, the
+                caller hears the model out.
+            CallEndedError: The call ended otherwise.
         """
         request = self._request(target, reason, summary)
         if self.transferring:
-            raise TransferError(target, reason=TransferFailureReason.PENDING, evidence="another is under way")
+            raise TransferError(target, reason=TransferFailureReason.PENDING, evidence="another one is under way")
         transfers = self._runtime.options.transfers
         over = self._runtime.transfer(
             inputs.Transfer(
@@ -262,27 +264,30 @@ class Call:
         )
 
     def escalate(self, escalation: Escalation) -> None:
-        """Tell among the events that a person should help, as failing tools and the tool `transfer_to_human` do."""
+        """Put an `Escalation` among the events, as failing tools and the tool `transfer_to_human` do."""
         self._runtime.escalate(escalation)
 
     def transfer_progress(self, says: TransferProgress | TransferFailureReason) -> None:
-        """Note what the carrier tells of the transfer under way: how far it is, or that it has failed.
+        """Pass on what the carrier reports about the transfer under way: how far it is, or that it failed.
 
-        A target that did not answer is not dialed again. If the caller's leg has left already, `ended` becomes
-        "reported" with `TransferProgress.ANSWERED`.
+        A target that did not answer is not dialed again. If the caller's leg has left already,
+        `TransferProgress.ANSWERED` makes the certainty of `ended` "reported".
         """
         self._runtime.step(inputs.CarrierSays(says))
 
     async def hangup(
         self, *, after_speech: bool = False, goodbye: str | None = None, within: float | None = None
     ) -> CallEnded:
-        """Hang up, with `after_speech` when what is being said was heard or cut off. Of several, the soonest counts.
+        """Hang up, and return how the call ended. Of several calls of this, the soonest counts.
 
-        With `goodbye`, which is an instruction to the model, that is said first, in place of all that waits to be said;
-        not where the call is being hung up already. Hanging up is tried until it succeeds or the call is gone. During a
-        transfer it waits, and is done where that fails. Returns how the call ended. In a tool it does not return: the
-        end of the call ends its tools. `within` is how many seconds that may take: what is known by then is how the
-        call ended, and it may be up.
+        Hanging up is tried until it succeeds or the call is gone. During a transfer it waits, and happens if the
+        transfer fails. In a tool this does not return, because the end of the call ends its tools.
+
+        Args:
+            after_speech: Wait until the speech under way was heard or cut off.
+            goodbye: Instructions for what the model says first, in place of everything that waits to be said. Ignored
+                if the call is being hung up already.
+            within: Return after so many seconds at most, with what is known by then; the call may still be up.
         """
         self._runtime.step(inputs.Hangup(after_speech, goodbye))
         if within is not None:
@@ -294,10 +299,10 @@ class Call:
         return await asyncio.shield(self._runtime.over)
 
     async def detach(self) -> None:
-        """Let go of the call: it goes on without this program, which answers for it no more.
+        """Let go of the call: it goes on without this program.
 
-        Where digits are collected or a transfer is under way, turn detection is restored first, which may take seconds.
-        Where the call is to be hung up already, that is done all the same.
+        If digits are being collected or a transfer is under way, turn detection is restored first, which may take
+        seconds. If the call is being hung up already, it still is.
         """
         key = f"let_go_{secrets.token_hex(8)}"
         gone = self._runtime.expect(key)
@@ -315,23 +320,23 @@ class Call:
         prompt: Prompt | dict[str, Any] | None = None,
         language: str | None = None,
     ) -> None:
-        """Change the session, and return when the service has. What is set is changed, None clears, the rest stays.
+        """Change the session, and return when the service has. A field that is set is changed, None clears it.
 
         Args:
-            session: Anything that can change. Tools in it stand alone, beside no registry.
-            instructions: What the model is told from now on.
+            session: Anything that can change. If it has tools, they are all the session's tools; no registry adds any.
+            instructions: The model's instructions from now on.
             tools: The registry from now on, in place of the one before; other tools of the session stay.
             prompt: A stored prompt, its version and its variables. Instructions of the session override it.
-            language: In ISO 639-1, such as "pt": what the model is to speak, and what transcription, where it is on, is
-                to expect.
+            language: The language that the model speaks, and that transcription, if it is on, expects. ISO 639-1, such
+                as "pt".
 
         Raises:
-            InvalidRequestError: It is not valid, says something twice, or is locked: another model, and the
-                voice once the model has been heard. Or `language` would override a stored prompt.
-            ConfigurationError: Two tools have the same name; `transfer_to_human` is there and no `transfers` are; or
-                `max_cost` is set and the model of transcription has no price.
-            EventRefusedError: The service has refused it; nothing has changed.
-            DeadlineError: The service has not answered in time; the session may have changed.
+            InvalidRequestError: A field is not valid, is set twice, or is locked: another model, and the
+                voice once the model was heard. Or `language` would override a stored prompt.
+            ConfigurationError: Two tools have the same name; `transfer_to_human` is a tool and there are no
+                `transfers`; or `max_cost` is set and the model of transcription has no price.
+            EventRefusedError: The service refused the change; nothing changed.
+            DeadlineError: The service did not answer in time; the session may have changed.
             CallEndedError: The call has ended.
         """
         runtime = self._runtime
@@ -351,7 +356,7 @@ class Call:
             fields["tools"] = offered(whole, tools, self._reachable).tools
         twice = sorted(changed.model_fields_set & fields.keys())
         if twice:
-            raise InvalidRequestError("session", ((twice[0], "is said twice"),))
+            raise InvalidRequestError("session", ((twice[0], "is set twice"),))
         self._refuse_unpriced(changed)
         if language is not None:
             fields |= self._language(language, changed.model_copy(update=fields))
@@ -361,7 +366,7 @@ class Call:
         options, model = self._runtime.options, transcription_model(changed)
         limited = options.limits.max_cost is not None and model is not None
         if limited and not options.rates.has_price(self.session.model, transcription_model=model):
-            raise ConfigurationError("max_cost needs a model of transcription that the rate card has")
+            raise ConfigurationError("max_cost needs a model of transcription with a price in the rate card")
 
     def _language(self, language: str, changed: RealtimeSession) -> dict[str, Any]:
         if not (len(language) in (2, 3) and language.isascii() and language.isalpha() and language.islower()):
@@ -370,7 +375,7 @@ class Call:
         if "instructions" in changed.model_fields_set:
             base = changed.instructions
         if not base and (changed.prompt or self.session.prompt) is not None:
-            why = "would override the stored prompt, whose text is not known here: make it one of its variables"
+            why = "would override the stored prompt, whose text is not known: make the language one of its variables"
             raise InvalidRequestError("language", (("", why),))
         fields: dict[str, Any] = {"instructions": in_language(base, language)}
         transcription = _transcription(changed) if _says_transcription(changed) else self._transcription
@@ -401,7 +406,7 @@ class Call:
             self._transcription = _transcription(session)
 
     async def send(self, event: events.ClientEvent | dict[str, Any]) -> None:
-        """Send a client event. A `response.create` waits for its turn, as `respond` does.
+        """Send any client event. A `response.create` waits for its turn, as `respond` does.
 
         Raises:
             BetaShapeError, InvalidRequestError: The event is not valid.
@@ -418,12 +423,12 @@ class Call:
         await self._runtime.send(checked_event)
 
     def tool_output(self, call_id: str, output: str, *, respond: bool = True) -> None:
-        """Answer a function call that no registered tool has; with `respond`, the model then says something about it.
+        """Answer a function call that no registered tool answers; with `respond`, the model then speaks about it.
 
         `call_id` is that of the function call's item, not of the phone call.
 
         Raises:
-            InvalidRequestError: The output is no text.
+            InvalidRequestError: The output is not text.
             CallEndedError: The call has ended.
         """
         self._runtime.check_live()
@@ -435,8 +440,19 @@ class Call:
         return self
 
     async def __anext__(self) -> CallEvent:
-        """Return the next event."""
-        event = await self._runtime.queue.get()
+        """Return the next event.
+
+        Raises:
+            MisuseError: Something else waits for the next event.
+        """
+        if self._read:
+            # Each event goes to one of them: both would miss some, and nobody would know.
+            raise MisuseError("something else iterates over this call already: iterate once, and hand events on")
+        self._read = True
+        try:
+            event = await self._runtime.queue.get()
+        finally:
+            self._read = False
         if event is None:
             raise StopAsyncIteration
         return event

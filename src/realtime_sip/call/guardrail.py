@@ -10,7 +10,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from realtime_sip import events
-from realtime_sip.call.options import CheckSpeech
+from realtime_sip.call.options import CheckSpeech, Failed, logged
 
 __all__ = ["Guardrail"]
 
@@ -25,16 +25,21 @@ _MOST_RESPONSES = 8
 class Guardrail:
     """One check over the growing transcript of each response. It is never asked twice at the same time."""
 
-    def __init__(self, check: CheckSpeech) -> None:
+    def __init__(self, check: CheckSpeech, *, failed: Failed = logged) -> None:
         self._check = check
-        self._said: dict[str, str] = {}  # in each of the latest responses
+        self._tell = failed
+        self._said: dict[str, str] = {}  # what was said in each of the latest responses
         self._unchecked: dict[str, None] = {}  # responses in which something was said since they were checked
         self._checking = False
         self._stopped: deque[str] = deque(maxlen=_MOST_RESPONSES)
         self._failed = ""
 
+    def let_go(self) -> None:
+        """Hold the call no longer."""
+        self._tell = logged
+
     def receive(self, event: events.ServerEvent) -> Coroutine[Any, Any, str | None] | None:
-        """Take in an event; return a check to carry out beside the events, where there is something to check."""
+        """Take in an event; return a check to carry out beside the events, if there is something to check."""
         if not isinstance(event, (events.ResponseOutputAudioTranscriptDelta, events.ResponseOutputTextDelta)):
             return None
         response_id = event.response_id
@@ -50,7 +55,7 @@ class Guardrail:
         return self._checked()
 
     async def _checked(self) -> str | None:
-        """Check until nothing new was said meanwhile; return what to say instead, where it was stopped."""
+        """Check until nothing new was said meanwhile; return what to say instead, if it was stopped."""
         try:
             while self._unchecked:
                 response_id = next(iter(self._unchecked))
@@ -69,10 +74,10 @@ class Guardrail:
             async with asyncio.timeout(CHECK_TIMEOUT):
                 verdict = self._check(self._said[response_id])
                 return await verdict if inspect.isawaitable(verdict) else verdict
-        except Exception as error:  # noqa: BLE001 - a check that fails must not end a call; it is told and goes on
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a check that fails must not end a call; it is told and goes on
             if self._failed != response_id:
                 self._failed = response_id
-                _log.error("the check of speech failed: %s", type(error).__name__)
+                self._tell(_log, "check_speech", error)
             return None
 
     def _forget(self, response_id: str) -> None:

@@ -1,4 +1,4 @@
-"""A transfer that was asked for, and what it comes to."""
+"""A transfer that was asked for, and how it ends."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from realtime_sip.outcomes import CallEnded, EndReason, TransferFailed
 
 
 class PendingTransfer:
-    """A transfer that was asked for. Await it to know what it comes to; it goes on if nobody does."""
+    """A transfer that `Call.transfer` asked for. Await it to know how it ends; it goes on even if nobody does."""
 
     def __init__(self, target: str, over: asyncio.Future[TransferFailed | CallEnded]) -> None:
         self.target = target
@@ -19,15 +19,15 @@ class PendingTransfer:
 
     @property
     def over(self) -> bool:
-        """Whether the caller was transferred, or the transfer has failed."""
+        """Whether the caller was transferred, or the transfer failed."""
         return self._over.done()
 
     async def ended(self) -> CallEnded:
         """Wait until the caller was transferred, and return how the call ended.
 
         Raises:
-            TransferError: The caller is still on the line, and the model has been told.
-            CallEndedError: The call has ended otherwise.
+            TransferError: The transfer failed. The caller is still on the line, and the model knows.
+            CallEndedError: The call ended otherwise.
         """
         over = await asyncio.shield(self._over)
         if isinstance(over, TransferFailed):

@@ -1,7 +1,7 @@
 """Ready-made tools, which end a call or hand it over: `tools.function(end_call)`, `tools.function(transfer_to_human)`.
 
 Their docstrings are what the model reads. `transfer_to_human` offers it the names of the call's allow-list, and never a
-number; which of them a caller cannot reach is left out.
+number; the names that a caller cannot reach are left out.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ async def transfer_to_human(call: Call, target: str, reason: str, summary: str) 
 
 
 def offered(session: RealtimeSession, tools: Tools, targets: Mapping[str, TransferTarget] | None) -> RealtimeSession:
-    """Return the session with its `transfer_to_human` choosing among these names; without it where there are none.
+    """Return the session with its `transfer_to_human` choosing among these names, or without it if there are no names.
 
     Raises:
-        ConfigurationError: The tool is there, and `targets` is None: nobody said where callers can be transferred to.
+        ConfigurationError: The tool is there, and `targets` is None: the call has no allow-list.
     """
     names = {tool.name for tool in tools if tool.function is transfer_to_human}
     if not names or session.tools is None:

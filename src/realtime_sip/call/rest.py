@@ -1,4 +1,4 @@
-"""What a call asks of the service over REST, and of the carrier: each returns what the core is to be told of it."""
+"""What a call asks of the service over REST, and of the carrier. Each returns its result as an input of the core."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from realtime_sip.api.operations import Operation, Repeat
 from realtime_sip.api.transport import AsyncTransport
 from realtime_sip.call.machine import inputs
 from realtime_sip.call.machine.targets import TransferRequest, TransferTargets
+from realtime_sip.call.options import Failed
 from realtime_sip.errors import NetworkError, RealtimeSipError
 from realtime_sip.session import AudioConfig, AudioInput, RealtimeSession
 
@@ -42,7 +43,7 @@ async def _asked(
 async def accept(
     transport: AsyncTransport, call_id: str, session: RealtimeSession, *, early: bool, undisturbed: bool
 ) -> inputs.Input:
-    """Accept the call; `early` repeats it while there is none yet, `undisturbed` leaves turn detection off."""
+    """Accept the call; `early` repeats it until the service knows the call, `undisturbed` leaves turn detection off."""
     if undisturbed:
         audio = session.audio or AudioConfig()
         deaf = (audio.input or AudioInput()).model_copy(update={"turn_detection": None})
@@ -59,7 +60,7 @@ async def reject(transport: AsyncTransport, call_id: str) -> inputs.Input:
 
 
 async def hang_up(transport: AsyncTransport, call_id: str) -> inputs.Input:
-    # Once: when it is tried again is decided by the core, which keeps the model quiet meanwhile.
+    # Once: the core decides when to try again, and keeps the model quiet meanwhile.
     once = replace(calls.hangup(call_id, attached=True), repeat=Repeat.UNSENT)
     return await _asked(transport, once, inputs.HungUp(), inputs.HangupFailed)
 
@@ -71,16 +72,16 @@ async def refer(transport: AsyncTransport, call_id: str, request: TransferReques
     )
 
 
-async def take_fallback(transfers: TransferTargets | None, request: TransferRequest) -> inputs.Input:
-    """Take the program's other way to transfer. One that is too late may have reached the carrier."""
+async def take_fallback(transfers: TransferTargets | None, request: TransferRequest, failed: Failed) -> inputs.Input:
+    """Try the program's fallback for a transfer. One that is too late may have reached the carrier."""
     assert transfers is not None
     assert transfers.fallback is not None
     deadline = asyncio.timeout(FALLBACK)
     try:
         async with deadline:
             await transfers.fallback(request)
-    except Exception as error:  # noqa: BLE001 - the program's own code, which must not end the call
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the program's own code, which must not end the call
         if not deadline.expired():
-            _log.error("call %s: the second path failed: %s", request.call_id, type(error).__name__)
+            failed(_log, "the fallback of a transfer", error)
             return inputs.FallbackFailed(request, type(error).__name__)
     return inputs.FallbackTaken(request)

@@ -2,7 +2,7 @@
 
 What happens to the call is decided by `machine.core.step`, the one door; its state can be printed. `Runtime` has the
 sideband (`attaching`), the tasks, one timer, and a future for each thing that somebody waits for. What only watches
-(transcript, usage, log, guardrail, counts of what goes wrong, whoever iterates over the events) is told of each event
+(transcript, usage, log, guardrail, counts of what goes wrong, whoever iterates over the events) gets each event
 between the step and carrying out what it decided, because it reads the core's book of responses. `Call` is the
 program's view of it.
 
@@ -13,9 +13,9 @@ program's code while it reads. What a program can ask of a call is in `call.call
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import secrets
+import weakref
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -29,12 +29,12 @@ from realtime_sip.call.event_queue import EventQueue, EventsDropped
 from realtime_sip.call.guardrail import Guardrail
 from realtime_sip.call.machine import core, effects, inputs
 from realtime_sip.call.machine.digits import CollectedDigits
-from realtime_sip.call.machine.state import End
+from realtime_sip.call.machine.state import End, Socket
 from realtime_sip.call.options import AnswerOptions
 from realtime_sip.call.record.call_record import CallRecord
-from realtime_sip.call.record.struggle import Escalation, Struggle
+from realtime_sip.call.record.struggle import STRUGGLES, Escalation, Struggle
 from realtime_sip.call.speech import Speech
-from realtime_sip.call.tool_runner import ToolRunner
+from realtime_sip.call.tool_runner import ToolRunner, is_approved
 from realtime_sip.errors import (
     CallEndedError,
     ConfigurationError,
@@ -52,24 +52,19 @@ if TYPE_CHECKING:
 _log = logging.getLogger("realtime_sip.call")
 
 CallEvent = events.ServerEvent | LimitNear | SidebandGap | EventsDropped | Escalation | TransferFailed
-"""What iterating over a call gives: what the service says, and what happens to the call itself."""
+"""What iterating over a call gives: the service's events, and the call's own."""
 
 REQUESTS_END = 0.5
 """Seconds that a pending request gets to finish after its call has ended; then it goes on to its own deadline."""
+END_SOON = 1.25
+"""Seconds to hang up in where the client is closed."""
 TOOLS_END = 10.0
-"""Seconds that tools have to end after their call has."""
-_CHARGED = frozenset(
-    {
-        "response.done",
-        "response.output_audio_transcript.delta",
-        "conversation.item.input_audio_transcription.completed",
-    }
-)
+"""Seconds within which tools have to end after their call ended."""
 _CALLER = frozenset({"input_audio_buffer.speech_started", "input_audio_buffer.dtmf_event_received"})
 
 
 class Runtime:
-    """One call: its state, its socket, its timer, its tasks. `call` is what tools get as theirs."""
+    """One call: its state, its socket, its timer, its tasks. `call` is passed to tools."""
 
     def __init__(
         self,
@@ -80,7 +75,7 @@ class Runtime:
         *,
         call: Call,
     ) -> None:
-        self.call = call
+        self._call = weakref.ref(call)
         self.incoming = None if isinstance(incoming, str) else incoming
         self.call_id = incoming if isinstance(incoming, str) else incoming.call_id
         self.session = session
@@ -95,6 +90,7 @@ class Runtime:
         self.decision = decision if decision is not None and decision.call_id == self.call_id else None
         if self.decision is not None:
             self.decision.call = call
+        self._errors = options.errors.over(None if self.decision is None else self.decision.errors)
         unix = transport.settings.clock()
         self.state = core.start(
             session,
@@ -104,11 +100,11 @@ class Runtime:
             maybe_accepted=self.decision is not None and self.decision.inherited,
             greet_undisturbed=options.greet_undisturbed,
         )
-        self.tools = ToolRunner(options.tools, call=call, check=options.check_tool)
+        self.tools = ToolRunner(options.tools, call=call, check=options.check_tool, failed=self.program_failed)
         self.own_functions = {
             tool.name for tool in session.tools or [] if tool.type == "function" and not self.tools.has(tool.name)
         }
-        """The names of functions that no registry has: the program answers them with `tool_output`."""
+        """The names of functions that are in no registry: the program answers them with `tool_output`."""
         caller = None if self.incoming is None else self.incoming.caller
         logs = options.event_log
         log = None if logs is None else logs.start(self.call_id, caller=caller, started_at=unix)
@@ -119,12 +115,21 @@ class Runtime:
             transport, self.call_id, attached=self._attached, received=self._received, sent=self.record.note
         )
         self._spends = options.limits.max_cost is not None or options.limits.max_tokens is not None
-        self._guardrail = None if options.check_speech is None else Guardrail(options.check_speech)
+        self._guardrail = (
+            None if options.check_speech is None else Guardrail(options.check_speech, failed=self.program_failed)
+        )
         self._struggle = Struggle(options.escalation)
         self._waiting: dict[str, asyncio.Future[Any]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._requests: set[asyncio.Task[None]] = set()
         self._alarm = Alarm(self._tick)
+
+    @property
+    def call(self) -> Call:
+        """What tools and callbacks get. Whoever runs this holds it."""
+        call = self._call()
+        assert call is not None
+        return call
 
     @property
     def ended(self) -> CallEnded | None:
@@ -163,12 +168,14 @@ class Runtime:
             if check is not None:
                 self.spawn(self._guard(check))
         if not withheld:
-            self.queue.put(event, is_delta=kind.endswith(".delta"))
-        self.escalate(self._struggle.receive(event))
+            self.queue.put(event, is_delta=kind.endswith(".delta"), size=self.sideline.frame_size)
+        if kind in STRUGGLES:
+            self.escalate(self._struggle.receive(event))
         self._carry_out(decided)
-        if self._spends and kind in _CHARGED:
+        if self._spends and self.record.meter.has_moved(kind):
             meter = self.record.meter
-            self.step(inputs.Spent(meter.cost, meter.estimate(now), meter.tokens))
+            estimate = None if self.options.limits.max_cost is None else meter.estimate(now)
+            self.step(inputs.Spent(meter.cost, estimate, meter.tokens))
 
     def _carry_out(self, decided: list[effects.Effect]) -> None:
         for effect in decided:
@@ -201,7 +208,7 @@ class Runtime:
                 case effects.Refer(request):
                     self._request(rest.refer(self.transport, self.call_id, request))
                 case effects.Fallback(request):
-                    self._request(rest.take_fallback(self.options.transfers, request))
+                    self._request(rest.take_fallback(self.options.transfers, request, self.program_failed))
                 case effects.Finish(ended):
                     self._finish(ended)
                 case _:
@@ -217,7 +224,7 @@ class Runtime:
     # --- what somebody waits for --------------------------------------------------------------------------------------
 
     def expect(self, key: str) -> asyncio.Future[Any]:
-        """Return what `Done` of this key is to resolve; the end of the call does it with how it ended."""
+        """Return the future that `Done` of this key resolves; the end of the call resolves it with how it ended."""
         self._waiting[key] = self.loop.create_future()
         return self._waiting[key]
 
@@ -230,7 +237,7 @@ class Runtime:
         """Wait for what was asked for under this key, and note if nobody waits any more.
 
         Raises:
-            CallEndedError: The call has ended meanwhile.
+            CallEndedError: The call ended meanwhile.
         """
         try:
             value = await future
@@ -255,7 +262,10 @@ class Runtime:
         would lose its connection."""
 
         async def report() -> None:
-            self.step(await work)
+            came = await work
+            if type(came) is inputs.Accepted:
+                _log.info("call %s: accepted", self.call_id)
+            self.step(came)
 
         self._keep(asyncio.create_task(report()), self._requests)
 
@@ -282,6 +292,9 @@ class Runtime:
         Raises:
             ServiceError, NetworkError: The service refuses the accept, or cannot be reached; the call rings on.
         """
+        self.transport.carry(self)
+        self.over.add_done_callback(lambda _: self.transport.forget(self))
+        _log.info("call %s: ringing", self.call_id)
         up = self.expect("answer")
         if self.decision is not None and self.decision.adopted:
             self.record.missed()
@@ -293,6 +306,7 @@ class Runtime:
             self.step(inputs.Answer(age or 0.0))
         error = await up
         if isinstance(error, RealtimeSipError):
+            self.transport.forget(self)
             raise error
 
     async def _follow(self) -> None:
@@ -302,10 +316,13 @@ class Runtime:
             self.step(inputs.AttachFailed(error))
         else:
             self.step(inputs.Closed(close))
+            if self.state.socket is Socket.ATTACHING:
+                _log.info("call %s: dropped (%s)", self.call_id, close)
 
     def _attached(self) -> None:
         if self.state.line.attached_at is None and self.options.consent is None:
             self.record.begin(consented=False)
+        _log.info("call %s: attached%s", self.call_id, "" if self.state.line.attached_at is None else " again")
         self.step(inputs.Attached())
 
     # --- what the program asks for ------------------------------------------------------------------------------------
@@ -338,8 +355,8 @@ class Runtime:
         """Change the session, and wait until the service has.
 
         Raises:
-            EventRefusedError: The service has refused it.
-            DeadlineError: It has not answered in time; the session may have changed.
+            EventRefusedError: The service refused it.
+            DeadlineError: The service did not answer in time; the session may have changed.
             CallEndedError: The call has ended.
         """
         key = f"update_{secrets.token_hex(8)}"
@@ -370,7 +387,8 @@ class Runtime:
         return collected
 
     def transfer(self, what: inputs.Transfer) -> asyncio.Future[Any]:
-        """Begin a transfer. What it comes to is a `TransferFailed`, or how the call ended."""
+        """Begin a transfer. The future gets a `TransferFailed`, or how the call ended."""
+        _log.info("call %s: transfer to %s begins", self.call_id, what.request.name)
         failing = self.expect(what.key)
         self.step(what)
         return failing
@@ -391,13 +409,7 @@ class Runtime:
         self.escalate(self._struggle.tool_ended(asked.name, failed=result.failed))
 
     async def _approve(self, asked: effects.AskApproval) -> None:
-        approve = False
-        if self.options.approve_mcp is not None:
-            try:
-                answer = self.options.approve_mcp(asked)
-                approve = bool(await answer if inspect.isawaitable(answer) else answer)
-            except Exception as error:  # noqa: BLE001 - what cannot be decided is denied
-                _log.error("call %s: the approval callback failed: %s", self.call_id, type(error).__name__)
+        approve = await is_approved(self.options.approve_mcp, asked, self.program_failed)
         self.step(inputs.ApprovalDecided(asked.request_id, approve))
 
     async def _guard(self, check: Coroutine[Any, Any, str | None]) -> None:
@@ -407,8 +419,12 @@ class Runtime:
             if words:
                 self.respond(words)
 
+    def program_failed(self, log: logging.Logger, what: str, error: BaseException) -> None:
+        """Tell what the program's own code has raised."""
+        self._errors.tell(log, what, error, call_id=self.call_id, call=self.call)
+
     def escalate(self, escalation: Escalation | None) -> None:
-        """Tell that a person should help."""
+        """Emit that a person should help."""
         if escalation is not None and self.ended is None:
             self._tell(escalation)
 
@@ -417,13 +433,15 @@ class Runtime:
             self.gaps.append(what)
             self.record.gap(what)
         else:
+            if isinstance(what, TransferFailed):
+                _log.info("call %s: transfer to %s failed (%s)", self.call_id, what.target, what.failure.value)
             self.record.note(what)
-        self.queue.put(what, is_delta=False)
+        self.queue.put(what, own=True)
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
     def _finish(self, ended: CallEnded) -> None:
-        _log.info("call %s ended: %s", self.call_id, ended)
+        _log.info("call %s: ended (%s)", self.call_id, ended)
         if self.decision is not None:
             self.decision.made.set()
         self.record.note(ended)
@@ -436,20 +454,45 @@ class Runtime:
             if task is not current:
                 task.cancel()
         if current in self._tasks:
-            # It reads the socket, or runs a tool that has hung up: it is over at its next wait.
+            # It reads the socket, or runs a tool that hung up: it ends at its next wait.
             self.loop.call_soon(current.cancel)
+
+    async def end_soon(self) -> None:
+        """Hang up, and return in two seconds at most, whatever becomes of it."""
+        self.step(inputs.Hurry(END_SOON))
+        self.step(inputs.Hangup())
+        # A transfer under way is neither undone nor awaited.
+        await asyncio.wait({self.over}, timeout=END_SOON)
+        if self._requests:
+            await asyncio.wait(self._requests, timeout=REQUESTS_END)
 
     async def leave(self, *, failed: bool) -> None:
         """End the call if it is up, after speech or at once, and leave nothing behind."""
         try:
             self.step(inputs.Fail("an exception left the answer block") if failed else inputs.Hangup(after_speech=True))
             await asyncio.shield(self.over)
-        finally:
-            self._alarm.stop()
-            for task in self._tasks:
-                task.cancel()
-            if self._requests:
-                await asyncio.wait(self._requests, timeout=REQUESTS_END)
-            if self._tasks and (await asyncio.wait(self._tasks, timeout=TOOLS_END))[1]:
-                _log.error("call %s: something goes on after its end, such as a tool", self.call_id)
-            await self.record.close()
+        except GeneratorExit:  # the event loop was closed meanwhile, so nothing can be awaited
+            raise
+        except BaseException:
+            await self._clear()
+            raise
+        await self._clear()
+
+    async def _clear(self) -> None:
+        self._alarm.stop()
+        for task in self._tasks:
+            task.cancel()
+        if self._requests:
+            await asyncio.wait(self._requests, timeout=REQUESTS_END)
+        if self._tasks and (await asyncio.wait(self._tasks, timeout=TOOLS_END))[1]:
+            _log.error("call %s: something goes on after its end, such as a tool", self.call_id)
+        await self.record.close()
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Leave no circle behind: the call is freed with the last who holds it, before any collector comes by."""
+        self._alarm.stop()
+        self.sideline.let_go()
+        self.tools.let_go()
+        if self._guardrail is not None:
+            self._guardrail.let_go()

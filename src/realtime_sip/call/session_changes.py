@@ -1,4 +1,4 @@
-"""Changes to a session that is under way: what may change, and the language to speak; without I/O."""
+"""Changes to the session of a live call: what may change, and the language to speak; without I/O."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from realtime_sip.errors import InvalidRequestError
 from realtime_sip.session import RealtimeSession
 
 _LANGUAGE = '# Language\nSpeak only the language with the ISO 639-1 code "{}" from now on.'
-"""The part of the instructions that `update(language=…)` writes. A program may have such a heading of its own."""
+"""The part of the instructions that `update(language=…)` writes. A program may use the same heading itself."""
 _WRITTEN = re.compile(rf"(?:\A|\n\n){re.escape(_LANGUAGE).replace(re.escape('{}'), '[a-z]{2,3}')}(?=\n|\Z)")
 
 
 def refuse_locked(session: RealtimeSession, *, accepted: RealtimeSession, spoken: bool) -> None:
-    """Refuse what cannot change any more, before it is sent.
+    """Refuse changes to what is locked, before they are sent.
 
     Args:
-        session: What is to change.
-        accepted: What the call was accepted with.
-        spoken: Whether the model has been heard.
+        session: The changes.
+        accepted: The session with which the call was accepted.
+        spoken: Whether the model was heard.
 
     Raises:
         InvalidRequestError: A field is locked; the problem says why.
@@ -36,7 +36,7 @@ def refuse_locked(session: RealtimeSession, *, accepted: RealtimeSession, spoken
 
 
 def in_language(instructions: str | None, language: str) -> str:
-    """Return the instructions with the language to speak at their end, in place of one that was said here before.
+    """Return the instructions with the language to speak at their end, in place of a language that was set before.
 
     >>> in_language(in_language("Be brief.", "pt"), "es")
     'Be brief.\\n\\n# Language\\nSpeak only the language with the ISO 639-1 code "es" from now on.'

@@ -1,4 +1,4 @@
-"""Something that the model was asked to say, and how much of it was heard."""
+"""A response that was asked for, and how much of it was heard."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from realtime_sip.outcomes import CallEnded, Heard
 
 
 class Speech:
-    """Something that the model was asked to say. Await it to wait until it was heard."""
+    """A response that `Call.respond` asked for. Await it to wait until it was heard."""
 
     def __init__(self, key: str, over: asyncio.Future[Heard | CallEnded]) -> None:
         self.key = key
@@ -23,10 +23,10 @@ class Speech:
         return self._over.done()
 
     async def heard(self) -> Heard:
-        """Wait until it is over, and return how much of it was heard. That never takes for ever.
+        """Wait until it is over, in a bounded time, and return how much of it was heard.
 
         Raises:
-            CallEndedError: The call ended before.
+            CallEndedError: The call ended first.
         """
         heard = await asyncio.shield(self._over)
         if isinstance(heard, CallEnded):

@@ -1,4 +1,4 @@
-"""Runs the tools of one call beside its events: arguments checked, time bounded, mistakes told to the model."""
+"""Runs the tools of one call beside its events: arguments checked, time bounded, mistakes reported to the model."""
 
 from __future__ import annotations
 
@@ -6,23 +6,26 @@ import asyncio
 import inspect
 import json
 import logging
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+from realtime_sip._redaction import redact
 from realtime_sip._threads import NoThreadError, Threads
-from realtime_sip.call.machine.effects import RunTool
-from realtime_sip.call.options import CheckTool
+from realtime_sip.call.machine.effects import AskApproval, RunTool
+from realtime_sip.call.options import ApproveMcp, CheckTool, Failed, logged
+from realtime_sip.call.watchdog import watched
 from realtime_sip.errors import ToolArgumentsError, ToolError
 from realtime_sip.tools.registry import NOT_SERIALIZABLE, Tool, Tools, error_output, render_output
 
-__all__ = ["ToolOutput", "ToolResult", "ToolRunner", "waiting_for_caller"]
+__all__ = ["ToolOutput", "ToolResult", "ToolRunner", "is_approved", "waiting_for_caller"]
 
 _log = logging.getLogger("realtime_sip.tools")
+_call_log = logging.getLogger("realtime_sip.call")
 
 _UNKNOWN_TOOL = "There is no such tool."
 _BROKEN = "The tool failed. Tell the caller that it did not work, and offer something else."
@@ -41,31 +44,43 @@ _THREADS = Threads("realtime-sip-tool", 256)
 
 @dataclass(frozen=True, slots=True)
 class ToolOutput:
-    """What a tool returns that decides whether the model is to say something about its output.
+    """What a tool returns to decide whether the model says something about its output.
 
     Attributes:
-        output: What the model is told.
-        respond: Whether it is asked for a response.
+        output: The output that the model gets.
+        respond: Whether the model is asked for a response to it.
     """
 
     output: object = None
     respond: bool = True
 
 
+async def is_approved(approve_mcp: ApproveMcp | None, asked: AskApproval, failed: Failed) -> bool:
+    """Return whether the program approves a call of an MCP server. Without a decision it is denied."""
+    if approve_mcp is None:
+        return False
+    try:
+        answer = approve_mcp(asked)
+        return bool(await answer if inspect.isawaitable(answer) else answer)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - what cannot be decided is denied
+        failed(_call_log, "approve_mcp", error)
+        return False
+
+
 _deadline: ContextVar[asyncio.Timeout | None] = ContextVar("realtime_sip.tool_deadline", default=None)
-"""That of the tool that is running; None outside of tools."""
+"""The timeout of the tool that is running; None outside of tools."""
 
 
 @contextmanager
 def waiting_for_caller() -> Iterator[None]:
-    """Let the clock of the tool that is running stand still: what the caller takes is not the tool's time."""
+    """Stop the clock of the tool that is running: the time that the caller takes is not the tool's."""
     deadline, clock = _deadline.get(), asyncio.get_running_loop().time
     due = None if deadline is None else deadline.when()
     if deadline is None or due is None:
         yield
         return
     began = clock()
-    with suppress(RuntimeError):  # the tool has ended, and what it has started goes on
+    with suppress(RuntimeError):  # the tool ended, and what it started goes on
         deadline.reschedule(None)
     try:
         yield
@@ -76,12 +91,12 @@ def waiting_for_caller() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """What running a tool came to.
+    """The result of running a tool.
 
     Attributes:
-        output: What the model is told.
-        respond: Whether a response to it is wanted.
-        failed: Whether the attempt has failed; a refusal, and a call that is still to be confirmed, have not.
+        output: The output that the model gets.
+        respond: Whether the model is asked for a response to it.
+        failed: Whether the attempt failed. A refusal and a call that is still to be confirmed did not fail.
     """
 
     output: str = field(repr=False)
@@ -94,13 +109,15 @@ class ToolRunner:
 
     Args:
         tools: The registry.
-        call: What the parameter `call` of a tool gets.
+        call: The value for the parameter `call` of a tool.
         check: Asked before each run.
+        failed: Called with what the program's own code has raised.
     """
 
-    def __init__(self, tools: Tools, *, call: object, check: CheckTool | None) -> None:
+    def __init__(self, tools: Tools, *, call: object, check: CheckTool | None, failed: Failed = logged) -> None:
         self._tools = tools
-        # In updates that the service has not answered yet, or of which nobody knows whether it has, in their order.
+        self._failed = failed
+        # Registries of updates that the service did not answer yet, or perhaps did, in their order.
         self._offered: deque[Tools] = deque(maxlen=_MOST_OFFERED)
         self._call = call
         self._check = check
@@ -108,23 +125,27 @@ class ToolRunner:
         self._turns_of_caller = 0
         self._unconfirmed: dict[tuple[str, str], int] = {}
 
+    @property
+    def _call_id(self) -> str:
+        return str(getattr(self._call, "call_id", "-"))
+
     def has(self, name: str) -> bool:
         """Whether the registry has this tool."""
         return self._get(name) is not None
 
     def offer(self, tools: Tools) -> None:
-        """Know these tools too, from now on: the service may use them before it says so."""
+        """Know these tools too from now on: the service may use them before it says so."""
         self._offered.append(tools)
 
     def taken(self, tools: Tools) -> None:
-        """Know these in place of all before: the service has taken them."""
-        if tools in self._offered:  # else it has taken others since
+        """Know these tools in place of all others: the service accepted them."""
+        if tools in self._offered:  # else it accepted others since
             while self._offered.popleft() is not tools:
                 pass
             self._tools = tools
 
     def refused(self, tools: Tools) -> None:
-        """Know these no more: the service has refused them."""
+        """Forget these tools: the service refused them."""
         if tools in self._offered:
             self._offered.remove(tools)
 
@@ -132,8 +153,12 @@ class ToolRunner:
         known = (tools.get(name) for tools in (*reversed(self._offered), self._tools))
         return next((tool for tool in known if tool is not None), None)
 
+    def let_go(self) -> None:
+        """Hold the call no longer."""
+        self._call, self._failed = None, logged
+
     def caller_spoke(self) -> None:
-        """Note that the caller had a turn, in which they can have agreed to something."""
+        """Record that the caller had a turn, in which they can have agreed to something."""
         self._turns_of_caller += 1
 
     async def run(self, asked: RunTool, began: Callable[[Tool], None] = lambda _: None) -> ToolResult:
@@ -141,22 +166,33 @@ class ToolRunner:
 
         It raises nothing but CancelledError: whatever goes wrong goes back to the model, without internals.
         """
+        clock, name = asyncio.get_running_loop().time, redact(asked.name)
+        _log.info("call %s: tool %s begins", self._call_id, name)
+        began_at = clock()
+        result = await self._run(asked, began)
+        how = "has failed" if result.failed else "has ended"
+        _log.info("call %s: tool %s %s (%.1f s)", self._call_id, name, how, clock() - began_at)
+        return result
+
+    async def _run(self, asked: RunTool, began: Callable[[Tool], None]) -> ToolResult:
         tool = self._get(asked.name)
         if tool is None:
             return ToolResult(error_output(_UNKNOWN_TOOL), failed=True)
         try:
             arguments = tool.arguments(asked.arguments)
         except ToolArgumentsError as error:
-            _log.warning("tool %s: %s", tool.name, error.reason)
+            _log.warning("call %s: tool %s: %s", self._call_id, tool.name, error.reason)
             return ToolResult(error_output(error.for_model), failed=True)
         except Exception as error:  # noqa: BLE001 - a validator of the tool's own
-            _log.error("tool %s: its arguments could not be read: %s", tool.name, _where(error))
+            self._failed(_log, f"reading the arguments of the tool {tool.name}", error)
             return ToolResult(error_output(_BROKEN), failed=True)
         deadline = asyncio.timeout(tool.timeout)
         _deadline.set(deadline)
+        checking = True
         try:
             async with deadline:
                 refusal = await self._refusal(tool, asked, arguments)
+                checking = False
                 if refusal is not None:
                     return ToolResult(error_output(refusal))
                 began(tool)
@@ -166,21 +202,23 @@ class ToolRunner:
         except NoThreadError:
             _log.error("tool %s: no thread is left, since too many tools of this call or of all calls hang", tool.name)
             return ToolResult(error_output(_BUSY), failed=True)
-        except (Exception, SystemExit, asyncio.CancelledError) as error:
+        except (GeneratorExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
             task = asyncio.current_task()
             if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
-                raise  # it is we who are canceled, not something that the tool has waited for
+                raise  # we are canceled, not something that the tool waited for
             if deadline.expired():
-                _log.warning("tool %s: not done within %.1f s", tool.name, tool.timeout)
+                _log.warning("call %s: tool %s: not done within %.1f s", self._call_id, tool.name, tool.timeout)
             else:
-                _log.error("tool %s failed: %s", tool.name, _where(error))
-                _log.debug("tool %s failed: %s", tool.name, "".join(traceback.format_tb(error.__traceback__)))
+                self._failed(_log, f"check_tool of {tool.name}" if checking else f"the tool {tool.name}", error)
             late = deadline.expired() or isinstance(error, TimeoutError)
             return ToolResult(error_output(_TOO_LONG if late else _BROKEN), failed=True)
         told = result if isinstance(result, ToolOutput) else ToolOutput(result)
         output = render_output(told.output)
         if output == NOT_SERIALIZABLE:
-            _log.error("tool %s returned what cannot be shown: %s", tool.name, type(result).__name__)
+            kind = type(result).__name__
+            _log.error("call %s: tool %s returned a value that cannot be shown: %s", self._call_id, tool.name, kind)
         return ToolResult(output, told.respond)
 
     async def _refusal(self, tool: Tool, asked: RunTool, arguments: dict[str, Any]) -> str | None:
@@ -189,7 +227,7 @@ class ToolRunner:
             if inspect.isawaitable(refusal):
                 refusal = await refusal
             if refusal is not None:
-                _log.warning("tool %s was refused by the check", tool.name)
+                _log.warning("call %s: tool %s was refused by the check", self._call_id, tool.name)
                 return refusal
         if tool.confirm and not self._confirmed(asked):
             return _CONFIRM
@@ -215,22 +253,22 @@ class ToolRunner:
         if tool.is_async:
             result = tool.function(**arguments)
         else:
-            # The thread cannot be stopped: what it does after the timeout is the function's own affair.
+            # The thread cannot be stopped: what it does after the timeout is up to the function.
             running = asyncio.get_running_loop().run_in_executor
             result = await running(self._threads, _run_in_thread, tool.function, arguments)
+        if inspect.iscoroutine(result):
+            return await watched(result, partial(self._held, tool.name))
         return await result if inspect.isawaitable(result) else result
+
+    def _held(self, name: str, seconds: float) -> None:
+        advice = "no call went on meanwhile: await what takes long, or make the tool a plain function"
+        _log.warning("call %s: tool %s held the event loop for %.1f s, and %s", self._call_id, name, seconds, advice)
 
 
 def _run_in_thread(function: Callable[..., object], arguments: dict[str, Any]) -> object:
     try:
         return function(**arguments)
-    except StopIteration as error:
-        # No future takes it, so that nobody would learn that the function has ended.
-        raise RuntimeError("the tool raised StopIteration").with_traceback(error.__traceback__) from None
-
-
-def _where(error: BaseException) -> str:
-    """Return what failed and where, without the message: that can hold anything."""
-    frames = traceback.extract_tb(error.__traceback__)
-    last = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
-    return f"{type(error).__name__}{last}"
+    except (StopIteration, KeyboardInterrupt) as error:
+        # No future takes the one, so that nobody would learn that the function has ended; the other ends the event
+        # loop, though nobody has pressed a key: signals go to the main thread.
+        raise RuntimeError(f"the tool raised {type(error).__name__}").with_traceback(error.__traceback__) from None

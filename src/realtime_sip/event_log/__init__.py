@@ -1,6 +1,6 @@
-"""The event log of a call: what was said on its socket, and what became of it, as JSON lines in a folder.
+"""The event log of a call: the events on its socket and how it ended, as JSON lines in a folder.
 
-    logs = EventLogFolder("calls/")                          # redacted, unless asked otherwise
+    logs = EventLogFolder("calls/")                          # redacted, unless redact=False
     client.calls.answer(incoming, session, event_log=logs)
     logs.prune(older_than=30 * 86400)                   # retention: call it daily
     logs.delete_caller("+14155550100")                  # a caller's right to be forgotten

@@ -21,7 +21,7 @@ from realtime_sip.outcomes import CallEnded
 MAX_LOG = 64 * 1024 * 1024
 """Bytes of the largest log that is written or read."""
 MAX_LINE = 1024 * 1024
-"""Bytes of the largest entry. Of a larger event the type alone is written."""
+"""Bytes of the largest entry. Of a larger event only the type is written."""
 MAX_HEADER = 4096
 """Bytes of the largest header."""
 
@@ -43,7 +43,7 @@ class CallNote(Protocol):
 
 
 Logged: TypeAlias = Inbound | Outbound | CallNote | CallEnded | Mapping[str, Any]
-"""What can be logged: an event of the service, one that was sent, or something that happened to the call."""
+"""What can be logged: an event of the service, an event that was sent, or something that happened to the call."""
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------
@@ -54,12 +54,12 @@ class CallLogHeader:
     """The first line of a log.
 
     Attributes:
-        call_id: The call's id; of one longer than 256 characters, the beginning.
+        call_id: The call's id, cut to 256 characters.
         started_at: Unix seconds at which the program began to answer. The times of the entries count from here.
         began: Seconds from `started_at` at which logging began.
         redacted: Whether words, numbers and keys are withheld.
-        consented: Whether the program's `consent` was asked, and has said yes.
-        caller: A keyed hash of the caller's number, or None where there is no number. Without the folder's key it says
+        consented: Whether the program's `consent` was asked, and said yes.
+        caller: A keyed hash of the caller's number, or None if there is no number. Without the folder's key it reveals
             nothing; see `EventLogFolder.delete_caller`.
     """
 
@@ -80,8 +80,8 @@ def encoded_header(header: CallLogHeader) -> bytes:
 def encoded_entry(event: Logged, *, at: float, redacted: bool, secret: bool = False) -> bytes:
     """Return the line of an event at `at` seconds. It never raises, whatever the event holds.
 
-    A `secret` event is redacted in any log. In no log are the credentials of MCP servers, and of what JSON cannot
-    write or is larger than `MAX_LINE`, there is the type alone.
+    A `secret` event is redacted in any log. No log has the credentials of MCP servers. Of an event that JSON cannot
+    write, or that is larger than `MAX_LINE`, only the type is written.
     """
     source: Source = "service" if isinstance(event, Inbound) else "program" if isinstance(event, Outbound) else "call"
     try:
@@ -102,7 +102,7 @@ def encoded_entry(event: Logged, *, at: float, redacted: bool, secret: bool = Fa
 
 def _line(at: float, source: Source, data: dict[str, Any], *, withheld: bool) -> bytes:
     mark = {"withheld": True} if withheld else {}
-    # ASCII alone, so that no text has the form of another line, and half a surrogate pair can be written too.
+    # Only ASCII, so that no text looks like another line, and half a surrogate pair can be written too.
     text = json.dumps({"at": round(at, 3), "from": source, **mark, "event": data}, allow_nan=False)
     return text.encode("ascii") + b"\n"
 
@@ -131,7 +131,7 @@ def _withheld(value: object) -> object:
     return size_of(value) if isinstance(value, str) else value
 
 
-# What we say of a call in words of our own.
+# What we say about a call in our own words.
 _OWN_WORDS = frozenset({"certainty", "channel", "target", "tool"})
 
 
@@ -143,7 +143,7 @@ def _own(event: CallNote | CallEnded | Mapping[str, Any], *, redacted: bool) -> 
 
 
 def _own_fields(value: Any, *, redacted: bool) -> dict[str, Any]:
-    # What a class of ours leaves out of its repr is what nobody is to see.
+    # What a class of ours leaves out of its repr, nobody should see.
     return {
         part.name: _own_value(getattr(value, part.name), part.name, redacted=redacted)
         if part.repr or not redacted
@@ -178,7 +178,7 @@ class LogEntry:
         at: Seconds since `CallLogHeader.started_at`, to the millisecond.
         source: Whose event it is.
         data: The event in the wire's form, as it was written.
-        withheld: Whether it was withheld by itself, in part or but for its type, where the log is not redacted.
+        withheld: Whether parts of it, or all but its type, were withheld in a log that is not redacted.
     """
 
     at: float
@@ -204,7 +204,7 @@ class CallLog:
     """The log of one call, read back.
 
     Attributes:
-        header: What the log says of itself.
+        header: What the log says about itself.
         entries: The events in order.
         cut: Whether the last line was cut off, as a crash or a full disk does.
     """
@@ -247,7 +247,7 @@ def read_event_log(path: str | os.PathLike[str]) -> CallLog:
 
 
 def read_header(line: bytes) -> dict[str, Any] | None:
-    """Return the header in a first line, of whatever version; None where it is none."""
+    """Return the header in a first line, of whatever version; None if the line is not a header."""
     value = _object(line)
     return value if value is not None and _VERSION_KEY in value else None
 

@@ -15,7 +15,7 @@ from realtime_sip.sip.address import e164
 
 KEY_FILE = ".key"
 _KEY_BYTES = 32
-# Not through a link that somebody else has put there, and not waiting for who might be at the other end of a pipe.
+# Do not follow a link that somebody else put there, and do not wait for the other end of a pipe.
 # Windows has no such flags.
 _SAFELY = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
@@ -24,7 +24,7 @@ _SAFELY = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 class LogFile:
     """The file of one log. The first `append` creates it; each one opens and closes it.
 
-    Where the file was deleted meanwhile it is not created again: `append` raises FileNotFoundError.
+    If the file was deleted meanwhile, it is not created again: `append` raises FileNotFoundError.
     """
 
     path: Path
@@ -35,10 +35,10 @@ class LogFile:
     _created: bool = False
 
     def append(self, lines: bytes, *, began: float, consented: bool) -> None:
-        """Write whole lines, behind the header where they are the first.
+        """Write whole lines, after the header if they are the first.
 
         Raises:
-            OSError: They cannot be written, in part or at all.
+            OSError: They could not be written, in part or at all.
         """
         flags = os.O_WRONLY | os.O_APPEND | _SAFELY
         if not self._created:
@@ -64,14 +64,14 @@ def caller_hash(caller: str, key: bytes) -> str:
 
 
 def read_key(folder: Path) -> bytes | None:
-    """Return the folder's key, or None where it has none.
+    """Return the folder's key, or None if it has none.
 
     Raises:
-        OSError: It cannot be read, or is no key.
+        OSError: It cannot be read, or is not a key.
     """
     try:
         with os.fdopen(os.open(folder / KEY_FILE, os.O_RDONLY | getattr(os, "O_BINARY", 0) | _SAFELY), "rb") as opened:
-            key = opened.read(_KEY_BYTES + 1) or b""  # None where it is a pipe
+            key = opened.read(_KEY_BYTES + 1) or b""  # None if it is a pipe
     except FileNotFoundError:
         return None
     if len(key) != _KEY_BYTES:
@@ -80,7 +80,7 @@ def read_key(folder: Path) -> bytes | None:
 
 
 def made_key(folder: Path) -> bytes:
-    """Return the folder's key, and make it where there is none. Of several processes that do so, one makes it.
+    """Return the folder's key, and make it if it is missing. Of several processes that do so, one makes it.
 
     Raises:
         OSError: It can neither be read nor made.

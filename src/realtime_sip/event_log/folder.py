@@ -29,29 +29,30 @@ _LEAST_BYTES = 4 * END_ROOM
 
 
 class EventLogFolder:
-    """The event logs of calls, one file a call, in a folder of one's own.
+    """The event logs of calls, one file a call, in a folder of their own.
 
-    A file is named by when the call began and by its id, and is the user's alone (0600). So is the folder (0700) where
-    it is made here; one that is there stays as it is, and a warning is logged where others may write to it: they could
-    delete logs, or bring a key that they know. Several processes may share the folder. What reads or deletes here
-    blocks, and belongs in a thread where a loop runs.
+    The name of a file has the time at which the call began, and the call's id. Only the user can read it (0600), and
+    the folder (0700) if it is made here. A folder that exists stays as it is, and a warning is logged if others may
+    write to
+    it: they could delete logs, or plant a key that they know. Several processes may share the folder. Methods that read
+    or delete block; in a running event loop, call them in a thread.
 
     Nothing is deleted by itself: have `prune` called daily, by cron or a scheduler of your own.
 
     Notice and consent: with `answer(…, consent=…)`, the program is asked once for each call, when it is up and before
-    the block begins, and until that returns True nothing is logged or kept; anything else, an exception too, means
-    never for that call:
+    the block begins. Nothing is logged or kept until that returns True. If it returns anything else, or raises, the
+    call is never logged:
 
         async def consent(call: Call) -> bool:
             notice = "Say that we keep a record of this call, and that the caller can press 1 to agree."
             return (await call.collect_digits(notice, max_digits=1)).digits == "1"
 
-    Without `consent` every call that is given these logs is logged. What notice the law asks for where your callers
-    are, and whether a log without it may be kept, is for you to know.
+    Without `consent` every call that is answered with these logs is logged. You have to know which notice the law
+    requires in your callers' countries, and whether a log without it may be kept.
 
-    A redacted log tells who called only by a keyed hash, and has ids, times, counts and the course of the call, but
-    nobody's words. An unredacted one has all that was said and sent: transcripts, instructions, the arguments and
-    outputs of tools, the keys that were pressed, and any audio in the events. The headers of the INVITE are in neither.
+    A redacted log has a keyed hash of the caller's number, ids, times, counts and the course of the call, but nobody's
+    words. An unredacted one has everything that was said and sent: transcripts, instructions, the arguments and outputs
+    of tools, the keys that were pressed, and any audio in the events. Neither has the headers of the INVITE.
     """
 
     def __init__(
@@ -61,16 +62,16 @@ class EventLogFolder:
         redact: bool = True,
         max_bytes: int = 16 * 1024 * 1024,
     ) -> None:
-        """Use a folder, which is made where it is missing.
+        """Use a folder, and make it if it is missing.
 
         Args:
             folder: Where the logs are. It should hold nothing else.
             redact: Whether to withhold words, numbers and keys.
-            max_bytes: Bytes of one log at most, 32 KiB to 64 MiB. A full one ends with `call.log_full`, and with how
-                the call ended.
+            max_bytes: Bytes of one log at most, 32 KiB to 64 MiB. A full one ends with `call.log_full` and the end of
+                the call.
 
         Raises:
-            ConfigurationError: The folder cannot be made or is none, or `max_bytes` is out of range.
+            ConfigurationError: The folder cannot be made or is not a folder, or `max_bytes` is out of range.
         """
         if not _LEAST_BYTES <= max_bytes <= MAX_LOG:
             raise ConfigurationError(f"max_bytes must be from {_LEAST_BYTES} to {MAX_LOG}")
@@ -81,10 +82,10 @@ class EventLogFolder:
         except OSError as error:
             raise ConfigurationError(f"cannot make the folder of the event logs: {type(error).__name__}") from None
         if os.name == "posix" and mode & (stat.S_IWGRP | stat.S_IWOTH):
-            _log.warning("the folder of the event logs can be written by others than its owner")
+            _log.warning("others than its owner can write to the folder of the event logs")
         self._redact = redact
         self._max_bytes = max_bytes
-        # Of its own, because a disk that hangs would take the loop's threads from those who resolve names.
+        # An executor of its own, because a disk that hangs would use up the loop's threads, which also resolve names.
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="realtime-sip-event-log")
 
     def start(self, call_id: str, *, caller: str | None, started_at: float) -> EventLog:
@@ -92,7 +93,7 @@ class EventLogFolder:
 
         Args:
             call_id: The call's id.
-            caller: The caller's number, or None where it is not known.
+            caller: The caller's number, or None if it is not known.
             started_at: Unix seconds, now.
         """
         moment = datetime.fromtimestamp(started_at, UTC)
@@ -113,8 +114,8 @@ class EventLogFolder:
     def prune(self, *, older_than: float, now: float | None = None) -> int:
         """Delete the logs of calls that began more than `older_than` seconds ago; return how many.
 
-        Retention is a matter of the caller's rights and of your purposes; nothing calls this but your own scheduler.
-        `now` is in Unix seconds, by default the time by the clock. The log of a call that still goes on ends with it.
+        How long logs may be kept depends on the caller's rights and your purposes; only your own scheduler calls this.
+        `now` is in Unix seconds, by default the current time. If a call still goes on, its log ends here.
 
         Raises:
             ConfigurationError: `older_than` is not a number of seconds, 0 or more.
@@ -128,17 +129,17 @@ class EventLogFolder:
     def delete_caller(self, caller: str) -> int:
         """Delete all logs of a caller, given by the number in E.164; return how many.
 
-        The files do not hold the number, but its HMAC-SHA256 under a random key, which is in the folder's `.key`. Who
-        gets a log without that key cannot tell who called, nor that two logs are of one caller in two folders. Who has
-        both can try all numbers that there are, which takes minutes: this is pseudonymisation, not anonymisation. With
-        the key lost, nothing older is found here any more.
+        The files do not hold the number, but its HMAC-SHA256 under a random key, which is in the folder's `.key`.
+        Whoever gets a log without that key cannot tell who called, nor that logs in two folders are of one caller.
+        Whoever has both can try all numbers in minutes: this is pseudonymization, not anonymization. If the key is
+        lost, older logs cannot be found here.
 
-        Calls whose caller withheld the number, or has none, as from a SIP address, are found by `delete_call` alone.
-        The log of a call that still goes on ends with it, where its file is there: that of a call whose caller is still
-        being asked for consent may begin later. What the program keeps elsewhere is its own to delete.
+        If the caller withheld the number, or has none, as from a SIP address, only `delete_call` finds the log. If a
+        call still goes on, its log ends here, unless its caller is still being asked for consent: then it may begin
+        later. What the program keeps elsewhere, it has to delete itself.
 
         Raises:
-            ConfigurationError: It is no number in E.164, so that nothing could ever be found.
+            ConfigurationError: The number is not in E.164, so nothing could ever be found.
             OSError: The key cannot be read, or a log could not be read or deleted. All others were.
         """
         if e164(caller) is None:
@@ -150,7 +151,7 @@ class EventLogFolder:
         return self._delete(lambda path: hmac.compare_digest(_caller(path), wanted))
 
     def delete_call(self, call_id: str) -> int:
-        """Delete the logs of a call, of which there are several where another process took it over; return how many.
+        """Delete the logs of a call (several if another process took the call over); return how many.
 
         Raises:
             OSError: A log could not be deleted. All others were.
@@ -180,19 +181,19 @@ def _is_log(entry: os.DirEntry[str]) -> bool:
 
 
 def _safe(call_id: str) -> str:
-    """Return a name for the call's file: its id, or where that could be no name, a hash, which no id looks like."""
+    """Return a name for the call's file: its id, or a hash if the id cannot be a name. No id looks like such a hash."""
     if _SAFE_ID.fullmatch(call_id):
         return call_id
     return f"~{hashlib.sha256(call_id.encode('utf-8', 'replace')).hexdigest()[:32]}"
 
 
 def _began(path: Path) -> float:
-    """Return when the call of a log began, in Unix seconds, by its name: what touches a file does not make it newer."""
+    """Return when the call of a log began, in Unix seconds, from its name: touching a file does not make it newer."""
     stamp = path.name.partition("Z.")[0]
     try:
         moment = datetime.strptime(stamp[:-3], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
     except ValueError:
-        return math.inf  # no moment that there is, so no name of ours
+        return math.inf  # such a moment does not exist, so the name is not ours
     return moment.timestamp() + int(stamp[-3:]) / 1000
 
 
@@ -200,5 +201,5 @@ def _caller(path: Path) -> str:
     with path.open("rb") as opened:
         header = read_header(opened.readline(MAX_HEADER + 1))
     caller = (header or {}).get("caller")
-    # A comparison in constant time takes ASCII alone.
+    # A comparison in constant time takes only ASCII.
     return caller if isinstance(caller, str) and caller.isascii() else ""

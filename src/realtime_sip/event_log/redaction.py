@@ -1,8 +1,7 @@
-"""What of an event may stand in a redacted log: names, positions and counts; nobody's words, numbers or keys.
+"""What a redacted log keeps of an event: names, positions and counts; nobody's words, numbers or keys.
 
-It is an allow-list. What is not known to be harmless is withheld, so that a field that the service adds tomorrow is
-withheld too. Shapes stay, as far as the events' classes ask for them, so that a redacted event still parses as what it
-is.
+It is an allow-list. Whatever is not known to be harmless is withheld, and so is a field that the service adds tomorrow.
+Shapes stay as far as the events' classes require them, so that a redacted event still parses as its own class.
 """
 
 from __future__ import annotations
@@ -82,7 +81,7 @@ _FIELD = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _SEPARATOR = re.compile(r"[_./-]")
 _SECRETS = ("sk-", "sk_", "ek-", "ek_", "whsec_")
 _MOST_DIGITS = 8
-"""Digits that stand alone in a name at most: as many as the date in the name of a model has. A number has more."""
+"""The most digits in a row in a name: the date in the name of a model has as many. A phone number has more."""
 _DEEPEST = 16
 
 
@@ -105,7 +104,7 @@ def redacted_event(event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_name(text: str) -> bool:
-    """Tell whether a string looks like an id or an enumeration's word, and not like a phone number or a secret.
+    """Return whether a string looks like an id or the word of an enumeration, and not like a phone number or a secret.
 
     >>> is_name("item_E6mH8gMSHj8w5w9SzpiLj"), is_name("gpt-realtime-2025-08-28"), is_name("audio/pcm")
     (True, True, True)

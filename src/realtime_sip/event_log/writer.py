@@ -1,4 +1,4 @@
-"""The log of one call while it lasts: a bounded buffer, and a task that brings it to disk.
+"""The log of one call while it lasts: a bounded buffer, and a task that writes it to disk.
 
 A log that cannot be written ends; the call never notices.
 """
@@ -23,7 +23,7 @@ FLUSH_EVERY = 0.25
 CLOSE_TIMEOUT = 5.0
 """Seconds that closing waits for the disk."""
 MAX_WAITING = 4 * 1024 * 1024
-"""Bytes that wait for a slow disk at most. What comes then is dropped, and counted."""
+"""Bytes that wait for a slow disk at most. What comes after that is dropped, and counted."""
 END_ROOM = 8192
 """Bytes that are kept free for the header (4,096) and the last lines: that the log is full, and how the call ended."""
 
@@ -40,10 +40,9 @@ class _State(Enum):
 class EventLog:
     """Writes the log of one call. `EventLogFolder.start` makes it, and the call drives it.
 
-    Nothing is written, and nothing kept in memory, before `begin`. `write` never waits: a task brings what was written
-    to disk about every quarter of a second, in a thread. A crash of the program therefore loses at most about half a
-    second; there is no fsync, so that a crash of the machine may lose more. A disk that fails or is full is logged
-    once, and ends the log.
+    Before `begin` nothing is written or kept in memory. `write` never waits: about every quarter of a second a task
+    writes to disk, in a thread. So a crash of the program loses about half a second at most. There is no fsync: a crash
+    of the machine may lose more. If the disk fails or is full, that is logged once, and the log ends.
 
     Attributes:
         path: The file. It is there once the first event was written.
@@ -67,11 +66,11 @@ class EventLog:
 
     @property
     def writing(self) -> bool:
-        """Whether events are taken: it has begun, and is neither full nor over."""
+        """Whether it takes events: it has begun, and is neither full nor over."""
         return self._state is _State.OPEN
 
     def begin(self, *, consented: bool) -> None:
-        """Begin to write; `consented` says that the caller was asked. A second one does nothing."""
+        """Begin to write; `consented` says that the caller was asked. A second `begin` does nothing."""
         if self._state is _State.WAITING:
             self._state = _State.OPEN
             self._consented = consented
@@ -80,8 +79,8 @@ class EventLog:
     def write(self, event: Logged, *, secret: bool = False) -> None:
         """Log an event that happens now: the service's, one that was sent, or what happens to the call. Never raises.
 
-        A `secret` event is redacted in any log: digits that are a card's or a PIN. Behind `CallEnded` nothing is
-        written.
+        A `secret` event is redacted in any log: digits of a card or a PIN, for example. Nothing is written after
+        `CallEnded`.
         """
         ending = isinstance(event, CallEnded)
         if self._state is not _State.OPEN and not (ending and self._state is _State.FULL):
@@ -109,7 +108,7 @@ class EventLog:
             self._task = asyncio.create_task(self._deliver())
 
     async def _deliver(self) -> None:
-        """Bring what waits to disk, until nothing does."""
+        """Write what waits to disk, until nothing waits."""
         loop = asyncio.get_running_loop()
         try:
             while self._lines:
@@ -130,7 +129,7 @@ class EventLog:
     def _give_up(self, why: str) -> None:
         self._state = _State.OVER
         self._lines.clear()
-        _log.error("call %s: the event log cannot be written any more: %s", self._file.call_id, why)
+        _log.error("call %s: the event log can no longer be written: %s", self._file.call_id, why)
 
     async def close(self) -> None:
         """Write what waits, and take no more. It takes 5 seconds at most, and raises nothing."""

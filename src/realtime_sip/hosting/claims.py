@@ -1,4 +1,4 @@
-"""The claims of one host: taken, kept alive while calls are served, and finished, whatever becomes of the store."""
+"""The claims of one host: taken, kept alive while calls are served, and finished, whatever the store does."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _log = logging.getLogger("realtime_sip.host")
 LEASE = 30.0
 """Seconds after which a call whose host shows no life is adopted by another."""
 RETRY = 2.0
-"""Seconds until a store that has failed is asked again."""
+"""Seconds until a store that failed is asked again."""
 DECIDE = 10.0
-"""Seconds that a call has to be decided. Nobody lets a phone ring for much longer."""
+"""Seconds within which a call has to be decided. Nobody lets a phone ring for much longer."""
 STORE_TIMEOUT = 10.0
 """Seconds that a store may take to answer."""
 
@@ -31,12 +31,12 @@ class Claims:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._owner = secrets.token_hex(8)  # anew at each start, so that nobody takes a dead host for this one
+        self._owner = secrets.token_hex(8)  # new at each start, so that nobody takes a dead host for this one
 
     async def take(self, incoming: IncomingCall, *, known: bool, now: float) -> tuple[IncomingCall, Claimed] | None:
-        """Claim a call, and return it with what counts of its context; None if it is not this host's to serve.
+        """Claim a call. Return it, without its context if that does not count; None if another host serves it.
 
-        A claim of ours on a call that this host does not know is one whose answer was lost: the call is ours to serve.
+        If the claim is ours and this host does not know the call, the answer to the claim was lost: the call is ours.
 
         Raises what the store raises.
 
@@ -50,7 +50,7 @@ class Claims:
         return None if claimed.outcome is Outcome.REPEAT and not lost else (incoming, claimed)
 
     async def keep(self, decision: Decision, *, renewed: Callable[[], Awaitable[None]]) -> None:
-        """Keep a claim alive, and note that the call was accepted: then it can be adopted. Return once it was lost."""
+        """Keep a claim alive, and record that the call was accepted: then it can be adopted. Return if it is lost."""
         made = asyncio.ensure_future(decision.made.wait())
         try:
             await asyncio.wait({made}, timeout=DECIDE)
@@ -62,7 +62,7 @@ class Claims:
                     if not await self._store.renew(decision.call_id, owner=self._owner, lease=LEASE):
                         return
                 except Exception as error:  # noqa: BLE001 - a store that fails for a while may work again
-                    _log.error("call %s: its claim is not renewed: %s", decision.call_id, type(error).__name__)
+                    _log.error("call %s: its claim was not renewed: %s", decision.call_id, type(error).__name__)
                     await asyncio.sleep(RETRY)
                 else:
                     await renewed()
@@ -70,12 +70,12 @@ class Claims:
             made.cancel()
 
     async def finish(self, call_id: str) -> None:
-        """Note that a call is done."""
+        """Record that a call is done."""
         try:
             async with _in_time():
                 await self._store.finish(call_id, owner=self._owner)
         except Exception as error:  # noqa: BLE001 - a store that fails does not undo the end of a call
-            _log.error("call %s: its claim is not finished: %s", call_id, type(error).__name__)
+            _log.error("call %s: its claim was not finished: %s", call_id, type(error).__name__)
 
 
 @asynccontextmanager

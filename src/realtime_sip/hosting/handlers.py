@@ -16,10 +16,10 @@ it with, 300 to 699."""
 
 
 def check_async(handler: object, name: str) -> None:
-    """Refuse what cannot be awaited: it would be noticed only when the phone rings.
+    """Refuse a handler that cannot be awaited, before the phone rings.
 
     Raises:
-        ConfigurationError: It is no async function, and no object that is called like one.
+        ConfigurationError: It is neither an async function nor an object that is called like one.
     """
     function = handler
     while isinstance(function, functools.partial):

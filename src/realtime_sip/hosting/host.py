@@ -11,9 +11,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from realtime_sip.api.decision import Decision, deciding
+from realtime_sip.api.program_errors import OnError, ProgramErrors
+from realtime_sip.call.call import Call  # loaded here, so that the first call does not wait for it
 from realtime_sip.client import AsyncRealtimeSip
 from realtime_sip.errors import (
     CallGoneError,
@@ -22,6 +24,7 @@ from realtime_sip.errors import (
     RealtimeSipError,
     UnknownCallError,
 )
+from realtime_sip.hosting import at_exit
 from realtime_sip.hosting.claims import DECIDE, LEASE, Claims
 from realtime_sip.hosting.handlers import OnCall, check_async
 from realtime_sip.outcomes import CallEnded, EndReason
@@ -31,59 +34,56 @@ from realtime_sip.stores.memory import MemoryStore
 from realtime_sip.stores.rules import Outcome, Store
 from realtime_sip.webhooks import IncomingCall
 
-if TYPE_CHECKING:
-    from realtime_sip.call.call import Call
-
 _log = logging.getLogger("realtime_sip.host")
 
-GOODBYE = "You have to end this call now. Apologise and say goodbye in one short sentence."
+GOODBYE = "You have to end this call now. Apologize and say goodbye in one short sentence."
 HANG_UP = 0.75
-"""Seconds to hang up in at the end of a drain, before the code behind a handler's block runs."""
+"""Seconds for hanging up at the end of a drain, before the code after a handler's block runs."""
 GOODBYE_TIME = 12.0
 """Seconds before the end of a drain at which calls that are still up hear a goodbye."""
 CODE_BEHIND = 1.0
-"""Seconds after the end of a drain for what a handler does behind its block, such as storing the transcript."""
+"""Seconds after the end of a drain for what a handler does after its block, such as storing the transcript."""
 CANCELED = 0.75
 """Seconds after that for handlers that were canceled."""
 _REMEMBERED = 1000
 
 
 class Submission(Enum):
-    """What became of a webhook. Each of them is answered with 200: the call is taken care of, as far as it can be."""
+    """What became of a webhook. Answer 200 to each of them: the call is taken care of, as far as it can be."""
 
     STARTED = "started"
-    """The handler has decided about the call, and goes on with it."""
+    """The handler decided about the call, and goes on with it."""
     REPEAT = "repeat"
-    """It was submitted before, here or elsewhere."""
+    """The call was submitted before, here or elsewhere."""
     BUSY = "busy"
     """`max_calls` was reached; this call was rejected."""
     DRAINING = "draining"
-    """No new calls are taken; this one was rejected."""
+    """The host is draining; this call was rejected."""
     REFUSED = "refused"
-    """The policy refuses the call; it was rejected with the status of the rule."""
+    """The policy refused the call; it was rejected with the status of the rule."""
     STALE = "stale"
-    """It is too late to answer, or a test delivery that nobody can answer."""
+    """It is too late to answer the call, or it is a test delivery that nobody can answer."""
 
 
 async def _hung_up(call: Call) -> None:
     ended = await call.hangup(within=HANG_UP)
     if ended.certainty == "inferred":
-        _log.error("call %s: it is not known to be hung up in the time of the drain", call.call_id)
+        _log.error("call %s: it may still be up after the drain", call.call_id)
 
 
 @dataclass(slots=True, kw_only=True)
 class _Taken:
-    """A call that is this host's: to serve, or to turn away."""
+    """A call that this host serves or turns away."""
 
     incoming: IncomingCall
     decision: Decision
     clock: Callable[[], float]
     adopted: bool = False
-    """Another program has claimed it before, and perhaps accepted it."""
+    """Another program claimed it before, and perhaps accepted it."""
     became: Submission = Submission.STARTED
     refusal: Refusal | None = None
     lost: bool = False
-    """Another host has taken it over."""
+    """Another host took it over."""
     began_at: float = field(init=False)
     handling: asyncio.Task[int | None] | None = None
     serving: asyncio.Task[None] = field(init=False)
@@ -97,8 +97,14 @@ class _Taken:
 
     @property
     def call(self) -> Call | None:
-        """The call, if an `answer` block has it."""
+        """The call, if it is in an `answer` block."""
         return self.decision.call
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the phone rings, or somebody is on it, as far as is known here."""
+        ended = self.call is not None and self.call.ended is not None
+        return not (ended or self.lost or self.decision.rejected)
 
     @property
     def cost(self) -> Decimal | None:
@@ -120,22 +126,24 @@ class _Taken:
 
 
 class CallHost:
-    """Runs `on_call` for each call, as a task of the running event loop, and sees to it that every call is decided.
+    """Runs `on_call` for each call, as a task of the running event loop, and makes sure that every call is decided.
 
-    A handler that returns or raises without having accepted or rejected its call gets it rejected. An exception is
-    logged once, with the call's id. Deliveries of one call are told apart from new calls by `store`.
+    If a handler returns or raises without having accepted or rejected its call, the call is rejected. An exception is
+    logged once, with the call's id. `store` tells repeated deliveries of one call from new calls.
 
     Args:
         on_call: The handler: an async function of the call, or a `Router`. It answers the call, rejects it, or returns
             the SIP status to reject it with.
-        client: What calls are rejected with; mostly the one that the handler uses.
-        store: Where claims, counters and nonces are kept. A `MemoryStore` serves one process and survives no crash.
-        max_calls: How many calls may be up at a time; more are rejected.
+        client: The client that rejects calls; usually the one that the handler uses.
+        store: Keeps claims, counters and nonces. A `MemoryStore` serves one process and survives no crash.
+        max_calls: How many calls may be up at a time; any beyond that are rejected.
         policy: Who may call. It is asked before the handler, and counts in `store`.
         busy_status: The SIP status of a call that cannot be taken. Trunks try their next route after a 5xx, such as
             503, and never after 486 or a 6xx.
-        drain_timeout: Seconds that `drain` has. Kubernetes and gunicorn kill a process 30 seconds after they ask it to
-            stop.
+        drain_timeout: Seconds that `drain` may take. Kubernetes and gunicorn kill a process 30 seconds after they ask
+            it to stop.
+        on_error: Called with each exception of a handler, and of the tools and callbacks of its calls; plain or async.
+        log_exceptions: Whether the messages of exceptions are logged too, which may hold anything.
     """
 
     def __init__(
@@ -148,6 +156,8 @@ class CallHost:
         policy: CallPolicy | None = None,
         busy_status: int = 503,
         drain_timeout: float = 25.0,
+        on_error: OnError | None = None,
+        log_exceptions: bool = False,
     ) -> None:
         """Make a host. Nothing is started.
 
@@ -172,10 +182,15 @@ class CallHost:
         self._max_calls = max_calls
         self._policy = policy
         self._drain_timeout = _seconds(drain_timeout, "drain_timeout")
+        self._errors = ProgramErrors(on_error=on_error, log_exceptions=log_exceptions)
         self._claiming: dict[str, asyncio.Task[_Taken | None]] = {}
         self._calls: dict[str, _Taken] = {}
         self._ends: OrderedDict[str, asyncio.Future[CallEnded]] = OrderedDict()
         self._draining = False
+        self._cut: dict[str, _Taken] = {}
+        """Calls whose supervision was canceled: the loop was closed beside them."""
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.settings = client.settings
 
     @property
     def live(self) -> int:
@@ -185,11 +200,11 @@ class CallHost:
     # --- taking calls -------------------------------------------------------------------------------------------------
 
     async def submit(self, incoming: IncomingCall) -> Submission:
-        """Take a call. Returns once it is decided, so that the webhook can be answered.
+        """Take a call. Return once it is decided, so that the webhook can be answered.
 
-        If it is canceled, because whoever sent the webhook went away, the call is taken all the same.
+        If this is canceled, because whoever sent the webhook went away, the call is still taken.
 
-        Raises what the store raises: then nothing was taken, and 500 brings the webhook back.
+        Raises what the store raises: then the call was not taken, and answering 500 brings the webhook back.
 
         Raises:
             DeadlineError: The store did not answer within ten seconds.
@@ -198,7 +213,7 @@ class CallHost:
         if incoming.is_test or incoming.is_stale(self._clock()):
             late = "a test delivery" if incoming.is_test else "the webhook was older than any phone rings"
             _log.info("call %s: %s", call_id, late)
-            if call_id not in self._ends:  # else it is a late repeat, of a call that may be up
+            if call_id not in self._ends:  # else it is a late repeat of a call that may be up
                 nobody = _Taken(incoming=incoming, decision=Decision(call_id), clock=self._clock)
                 self._over(call_id, nobody.ended(EndReason.STALE, "inferred", late))
             return Submission.STALE
@@ -207,7 +222,7 @@ class CallHost:
         claiming = self._claiming.get(call_id)
         first = claiming is None
         if claiming is None:
-            # A task of the host's own, not of whoever asks, who may go away: what is claimed has a handler.
+            # A task of the host and not of whoever asks, who may go away: a call that is claimed has a handler.
             claiming = asyncio.create_task(self._claim(incoming), name=f"claim of call {call_id}")
             self._claiming[call_id] = claiming
             claiming.add_done_callback(lambda done: self._claimed(call_id, done))
@@ -224,9 +239,10 @@ class CallHost:
             return None
         incoming, claimed = got
         adopted = claimed.outcome is Outcome.ADOPTED
-        # A call that is up with nobody on our side is taken however full it is.
+        # A call that is up with nobody on our side is taken even if the host is full.
         up = adopted and claimed.claim.phase == "accepted"
         decision = Decision(incoming.call_id, adopted=up, inherited=adopted)
+        decision.errors = self._errors
         taken = _Taken(incoming=incoming, decision=decision, clock=self._clock, adopted=adopted)
         if not up and self._draining:
             taken.became = Submission.DRAINING
@@ -236,6 +252,8 @@ class CallHost:
             taken.handling = asyncio.create_task(self._handle(taken), name=f"handler of call {taken.call_id}")
         self._remember(taken.call_id)
         self._calls[taken.call_id] = taken
+        self.loop = asyncio.get_running_loop()
+        at_exit.watch(self)
         taken.serving = asyncio.create_task(self._serve(taken), name=f"call {taken.call_id}")
         return taken
 
@@ -243,7 +261,7 @@ class CallHost:
         del self._claiming[call_id]
         if not claiming.cancelled() and (error := claiming.exception()) is not None:
             # Whoever asked may be gone, so it is said here too.
-            _log.warning("call %s: it is not claimed: %s", call_id, type(error).__name__)
+            _log.warning("call %s: it was not claimed: %s", call_id, type(error).__name__)
 
     async def _decided(self, taken: _Taken) -> None:
         waiting = asyncio.ensure_future(taken.decision.made.wait())
@@ -255,7 +273,7 @@ class CallHost:
     # --- serving them -------------------------------------------------------------------------------------------------
 
     async def _serve(self, taken: _Taken) -> None:
-        """See to it that a call is decided, free its places, and finish its claim, whatever becomes of its handler."""
+        """Make sure that a call is decided, free its places, and finish its claim, whatever its handler does."""
         ended = taken.ended(EndReason.DETACHED, "inferred", "the program stopped")
         status: int | None = self._busy_status
         try:
@@ -267,8 +285,15 @@ class CallHost:
             if taken.handling is not None and taken.refusal is None:
                 await self._policy.ended(taken.incoming, store=self._store, cost=taken.cost)
             await self._claims.finish(taken.call_id)
+        except asyncio.CancelledError:
+            self._cut[taken.call_id] = taken
+            raise
         finally:
             del self._calls[taken.call_id]
+            if taken.call_id not in self._cut:
+                taken.decision.call = None  # contexts of its tasks hold the decision longer than anybody the call
+            if not self._calls and not self._cut:
+                at_exit.forget(self)
             self._over(taken.call_id, ended)
 
     async def _handle(self, taken: _Taken) -> int | None:
@@ -279,11 +304,10 @@ class CallHost:
             if await self._refused(taken):
                 return None
             status = await self._on_call(taken.incoming)
-        except RealtimeSipError as error:
-            _log.error("call %s: the handler failed: %s: %s", taken.call_id, type(error).__name__, error)
-        except Exception as error:  # noqa: BLE001 - one broken call must not end the others
-            # What the handler raises is the program's own, so it is logged whole.
-            _log.error("call %s: the handler failed: %s", taken.call_id, type(error).__name__, exc_info=error)
+        except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # noqa: BLE001 - one broken call must not end the others, nor sys.exit() the loop
+            self._errors.tell(_log, "the handler", error, call_id=taken.call_id, call=taken.call)
         else:
             return status if is_final_failure(status) else None
         finally:
@@ -303,7 +327,7 @@ class CallHost:
             await taken.call.detach()
 
     async def _refused(self, taken: _Taken) -> bool:
-        """Ask the policy about a call. One that is up already takes its places without being asked about."""
+        """Ask the policy about a call. A call that is up already takes its places and is never refused."""
         if taken.adopted:
             await self._policy.renew(taken.incoming, store=self._store, lease=LEASE)
             return False
@@ -315,16 +339,16 @@ class CallHost:
         return True
 
     async def _end(self, taken: _Taken, status: int | None) -> CallEnded:
-        """Reject what nobody has decided about, hang up what nobody serves, and return how the call ended."""
+        """Reject a call that nobody decided about, hang up one that nobody serves, and return how the call ended."""
         decision, call = taken.decision, taken.call
         if taken.lost and (call is None or call.ended is None):
-            return taken.ended(EndReason.DETACHED, "inferred", "another host has taken the call over")
+            return taken.ended(EndReason.DETACHED, "inferred", "another host took the call over")
         if not decision.made.is_set():
             return await self._reject(taken, status)
         if decision.rejected:
             return taken.ended(EndReason.REJECTED, "reported", "the program rejected the call")
         if call is not None:
-            return await call.wait_ended()  # a handler that was canceled leaves before its call is hung up
+            return await call.wait_ended()  # a canceled handler leaves before its call is hung up
         if status is not None:
             return await self._hang_up(taken)
         return taken.ended(EndReason.DETACHED, "reported", "the program let go of the call")
@@ -339,7 +363,7 @@ class CallHost:
             await self._client.calls.reject(taken.call_id, status_code=status)
         except CallGoneError:
             _log.info("call %s: it was over before it could be rejected", taken.call_id)
-            return taken.ended(EndReason.CALLER, "inferred", "there was no call to reject any more")
+            return taken.ended(EndReason.CALLER, "inferred", "there was no longer a call to reject")
         except DecisionAlreadyMadeError:
             _log.info("call %s: it was decided before it could be rejected", taken.call_id)
             return taken.ended(EndReason.DECIDED_ELSEWHERE, "reported", "another program had decided about the call")
@@ -350,7 +374,7 @@ class CallHost:
         return taken.ended(EndReason.REJECTED, "reported", f"the host rejected the call with {status}")
 
     async def _hang_up(self, taken: _Taken) -> CallEnded:
-        """End a call that was accepted, by its handler or by a host that died, and that nobody will speak for."""
+        """End a call that was accepted, by its handler or by a host that died, and that nobody serves."""
         _log.warning("call %s: it was accepted, and the handler does not serve it; hanging up", taken.call_id)
         evidence = "the handler did not serve the call, which was accepted"
         try:
@@ -366,7 +390,7 @@ class CallHost:
     # --- how they ended -----------------------------------------------------------------------------------------------
 
     async def ended(self, call_id: str) -> CallEnded:
-        """Wait for the end of a call that was submitted here, and return it. The last thousand are remembered.
+        """Wait for the end of a call that was submitted here, and return it. The last thousand ends are remembered.
 
         Raises:
             UnknownCallError: No such call is known.
@@ -377,8 +401,13 @@ class CallHost:
 
     def _remember(self, call_id: str) -> None:
         self._ends[call_id] = asyncio.get_running_loop().create_future()
-        for old in [i for i, end in self._ends.items() if end.done()][: max(len(self._ends) - _REMEMBERED, 0)]:
-            del self._ends[old]
+        for _ in range(min(len(self._ends) - _REMEMBERED, 2)):
+            oldest = next(iter(self._ends))
+            if not self._ends[oldest].done():
+                # It is still up, so it comes last again.
+                self._ends.move_to_end(oldest)
+                continue
+            del self._ends[oldest]
 
     def _over(self, call_id: str, ended: CallEnded) -> None:
         if call_id not in self._ends:
@@ -389,12 +418,12 @@ class CallHost:
     # --- stopping -----------------------------------------------------------------------------------------------------
 
     async def drain(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - what happens before it is over
-        """Take no new calls, let those that are up finish, and end what is left after `timeout` seconds.
+        """Take no new calls, let those that are up finish, and end the rest after `timeout` seconds.
 
         It returns within two seconds more, whatever fails; what has not ended by then is logged. Calls that are still
-        up twelve seconds before the end hear a goodbye. At the end they are hung up, so that what their handlers do
-        behind their blocks still runs, and a second later those handlers are canceled. A transfer under way is not
-        ended. Calling it again changes nothing.
+        up twelve seconds before the end hear a goodbye. At the end they are hung up, so that the code after their
+        handlers' blocks still runs; a second later those handlers are canceled. A transfer under way is not ended.
+        Calling this again changes nothing.
 
         Args:
             timeout: Seconds, in place of `drain_timeout`.
@@ -416,14 +445,14 @@ class CallHost:
         for task in ending:
             task.cancel()
         for call_id in self._calls:
-            _log.error("call %s: it has not ended in the time of the drain", call_id)
+            _log.error("call %s: it did not end in the time of the drain", call_id)
 
     def _each_call(self, do: Callable[[Call], Coroutine[Any, Any, Any]]) -> list[asyncio.Task[None]]:
         async def done(call: Call) -> None:
             try:
                 await do(call)
             except RealtimeSipError as error:
-                _log.warning("call %s: it is not hung up: %s", call.call_id, type(error).__name__)
+                _log.warning("call %s: it was not hung up: %s", call.call_id, type(error).__name__)
 
         return [asyncio.create_task(done(taken.call)) for taken in self._calls.values() if taken.call is not None]
 
@@ -440,6 +469,11 @@ class CallHost:
             if not tasks:
                 return
             await asyncio.wait(tasks, timeout=left)
+
+    def left_over(self) -> list[tuple[str, bool]]:
+        """Return the calls that have not ended, each with whether it was accepted. What is at exit is ended by this."""
+        left = {**self._cut, **self._calls}.values()
+        return [(each.call_id, each.decision.made.is_set()) for each in left if each.is_up]
 
     @asynccontextmanager
     async def lifespan(self, _app: Any) -> AsyncIterator[None]:

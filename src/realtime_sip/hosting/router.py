@@ -1,4 +1,4 @@
-"""Which handler and which session answer a call: by the dialed number, the channel, the verified context, or a test.
+"""Which handler and session answer a call: by the dialed number, the channel, the verified context, or a condition.
 
     router = Router()
 
@@ -10,7 +10,7 @@
     host = CallHost(router, client=client)
 
 The dialed number and the channel are claims of whoever placed the call: good enough to choose a greeting, not to open
-a door. What must be trusted is routed by `context`, which our own TwiML has signed.
+a door. If a route must be trusted, use `context`, which our own TwiML signed.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar, get_args
 
 from realtime_sip._wire import checked
+from realtime_sip.call import plausible
 from realtime_sip.errors import ConfigurationError, DeadlineError
 from realtime_sip.hosting.handlers import check_async
 from realtime_sip.session import RealtimeSession
@@ -36,7 +37,7 @@ RouteHandler: TypeAlias = Callable[[IncomingCall, RealtimeSession], Awaitable[in
 """Answers a call with the session of its route, rejects it, or returns the SIP status to reject it with."""
 
 Condition: TypeAlias = Callable[[IncomingCall], bool | Awaitable[bool]]
-"""Tells whether a call is for a route. One that blocks holds up all calls: make it async if it asks somebody."""
+"""Returns whether a call is for a route. If it asks somebody, make it async: blocking holds up all calls."""
 
 SessionOf: TypeAlias = Callable[
     [IncomingCall], RealtimeSession | dict[str, Any] | Awaitable[RealtimeSession | dict[str, Any]]
@@ -48,9 +49,9 @@ CONDITION_TIMEOUT = 2.0
 SESSION_TIMEOUT = 5.0
 """Seconds that making a session may take."""
 UNMATCHED = 404
-"""The SIP status of a call that no route is for: a number that nobody has. Most trunks give up after it."""
+"""The SIP status of a call that matches no route: a number that nobody has. Most trunks give up after it."""
 UNDECIDABLE = 503
-"""The SIP status of a call of which nobody knows whose it is, so that a trunk tries its next route."""
+"""The SIP status of a call whose route is not known, so that a trunk tries its next route."""
 
 _Handler = TypeVar("_Handler", bound=RouteHandler)
 _Answer = TypeVar("_Answer")
@@ -58,12 +59,12 @@ _Answer = TypeVar("_Answer")
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Route:
-    """One way to answer. It is for a call if all that is given holds; `repr` shows no number and no value.
+    """One way to answer. It takes a call if all its conditions hold; `repr` shows no number and no value.
 
     Attributes:
         handler: Answers the call.
-        session: What it is answered with, or what makes that.
-        dialed: The numbers (E.164) of which one was dialed, or None for any and for none.
+        session: The session to answer with, or a function that makes it.
+        dialed: The numbers (E.164) of which one was dialed, or None for any call.
         channel: The channels of which one was used, or None for any.
         context: What the verified context must hold, as (key, value); it may hold more.
         when: The last condition, asked when all others hold, or None.
@@ -93,10 +94,10 @@ class Route:
 
 
 class Router:
-    """Gives each call to the first of its routes that is for it, in the order in which they were added. A host runs it.
+    """Gives each call to the first route that takes it, in the order they were added. A host runs it.
 
-    A call that no route is for is rejected with 404, never left to ring. For a default, add a handler without
-    conditions last; nothing can be added after that.
+    A call that no route takes is rejected with 404, never left to ring. For a default, add a handler without conditions
+    last; nothing can be added after that.
     """
 
     def __init__(self) -> None:
@@ -115,7 +116,7 @@ class Router:
         context: Mapping[str, str] | None = None,
         when: Condition | None = None,
     ) -> Callable[[_Handler], _Handler]:
-        """Return a decorator that adds a handler; see `add`. The handler stays the function that it is."""
+        """Return a decorator that adds a handler, and leaves the function as it is; see `add`."""
 
         def added(handler: _Handler) -> _Handler:
             self.add(handler, session=session, dialed=dialed, channel=channel, context=context, when=when)
@@ -133,23 +134,23 @@ class Router:
         context: Mapping[str, str] | None = None,
         when: Condition | None = None,
     ) -> Route:
-        """Add a route behind all others and return it. A call is for it if all that is given here holds.
+        """Add a route after all others and return it. It takes a call if all conditions that are given hold.
 
         Args:
             handler: Answers the call, rejects it, or returns the SIP status to reject it with.
-            session: What the call is answered with. A dict is checked here, so that a mistake shows when the program
+            session: The session to answer with. A dict is checked here, so that a mistake shows when the program
                 starts. A function, sync or async, makes it for each call within 5 seconds; if that fails, the call
-                fails like one whose handler raises.
+                fails as if the handler had raised.
             dialed: The number that was dialed, or several. A claim of whoever placed the call.
             channel: "phone", "whatsapp" or "sip", or several. A claim too.
-            context: What the verified context must hold. Proven: our own TwiML has signed it.
-            when: Tells whether the call is for it, sync or async, within 2 seconds. One that raises or is late says no,
-                and is logged: the next route takes the call rather than nobody. So a condition is no way to keep
-                somebody out; a handler is, which rejects.
+            context: What the verified context must hold. Proven: our own TwiML signed it.
+            when: Returns whether the route takes the call, sync or async, within 2 seconds. If it raises or is late,
+                that is logged and means no, so that the next route takes the call rather than nobody. So do not keep
+                anybody out with a condition; let a handler reject them.
 
         Raises:
-            ConfigurationError: The handler is not async, a number is not E.164, a channel is unknown, what is given can
-                never hold, or a route before this one takes every call.
+            ConfigurationError: The handler is not async, a number is not E.164, a channel is unknown, the conditions
+                can never hold, or a route before this one takes every call.
             InvalidRequestError: The session is not valid.
         """
         check_async(handler, "the handler of a route")
@@ -171,9 +172,9 @@ class Router:
         return route
 
     async def match(self, incoming: IncomingCall) -> Route | None:
-        """Return the first route that the call is for, or None. Nothing is done with the call.
+        """Return the first route that takes the call, or None. Nothing is done with the call.
 
-        It asks nobody but the routes' own conditions, so that a test can ask it without a service.
+        It asks only the routes' own conditions, so a test needs no service for it.
         """
         route, _ = await self._find(incoming)
         return route
@@ -181,8 +182,8 @@ class Router:
     async def __call__(self, incoming: IncomingCall) -> int | None:
         """Let the route of the call answer it, or return the SIP status to reject it with. A `CallHost` calls this.
 
-        If no route is for it and a condition has failed, nobody knows whose it is: then the status is 503, so that a
-        trunk tries its next route.
+        If no route takes it and a condition failed, its route is not known: then the status is 503, so that a trunk
+        tries its next route.
 
         Raises what the handler raises, and what makes the session.
 
@@ -194,11 +195,11 @@ class Router:
         if route is not None:
             return await route.handler(incoming, await _made(route, incoming))
         status_code = UNDECIDABLE if failed else UNMATCHED
-        _log.warning("call %s: no route is for it: %d", incoming.call_id, status_code)
+        _log.warning("call %s: no route takes it: %d", incoming.call_id, status_code)
         return status_code
 
     async def _find(self, incoming: IncomingCall) -> tuple[Route | None, bool]:
-        """Return the call's route, and whether a condition before it has failed."""
+        """Return the call's route, and whether a condition before it failed."""
         failed = False
         dialed, channel, context = incoming.dialed, incoming.channel, incoming.context
         for route in self._routes:
@@ -213,7 +214,7 @@ class Router:
             try:
                 if await _within(CONDITION_TIMEOUT, route.when, incoming):
                     return route, failed
-            except Exception as error:  # noqa: BLE001 - the caller is better served by another route than by none
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - the caller is better served by another route than by none
                 failed = True
                 # The message may hold what the condition was asked about, a caller's number for one: the place tells.
                 _log.error(
@@ -247,7 +248,9 @@ async def _made(route: Route, incoming: IncomingCall) -> RealtimeSession:
 
 def _session(session: RealtimeSession | dict[str, Any] | SessionOf) -> RealtimeSession | SessionOf:
     if isinstance(session, (RealtimeSession, dict)):
-        return checked(RealtimeSession, session, what="session")
+        valid: RealtimeSession = checked(RealtimeSession, session, what="session")
+        plausible.warn(valid)
+        return valid
     if not callable(session):
         raise ConfigurationError("the session of a route must be a RealtimeSession, a dict, or a function of the call")
     return session

@@ -1,4 +1,4 @@
-"""What SIP says of a call: addresses, headers, who calls whom, and the signed context that rides in a header."""
+"""What SIP says about a call: addresses, headers, who calls whom, and the signed context in a header."""
 
 from __future__ import annotations
 

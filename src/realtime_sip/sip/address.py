@@ -26,7 +26,7 @@ _MAX_SHOWN = 20
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")  # RFC 3261 25.1
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*+)"')
-_URI_TEXT = re.compile(r"[!#-;=?-Z\[\]_a-z~]*")  # all that may stand unescaped somewhere in a URI, and "%"
+_URI_TEXT = re.compile(r"[!#-;=?-Z\[\]_a-z~]*")  # everything that may stand unescaped somewhere in a URI, and "%"
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _PORT = re.compile(r"[0-9]{1,5}")
 _SUBSCRIBER = re.compile(r"\+?[().-]*[0-9A-Fa-f*#][0-9A-Fa-f*#().-]*")  # RFC 3966 3
@@ -45,12 +45,12 @@ WHATSAPP = "whatsapp:"
 
 
 def e164(text: str) -> str | None:
-    """Return `text` as an E.164 number, or None where it is not one beyond doubt.
+    """Return `text` as an E.164 number, or None if it is not one beyond doubt.
 
     An E.164 number is "+", a first digit other than 0, and 8 to 15 digits in all. The separators of RFC 3966 5.1.1 and
-    spaces are removed. A number without "+", be it national or after a prefix such as 00, depends on where it was
-    dialed and is not guessed. What "(0)" stands for is dialed within the country alone, so that a number with it is
-    none either.
+    spaces are removed. A number without "+", be it national or after a prefix such as 00, depends on the
+    place it was dialed from and is not guessed. What "(0)" stands for is dialed within the country only, so a number
+    with it is not taken either.
 
     >>> e164("+1 (415) 555-0100"), e164("0041 44 555 01 00"), e164("4155550100"), e164("+44 (0)20 7946 0101")
     ('+14155550100', None, None, None)
@@ -63,11 +63,11 @@ def e164(text: str) -> str | None:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SipUri:
-    """A SIP, SIPS or tel URI (RFC 3261 19.1, RFC 3966). `str()` writes it with all that must be escaped, escaped.
+    """A SIP, SIPS or tel URI (RFC 3261 19.1, RFC 3966). `str()` escapes everything that must be escaped.
 
-    `user`, `params` and `headers` are unescaped. The colon of `sip:whatsapp:+5511...@host`, by the grammar that of a
-    password, is taken as part of the user. A tel URI has its number as `user` and no host. `repr` shows no number and
-    no password.
+    `user`, `params` and `headers` are unescaped. In `sip:whatsapp:+5511...@host` the colon, after which the grammar has
+    a password, is part of the user. A tel URI has its number as `user` and no host. `repr` shows no number and no
+    password.
 
     Raises:
         InvalidRequestError: A part is not valid, is longer than allowed, or has a control character.
@@ -154,13 +154,13 @@ class SipUri:
         return f"{self.scheme}:{userinfo}{host}{port}{params}{'?' if headers else ''}{headers}"
 
     def __repr__(self) -> str:
-        """Show scheme, host and names; a number, a password and the values of parameters are left out."""
+        """Show scheme, host and names, but no number, no password and no values of parameters."""
         user = "" if self.user is None else f"{_shown_user(self.user)}@"
         names = "".join(f";{redact(name)}" for name, _ in self.params[:_MAX_SHOWN])
         return f"<SipUri {self.scheme}:{user}{redact(self.host)}{names}>"
 
     def param(self, name: str) -> str | None:
-        """Return the first parameter of that name in any case, "" where it has no value, None where it is absent."""
+        """Return the first parameter of that name in any case, "" if it has no value, None if it is absent."""
         return first_param(self.params, name)
 
     @property
@@ -216,7 +216,7 @@ class NameAddr:
         return f"<NameAddr {self.uri!r} params={[redact(name) for name, _ in self.params[:_MAX_SHOWN]]}>"
 
     def param(self, name: str) -> str | None:
-        """Return the first header parameter of that name in any case, "" where it has no value, or None."""
+        """Return the first header parameter of that name in any case, "" if it has no value, or None."""
         return first_param(self.params, name)
 
 
@@ -263,13 +263,13 @@ def _shown_user(user: str) -> str:
 
 
 def without_whatsapp(text: str) -> tuple[bool, str]:
-    """Tell whether `text` is a WhatsApp address, and what follows the prefix."""
+    """Return whether `text` is a WhatsApp address, and what follows the prefix."""
     found = text[: len(WHATSAPP)].lower() == WHATSAPP
     return found, text[len(WHATSAPP) :] if found else text
 
 
 def split(text: str, separator: str) -> list[str]:
-    """Split where the separator is neither in a quoted string nor in angle brackets."""
+    """Split at each separator outside of quoted strings and angle brackets."""
     pieces = []
     start = 0
     quoted = escaped = bracketed = False
@@ -309,7 +309,7 @@ def split_address(text: str) -> tuple[str, str, list[str]]:
 
 
 def unquote_string(text: str) -> str:
-    """Return the content of a quoted string, or `text` where it is not quoted."""
+    """Return the content of a quoted string, or `text` if it is not quoted."""
     if not text.startswith('"'):
         return text
     quoted = _QUOTED.fullmatch(text)

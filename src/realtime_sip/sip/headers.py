@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, Self, TypeAlias, TypeVar
 from urllib.parse import unquote
 
@@ -36,13 +37,14 @@ Channel: TypeAlias = Literal["phone", "whatsapp", "sip"]
 """How a call reached the SIP trunk."""
 
 CHANNEL_HEADER = "X-Channel"
-"""The header in which our own TwiML tells the channel."""
+"""The header in which our own TwiML states the channel."""
 
 DIALED_HEADER = "X-Dialed-Number"
-"""The header in which our own TwiML, or the origination URI of a trunk, tells the number that was dialed."""
+"""The header in which our own TwiML, or the origination URI of a trunk, states the number that was dialed."""
 
 _MAX_ENTRIES = 50
 _MAX_SHOWN_NAMES = 30
+_MAX_REMEMBERED_NAME = 64
 
 _COUNTER = re.compile(r"[0-9]{1,4}")
 _PHONE_USER = re.compile(r"\+?[().-]*[0-9*#][0-9*#().-]*")
@@ -86,7 +88,7 @@ _Entry = TypeVar("_Entry")
 
 @dataclass(frozen=True, slots=True)
 class Diversion:
-    """One entry of a `Diversion` header (RFC 5806): a number that the call was for before it was sent on."""
+    """One entry of a `Diversion` header (RFC 5806): a number that the call was for before it was forwarded."""
 
     address: NameAddr
 
@@ -97,12 +99,12 @@ class Diversion:
 
     @property
     def reason(self) -> str | None:
-        """Why it was sent on: "unconditional", "no-answer", "user-busy", "deflection" ..., or None."""
+        """Why it was forwarded: "unconditional", "no-answer", "user-busy", "deflection" ..., or None."""
         return self.address.param("reason")
 
     @property
     def counter(self) -> int | None:
-        """How many diversions this entry stands for, or None where it does not say."""
+        """How many diversions this entry stands for, or None if it does not say."""
         text = self.address.param("counter") or ""
         return int(text) if _COUNTER.fullmatch(text) else None
 
@@ -132,7 +134,7 @@ class UserToUser:
         'hex'
 
         Raises:
-            InvalidRequestError: It is not one.
+            InvalidRequestError: It is not an entry of this header.
         """
         require(len(text) <= MAX_VALUE, "too long")
         data, *params = split(text, ";")
@@ -157,7 +159,7 @@ class UserToUser:
 
     @property
     def octets(self) -> bytes | None:
-        """The data decoded, or None where it is not hexadecimal."""
+        """The data decoded, or None if it is not hexadecimal."""
         if (self.encoding or "hex").lower() != "hex":
             return None
         try:
@@ -185,22 +187,42 @@ class SipHeaders:
         InvalidRequestError: A name is no token (RFC 3261 25.1), or a value has a control character.
     """
 
-    __slots__ = ("_index", "_items")
+    # What is read from the headers is kept: reading it takes ten times as long as looking a header up.
+    __slots__ = ("_called", "_calling", "_index", "_items", "_way")
 
     def __init__(self, items: Iterable[tuple[str, str]] = ()) -> None:
-        self._items = tuple(items)
-        self._index: dict[str, list[str]] = {}
-        for name, value in self._items:
-            if not _is_header(name, value):
-                raise InvalidRequestError("SIP header", (("", "no token as name, or a control character"),))
-            self._index.setdefault(_canonical(name), []).append(value)
+        given = tuple(items)
+        self._take(given)
+        if len(self._items) < len(given):
+            raise InvalidRequestError("SIP header", (("", "no token as name, or a control character"),))
+
+    def _take(self, items: Iterable[tuple[str, str]]) -> None:
+        """Keep what can be headers."""
+        kept: list[tuple[str, str]] = []
+        index: dict[str, list[str]] = {}
+        for item in items:
+            name, value = item
+            key = _key(name) if len(name) <= _MAX_REMEMBERED_NAME else _key.__wrapped__(name)
+            # A tab is white space in a header (RFC 3261 25.1, LWS). What is printable has no control character.
+            if key is None or not (value.isprintable() or not CONTROL.search(value.replace("\t", " "))):
+                continue
+            kept.append(item)
+            if key in index:
+                index[key].append(value)
+            else:
+                index[key] = [value]
+        self._items, self._index = tuple(kept), index
+        self._calling: tuple[str | None, str | None] | None = None
+        self._called: tuple[str | None, str | None] | None = None
+        self._way: Channel | None = None
 
     @classmethod
     def from_wire(cls, entries: Iterable[object] | None) -> Self:
         """Return the headers of a webhook's `sip_headers`. Entries that are not {name, value} of text are skipped."""
-        pairs = [(e.get("name"), e.get("value")) for e in entries or () if isinstance(e, dict)]
-        texts = [(name, value) for name, value in pairs if isinstance(name, str) and isinstance(value, str)]
-        return cls((name, value) for name, value in texts if _is_header(name, value))
+        pairs = ((e.get("name"), e.get("value")) for e in entries or () if isinstance(e, dict))
+        headers = cls.__new__(cls)
+        headers._take([(name, value) for name, value in pairs if isinstance(name, str) and isinstance(value, str)])
+        return headers
 
     def get(self, name: str) -> str | None:
         """Return the first value of that name, or None."""
@@ -233,16 +255,16 @@ class SipHeaders:
 
     @property
     def caller(self) -> str | None:
-        """The caller's number as E.164, or None where it is withheld or no number. A claim, not authentication.
+        """The caller's number as E.164, or None if it is withheld or not a number. A claim, not authentication.
 
-        `From` comes first; where it is present but no number, `P-Asserted-Identity` (RFC 3325) and then
-        `Remote-Party-ID` are asked, unless the caller is anonymous or `Privacy` (RFC 3323) asks to withhold the number.
+        `From` comes first. If it is present but not a number, `P-Asserted-Identity` (RFC 3325) and then
+        `Remote-Party-ID` are read, unless the caller is anonymous or `Privacy` (RFC 3323) asks to withhold the number.
         """
         return self._caller()[0]
 
     @property
     def caller_raw(self) -> str | None:
-        """The text that `caller` was read from; where it is None, `From` as it came, or None."""
+        """The text that `caller` was read from; if it is None, `From` as it came, or None."""
         return self._caller()[1]
 
     @property
@@ -250,15 +272,15 @@ class SipHeaders:
         """The number that was dialed as E.164, or None. A claim, not authentication.
 
         It is looked for in `X-Dialed-Number`, `To`, `P-Called-Party-ID` (RFC 7315), and `Diversion`. A trunk that
-        points at OpenAI has the project's id in `To`, and the dialed number in `Diversion`. Of several diversions the
-        first is the latest (RFC 5806), so the number by which the call reached the trunk; what was dialed before calls
-        were forwarded is the last of `diversions`.
+        points at OpenAI has the project's id in `To`, and the dialed number in `Diversion`. The first diversion is the
+        latest (RFC 5806), so it is the number by which the call reached the trunk; the number that was dialed before
+        the call was forwarded is the last of `diversions`.
         """
         return self._dialed()[0]
 
     @property
     def dialed_raw(self) -> str | None:
-        """The text that `dialed` was read from; where it is None, `To` as it came, or None."""
+        """The text that `dialed` was read from; if it is None, `To` as it came, or None."""
         return self._dialed()[1]
 
     @property
@@ -268,17 +290,9 @@ class SipHeaders:
         A number, also a local or a withheld one, is a phone; a `whatsapp:` address is WhatsApp; anything else is SIP.
         A claim, not authentication.
         """
-        match (self.get(CHANNEL_HEADER) or "").strip().lower():
-            case "phone":
-                return "phone"
-            case "whatsapp":
-                return "whatsapp"
-            case "sip":
-                return "sip"
-        parties = [_Party.of(text) for text in (self.get("From"), *self._list("P-Asserted-Identity"))]
-        if any(party.whatsapp for party in parties):
-            return "whatsapp"
-        return "phone" if self.caller or parties[0].phone or parties[0].anonymous else "sip"
+        if self._way is None:
+            self._way = self._read_channel()
+        return self._way
 
     @property
     def diversions(self) -> tuple[Diversion, ...]:
@@ -306,6 +320,16 @@ class SipHeaders:
         return tuple((name, value) for name, value in self._items if name[:2].lower() == "x-")
 
     def _caller(self) -> tuple[str | None, str | None]:
+        if self._calling is None:
+            self._calling = self._read_caller()
+        return self._calling
+
+    def _dialed(self) -> tuple[str | None, str | None]:
+        if self._called is None:
+            self._called = self._read_dialed()
+        return self._called
+
+    def _read_caller(self) -> tuple[str | None, str | None]:
         text = self.get("From")
         party = _Party.of(text)
         asked = {part.strip().lower() for value in self._list("Privacy") for part in value.split(";")}
@@ -320,7 +344,20 @@ class SipHeaders:
                 return address.uri.number, raw
         return None, text
 
-    def _dialed(self) -> tuple[str | None, str | None]:
+    def _read_channel(self) -> Channel:
+        match (self.get(CHANNEL_HEADER) or "").strip().lower():
+            case "phone":
+                return "phone"
+            case "whatsapp":
+                return "whatsapp"
+            case "sip":
+                return "sip"
+        parties = [_Party.of(text) for text in (self.get("From"), *self._list("P-Asserted-Identity"))]
+        if any(party.whatsapp for party in parties):
+            return "whatsapp"
+        return "phone" if self.caller or parties[0].phone or parties[0].anonymous else "sip"
+
+    def _read_dialed(self) -> tuple[str | None, str | None]:
         to = self.get("To")
         own = self.get_all(DIALED_HEADER)[:_MAX_ENTRIES]
         for text in (*own, to, *self._list("P-Called-Party-ID"), *self._list("Diversion")):
@@ -347,7 +384,7 @@ class SipHeaders:
 
 @dataclass(frozen=True, slots=True)
 class _Party:
-    """What one address says of a party."""
+    """What one address says about a party."""
 
     number: str | None = None
     phone: bool = False
@@ -389,6 +426,7 @@ def _canonical(name: str) -> str:
     return _COMPACT.get(lower, lower)
 
 
-def _is_header(name: str, value: str) -> bool:
-    # A tab is white space in a header (RFC 3261 25.1, LWS).
-    return TOKEN.fullmatch(name) is not None and not CONTROL.search(value.replace("\t", " "))
+@lru_cache(maxsize=256)
+def _key(name: str) -> str | None:
+    """Return the name that a header is found by, or None if it cannot be a header's."""
+    return _canonical(name) if TOKEN.fullmatch(name) else None

@@ -1,16 +1,16 @@
-"""What our own TwiML tells the webhook about a call, signed, in a header of the INVITE.
+"""What our own TwiML says about a call to the webhook, signed, in a header of the INVITE.
 
-Whoever places a call writes its SIP headers. What rides in `X-Realtime-Sip-Context` counts because it is signed:
+Whoever places a call writes its SIP headers. The value of `X-Realtime-Sip-Context` counts because it is signed:
 
     v1.PAYLOAD.MAC
 
 PAYLOAD is base64url without padding of the UTF-8 of a JSON object without white space: `c` the values (text to text),
-`e` the end in Unix seconds, `n` the nonce, and `p` the SID of the parent call where there is one. MAC is base64url
+`e` the end in Unix seconds, `n` the nonce, and `p` the SID of the parent call if there is one. MAC is base64url
 without padding of HMAC-SHA256, under the UTF-8 of the secret, over the ASCII text `realtime-sip context v1`, a line end
 (0x0A), and PAYLOAD as it is written. The characters are those that a URI and a header take as they are.
 
-It is signed, not encrypted: carriers read it. A signature holds for every call that carries it until it has expired, so
-whoever reads one could place a call with it: the nonce is there to be used once, which `CallHost` sees to.
+It is signed, not encrypted: carriers read it. A signature holds for every call that carries it until it expires, so
+whoever reads one could place a call with it. `CallHost` prevents that: it lets each nonce be used once.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from realtime_sip.sip.address import CONTROL
 from realtime_sip.sip.headers import SipHeaders
 
 CONTEXT_HEADER = "X-Realtime-Sip-Context"
-"""The header that the signed context rides in. Twilio passes headers on whose name begins with X-, but not X-Twilio."""
+"""The header with the signed context. Twilio passes on headers whose name begins with X-, but not X-Twilio."""
 
 MAX_CONTEXT = 768
 """Characters of the header's value at most. Twilio takes less than 1024 of all headers, with their names (code 21227),
-and the channel and the dialed number ride there too."""
+and the channel and the dialed number are there too."""
 
 _MAX_ENTRIES = 16
 _MAX_VALUE = 256
@@ -57,26 +57,26 @@ class ContextRefusal(enum.Enum):
     """Why a context does not count. The value is a fixed word, safe to log."""
 
     REPEATED = "repeated"
-    """The header is there more than once: none of them counts."""
+    """The header is there more than once, so it does not count."""
     TOO_LONG = "too_long"
-    """It is longer than any that is signed."""
+    """It is longer than any context that is signed."""
     MALFORMED = "malformed"
-    """It is not of the format, or the values are not what may be signed."""
+    """Its format is wrong, or its values may not be signed."""
     FORGED = "forged"
-    """None of the secrets has signed it."""
+    """None of the secrets signed it."""
     EXPIRED = "expired"
-    """It was signed by us, and its time is over."""
+    """We signed it, and it expired."""
 
 
 @dataclass(frozen=True, slots=True)
 class SignedContext:
-    """A context whose signature was right. `repr` shows nothing of what it says.
+    """A context whose signature was right. `repr` shows none of its values.
 
     Attributes:
         items: The values as (key, value), in order.
         parent_call_sid: The call that our TwiML answered and from which it dialed, or None.
-        expires_at: Unix seconds from which on it does not count.
-        nonce: Its own name, to be used once.
+        expires_at: Unix seconds from which it no longer counts.
+        nonce: Its unique name, to be used once.
     """
 
     items: tuple[tuple[str, str], ...] = field(repr=False)
@@ -91,7 +91,7 @@ class SignedContext:
 
 
 class ContextSigner:
-    """Signs what rides in the header, and verifies it.
+    """Signs the context of a call, and verifies it.
 
     Args:
         secret: At least 16 characters that only your own programs know, such as `secrets.token_urlsafe(32)`. Several
@@ -128,7 +128,7 @@ class ContextSigner:
         expires_in: float = 300.0,
         nonce: str | None = None,
     ) -> dict[str, str]:
-        """Return the header, name to value: ASCII that stands as it is in a URI, in a SIP header and in XML.
+        """Return the header, name to value: ASCII that a URI, a SIP header and XML take as it is.
 
         Args:
             context: At most 16 values of up to 256 characters without control characters. A key has up to 32 letters
@@ -138,11 +138,11 @@ class ContextSigner:
                 `X-Twilio-CallSid` is that of the leg to OpenAI, another call.
             now: Unix seconds.
             expires_in: Seconds from `now` to its end, at most a day. It must outlast the time from the TwiML to the
-                webhook, and the difference of both clocks.
-            nonce: Its own name, 8 to 64 letters and digits of ASCII, "_" and "-"; a random one where it is left out.
+                webhook, and the difference between both clocks.
+            nonce: Its unique name, 8 to 64 letters and digits of ASCII, "_" and "-"; a random one if left out.
 
         Raises:
-            InvalidRequestError: What is to be signed is not valid, or too long.
+            InvalidRequestError: The context is not valid, or too long.
             ConfigurationError: `expires_in` is not more than zero and at most a day.
         """
         if not 0 < expires_in <= _MAX_LIFE:
@@ -164,9 +164,9 @@ class ContextSigner:
         return {CONTEXT_HEADER: value}
 
     def verify(self, headers: SipHeaders, *, now: float) -> SignedContext | ContextRefusal | None:
-        """Return the context of an INVITE, or why it does not count, or None where it has no such header.
+        """Return the context of an INVITE, or why it does not count, or None if it has no such header.
 
-        Whatever the headers hold, it raises nothing. `now` is Unix seconds.
+        It never raises, whatever the headers hold. `now` is Unix seconds.
         """
         value = headers.get(CONTEXT_HEADER)
         if value is None:
@@ -205,7 +205,7 @@ def _mac(key: bytes, payload: str) -> str:
 
 
 def _problems(context: object, parent_call_sid: object, nonce: object) -> list[tuple[str, str]]:
-    """Return what may not be signed, and is not believed where it was. It shows no value."""
+    """Return what may not be signed, and does not count if it was. It shows no value."""
     problems = []
     if not isinstance(context, Mapping):
         return [("", "must be a mapping of text to text")]

@@ -159,16 +159,16 @@ def _kind(key: str) -> str:
 class MemoryStore:
     """Keeps claims, counters and nonces in memory, for a program of one process, and for tests.
 
-    It survives no crash: a call that is announced again after a restart is new, and accepting it says
-    `decision_already_made`. It does not span processes: two workers would each take a repeat for new, and count for
-    itself. It is used on one event loop.
+    It survives no crash: a call that is announced again after a restart looks new, and accepting it fails with
+    `decision_already_made`. It does not span processes: two workers would each take a repeat for new, and count
+    separately. Use it on one event loop.
 
     It starts no task, and remembers at most `max_calls` calls. Beyond that it forgets the call that was done first,
     then a call whose owner has died; a call that is being served is never forgotten. It remembers as many nonces, and
-    beyond that forgets the one that was used first; only contexts that your own programs have signed bring any. Of
-    counters it forgets those that count nothing any more, and beyond `max_keys` the one that was asked for least
-    recently, of those whose keys are alike up to the last colon and are the most: a flood of callers pushes out
-    counters of callers alone.
+    beyond that forgets the one that was used first; only contexts that your own programs signed bring nonces. It
+    forgets counters that no longer count anything. Beyond `max_keys` it looks at the largest group of counters whose
+    keys are alike up to the last colon, and forgets the one that was asked for least recently: a flood of callers
+    pushes out only counters of callers.
     """
 
     def __init__(
@@ -193,12 +193,12 @@ class MemoryStore:
         self._windows: _Counters[Window] = _Counters(max_keys)
         self._places: _Counters[Places] = _Counters(max_keys)
         self._open: dict[str, Claim] = {}
-        # Both in the order in which they came, which is nearly the order in which they are to be forgotten.
+        # Both in the order in which they came, which is nearly the order in which to forget them.
         self._done: dict[str, Claim] = {}
         self._used: dict[str, Use] = {}
 
     async def claim(self, call_id: str, *, owner: str, lease: float) -> Claimed:
-        """Claim a call for `lease` seconds, if it is to be had.
+        """Claim a call for `lease` seconds, if it is free.
 
         Raises:
             ConfigurationError: The lease is not positive, or `max_calls` calls are being served.
@@ -213,15 +213,15 @@ class MemoryStore:
         return claimed
 
     async def renew(self, call_id: str, *, owner: str, lease: float) -> bool:
-        """Have the lease end `lease` seconds from now. False if the call is not, or no longer, the owner's."""
+        """Make the lease end `lease` seconds from now. False if the call is not, or no longer, the owner's."""
         return self._put(renewed(self._get(call_id), owner=owner, now=self._clock(), lease=lease))
 
     async def advance(self, call_id: str, *, owner: str, phase: Phase) -> bool:
-        """Note that the call is accepted. False if the call is not, or no longer, the owner's."""
+        """Record that the call is accepted. False if the call is not, or no longer, the owner's."""
         return self._put(advanced(self._get(call_id), owner=owner, phase=phase))
 
     async def finish(self, call_id: str, *, owner: str, remember: float = REMEMBER) -> bool:
-        """Note that the call is done, and remember it for `remember` seconds. False if it is not the owner's."""
+        """Record that the call is done, and remember it for `remember` seconds. False if it is not the owner's."""
         claim = finished(self._get(call_id), owner=owner, now=self._clock(), remember=remember)
         if claim is None:
             return False
@@ -231,7 +231,7 @@ class MemoryStore:
         return True
 
     async def use(self, nonce: str, *, by: str, remember: float) -> bool:
-        """Use a nonce, and remember for `remember` seconds by whom. False if somebody else has used it before.
+        """Use a nonce, and remember for `remember` seconds by whom. False if somebody else used it before.
 
         Raises:
             ConfigurationError: `remember` is not a positive number of seconds.
@@ -250,7 +250,7 @@ class MemoryStore:
     async def add(self, key: str, amount: int, *, per: float, most: int | None = None) -> int:
         """Add an amount of 0 or more, and return the sum of the last `per` seconds, with this one.
 
-        If the sum would be more than `most`, nothing is added; what is returned is what the sum would be.
+        If the sum would be more than `most`, nothing is added, and the sum that it would be is returned.
 
         Raises:
             ConfigurationError: The amount is negative, or `per` is not a positive number of seconds.
@@ -314,5 +314,5 @@ class MemoryStore:
             return
         dead = next((claim.call_id for claim in self._open.values() if claim.expires_at <= now), None)
         if dead is None:
-            raise ConfigurationError(f"{self._max_calls} calls are being served, which is all that max_calls allows")
+            raise ConfigurationError(f"{self._max_calls} calls are being served, and max_calls allows no more")
         del self._open[dead]

@@ -1,4 +1,4 @@
-"""A signed context is used by one call: its nonce is used in the store in which calls are claimed."""
+"""Lets only one call use a signed context: its nonce is recorded in the store that has the claims."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ async def use_context(incoming: IncomingCall, store: Store, *, now: float) -> In
     Another call with the same nonce has copied the header; the log names it. A call without a context, or with an
     expired one, uses no nonce.
 
-    It comes before the call itself is claimed, because it raises what the store raises: then nothing was taken, and 500
-    brings the webhook back. `now` is Unix seconds.
+    Use it before the call itself is claimed, because it raises what the store raises: then the call was not taken, and
+    answering 500 brings the webhook back. `now` is Unix seconds.
     """
     context = incoming.signed_context
     if context is None:

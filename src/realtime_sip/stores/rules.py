@@ -1,4 +1,4 @@
-"""What every store promises, and the rules by which all of them decide alike: claims, counters, nonces. No I/O.
+"""What every store promises, and the rules by which all stores decide: claims, counters, nonces. No I/O.
 
 A store reads what it has under a key, asks a function of this module what follows, and writes that, in one atomic step.
 
@@ -16,9 +16,9 @@ Whoever claims a call is given one of three answers:
                In the phase `claimed` accept it, and if that says `decision_already_made`, attach.
     REPEAT     somebody decides about it, serves it or has done so: nothing to do.
 
-Amounts are whole numbers: calls, or millionths of a dollar. They are kept in buckets, each a sixtieth of the time that
-is looked back on, and `bucket` says which. A sum takes in every bucket that reaches into that time. So it is never too
-small, and takes in at most one bucket too many: of the last hour, a minute.
+Amounts are whole numbers: calls, or millionths of a dollar. They are kept in buckets, each a sixtieth of the period,
+and `bucket` says which. A sum has every bucket that reaches into the period. So it is never too small, and has at most
+one bucket too many: for the last hour, a minute.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ REMEMBER = 72 * 3600.0
 """Seconds for which a webhook is delivered again if it was not answered 2xx (webhooks guide, November 2026)."""
 
 BUCKETS = 60
-"""Buckets to a time. One more of them reaches into it, so that 61 are kept."""
+"""Buckets of a period. One more reaches into it, so 61 are kept."""
 
 Phase: TypeAlias = Literal["claimed", "accepted", "done"]
 """How far a call is, in this order."""
@@ -48,7 +48,7 @@ class Claim:
 
     Attributes:
         call_id: The call.
-        owner: Who claims it: a text that no other claimant has, made anew at each start of a program.
+        owner: Who claims it: a text that no other claimant has, new at each start of a program.
         phase: How far it is.
         expires_at: By the store's clock, in seconds: the end of the lease, or, once done, of what is remembered.
     """
@@ -60,14 +60,14 @@ class Claim:
 
 
 class Outcome(enum.Enum):
-    """The answer that a claimant is given."""
+    """The answer to a claimant."""
 
     NEW = "new"
-    """Nobody has claimed the call: it is the claimant's now."""
+    """Nobody had claimed the call; it is the claimant's now."""
     ADOPTED = "adopted"
-    """Its owner let the lease end: it is the claimant's now, and perhaps accepted."""
+    """Its owner let the lease end; it is the claimant's now, and perhaps accepted."""
     REPEAT = "repeat"
-    """It is not the claimant's to serve."""
+    """Somebody else serves or served it; the claimant must not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Claimed:
 
     Attributes:
         outcome: Whether the call is the claimant's.
-        claim: As it stands now. The phase of an adopted call is how far its dead owner had come.
+        claim: The claim as it is now. The phase of an adopted call is the last one of its dead owner.
     """
 
     outcome: Outcome
@@ -85,7 +85,7 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """Who has used a nonce, and until when that is remembered, by the store's clock in seconds."""
+    """Who used a nonce, and until when that is remembered, by the store's clock in seconds."""
 
     by: str
     expires_at: float
@@ -95,42 +95,42 @@ class Use:
 class Store(Protocol):
     """Keeps claims, counters and nonces, for one process or for all that share it. Each operation is atomic.
 
-    The store's clock counts, not that of whoever asks. Claims, counters and nonces have keys of their own: a nonce that
-    reads like a call id is no claim. What counts no more is forgotten.
+    The store's clock counts, not that of whoever asks. Claims, counters and nonces have separate keys: a nonce that
+    reads like a call id is not a claim. Whatever no longer counts is forgotten.
 
-    `renew`, `advance` and `finish` do nothing for anybody but the claim's owner. False says that the claim is not, or
-    no longer, the owner's: it has to stop serving the call without ending it, because somebody else serves it, or that
-    the call is done.
+    `renew`, `advance` and `finish` do nothing for anybody but the claim's owner. False means that the call is done, or
+    that the claim is not, or no longer, the owner's: then the owner has to stop serving the call without ending it,
+    because somebody else serves it.
     """
 
     async def claim(self, call_id: str, *, owner: str, lease: float) -> Claimed:
-        """Claim a call for `lease` seconds, if it is to be had."""
+        """Claim a call for `lease` seconds, if it is free."""
         ...
 
     async def renew(self, call_id: str, *, owner: str, lease: float) -> bool:
-        """Have the lease end `lease` seconds from now. A lease that has ended can be renewed until it is adopted."""
+        """Make the lease end `lease` seconds from now. A lease that ended can be renewed until the call is adopted."""
         ...
 
     async def advance(self, call_id: str, *, owner: str, phase: Phase) -> bool:
-        """Note that the call is accepted. The lease stays as it is, and a phase that was passed is not gone back to."""
+        """Record that the call is accepted. The lease stays as it is, and the phase never goes back."""
         ...
 
     async def finish(self, call_id: str, *, owner: str, remember: float = REMEMBER) -> bool:
-        """Note that the call is done, and remember it for `remember` seconds. It can be repeated."""
+        """Record that the call is done, and remember it for `remember` seconds. Repeating this is allowed."""
         ...
 
     async def use(self, nonce: str, *, by: str, remember: float) -> bool:
-        """Use a nonce, and remember for `remember` seconds by whom. False if somebody else has used it before.
+        """Use a nonce, and remember for `remember` seconds by whom. False if somebody else used it before.
 
-        Whoever has used it may use it again, which remembers it for no longer.
+        Whoever used it may use it again; it is not remembered for longer.
         """
         ...
 
     async def add(self, key: str, amount: int, *, per: float, most: int | None = None) -> int:
         """Add an amount of 0 or more, and return the sum of the last `per` seconds, with this one.
 
-        If the sum would be more than `most`, nothing is added; what is returned is what the sum would be. One key with
-        two times to look back on is two counters.
+        If the sum would be more than `most`, nothing is added, and the sum that it would be is returned. One key with
+        two periods is two counters.
         """
         ...
 
@@ -141,7 +141,7 @@ class Store(Protocol):
     async def enter(self, key: str, member: str, *, lease: float, most: int | None = None) -> bool:
         """Let a member in for `lease` seconds, or for as long again if it is in.
 
-        False, and nothing is changed, if it is not in and `most` others are. Without `most` there is always room.
+        Return False and change nothing if it is not in and `most` others are. Without `most` there is always room.
         """
         ...
 
@@ -192,13 +192,13 @@ def advanced(existing: Claim | None, *, owner: str, phase: Phase) -> Claim | Non
         ConfigurationError: The phase is `done`, which `finished` is for.
     """
     if phase == "done":
-        raise ConfigurationError("what is done is to be finished, so that it is known how long to remember it")
+        raise ConfigurationError("use finish for a call that is done: it says how long to remember it")
     held = _held(existing, owner)
     return None if held is None else replace(held, phase=max(held.phase, phase, key=_ORDER.index))
 
 
 def finished(existing: Claim | None, *, owner: str, now: float, remember: float) -> Claim | None:
-    """Return the claim as done, or None if it is not the owner's. Who has finished may say so again.
+    """Return the claim as done, or None if it is not the owner's. Whoever finished it may do so again.
 
     Raises:
         ConfigurationError: `remember` is not a positive number of seconds.
@@ -210,7 +210,7 @@ def finished(existing: Claim | None, *, owner: str, now: float, remember: float)
 
 
 def used(existing: Use | None, *, by: str, now: float, remember: float) -> Use:
-    """Return who has used a nonce, now that `by` asks for it; it is theirs if they are the one.
+    """Return who used a nonce, now that `by` asks for it. If that is `by`, the nonce is theirs.
 
     >>> first = used(None, by="rtc_1", now=0.0, remember=10.0)
     >>> used(first, by="rtc_2", now=9.9, remember=10.0).by, used(first, by="rtc_2", now=10.0, remember=10.0).by
@@ -233,7 +233,7 @@ def bucket(now: float, *, per: float) -> int:
         ConfigurationError: `per` is not a positive number of seconds.
     """
     if not 0 < per < math.inf:
-        raise ConfigurationError("the time to count within must be a positive number of seconds")
+        raise ConfigurationError("the period to count in must be a positive number of seconds")
     return math.floor(now / per * BUCKETS)
 
 

@@ -16,13 +16,13 @@ _VIRTUAL_DEADLINE = 2 * 3600.0
 
 
 class ScenarioError(RealtimeSipError, AssertionError):
-    """Something that a test waited for did not happen; the message says what was expected and what happened."""
+    """A test waited for something that did not happen; the message says what was expected and what happened."""
 
 
 def deadline(timeout: float | None) -> float:
-    """Return the seconds of the running loop that a test waits: `timeout`, or what is usual.
+    """Return the seconds of the running loop that a test waits: `timeout`, or the default.
 
-    That is 10; on a `VirtualTimeLoop`, where waiting costs nothing, 2 hours, which is longer than any call.
+    The default is 10; on a `VirtualTimeLoop`, which waits for free, 2 hours, which is longer than any call.
     """
     if timeout is not None:
         return timeout
@@ -36,7 +36,7 @@ class Clock:
     program is never shorter than `least_patience` seconds of the loop, because your program does not run faster. The
     loop's seconds are real ones, unless the loop is a `VirtualTimeLoop`.
 
-    `unix` is the Unix time at which the clock starts. Without it, it is the wall's.
+    `unix` is the Unix time at which the clock starts, by default the current time.
     """
 
     def __init__(self, speed: float = 1.0, *, least_patience: float = 1.0, unix: float | None = None) -> None:
@@ -60,19 +60,19 @@ class Clock:
         return self._passed() * self.speed
 
     def unix(self) -> float:
-        """Return the Unix time for what stands on the wire, where it must be true for the receiver.
+        """Return the Unix time for what goes over the wire, which must be true for the receiver.
 
-        It is the wall's time; on a `VirtualTimeLoop`, and where a time was given, it is that of the start and what has
-        passed on the loop since then.
+        It is the current time. On a `VirtualTimeLoop`, or if a time was given, it is the time of the start and what has
+        passed on the loop since.
         """
         return time.time() if self._unix is None else self._unix + self._passed()
 
     def real(self, seconds: float) -> float:
-        """Return how many seconds of the loop `seconds` of this clock are."""
+        """Return `seconds` of this clock in seconds of the loop."""
         return seconds / self.speed
 
     def patience(self, seconds: float) -> float:
-        """Return the loop's seconds to wait for the program under test where the service waits `seconds`."""
+        """Return the loop's seconds to wait for the program under test if the service waits `seconds`."""
         return max(seconds / self.speed, min(seconds, self.least_patience))
 
     async def sleep(self, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""Faults of a call's sockets: they drop, go silent, restart; events that are not as usual."""
+"""Faults of a call's sockets: they drop, go silent, restart, and carry unusual events."""
 
 from __future__ import annotations
 
@@ -51,23 +51,23 @@ _MAX_COUNT = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Timed:
-    """When a fault of a call's sockets happens: after so many frames, or at a moment.
+    """When a fault of a call's sockets happens: after a number of frames, or at a moment.
 
     Attributes:
-        after_frames: When so many frames have been sent to sockets of the call in all.
+        after_frames: After this many frames were sent to sockets of the call in all.
         when: Or at this moment, which is a phase:
 
             - "attached": a socket has been opened;
             - "generating": the first delta of a response was sent;
             - "playing": the caller begins to hear a response;
-            - "tool": a response that called a function is done, and its output has not come;
+            - "tool": a response that called a function is done, and the output has not come yet;
             - "mcp": a call of an MCP server is in progress;
             - "caller": the caller begins to speak;
 
             or the type of an event: of one that was just sent, as "response.done"; or of one of the client's, as
             "response.create", that was just read, before the service acts on it.
         occurrence: Which of these moments: 1 is the first.
-        after: How many seconds (of the emulator's clock) later.
+        after: Seconds of the emulator's clock from that moment.
     """
 
     after_frames: int | None = None
@@ -76,7 +76,7 @@ class _Timed:
     after: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse moments that cannot be."""
+        """Refuse moments that make no sense."""
         if (self.after_frames is None) == (self.when is None):
             raise ConfigurationError("a fault needs either after_frames or when")
         if self.after_frames is not None and not 0 <= self.after_frames <= _MAX_COUNT:
@@ -91,15 +91,14 @@ class _Timed:
 class SocketDropped(_Timed):
     """The sockets of the call are dropped, with the close code `code`; 1005 closes without one, 1006 without a frame.
 
-    The call goes on, and a new socket can be opened. What happens before it is there is lost in the hole: items that
-    were made meanwhile, calls of functions among them, are known to the service, which tells them when asked
-    (`conversation.item.retrieve`), and nothing else of them.
+    The call goes on, and a new socket can be opened. Events until then are lost in the hole. The service knows the
+    items that were made meanwhile, function calls among them, but sends them only on `conversation.item.retrieve`.
 
     Attributes:
         code: The close code.
-        call_over: The call ends with it, as if the caller had hung up.
-        away: For so many seconds (of the emulator's clock) no new socket can be opened: attaching gets 503.
-        counted: For so many seconds the service counts the old socket as open, and refuses a new one with 409.
+        call_over: The call ends too, as if the caller had hung up.
+        away: Seconds of the emulator's clock for which no new socket can be opened: attaching gets 503.
+        counted: Seconds for which the service counts the old socket as open, and refuses a new one with 409.
         fin: Whether the TCP connection ends after the close frame; if not, it stays open until the client ends it.
 
     >>> SocketDropped(when="tool", code=1011).code
@@ -113,7 +112,7 @@ class SocketDropped(_Timed):
     fin: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse codes that cannot be."""
+        """Refuse codes that make no sense."""
         _Timed.__post_init__(self)
         check_close_code(self.code)
         _check_length(self.away, "away")
@@ -124,9 +123,9 @@ class SocketDropped(_Timed):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceRestarts(_Timed):
-    """What serves the sideband restarts: for `seconds` (of the emulator's clock) sockets open, and close with `code`.
+    """The server of the sidebands restarts: for `seconds` of the emulator's clock sockets open, and close with `code`.
 
-    Those that are open are closed so too. The call goes on, and so do the REST operations; after that a new socket
+    Sockets that are open close with it too. The call goes on, and so do the REST operations; after that a new socket
     works. See `OpenAIEmulator.restart` for all calls at once.
     """
 
@@ -134,7 +133,7 @@ class ServiceRestarts(_Timed):
     code: int = 1012
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be."""
+        """Refuse values that make no sense."""
         _Timed.__post_init__(self)
         check_close_code(self.code)
         _check_length(self.seconds, "seconds")
@@ -142,12 +141,12 @@ class ServiceRestarts(_Timed):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PingsUnanswered(_Timed):
-    """The pings of the client are not answered any more on the sockets that are open, while events flow as before."""
+    """The client's pings are no longer answered on the sockets that are open, while events flow as before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SocketSilent(_Timed):
-    """The sockets of the call stay open, but no event gets through any more in either direction.
+    """The sockets of the call stay open, but no event gets through in either direction.
 
     Pings are answered, as by a proxy that has lost its other side; or not, with `pongs=False`, as if the network were
     gone. The call goes on, and events flow on a new socket, while the old one stays open and silent.
@@ -158,19 +157,19 @@ class SocketSilent(_Timed):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameInjected(_Timed):
-    """A frame that is none of the service's own is sent to all sockets of the call; text as text, bytes as binary."""
+    """A frame that is not the service's own is sent to all sockets of the call; text as text, bytes as binary."""
 
     data: str | bytes = field(repr=False)
 
     def __post_init__(self) -> None:
-        """Refuse a frame without measure."""
+        """Refuse a frame that is too large."""
         _Timed.__post_init__(self)
         check_frame(self.data)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorSent(_Timed):
-    """An `error` event is sent to which no event of the client led, or the one with the id `event_id`."""
+    """An `error` event is sent that no event of the client caused, or that names the one with the id `event_id`."""
 
     code: str | None = None
     message: str = "The server had an error while processing your request."
@@ -180,9 +179,9 @@ class ErrorSent(_Timed):
 
 @dataclass(frozen=True, slots=True)
 class _Matching:
-    """Which events of a type a fault is about: `times` of them, beginning with the one numbered `occurrence`.
+    """Which events of a type a fault is about: `times` of them, beginning with number `occurrence`.
 
-    Events that no socket is there to hear count too.
+    Events count even if no socket is open.
     """
 
     type: str
@@ -190,7 +189,7 @@ class _Matching:
     times: int = field(default=1, kw_only=True)
 
     def __post_init__(self) -> None:
-        """Refuse numbers that cannot be."""
+        """Refuse numbers that make no sense."""
         _check_count(self.occurrence, "occurrence")
         _check_count(self.times, "times")
 
@@ -233,16 +232,16 @@ class EventAltered(_Matching):
 class ResponseRaced:
     """The service creates a response of its own right before it reads a `response.create`, which it then refuses.
 
-    Its own response has been told when the refusal comes. `occurrence` is which of the client's events for a response
-    in the conversation it is. With `said`, the caller has said this just before, and turn detection is what was faster;
-    otherwise the service creates the response for no visible reason.
+    The events of its own response come before the refusal. `occurrence` counts the client's events for a response in
+    the conversation. With `said`, the caller said this just before, and turn detection was faster; otherwise the
+    service creates the response for no visible reason.
     """
 
     occurrence: int = 1
     said: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        """Refuse numbers that cannot be."""
+        """Refuse numbers that make no sense."""
         _check_count(self.occurrence, "occurrence")
 
 
@@ -250,8 +249,8 @@ class ResponseRaced:
 class UpdateRefused:
     """The service refuses a `session.update`: nothing changes, and an `error` names the event.
 
-    `occurrence` is which of the updates that carry more than the session's type it is. `code`, `param` and `message`
-    are those of the error; what is left out here is the emulator's invention.
+    `occurrence` counts the updates that carry more than the session's type. `code`, `param` and `message` are those of
+    the error; the defaults are the emulator's invention.
 
     >>> UpdateRefused(param="session.tools")
     UpdateRefused(occurrence=1, code='invalid_value', param='session.tools', message='The session cannot be updated.')
@@ -263,7 +262,7 @@ class UpdateRefused:
     message: str = "The session cannot be updated."
 
     def __post_init__(self) -> None:
-        """Refuse numbers that cannot be."""
+        """Refuse numbers that make no sense."""
         _check_count(self.occurrence, "occurrence")
 
 
@@ -292,7 +291,7 @@ def check_close_code(code: int) -> None:
     """Refuse a close code that no server sends (RFC 6455 7.4), except 1005 and 1006, which stand for their cases.
 
     Raises:
-        ConfigurationError: It is none.
+        ConfigurationError: It is not valid.
     """
     if not (1000 <= code <= 1003 or 1005 <= code <= 1014 or 3000 <= code <= 4999):
         raise ConfigurationError("code must be a close code of RFC 6455, 1005 (no code) or 1006 (no close frame)")

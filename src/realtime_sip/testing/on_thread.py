@@ -24,8 +24,8 @@ _LONGEST = 600.0
 class EmulatorOnThread:
     """Runs an emulator on an event loop in another thread, while this one is free to block.
 
-    Use it as a context manager. `emulator` is what runs there; everything that acts on it, or waits, goes through
-    `run`. What was recorded can be read directly.
+    Use it as a context manager. `emulator` runs there; everything that acts on it, or waits, goes through `run`. Read
+    directly what was recorded.
 
     >>> with EmulatorOnThread(OpenAIEmulator(speed=100)) as openai:
     ...     ringing = openai.run(openai.emulator.ring, "http://127.0.0.1:9/nobody-listens-here")
@@ -46,7 +46,7 @@ class EmulatorOnThread:
     def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T: ...
 
     def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Call `function` on the emulator's thread, await it where it is async, and return its result.
+        """Call `function` on the emulator's thread, await it if it is async, and return its result.
 
         Raises:
             ConfigurationError: The emulator is not running.

@@ -1,6 +1,6 @@
 """Fixtures for pytest: an emulator for tests of every kind, and virtual time.
 
-pytest finds them by itself where `realtime-sip` is installed.
+pytest finds them by itself if `realtime-sip` is installed.
 
 Async tests enter the emulator themselves, on their own event loop, so that any plugin for async tests will do
 (pytest-asyncio, anyio's)::

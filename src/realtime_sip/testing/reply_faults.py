@@ -1,4 +1,4 @@
-"""Faults of the REST operations and of the upgrade to a sideband, and a decision that somebody else has made."""
+"""Faults of the REST operations and of the upgrade to a sideband, and a decision that somebody else made."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ class ReplyFault:
     """How one reply fails.
 
     Attributes:
-        status: The status of the reply: 400 to 599. For "attach" also a 2xx, which stands in the place of the 101.
+        status: The status of the reply: 400 to 599. For "attach" also a 2xx, which comes instead of the 101.
         how: "status" (a reply with `status`), "no answer" (the connection stays open and silent), or "reset" (it closes
             without an answer).
         acted: The operation is carried out before its reply fails.
-        code: The code of the error, as "decision_already_made"; the usual one for the status where it is left out.
+        code: The code of the error, such as "decision_already_made"; the usual one for the status if left out.
         retry_after: The seconds in `Retry-After`.
-        headers: More headers, as `{"x-should-retry": "false"}`.
-        bare: The reply has no body in JSON, as one of a gateway; of a 404 that means: no `call_id_not_found`.
+        headers: More headers, such as `{"x-should-retry": "false"}`.
+        bare: The reply has no JSON body, like that of a gateway; a 404 then has no `call_id_not_found`.
     """
 
     status: int = 500
@@ -53,13 +53,13 @@ class ReplyFault:
     bare: bool = False
 
     def check(self, operation: Operation) -> None:
-        """Refuse what cannot be.
+        """Refuse values that make no sense.
 
         Raises:
-            ConfigurationError: No such operation, or a value makes no sense.
+            ConfigurationError: There is no such operation, or a value makes no sense.
         """
         if operation not in get_args(Operation):
-            raise ConfigurationError(f"no such operation; there are: {', '.join(get_args(Operation))}")
+            raise ConfigurationError(f"no such operation; operations: {', '.join(get_args(Operation))}")
         if self.how not in get_args(How):
             raise ConfigurationError(f"how must be one of: {', '.join(get_args(How))}")
         upgrade = operation == "attach"
@@ -71,9 +71,9 @@ class ReplyFault:
 
 @dataclass(frozen=True, slots=True)
 class RequestFails:
-    """Requests for `operation` on this call fail: `times` of them, beginning with the one numbered `occurrence`.
+    """Requests for `operation` on this call fail: `times` of them, beginning with number `occurrence`.
 
-    What else is given is as in `ReplyFault`. An accept that fails for good:
+    The other arguments are those of `ReplyFault`. An accept that fails for good:
 
     >>> RequestFails("accept", times=10_000).fault.status
     500
@@ -97,7 +97,7 @@ class RequestFails:
     bare: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be."""
+        """Refuse values that make no sense."""
         _check_times(self.occurrence, "occurrence")
         _check_times(self.times, "times")
         if self.operation in ("create", "client_secrets"):
@@ -120,18 +120,18 @@ class RequestFails:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecidedElsewhere:
-    """Another worker decides `after` seconds (of the emulator's clock), before the program's first request if 0.
+    """Another worker decides about the call after `after` seconds of the emulator's clock; 0 is before any request.
 
-    With "accept" it has the call: it is attached and talks, and the program's accept gets 409 (`Behavior.
-    second_decision`). What the program does to the call then, it does to that worker's: attaching and hanging up work,
-    and are noted. With "reject" the call is over.
+    With "accept" that worker has the call: it is attached and talks, and the program's accept gets 409
+    (`Behavior.second_decision`). The program can still attach and hang up, and does so to the other worker's call; it
+    is noted. With "reject" the call is over.
     """
 
     by: Literal["accept", "reject"] = "accept"
     after: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be."""
+        """Refuse values that make no sense."""
         if self.by not in ("accept", "reject"):
             raise ConfigurationError("by must be accept or reject")
         if not 0 <= self.after <= 86_400:
@@ -143,7 +143,7 @@ CallFault = LineFault | RequestFails | DecidedElsewhere
 
 
 class ReplyFaults:
-    """The replies that are still to fail: for each operation in the order of their order, or by number."""
+    """The replies that are still to fail: for each operation, in the order they were added, or by number."""
 
     def __init__(self, numbered: Iterable[RequestFails] = ()) -> None:
         self._queues: dict[Operation, list[ReplyFault]] = {}
@@ -154,14 +154,14 @@ class ReplyFaults:
         """Let the next `times` replies to `operation` fail.
 
         Raises:
-            ConfigurationError: No such operation, or numbers that make no sense.
+            ConfigurationError: There is no such operation, or a number makes no sense.
         """
         fault.check(operation)
         _check_times(times, "times")
         self._queues.setdefault(operation, []).extend([fault] * times)
 
     def take(self, operation: Operation) -> ReplyFault | None:
-        """Return how the reply to `operation` fails now, or None. To be asked once for each request."""
+        """Return how the reply to `operation` fails now, or None. Ask once for each request."""
         self._seen[operation] = number = self._seen.get(operation, 0) + 1
         for each in self._numbered:
             if each.operation == operation and each.occurrence <= number < each.occurrence + each.times:

@@ -26,11 +26,11 @@ __all__ = [
 ]
 
 Phase = Literal["commentary", "final_answer"]
-"""What a message of the model is for, where a response holds several."""
+"""What a message of the model is for, if a response holds several."""
 
 During = Literal["speech", "tool"]
-"""What a caller's step does not wait for the end of: the model is heard; or the output of a function is awaited, or a
-call of an MCP server or its approval."""
+"""When a caller's step may begin early: while the model is heard ("speech"); or while the output of a function, a call
+of an MCP server or its approval is awaited ("tool")."""
 
 _DIGITS = frozenset("0123456789*#ABCD")
 _MAX_STEPS = 1000
@@ -49,10 +49,9 @@ class CallerSays(Step):
 
     The step begins when the line is quiet: no response is active or expected, and nothing is playing. With
     `during="speech"` it begins while the model is heard, which `interrupting=True` says too; with `during="tool"` while
-    the model waits for a function. `after` is how many seconds (of the emulator's clock) later. With
-    `transcribed=False` the transcription of these words fails, as
-    `conversation.item.input_audio_transcription.failed` tells. It takes `seconds`, or as long as the caller's pace
-    makes it (`Timings`).
+    the model waits for a function. `after` is a delay in seconds of the emulator's clock. With `transcribed=False` the
+    transcription of these words fails, with `conversation.item.input_audio_transcription.failed`. Speaking takes
+    `seconds`, or as long as the caller's pace makes it (`Timings`).
     """
 
     text: str = field(repr=False)
@@ -63,7 +62,7 @@ class CallerSays(Step):
     seconds: float | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be said."""
+        """Refuse values that make no sense."""
         _check_text(self.text, "text")
         _check_seconds(self.seconds)
         _check_begin(self)
@@ -73,9 +72,9 @@ class CallerSays(Step):
 class CallerPresses(Step):
     """The caller presses the keys `digits`, of 0-9, *, #, A-D: one DTMF event each, `Timings.digit` apart.
 
-    Begins as `CallerSays` does, except that the caller does not wait for the program to answer what was said before
-    where turn detection does not (`create_response: false`). After other keys the line is quiet at once, so that
-    `Timings.pause` and `after` lie between the last of those and the first of these.
+    It begins as `CallerSays` does, but does not wait for an answer to what was said before if turn detection starts
+    none (`create_response: false`). After other keys the line is quiet at once, so that `Timings.pause` and `after` lie
+    between the last of those and the first of these.
     """
 
     digits: str = field(repr=False)
@@ -84,7 +83,7 @@ class CallerPresses(Step):
     after: float = field(default=0.0, kw_only=True)
 
     def __post_init__(self) -> None:
-        """Refuse what no telephone has."""
+        """Refuse keys that no telephone has."""
         if not self.digits or len(self.digits) > 100 or not _DIGITS.issuperset(self.digits):
             raise ConfigurationError("digits must be 1 to 100 of 0-9, *, #, A-D")
         _check_begin(self)
@@ -94,10 +93,10 @@ class CallerPresses(Step):
 class CallerHangsUp(Step):
     """The caller hangs up: the sideband closes at once, and what was not delivered is lost.
 
-    Begins as `CallerSays` does.
+    It begins as `CallerSays` does.
 
-    With `while_ringing`, which makes sense as the first step alone, the caller gives up before anyone has accepted,
-    `after` seconds after the webhook was sent.
+    With `while_ringing`, which makes sense only as the first step, the caller gives up before anyone accepts, `after`
+    seconds after the webhook was sent.
     """
 
     interrupting: bool = field(default=False, kw_only=True)
@@ -106,7 +105,7 @@ class CallerHangsUp(Step):
     while_ringing: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be."""
+        """Refuse values that make no sense."""
         _check_begin(self)
         if self.while_ringing and (self.interrupting or self.during):
             raise ConfigurationError("nobody can be interrupted while the phone rings")
@@ -114,15 +113,15 @@ class CallerHangsUp(Step):
 
 @dataclass(frozen=True, slots=True)
 class ModelSays(Step):
-    """The model's next response is `text`, spoken or written as the session's modality is.
+    """The model's next response is `text`, spoken or written as the session's modality has it.
 
     Speaking takes `seconds`, or as long as the model's pace makes it (`Timings`); in steps of 50 ms, one audio token
     each, as `usage` says.
 
-    With `same_response` it is one more item of the response of the step before. With `out_of_band` it is for the next
-    response outside of the conversation (`conversation: "none"`), whenever that is asked for.
+    With `same_response` it is one more item of the response of the step before. With `out_of_band` it is the next
+    response outside of the conversation (`conversation: "none"`), whenever a client asks for one.
 
-    `phase` is that of the message, where a response holds several (reasoning models say "commentary" before the
+    `phase` is that of the message, if a response holds several (reasoning models say "commentary" before the
     "final_answer"); it stands on the item, as in the Responses API, whose name it has. `as_text` writes the text in a
     session of audio too, so that there is nothing to hear.
     """
@@ -135,7 +134,7 @@ class ModelSays(Step):
     as_text: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be said."""
+        """Refuse values that make no sense."""
         if self.phase is not None and self.phase not in get_args(Phase):
             raise ConfigurationError(f"phase must be one of: {', '.join(get_args(Phase))}")
         _check_text(self.text, "text")
@@ -144,7 +143,7 @@ class ModelSays(Step):
 
 @dataclass(frozen=True, slots=True)
 class ModelSaysNothing(Step):
-    """The model's next response is completed, and holds nothing at all."""
+    """The model's next response is completed, and has no content."""
 
     out_of_band: bool = field(default=False, kw_only=True)
 
@@ -158,13 +157,13 @@ class ModelSaysNothing(Step):
 class ModelCalls(Step):
     """The model's next response calls the function `name`.
 
-    `arguments` is a mapping, or a string that is sent as it is, so that arguments that are no JSON can be tried too.
+    `arguments` is a mapping, or a string that is sent as it is, so that arguments that are not JSON can be tried too.
     The response to the client's `response.create` after its output takes the next model step. `same_response` and
     `out_of_band` are as in `ModelSays`: several calls in one response are parallel ones.
 
     With `again` the model is in a loop: every response from here on calls the function, until one has `tool_choice:
-    "none"`, or is told to stop: the instructions of the response, or those of the session, or a system message, hold
-    the words `until`. That response takes the next step.
+    "none"`, or the words `until` are in its instructions, in those of the session, or in a system message. That
+    response takes the next step.
     """
 
     name: str
@@ -191,11 +190,11 @@ class ModelCalls(Step):
 
 @dataclass(frozen=True, slots=True)
 class ModelCallsMcp(Step):
-    """The model's next response has the service call the tool `name` of the MCP server `server_label`.
+    """The model's next response makes the service call the tool `name` of the MCP server `server_label`.
 
-    The server takes `seconds` of the emulator's clock (`Timings.mcp_call` where it is left out), and answers with
+    The server takes `seconds` of the emulator's clock (`Timings.mcp_call` if left out), and answers with
     `output`; or fails, with `error` as the message. The service asks for approval as the session's tool says, or as
-    `approval` does; where the client denies it, nothing more is told of the call. Several calls in one response run at
+    `approval` does; if the client denies it, no more events of the call are sent. Several calls in one response run at
     once. `same_response` is as in `ModelSays`.
     """
 
@@ -218,7 +217,7 @@ class ModelCallsMcp(Step):
 
     @property
     def out_of_band(self) -> bool:
-        """Always False: how MCP calls outside of the conversation go is not known."""
+        """Always False: it is not known how MCP calls outside of the conversation go."""
         return False
 
     def as_json(self) -> str:
@@ -236,7 +235,7 @@ class ModelFails(Step):
 
     Before that it says `text`, if there is any (in `seconds`, as in `ModelSays`); or, with `calling`, it breaks off in
     the middle of the arguments for the function of that name. `same_response` and `out_of_band` are as in `ModelSays`;
-    nothing can follow in the same response. `times` is how many responses in a row fail so.
+    nothing can follow in the same response. `times` responses in a row fail this way.
     """
 
     reason: str | None
@@ -249,7 +248,7 @@ class ModelFails(Step):
     out_of_band: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be said."""
+        """Refuse values that make no sense."""
         if self.reason is not None:
             _check_text(self.reason, "reason")
         if len(self.text) > _MAX_TEXT:
@@ -269,7 +268,7 @@ class ModelFails(Step):
 
     @property
     def details(self) -> dict[str, object]:
-        """Its `status_details`. Which `type` goes with which code is not known, but for those of quota and server."""
+        """Its `status_details`. Which `type` goes with which code is known only for those of quota and server."""
         if self.status != "failed":
             return {"type": self.status, "reason": self.reason}
         kind = self.reason if self.reason == "insufficient_quota" else "server_error"
@@ -319,7 +318,7 @@ def _named(step: _AnyStep) -> str:
 
 
 class Scenario:
-    """The steps that are still to come. Steps play in order; those out of band have an order of their own."""
+    """The steps that are still to come. They play in order; those out of band have an order of their own."""
 
     def __init__(self, steps: Iterable[Step] = ()) -> None:
         self._steps: list[_AnyStep] = []
@@ -363,7 +362,7 @@ class Scenario:
         return step
 
     def upcoming(self, *, out_of_band: bool) -> list[ModelStep]:
-        """Return the steps that the model's next response plays; none where nothing is scripted for it."""
+        """Return the steps that the model's next response plays; none if nothing is scripted for it."""
         steps = self._out_of_band if out_of_band else self._steps[self.position :]
         found: list[ModelStep] = []
         for step in steps:
@@ -386,7 +385,7 @@ class Scenario:
 
     @property
     def left(self) -> list[str]:
-        """Which steps have not come to anything."""
+        """The steps that have not been played."""
         numbered = [f"step {index + 1} ({_named(step)})" for index, step in enumerate(self._steps)]
         waiting = [] if self.waiting is None else [numbered[self.waiting]]
         return waiting + numbered[self.position :] + [f"out of band: {_named(step)}" for step in self._out_of_band]

@@ -30,9 +30,9 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     ends on this loop, over loopback, arrives before the clock moves. So everything that shares the loop sees its real
     timings, in an order that does not depend on how fast the machine is.
 
-    While work runs in the loop's executors (`asyncio.to_thread`, `run_in_executor`, name resolution) and is awaited,
-    the clock runs as the wall's does, because nobody knows how long it takes. For other threads and for processes say
-    so with `real_time`; else the clock does not wait for them.
+    While work in the loop's executors (`asyncio.to_thread`, `run_in_executor`, name resolution) is awaited, the clock
+    runs in real time, because nobody knows how long the work takes. For other threads and for processes use
+    `real_time`; without it the clock does not wait for them.
 
     It is a loop factory: `asyncio.Runner(loop_factory=VirtualTimeLoop)`; with anyio's pytest plugin let the fixture
     `anyio_backend` return `("asyncio", {"loop_factory": VirtualTimeLoop})`; with pytest-asyncio name it in the hook
@@ -52,7 +52,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     @contextlib.contextmanager
     def real_time(self) -> Iterator[None]:
-        """Let the clock run as the wall's does meanwhile, for something outside of this loop that is waited for."""
+        """Let the clock run in real time meanwhile, for something outside of this loop."""
         self._jumping.held += 1
         try:
             yield

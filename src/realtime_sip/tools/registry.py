@@ -1,7 +1,7 @@
 """Functions of yours that the model may call: their schema, their arguments and their outputs.
 
-`Tools` is the registry. It runs nothing: it says what is told to the service, turns the model's JSON into arguments
-that fit the function, and a returned value into text for the model.
+`Tools` is the registry. It runs nothing: it describes the functions to the service, turns the model's JSON into
+arguments that fit a function, and a returned value into text for the model.
 
 >>> tools = Tools()
 >>> @tools.function
@@ -20,8 +20,8 @@ that fit the function, and a returned value into text for the model.
 What the model writes is read as pydantic reads JSON, in lax mode: "7" is taken for 7, and a date is a string. A number
 is not taken for a string, because its text is not certain ("007", "1.10"). `Field(strict=True)` refuses more.
 
-A docstring is read in Google style: what stands before the first section describes the tool, and `Args:` its arguments.
-Other styles are not read; the whole docstring is then the description, so that nothing is lost.
+A docstring is read in Google style: the text before the first section describes the tool, and `Args:` its arguments.
+With another style the whole docstring is the description, so that nothing is lost.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ from realtime_sip.session import FunctionTool, RealtimeSession
 from realtime_sip.tools.schema import Arguments, name_of, read_signature
 
 MAX_ARGUMENTS = 32_000
-"""Characters of a call's arguments at most. What is longer is refused unread."""
+"""Characters of a call's arguments at most. Longer ones are refused unread."""
 
 MAX_OUTPUT = 16_000
-"""Characters of an output at most. What is longer is cut, and the model is told."""
+"""Characters of an output at most. A longer one is cut, and says so to the model."""
 
 _MAX_ERROR = 500
 _MAX_PROBLEMS = 3
@@ -69,16 +69,16 @@ class Tool:
 
     Attributes:
         name: What the model calls it.
-        description: When to call it and what it does, for the model; None where nothing was written.
+        description: When to call it and what it does, for the model, or None.
         parameters: JSON Schema of its arguments, without `$ref`, titles and the parameter `call`.
         timeout: Seconds that it may take.
         confirm: Whether the model is told to ask the caller first.
-        preamble: An example of what the model is told to say before it calls, or None.
-        progress: The seconds at which the model says that it is still at it.
+        preamble: An example of what the model says before it calls, or None.
+        progress: The seconds after which the model says that it is still at it.
         background: Whether the model is answered at once, and gets the result later.
-        is_async: Whether the function is a coroutine function. One that is not blocks, and belongs in a thread; what it
-            returns can still be awaitable, where a decorator hides a coroutine function.
-        takes_call: Whether it has the parameter `call`, which is to be passed by keyword beside the arguments.
+        is_async: Whether the function is a coroutine function. Any other blocks, and belongs in a thread; its result
+            can still be awaitable, if a decorator hides a coroutine function.
+        takes_call: Whether it has the parameter `call`, which is passed by keyword beside the arguments.
         function: The function itself.
     """
 
@@ -98,8 +98,8 @@ class Tool:
     def wire(self) -> FunctionTool:
         """Return the tool as it is sent in a session.
 
-        What `confirm` and `preamble` ask of the model is said in the description, as the prompting guide (November
-        2026) advises.
+        The description says what `confirm` and `preamble` ask of the model, as the prompting guide (November 2026)
+        advises.
         """
         texts = [self.description] if self.description else []
         if self.confirm:
@@ -115,8 +115,8 @@ class Tool:
     def arguments(self, text: str) -> dict[str, Any]:
         """Return the keyword arguments that the model's JSON stands for, converted, with defaults filled in.
 
-        Nothing at all is taken for no arguments. An argument that is not known, is given twice or is not a finite
-        number is refused. What a validator of yours raises besides ValueError and AssertionError is not caught.
+        An empty text means no arguments. An argument that is not known, is given twice or is not a finite number is
+        refused. What a validator of yours raises besides ValueError and AssertionError is not caught.
 
         Args:
             text: `arguments` of the function call: written by the model, and untrusted.
@@ -133,7 +133,7 @@ class Tool:
             raise self._refusal("not_json", "the arguments are not JSON that can be read") from None
         if not isinstance(value, dict):
             raise self._refusal("not_an_object", "the arguments must be a JSON object")
-        # The last of two values would count, which a reader of the transcript would not expect.
+        # JSON would take the last of two values, which a reader of the transcript would not expect.
         json.loads(data, object_pairs_hook=self._unique)
         try:
             return self._arguments.read(data)
@@ -180,7 +180,7 @@ def _cut(text: str, length: int) -> str:
 class Tools:
     """The functions that the model may call, in the order in which they were added.
 
-    A registry can serve many calls at a time. Add to it before the calls begin: with `function`, or by handing over
+    A registry can serve many calls at a time. Add to it before the calls begin: with `function`, or by passing
     functions that need no options.
 
     >>> def opening_hours() -> str:
@@ -237,32 +237,31 @@ class Tools:
         progress: Iterable[float] = (),
         background: bool = False,
     ) -> Any:
-        """Add a function, and return it as it is: a decorator, with or without options, or a plain call.
+        """Add a function, and return it unchanged. Use it as a decorator, with or without options, or as a plain call.
 
-        Every parameter needs an annotation that pydantic can read from JSON; `Annotated[int, Field(ge=1)]` says more.
-        A parameter named `call` is left out of the schema, whatever its annotation: the runtime passes the phone call.
-        Methods are added bound, `tools.function(shop.order_status)`; arguments that a `functools.partial` fixes are
-        hidden from the model.
+        Every parameter needs an annotation that pydantic can read from JSON, such as `Annotated[int, Field(ge=1)]`. A
+        parameter named `call` is left out of the schema, whatever its annotation: the runtime passes the phone call.
+        Add methods bound: `tools.function(shop.order_status)`. Arguments that a `functools.partial` fixes are hidden
+        from the model.
 
         Args:
             function: A function or coroutine function, a bound method, a `functools.partial` or a callable object.
-            name: What the model calls it; the function's own name where it is left out. Letters, digits, `_` and `-`,
-                64 at most.
-            description: When to call it and what it does; the docstring where it is left out.
+            name: The name for the model; the function's own name if left out. Up to 64 letters, digits, `_` and `-`.
+            description: When to call it and what it does; the docstring if left out.
             timeout: Seconds after which the model is told that it took too long.
-            confirm: Tell the model to ask the caller before it calls. It is an instruction and no lock: what must not
-                happen by mistake has to be checked in the function.
-            preamble: A short line such as "I look that up", said before the call, so that the caller is not left in
-                silence.
-            progress: Seconds, such as `(8, 16)`, at which the model says in one short sentence that it is still at it,
-                unless somebody speaks then. Give the tool a `timeout` that is longer.
-            background: Tell the model at once that it runs. The conversation goes on; the result is told to the model
-                when it is there, and the model says something about it.
+            confirm: Tell the model to ask the caller before it calls. This is an instruction and not a lock: check in
+                the function what must not happen by mistake.
+            preamble: A short line that the model says before the call, such as "Let me look that up", so that the
+                caller is not left in silence.
+            progress: Seconds, such as `(8, 16)`, after which the model says in one short sentence that it is still at
+                it, unless somebody is speaking then. Give the tool a longer `timeout`.
+            background: Tell the model at once that the function runs. The conversation goes on; when the result is
+                there, the model gets it and says something about it.
 
         Raises:
             ConfigurationError: It cannot be a tool; the message says why.
         """
-        # Names in annotations can be local to where the function is defined, which is where it is decorated.
+        # Names in annotations can be local to the frame that defines the function, which is the one that decorates it.
         frame = sys._getframe(1)
 
         def add(candidate: _Function) -> _Function:
@@ -293,7 +292,7 @@ class Tools:
         return [tool.wire() for tool in self]
 
     def merged_into(self, session: RealtimeSession) -> RealtimeSession:
-        """Return the session with these tools after its own. A session without tools stays so where there are none.
+        """Return the session with these tools after its own. If there are no tools at all, it stays without.
 
         Raises:
             ConfigurationError: Two functions have the same name.
@@ -338,7 +337,7 @@ def _tool(
     if name is None:
         name = name_of(function)
     if not _NAME.fullmatch(name):
-        raise ConfigurationError(f"{name!r} is no name for a tool: 1 to 64 letters, digits, '_' and '-'; pass name=")
+        raise ConfigurationError(f"{name!r} is not a name for a tool: 1 to 64 letters, digits, '_' and '-'; pass name=")
     if not 0 < timeout < math.inf:
         raise ConfigurationError(f"the tool {name}: timeout must be a positive number of seconds")
     try:
@@ -368,7 +367,7 @@ def _tool(
 
 
 def error_output(text: str) -> str:
-    """Return the JSON object by which the model learns that a tool failed. A long text is cut to 500 characters.
+    """Return the JSON object that tells the model that a tool failed. A long text is cut to 500 characters.
 
     >>> error_output("The order system does not answer.")
     '{"error":"The order system does not answer."}'
@@ -379,10 +378,10 @@ def error_output(text: str) -> str:
 def render_output(value: object) -> str:
     """Return a tool's result as text for the model, `MAX_OUTPUT` characters at most. It never raises.
 
-    Text stays as it is. Everything else that pydantic can serialise, such as models, dataclasses, dicts, lists, dates,
+    Text stays as it is. Everything else that pydantic can serialize, such as models, dataclasses, dicts, lists, dates,
     decimals and enumerations, becomes compact JSON; NaN and infinity become strings. None says that the tool ran and
-    found or returned nothing. What is too long is cut and ends in a note that says so, because JSON that was cut is
-    none.
+    found or returned nothing. What is too long is cut, and ends in a note that says so, because JSON that was cut is
+    no longer JSON.
 
     >>> render_output({"total": 3.5}), render_output(None)
     ('{"total":3.5}', '{"ok":true,"result":null}')
@@ -397,7 +396,7 @@ def render_output(value: object) -> str:
         return NOT_SERIALIZABLE
     try:
         return _bounded(to_json(value, inf_nan_mode="strings").decode())
-    except Exception:  # noqa: BLE001 - serialisers of the user run in here, and the call goes on whatever they raise
+    except Exception:  # noqa: BLE001 - serializers of the user run in here, and the call goes on whatever they raise
         return NOT_SERIALIZABLE
 
 
@@ -414,4 +413,4 @@ def _encodable(text: str) -> str:
 
 
 NOT_SERIALIZABLE = error_output("The tool ran, but its result cannot be shown.")
-"""What `render_output` returns for a value that is not data: a mistake in the tool, to be logged by the caller."""
+"""What `render_output` returns for a value that is not data. That is a mistake in the tool; whoever calls logs it."""

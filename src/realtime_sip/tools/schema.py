@@ -18,7 +18,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
 from realtime_sip.errors import ConfigurationError
 
 _CALL = "call"
-"""The parameter that the runtime fills in, and that the model is not told of."""
+"""The parameter that the runtime fills in, and that the model does not see."""
 
 
 class Arguments:
@@ -77,7 +77,7 @@ def read_signature(function: Callable[..., object], *, name: str, frame: FrameTy
     Args:
         function: A function, a bound method, a partial or a callable object.
         name: What it is called in errors.
-        frame: Where it is defined: annotations can name what is local there.
+        frame: The frame that defines it: annotations can name what is local there.
 
     Raises:
         ConfigurationError: It cannot be called with arguments from JSON, by name; the message says why.
@@ -196,7 +196,7 @@ def _model(fields: list[tuple[Any, Any]]) -> type[BaseModel]:
     model: type[BaseModel] = create_model("Arguments", __config__=config, **numbered)
     if len(model.model_fields) != len(fields):
         raise TypeError("it is not the type of an argument")
-    # What cannot be described fails here, where it is known which field it was.
+    # What cannot be described fails here, because here the field is known.
     model.model_json_schema(schema_generator=_Quiet)
     return model
 

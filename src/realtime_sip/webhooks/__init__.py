@@ -1,4 +1,4 @@
-"""Webhooks of OpenAI: `OpenAIWebhooks` proves that one comes from the service, and says what it says."""
+"""OpenAI's webhooks: `OpenAIWebhooks` proves that the service sent one, and parses it."""
 
 from __future__ import annotations
 

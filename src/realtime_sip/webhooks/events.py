@@ -1,10 +1,8 @@
 """The events of OpenAI's webhooks that this package acts upon, and one for all others."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, Generic, Literal, Self, TypeAlias, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, Self, TypeAlias
 
 from pydantic import Field, PrivateAttr
 
@@ -13,37 +11,40 @@ from realtime_sip.sip.headers import Channel, SipHeaders
 from realtime_sip.sip.signed_context import SignedContext
 
 
-class _Delivered(Inbound):
-    """What the headers of the request said. It is no part of the body, so not of `to_wire()` either."""
+class _Delivery(NamedTuple):
+    webhook_id: str
+    timestamp: int
+    project: str | None
 
-    _webhook_id: str = PrivateAttr("")
-    _webhook_timestamp: int | None = PrivateAttr(None)
-    _project: str | None = PrivateAttr(None)
+
+class _Delivered(Inbound):
+    """What the headers of the request said. It is not part of the body, so not of `to_wire()` either."""
+
+    # One attribute, and None: pydantic copies each default for each event.
+    _delivery: _Delivery | None = PrivateAttr(None)
 
     @property
     def webhook_id(self) -> str:
         """The `webhook-id` header, the same at each retry; two endpoints get different ones. "" outside `unwrap`."""
-        return self._webhook_id
+        return "" if self._delivery is None else self._delivery.webhook_id
 
     @property
     def webhook_timestamp(self) -> int | None:
         """The `webhook-timestamp` header: Unix seconds of this delivery, new at each retry. None outside `unwrap`."""
-        return self._webhook_timestamp
+        return None if self._delivery is None else self._delivery.timestamp
 
     @property
     def project(self) -> str | None:
-        """The project whose secret signed it, where `OpenAIWebhooks` was given a mapping of secrets to projects."""
-        return self._project
+        """The project whose secret signed it, if `OpenAIWebhooks` was given a mapping of secrets to projects."""
+        return None if self._delivery is None else self._delivery.project
 
     def _note_delivery(self, *, webhook_id: str, timestamp: int, project: str | None) -> None:
-        self._webhook_id = webhook_id
-        self._webhook_timestamp = timestamp
-        self._project = project
+        self._delivery = _Delivery(webhook_id, timestamp, project)
 
     def __repr_args__(self) -> Iterator[tuple[str, Any]]:
         """Yield ids and sizes, never a number."""
-        if self._webhook_id:
-            yield "webhook_id", self._webhook_id
+        if self.webhook_id:
+            yield "webhook_id", self.webhook_id
         yield from super().__repr_args__()
 
 
@@ -55,20 +56,19 @@ class _Event(_Delivered):
     """When the event happened, in Unix seconds. It is not the time of this delivery."""
 
     def age(self, now: float) -> float | None:
-        """Return the seconds from the event to `now` (Unix seconds), negative where clocks differ.
+        """Return the seconds from the event to `now` (Unix seconds); negative if clocks differ.
 
-        Without `created_at` the time of this delivery counts, so that a late retry looks fresh; without that, None.
+        Without `created_at` the time of this delivery counts, so a late retry looks fresh. Without both it is None.
         """
-        since = self.created_at if self.created_at is not None else self._webhook_timestamp
+        since = self.created_at if self.created_at is not None else self.webhook_timestamp
         return None if since is None else now - since
 
     def is_stale(self, now: float, *, after: float = 300.0) -> bool:
-        """Tell whether the call has rung for longer than `after` seconds at `now`, so that nobody is waiting any more.
+        """Return whether the call has rung for longer than `after` seconds at `now`, so that nobody is waiting.
 
-        A webhook is retried for up to 72 hours. How long OpenAI lets a call ring is not published, 5 to 30 seconds are
-        reported; 30 is also what Twilio's `<Dial>` waits by default. The default is five minutes, since a webhook may
-        be late and your clock ahead, and to accept a call that is gone does no harm. An event of unknown age is not
-        stale.
+        A webhook is retried for up to 72 hours. OpenAI does not publish how long it lets a call ring; 5 to 30 seconds
+        are reported, and Twilio's `<Dial>` waits 30 by default. The default here is five minutes: a webhook can be
+        late and your clock ahead, and accepting a call that is gone does no harm. An event of unknown age is not stale.
         """
         age = self.age(now)
         return age is not None and age > after
@@ -92,68 +92,65 @@ class _ConnectedData(Inbound):
     type: str | None = None
 
 
-_Data = TypeVar("_Data", bound=_SipData)
+class _SipEvent(_Event):
+    data: Any  # a `_SipData`, which one each event says
 
-
-class _SipEvent(_Event, Generic[_Data]):
-    data: _Data
-
-    _sip: SipHeaders = PrivateAttr()
-
-    def model_post_init(self, context: Any, /) -> None:
-        """Read the headers once."""
-        super().model_post_init(context)
-        self._sip = SipHeaders.from_wire(self.data.sip_headers)
+    _sip: SipHeaders | None = PrivateAttr(None)
 
     @property
     def sip(self) -> SipHeaders:
         """The INVITE's headers in order, with repeats, as the other side sent them: untrusted.
 
-        Entries that are no header are left out here and kept in `to_wire()`.
+        Entries that are not headers are left out here and kept in `to_wire()`.
         """
-        return self._sip
+        sip = self._sip
+        if sip is None:
+            sip = self._sip = SipHeaders.from_wire(self.data.sip_headers)
+        return sip
 
     @property
     def caller(self) -> str | None:
         """The caller's number as E.164, or None. A claim: see `SipHeaders.caller`."""
-        return self._sip.caller
+        return self.sip.caller
 
     @property
     def dialed(self) -> str | None:
         """The number that was dialed as E.164, or None. A claim: see `SipHeaders.dialed`."""
-        return self._sip.dialed
+        return self.sip.dialed
 
     @property
     def channel(self) -> Channel:
         """Either "phone", "whatsapp" or "sip". A claim: see `SipHeaders.channel`."""
-        return self._sip.channel
+        return self.sip.channel
 
     @property
     def media_security(self) -> str | None:
-        """How the audio travels, "rtp" or "srtp", or None where the service does not say."""
-        return self.data.sip_media_security
+        """How the audio travels, "rtp" or "srtp", or None if the service does not say."""
+        security: str | None = self.data.sip_media_security
+        return security
 
     @property
     def is_test(self) -> bool:
         """Whether this is the service's sample event, whose call cannot be accepted.
 
-        What a test delivery holds is not documented. Every INVITE has From, To and Call-ID (RFC 3261 8.1.1); the sample
-        in the API specification has none of them, and that is what is looked at.
+        The content of a test delivery is not documented. Every INVITE has From, To and Call-ID (RFC 3261 8.1.1), and
+        the sample in the API specification has none of them; that decides.
         """
-        return not any(name in self._sip for name in ("From", "To", "Call-ID"))
+        return not any(name in self.sip for name in ("From", "To", "Call-ID"))
 
     def __repr_args__(self) -> Iterator[tuple[str, Any]]:
         yield from super().__repr_args__()
-        yield "sip", self._sip
+        yield "sip", self.sip
 
 
-class IncomingCall(_SipEvent[_CallData]):
+class IncomingCall(_SipEvent):
     """`realtime.call.incoming`: a call rings and waits to be accepted or rejected. SIP only.
 
     API guide, November 2026. The same call may also raise a `live.*` event; the first accept wins.
     """
 
     type: Literal["realtime.call.incoming"]
+    data: _CallData
 
     _context: SignedContext | None = PrivateAttr(None)
 
@@ -164,22 +161,22 @@ class IncomingCall(_SipEvent[_CallData]):
 
     @property
     def context(self) -> Mapping[str, str]:
-        """What our own TwiML signed about the call, and proven to be that; empty where there is nothing proven.
+        """What our own TwiML signed about the call; empty if nothing is proven.
 
-        Verified where `OpenAIWebhooks` was given a `context_secret`. Unlike all else in the headers it is no claim of
-        whoever placed the call. That it is used by one call alone, `CallHost` sees to. It cannot be changed, and no
-        `repr` shows it.
+        Verified if `OpenAIWebhooks` got a `context_secret`. Unlike everything else in the headers it is not a claim of
+        whoever placed the call. `CallHost` makes sure that only one call uses it. It cannot be changed, and no `repr`
+        shows it.
         """
         return self._context.values if self._context is not None else MappingProxyType({})
 
     @property
     def parent_call_sid(self) -> str | None:
-        """The call from which our own TwiML dialed, out of the verified context, or None."""
+        """The call from which our own TwiML dialed, from the verified context, or None."""
         return self._context.parent_call_sid if self._context is not None else None
 
     @property
     def signed_context(self) -> SignedContext | None:
-        """The verified context with its nonce and its end, or None where there is none."""
+        """The verified context with its nonce and its end, or None."""
         return self._context
 
     def without_context(self) -> Self:
@@ -192,25 +189,27 @@ class IncomingCall(_SipEvent[_CallData]):
         self._context = context
 
 
-class LiveCallIncoming(_SipEvent[_SessionData]):
+class LiveCallIncoming(_SipEvent):
     """`live.call.incoming`: a call rings that the Live API could take; the older name. SIP only."""
 
     type: Literal["live.call.incoming"]
+    data: _SessionData
 
     @property
     def session_id(self) -> str:
-        """The id for the Live API. For one call it is reported both equal to the `call_id` and different from it."""
+        """The id for the Live API. Reports disagree whether it equals the `call_id` of the same call."""
         return self.data.session_id
 
 
-class LiveTransportIncoming(_SipEvent[_SessionData]):
+class LiveTransportIncoming(_SipEvent):
     """`live.transport.incoming`: a call rings that the Live API could take. SIP only."""
 
     type: Literal["live.transport.incoming"]
+    data: _SessionData
 
     @property
     def session_id(self) -> str:
-        """The id for the Live API, another than the `call_id` of the same call."""
+        """The id for the Live API. It differs from the `call_id` of the same call."""
         return self.data.session_id
 
 
@@ -227,7 +226,7 @@ class LiveTransportConnected(_Event):
 
 
 class UnknownWebhookEvent(_Delivered, Unknown):
-    """An event of another type, or one that lacks what its type must have. `raw` is the body."""
+    """An event of another type, or one that lacks a field that its type must have. `raw` is the body."""
 
     @property
     def id(self) -> str | None:
@@ -243,7 +242,7 @@ class UnknownWebhookEvent(_Delivered, Unknown):
 
     @property
     def data(self) -> dict[str, Any]:
-        """The event's `data`, empty where that is no object."""
+        """The event's `data`, or an empty dict if that is not an object."""
         value = (self.__pydantic_extra__ or {}).get("data")
         return value if isinstance(value, dict) else {}
 

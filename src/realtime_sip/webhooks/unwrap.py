@@ -1,4 +1,4 @@
-"""Webhooks of OpenAI: proof that one comes from the service, and what it says.
+"""OpenAI's webhooks: proof that the service sent one, and its event.
 
 The signature is that of Standard Webhooks: HMAC-SHA256 over `id.timestamp.body`, in base64. It proves who sent the
 body. It proves nothing about the SIP headers inside, which whoever placed the call wrote; the context that our own
@@ -31,7 +31,7 @@ from realtime_sip.webhooks.events import (
     WebhookEvent,
 )
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("realtime_sip.webhooks")
 
 MAX_BODY = 1024 * 1024
 """Bytes of a body at most."""
@@ -41,6 +41,7 @@ _ID, _TIMESTAMP, _SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signat
 _HEADERS = {_ID: 256, _TIMESTAMP: 12, _SIGNATURE: 4096}
 # As WSGI and Django's request.META name them. Of other names the underscore is not read as a hyphen.
 _HEADER_NAMES = {name: name for name in _HEADERS} | {f"http_{name.replace('-', '_')}": name for name in _HEADERS}
+_NO_SECRETS = ("sk-", "ek_", "proj_", "org-")
 _MAX_SIGNATURES = 20
 _MAX_CALL_ID = 256
 
@@ -57,12 +58,12 @@ class OpenAIWebhooks:
     Args:
         secret: The signing secret that was shown when the endpoint was created. Several while a secret is rotated (the
             old one may stay valid for 24 hours), or a mapping of secret to project id for several projects; then
-            `event.project` tells whose it was. A secret that begins with `whsec_` is base64; one that does not is used
-            as it is, as UTF-8 bytes, which is what the vendor's own package does.
-        tolerance: Seconds by which a delivery's timestamp may differ from the clock, to either side.
+            `event.project` says whose secret it was. A secret that begins with `whsec_` is base64; any other is used as
+            it is, as UTF-8 bytes, as the vendor's own package does.
+        tolerance: Seconds by which a delivery's timestamp may differ from the clock, in either direction.
         clock: Returns Unix seconds.
-        context_secret: What the context in the headers of calls was signed with, one or several while it is rotated;
-            see `ContextSigner`. Without it the context of all calls is empty.
+        context_secret: The secret that signed the context in the headers of calls, or several while it is rotated; see
+            `ContextSigner`. Without it the context of all calls is empty.
 
     Raises:
         ConfigurationError: A secret is empty or cannot be decoded, a context secret is too short, or the tolerance is
@@ -92,33 +93,34 @@ class OpenAIWebhooks:
             raise ConfigurationError("no webhook secret is given")
         if len({key for key, _ in keys}) < len(keys) and isinstance(secret, Mapping):
             raise ConfigurationError("two projects have the same webhook secret")
-        self._signers = [(Webhook(key), project) for key, project in keys]
+        self._keys = keys
+        self._signer = Webhook(keys[0][0])
         self._tolerance = tolerance
         self._clock = clock
         self._contexts = ContextSigner(context_secret) if context_secret is not None else None
 
     def __repr__(self) -> str:
-        return f"<OpenAIWebhooks secrets={len(self._signers)} tolerance={self._tolerance:g}>"
+        return f"<OpenAIWebhooks secrets={len(self._keys)} tolerance={self._tolerance:g}>"
 
     def unwrap(self, body: bytes | str, headers: object) -> WebhookEvent:
         """Return the event, after proving that the service sent it.
 
         Args:
-            body: The body as it was received. Parsed and written again it has another signature.
+            body: The body as it was received. If it is parsed and written again, the signature no longer matches.
             headers: The request's headers, names in any case: the mapping of any framework (Django's `request.headers`
                 or `META`, Flask, Starlette, AWS Lambda with single or multi values, text or bytes), or pairs.
 
         Raises:
-            WebhookVerificationError: Not signed by the service, or not now. `reason` is one of "body_type",
+            WebhookVerificationError: The service did not sign it, or not recently. `reason` is one of "body_type",
                 "body_too_large", "body_encoding", "header_missing", "header_repeated", "header_malformed", "too_old",
                 "too_new", "no_signature" (none of version v1), "too_many_signatures" and "no_match".
-            WebhookPayloadError: Signed, but no event. `reason` is one of "not_json" (also where it is nested too
-                deeply, or has a number that is too large), "not_object" and "no_type".
+            WebhookPayloadError: Signed, but not an event. `reason` is one of "not_json" (also for JSON that is nested
+                too deeply, or has a number that is too large), "not_object" and "no_type".
 
-        A signed event of an unknown type, or one that lacks something, is an `UnknownWebhookEvent` and not an error. A
-        call whose context is forged, expired or broken is a call with an empty context; the log says why.
+        A signed event of an unknown type, or one that lacks something, is an `UnknownWebhookEvent` and not an error. If
+        the context of a call is forged, expired or broken, it is empty; the log says why.
         """
-        text = _text(body)
+        data = _bytes(body)
         received = _read_headers(headers)
         timestamp = int(received[_TIMESTAMP])
         now = self._clock()
@@ -127,22 +129,22 @@ class OpenAIWebhooks:
             _refuse("the webhook was sent too long ago", "too_old")
         if age < -self._tolerance:
             _refuse("the webhook's timestamp is in the future", "too_new")
-        project = self._verify(text, received[_ID], timestamp, received[_SIGNATURE])
-        event = _parse(text)
+        project = self._verify(data, received[_ID], timestamp, received[_SIGNATURE])
+        event = _parse(data)
         event._note_delivery(webhook_id=received[_ID], timestamp=timestamp, project=project)
         if isinstance(event, IncomingCall):
             self._read_context(event, now)
         return event
 
     def sign(self, body: bytes | str, *, id: str, timestamp: float) -> dict[str, str]:  # noqa: A002 - its name
-        """Return the headers with which the service would send `body`: for tests, and for whoever plays the service.
+        """Return the headers with which the service would send `body`: for tests and emulators.
 
         Args:
             body: The body as it will be sent.
             id: The `webhook-id`: visible ASCII without a dot (Standard Webhooks).
             timestamp: Unix seconds; fractions are cut off.
 
-        Of several secrets the first one signs.
+        If there are several secrets, the first one signs.
 
         Raises:
             InvalidRequestError: The body is not UTF-8, or id or timestamp are not valid.
@@ -161,7 +163,7 @@ class OpenAIWebhooks:
         if problems:
             raise InvalidRequestError("webhook", tuple(problems))
         seconds = math.floor(timestamp)
-        signature = _signature(self._signers[0][0], id, seconds, text)
+        signature = self._signer.sign(id, datetime.fromtimestamp(seconds, UTC), text)
         return {_ID: id, _TIMESTAMP: str(seconds), _SIGNATURE: signature}
 
     def _read_context(self, call: IncomingCall, now: float) -> None:
@@ -171,7 +173,7 @@ class OpenAIWebhooks:
         elif context is not None:
             call._note_context(context)
 
-    def _verify(self, text: str, webhook_id: str, timestamp: int, signatures: str) -> str | None:
+    def _verify(self, body: bytes, webhook_id: str, timestamp: int, signatures: str) -> str | None:
         candidates = [part.encode() for part in signatures.split(" ") if part.startswith("v1,")]
         if not candidates:
             _refuse("the webhook has no signature of version v1", "no_signature")
@@ -179,12 +181,18 @@ class OpenAIWebhooks:
             _refuse("the webhook has too many signatures", "too_many_signatures")
         matches: list[str | None] = []
         # Every secret is tried against every signature, whatever matched before, so that time does not tell which did.
-        for signer, project in self._signers:
-            expected = _signature(signer, webhook_id, timestamp, text).encode()
+        signed = b"%b.%d.%b" % (webhook_id.encode(), timestamp, body)
+        for key, project in self._keys:
+            # As `Webhook.sign` does, which takes the body as text and the time as a datetime.
+            expected = b"v1," + binascii.b2a_base64(hmac.digest(key, signed, "sha256"), newline=False)
             if sum(hmac.compare_digest(expected, candidate) for candidate in candidates):
                 matches.append(project)
         if not matches:
-            _refuse("no signature of the webhook matches", "no_match")
+            _refuse(
+                "no signature of the webhook matches: it is not from the service, the secret is another endpoint's, or "
+                "the body is not as it was received, such as parsed and written again",
+                "no_match",
+            )
         return matches[0]
 
 
@@ -196,11 +204,23 @@ def _projects(secret: object) -> list[tuple[object, str | None]]:
     return [(one, None) for one in secrets]
 
 
+def check_secrets(secret: object) -> None:
+    """Refuse what cannot be a webhook secret, without making anything of it.
+
+    Raises:
+        ConfigurationError: A secret is empty, cannot be decoded, or is something else.
+    """
+    for one, _ in _projects(secret):
+        _key(one)
+
+
 def _key(secret: object) -> bytes:
     if not isinstance(secret, str) or not secret.strip():
         raise ConfigurationError("a webhook secret is empty or no text")
     if secret != secret.strip():
         raise ConfigurationError("a webhook secret has white space around it")
+    if secret.startswith(_NO_SECRETS):
+        raise ConfigurationError("a webhook secret is an API key or a project id; the right one begins with whsec_")
     prefix, encoded = secret[:6], secret[6:]
     try:
         if prefix != "whsec_":
@@ -214,28 +234,27 @@ def _key(secret: object) -> bytes:
     return key
 
 
-def _signature(signer: Webhook, webhook_id: str, timestamp: int, text: str) -> str:
-    return signer.sign(webhook_id, datetime.fromtimestamp(timestamp, UTC), text)
-
-
 def _refuse(message: str, reason: str) -> NoReturn:
     raise WebhookVerificationError(message, reason=reason)
 
 
-def _text(body: object) -> str:
+def _bytes(body: object) -> bytes:
     if not isinstance(body, (bytes, str)):
         _refuse("the body as it was received (bytes) is needed to check the signature", "body_type")
     if len(body) > MAX_BODY:
         _refuse("the body is too large", "body_too_large")
     try:
         # The service signs JSON, which is UTF-8 (RFC 8259 8.1): anything else is not from there.
-        text = body if isinstance(body, str) else body.decode()
-        size = len(text.encode())
+        if isinstance(body, str):
+            data = body.encode()
+        else:
+            data = bytes(body)
+            data.decode()
     except UnicodeError:
         raise WebhookVerificationError("the body is not UTF-8", reason="body_encoding") from None
-    if size > MAX_BODY:
+    if len(data) > MAX_BODY:
         _refuse("the body is too large", "body_too_large")
-    return text
+    return data
 
 
 def _read_headers(headers: object) -> dict[str, str]:
@@ -243,14 +262,17 @@ def _read_headers(headers: object) -> dict[str, str]:
     found: dict[str, object] = {}
     try:
         for name, value in _pairs(headers):
-            key = _HEADER_NAMES.get(_ascii(name).lower()) if isinstance(name, (str, bytes)) else None
-            if key is None:
+            text = name if isinstance(name, str) else name.decode("latin-1") if isinstance(name, bytes) else ""
+            key = _HEADER_NAMES.get(text.lower())
+            # Some letters beyond ASCII have one of ASCII for their lower case.
+            if key is None or not text.isascii():
                 continue
             # API gateways give lists of values.
-            values = list(value) if isinstance(value, (list, tuple)) else [value]
+            values = value if isinstance(value, (list, tuple)) else (value,)
             if len(values) + (key in found) > 1:
                 _refuse("a webhook header is repeated", "header_repeated")
-            found.update((key, one) for one in values)
+            for one in values:
+                found[key] = one
     except (TypeError, ValueError):
         raise WebhookVerificationError("the headers cannot be read", reason="header_malformed") from None
     texts: dict[str, str] = {}
@@ -274,15 +296,15 @@ def _pairs(headers: Any) -> Iterable[tuple[object, object]]:
 
 
 def _ascii(text: str | bytes) -> str:
-    """Return `text`, or "" where it is not ASCII."""
+    """Return `text`, or "" if it is not ASCII."""
     if not text.isascii():
         return ""
     return text if isinstance(text, str) else text.decode("ascii")
 
 
-def _parse(text: str) -> WebhookEvent:
+def _parse(body: bytes) -> WebhookEvent:
     try:
-        data = read_json(without_lone_surrogates(text.encode()))
+        data = _read(body)
     except ValueError as error:
         raise WebhookPayloadError(f"the body cannot be read: {error}", reason="not_json") from None
     if not isinstance(data, dict):
@@ -301,6 +323,16 @@ def _parse(text: str) -> WebhookEvent:
             return event
         logger.warning("a webhook of type %s lacks what its type must have; it is taken as unknown", kind)
     return UnknownWebhookEvent.model_validate(data)
+
+
+def _read(body: bytes) -> Any:
+    try:
+        return read_json(body)
+    except ValueError:
+        mended = without_lone_surrogates(body)
+        if mended is body:
+            raise
+    return read_json(mended)
 
 
 def _is_call_id(text: str) -> bool:

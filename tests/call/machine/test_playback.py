@@ -347,7 +347,7 @@ def test_several_messages_of_one_response_are_heard_when_the_last_one_was__also_
 @pytest.mark.parametrize("told", [True, False])
 def test_law_speech_is_as_long_as_its_tokens_whatever_its_text_says(line: Line, told: bool) -> None:
     line.create()
-    line.book.spoke("resp_1", 100, line.now, aloud=True)
+    line.book.seen("resp_1", line.now).spoke(100, line.now, aloud=True)
     if told:
         line.start()
     line.done(made(tokens=900))
@@ -361,8 +361,8 @@ def test_law_speech_is_as_long_as_its_tokens_whatever_its_text_says(line: Line, 
 @pytest.mark.parametrize("tokens", [None, 0, "?"])
 def test_speech_whose_usage_is_not_told_is_taken_to_be_as_long_as_its_text_can_take(line: Line, tokens: object) -> None:
     line.create()
-    line.book.spoke("resp_1", 70, line.now, aloud=True)
-    line.book.spoke("resp_1", 1000, line.now, aloud=False)
+    line.book.seen("resp_1", line.now).spoke(70, line.now, aloud=True)
+    line.book.seen("resp_1", line.now).spoke(1000, line.now, aloud=False)
     line.done(made(tokens=tokens))
     assert line.book.speech_ends(line.now) == 70 / SLOWEST
     line.wait(70 / SLOWEST + START - 0.1)
@@ -374,9 +374,9 @@ def test_speech_whose_usage_is_not_told_is_taken_to_be_as_long_as_its_text_can_t
 def test_speech_that_is_made_and_heard_at_once_is_as_long_as_what_has_come_of_it(line: Line) -> None:
     line.create()
     line.start()
-    line.book.spoke("resp_1", 35, line.now, aloud=True)
+    line.book.seen("resp_1", line.now).spoke(35, line.now, aloud=True)
     ends = [line.book.speech_ends(line.now)]
-    line.book.spoke("resp_1", 35, line.now, aloud=True)
+    line.book.seen("resp_1", line.now).spoke(35, line.now, aloud=True)
     assert [*ends, line.book.speech_ends(line.now)] == [35 / SLOWEST, 70 / SLOWEST]
 
 

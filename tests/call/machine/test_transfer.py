@@ -556,7 +556,7 @@ def test_law_never_a_double_dial__a_refer_that_is_unclear_is_waited_for(error: R
     assert line.asked() == [Fallback(line.request)]
     line.second_path_fails()
     evidence = line.over().evidence
-    words = (type(error).__name__, "nothing was heard of it in time", "second path was asked for", "RuntimeError")
+    words = (type(error).__name__, "nothing was heard of it in time", "fallback was asked for", "RuntimeError")
     assert sorted(words, key=evidence.find) == list(words)
     assert min(map(evidence.find, words)) >= 0
 
@@ -569,7 +569,7 @@ def test_law_no_sign_in_time__the_next_path(line: Line) -> None:
     line.second_path_taken()
     line.leaves()
     assert line.outcome == (EndReason.TRANSFERRED, "inferred")
-    assert "second path" in line.ended.evidence
+    assert "fallback" in line.ended.evidence
 
 
 @pytest.mark.parametrize("sign", [TransferProgress.ASKED, TransferProgress.LEFT])
@@ -786,7 +786,7 @@ def test_a_caller_who_leaves_while_the_carrier_is_asked_was_most_likely_transfer
     line.refer_answered(REFUSED)
     line.leaves()
     assert line.outcome == (EndReason.TRANSFERRED, "inferred")
-    assert "the second path" in line.ended.evidence
+    assert "the fallback" in line.ended.evidence
 
 
 def test_a_target_that_has_answered_the_second_path_is_not_given_more_time_to_leave(line: Line) -> None:
@@ -801,7 +801,7 @@ def test_a_target_that_has_answered_the_second_path_is_not_given_more_time_to_le
 
 @pytest.mark.parametrize("fallback", [False, True])
 def test_law_never_a_wait_without_a_deadline__an_answer_that_never_comes(fallback: bool) -> None:
-    """Neither that of the refer nor that of the second path, which is the program's own code."""
+    """Neither that of the refer nor that of the fallback, which is the program's own code."""
     line = Line()
     line.transfer(fallback=fallback)
     line.wait(WAIT)
@@ -1149,7 +1149,7 @@ def test_law_a_call_that_cannot_be_reached_any_more_is_hung_up_when_the_transfer
     assert line.asked() == []
     line.wait(0.2)
     over, hangup = line.asked()
-    assert over.failure is failure, "and never a second path, because nobody knows whether the leg has left"
+    assert over.failure is failure, "and never a fallback, because nobody knows whether the leg has left"
     assert hangup == HangUp()
     line.hung_up()
     assert line.outcome == (EndReason.CONNECTION_LOST, "reported")

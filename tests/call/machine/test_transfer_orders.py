@@ -68,7 +68,7 @@ class Attempt:
     rings_until: float | None = None
     told: set[TransferProgress] = field(default_factory=set)  # since it was asked for
     answered_at: float | None = None  # as far as was told
-    succeeded: bool = False  # the refer was answered with success, or the second path taken
+    succeeded: bool = False  # the refer was answered with success, or the fallback taken
     due: float = 0.0
     decided: EndReason | None = None  # what is to follow if it fails
     over: TransferFailed | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -454,6 +455,18 @@ def test_a_response_that_does_not_say_whose_it_is_is_taken_for_ours_when_nothing
     assert len(played.asked) == 2
 
 
+def test_a_response_that_calls_a_thousand_tools_runs_few_and_all_are_answered(played: Played) -> None:
+    calls = [f"call_{number}" for number in range(1000)]
+    played.receive(created("resp_1"), done("resp_1", *map(call, calls)))
+    running = [tool.call_id for tool in played.tools]
+    assert running == calls[:64]
+    for call_id in running:
+        played.output(call_id)
+    assert sorted(item.call_id for item in played.outputs) == sorted(calls)
+    played.wait(20)
+    assert len(played.asked) == 1
+
+
 def test_a_response_that_is_never_created_ends_the_speech(played: Played) -> None:
     played.respond()
     played.receive({"type": "rate_limits.updated", "event_id": "event_1", "rate_limits": []})
@@ -479,6 +492,38 @@ def test_a_response_of_which_nothing_is_ever_heard_is_given_up_in_the_end(played
     played.alive = False
     played.respond()
     played.wait(70)
+    assert played.heard == {"speech_1": Heard.FAILED}
+
+
+@pytest.mark.parametrize("told", [created, done])
+def test_a_response_that_is_known_under_one_key_does_not_grant_what_was_asked_under_another(
+    played: Played, told: Callable[..., Frame]
+) -> None:
+    played.respond("a")
+    played.granted("resp_a")
+    played.receive(done("resp_a"))
+    played.respond("b")
+    played.receive(told("resp_a", metadata={"realtime_sip": "b"}), busy("b"), created("resp_c"), done("resp_c"))
+    played.wait(5)
+    assert [asked.event_id for asked in played.asked] == ["a", "b", "b"]
+    assert "b" not in played.heard
+
+
+def test_a_speech_is_told_though_whose_it_was_shows_only_when_it_was_heard(played: Played) -> None:
+    played.respond()
+    played.attach_again()
+    played.receive(playing("started", "resp_1"), playing("stopped", "resp_1"))
+    played.wait(1.5)
+    played.receive(done("resp_1", SPOKEN, metadata={"realtime_sip": "speech_1"}))
+    played.wait(5)
+    assert played.heard == {"speech_1": Heard.ENTIRELY}
+    assert len(played.asked) == 1
+
+
+def test_an_end_without_an_id_does_not_leave_a_speech_without_one(played: Played) -> None:
+    played.respond()
+    played.receive(done("", metadata={"realtime_sip": "speech_1"}))
+    played.wait(15)
     assert played.heard == {"speech_1": Heard.FAILED}
 
 

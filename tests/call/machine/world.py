@@ -226,7 +226,8 @@ class World:
         return self.one([*known[:4], f"item_x{self.below(6)}"])
 
     def call_id(self) -> str:
-        return self.one([*list(self.s.tools)[:4], f"call_x{self.below(6)}"])
+        known = [name.removeprefix("call ") for name in self.s.tools]
+        return self.one([*known[:4], f"call_x{self.below(6)}"])
 
     def key(self) -> str | None:
         asked = [one.event.event_id for one in self.s.asks.values()]
@@ -423,6 +424,11 @@ class World:
         waits(collector is not None and "digits" not in s.sequences, "digits")
         if collector is not None and timers.get("digits") != collector.deadline:
             found.append("the deadline for digits is another")
+        carried = {want.key for want in s.wants} | {asked.want.key for asked in s.asks.values() if asked.want}
+        carried |= {name.removeprefix("beside ") for name in s.asks}
+        carried |= {each.key for each in s.book.open.values() if each.key is not None}
+        for key, kind in self.keys.items():
+            waits(kind == "respond" and s.end is not End.ENDING and self.begun and key not in carried, f"speech {key}")
         open_ = s.socket is Socket.OPEN and s.end is not End.ENDING
         if open_:
             waits(not as_wanted(s.hold) and "hold" not in timers and s.hold.tries < 12, "a hold")

@@ -79,7 +79,7 @@ def start(
 
     Args:
         session_: What it is to be accepted with.
-        limits_: When it is ended automatically.
+        limits_: The limits at which it is ended.
         now: The time of a clock that only goes forward.
         unix: The wall clock at the same moment.
         maybe_accepted: Whether a program that died may have accepted it.
@@ -106,7 +106,7 @@ def start(
 
 
 def step(s: CallState, what: inputs.Input, now: float) -> list[Effect]:
-    """Note what happened, and return what is to be done now, in order. The one way in.
+    """Record what happened, and return what is to be done now, in order. This is the one way in.
 
     After the call has ended, inputs do nothing, except that a carrier's report may add detail to how it ended.
     """
@@ -125,7 +125,7 @@ def step(s: CallState, what: inputs.Input, now: float) -> list[Effect]:
 
 
 def _received(s: CallState, event: events.ServerEvent) -> bool:
-    """Note an event; return whether rules have to see what follows."""
+    """Record an event; return whether rules have to see what follows."""
     kind = event.type
     changes = socket.frame(s)
     if kind.startswith("response."):
@@ -153,7 +153,7 @@ def _settle(s: CallState) -> None:
 
 
 def _time(s: CallState, _what: inputs.Tick) -> None:
-    """Take the timers that are due, the earliest first."""
+    """Handle the timers that are due, the earliest first."""
     for name in s.timers.due(s.now):
         at = s.timers.at(name)
         if is_over(s) or at is None or at > s.now:
@@ -183,7 +183,7 @@ def _respond(s: CallState, what: inputs.Respond) -> None:
 
 
 def _abandon(s: CallState, what: inputs.Abandon) -> None:
-    """Note that nobody waits for this any more."""
+    """Record that nobody waits for this any more."""
     answered(s, f"update {what.key}")
     if s.digits.key == what.key:
         sequences.stop(s, "digits")
@@ -229,7 +229,7 @@ _HANDLERS: dict[type, Callable[[CallState, Any], None]] = {
 }
 
 _Handler = Callable[[CallState, events.ServerEvent], object]
-"""Notes an event. It returns False if nothing follows from that, and then emits nothing."""
+"""Records an event. It returns False if nothing follows from it, and then emits nothing."""
 
 _ROOMS: tuple[dict[str, _Handler], ...] = (
     limits.HANDLERS,
@@ -243,7 +243,7 @@ _EVENTS: dict[str, tuple[_Handler, ...]] = {
     kind: tuple(room[kind] for room in _ROOMS if kind in room) for room in _ROOMS for kind in room
 }
 """What each type of event means to the rooms, in their order. Any other event only shows that the socket is alive, and
-the response that it belongs to."""
+so is the response that it belongs to."""
 
 
 def _unnamed(handler: Callable[[CallState], None]) -> Callable[[CallState, str], None]:
@@ -265,7 +265,7 @@ _TIMERS: dict[str, Callable[[CallState, str], None]] = {
     "limit": _limit,
     "transfer": lambda s, _: handover.due(s),
     "digits": lambda s, _: digits.late(s),
-    # These have no handler: the rules see that they have run out.
+    # These have no handler: the rules see that they ran out.
     **{
         name: (lambda _s, _rest: None)
         for name in ("caller", "own", "again", "deaf", "hold", "heard", "secret", "ringing", "settling", "shaky")

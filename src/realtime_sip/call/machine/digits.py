@@ -1,6 +1,6 @@
 """Digits that the caller presses, collected until they are complete. SIP only.
 
-Meanwhile the service starts no responses by itself, and what we want to be said waits, but for the prompt.
+Meanwhile the service starts no responses by itself, and of ours only the prompt does not wait.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ from realtime_sip.errors import ConfigurationError
 from realtime_sip.outcomes import Heard
 
 KEYS = frozenset("0123456789*#ABCD")
-"""What a telephone can send (RFC 4733 3.2)."""
+"""The keys that a telephone can send (RFC 4733 3.2)."""
 _MOST_DIGITS = 100
 _LONGEST_WAIT = 600.0
 
 
 class DigitsEnd(Enum):
-    """Why collecting digits has ended."""
+    """Why collecting digits ended."""
 
     TERMINATOR = "terminator"
-    """The caller has pressed the key that ends it."""
+    """The caller pressed the terminator."""
     MAX_DIGITS = "max digits"
-    """There are as many as were asked for."""
+    """There are as many digits as were asked for."""
     INTER_DIGIT_TIMEOUT = "inter-digit timeout"
-    """The caller has stopped pressing keys."""
+    """The caller stopped pressing keys."""
     TIMEOUT = "timeout"
-    """The caller has pressed none."""
+    """The caller pressed no key."""
 
 
 @dataclass(frozen=True, slots=True)
 class CollectedDigits:
-    """What the caller has pressed. It is true where there are digits.
+    """What the caller pressed. It is true if there are digits.
 
     Attributes:
-        digits: The keys, without the terminator; not shown by `repr`.
-        end: Why there are no more.
+        digits: The keys, without the terminator. `repr` does not show them.
+        end: Why collecting ended.
     """
 
     digits: str = field(repr=False)
@@ -62,13 +62,13 @@ class DigitCollector:
     The time for the first key begins when `listen` says that the prompt is over. Keys that are pressed before count.
 
     Args:
-        max_digits: After how many it is complete, 1 to 100.
-        terminator: The key that ends it and is no part of it; None for none.
+        max_digits: The number of keys that completes the answer, 1 to 100.
+        terminator: The key that ends the answer and is not part of it, or None.
         timeout: Seconds for the first key.
         inter_digit_timeout: Seconds from one key to the next.
 
     Raises:
-        ConfigurationError: A number is out of range, or the terminator is no key.
+        ConfigurationError: A number is out of range, or the terminator is not a key.
     """
 
     def __init__(self, *, max_digits: int, terminator: str | None, timeout: float, inter_digit_timeout: float) -> None:
@@ -90,16 +90,16 @@ class DigitCollector:
 
     @property
     def deadline(self) -> float | None:
-        """When `tick` must be called at the latest; None where nothing is waited for."""
+        """When `tick` must be called at the latest; None if it waits for nothing."""
         return None if self.collected is not None else self._until
 
     def listen(self, now: float) -> None:
-        """Note that the prompt is over."""
+        """Record that the prompt is over."""
         if self._until is None:
             self._until = now + self._timeout
 
     def press(self, key: str, now: float) -> bool:
-        """Take a key; return whether it is the first. What is no key is ignored, and so is what comes too late."""
+        """Take a key; return whether it is the first. A key that does not exist or comes too late is ignored."""
         self.tick(now)
         key = key.upper()
         if self.collected is not None or key not in KEYS:
@@ -133,7 +133,7 @@ class DigitCollector:
 
     @property
     def grace(self) -> float:
-        """Seconds after the answer in which a caller who was too slow still presses keys that were meant for it."""
+        """Seconds after the answer in which a slow caller still presses keys that were meant for it."""
         return max(self._timeout, self._inter_digit_timeout)
 
 
@@ -142,13 +142,13 @@ class DigitCollector:
 
 @dataclass(slots=True)
 class Digits:
-    """What is being collected, and what of secret keys is still to be withheld."""
+    """What is being collected, and which secret keys are still to be withheld."""
 
     key: str = ""
-    """What the answer is wanted under."""
+    """The name under which the answer is awaited."""
     collector: DigitCollector | None = None
     before: DigitCollector | None = None
-    """The one before it, to which a late terminator belongs."""
+    """The collector before it, to which a late terminator belongs."""
     barge_in: bool = False
     secret: bool = False
     grace: float = 0.0

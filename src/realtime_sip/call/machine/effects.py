@@ -10,7 +10,7 @@ from realtime_sip.call.record.struggle import Escalation
 from realtime_sip.outcomes import CallEnded, LimitNear, SidebandGap, TransferFailed
 
 Happening = LimitNear | SidebandGap | Escalation | TransferFailed
-"""What is told to the program among the events of the call."""
+"""What is emitted to the program among the events of the call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class DropSocket:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send this to the service; `key` names who waits until it was."""
+    """Send this to the service; `key` names who waits until it was sent."""
 
     event: events.ClientEvent
     key: str = ""
@@ -72,7 +72,7 @@ class Refer:
 
 @dataclass(frozen=True, slots=True)
 class Fallback:
-    """Take the other way, and report with `FallbackTaken` or `FallbackFailed`."""
+    """Try the fallback, and report with `FallbackTaken` or `FallbackFailed`."""
 
     request: TransferRequest
 
@@ -84,14 +84,14 @@ class HangUp:
 
 @dataclass(frozen=True, slots=True)
 class Tell:
-    """Tell this to the program, among the events of the call."""
+    """Emit this to the program, among the events of the call."""
 
     what: Happening
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What was asked for under this key has come to this."""
+    """This is the result of what was asked for under this key."""
 
     key: str
     value: object
@@ -99,7 +99,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """It is over."""
+    """The call is over."""
 
     ended: CallEnded
 

@@ -18,11 +18,11 @@ from realtime_sip.outcomes import CallEnded, EndReason, LimitKind
 Certainty = Literal["reported", "inferred"]
 
 PROOF_OF_CLOSE = 1.0
-"""Seconds that the service has to close the socket after it has hung up, or to answer after it has closed it."""
+"""Seconds for the service to close the socket after it hung up, or to answer after it closed the socket."""
 UNANSWERED = 1.0
-"""Seconds after which a model whose call is not hung up yet answers nobody any more."""
+"""Seconds after which a model whose call is not hung up yet no longer answers anybody."""
 RESTORED = 10.0
-"""Seconds that turn detection has to come back before the call is let go of."""
+"""Seconds for turn detection to come back before the call is let go of."""
 _PAUSES = (0.25, 0.5, 1.0, 2.0, 5.0)
 _MAX_HANGUPS = 28
 _AGENT = "the program hung up"
@@ -33,17 +33,13 @@ def end(
 ) -> None:
     """Decide that the call ends now, or, during a transfer, when that fails. A second decision changes nothing.
 
-    `harmless` says that it is gone as far as we know: one hang-up makes sure of it.
+    `harmless` means that the call is gone as far as we know: one hang-up makes sure of it.
     """
     if s.decided is not None:
-        if s.end is End.TRANSFERRING and reason is EndReason.CONNECTION_LOST:
-            s.unreachable = True
         return
     s.decided = Ending(reason, evidence, limit, harmless=harmless)
     if s.end is End.TRANSFERRING:
-        # Hanging up would undo what the caller waits for. It is done if the transfer fails.
-        s.unreachable = s.unreachable or reason is EndReason.CONNECTION_LOST
-        return
+        return  # hanging up would undo what the caller waits for: it is done if the transfer fails
     hang_up(s)
 
 
@@ -60,7 +56,7 @@ def hang_up(s: CallState) -> None:
 
 
 def quiet(s: CallState) -> None:
-    """See that the model answers nobody while hanging up is tried again."""
+    """Make sure that the model answers nobody while hanging up is tried again."""
     s.timers.stop("quiet")
     if "ending" not in s.hold.reasons:
         withdraw(s)
@@ -69,10 +65,11 @@ def quiet(s: CallState) -> None:
 
 
 def hung_up(s: CallState) -> None:
-    """Note that the service has hung up. It closes the socket now, and how it does belongs to the end."""
+    """Record that the service hung up. It closes the socket now, and how it does belongs to the end."""
     if s.end is not End.ENDING:
         return
-    s.confirmed = True
+    assert s.decided is not None
+    s.decided.confirmed = True
     s.timers.stop("quiet")
     if s.socket is Socket.OPEN:
         s.timers.set("closing", s.now + PROOF_OF_CLOSE)
@@ -81,15 +78,16 @@ def hung_up(s: CallState) -> None:
 
 
 def closing(s: CallState) -> None:
-    """Finish the end that was decided: the service has hung up, or closed the socket."""
+    """Finish the end that was decided: the service hung up, or closed the socket."""
     s.timers.stop("closing")
-    if s.decided is not None and not s.confirmed:
+    assert s.decided is not None
+    if not s.decided.confirmed:
         s.decided.evidence += "; the socket closed before hanging up was answered"
-    finish_decided(s, "reported" if s.confirmed else "inferred")
+    finish_decided(s, "reported" if s.decided.confirmed else "inferred")
 
 
 def hangup_failed(s: CallState, what: HangupFailed) -> None:
-    """Note that hanging up failed: the call was over, or it is tried again."""
+    """Record that hanging up failed: the call was over, or it is tried again."""
     if s.end is not End.ENDING or s.decided is None:
         return
     name = type(what.error).__name__
@@ -111,14 +109,14 @@ def finish_decided(s: CallState, certainty: Certainty) -> None:
     if s.decided is None:
         return
     if s.decided.reason is EndReason.TRANSFERRED:
-        certainty = "reported"  # the target has answered, however the leg left
+        certainty = "reported"  # the target answered, however the leg left
     finish(s, s.decided.reason, certainty, s.decided.evidence, s.decided.limit)
 
 
 def finish(
     s: CallState, reason: EndReason, certainty: Certainty, evidence: str, limit: LimitKind | None = None
 ) -> None:
-    """Note that the call is over, once."""
+    """Record that the call is over, once."""
     if s.end is End.OVER:
         return
     attached_at = s.line.attached_at
@@ -137,7 +135,7 @@ def finish(
 
 
 def close(s: CallState, why: str) -> None:
-    """Leave nothing that waits, or that anything could follow from."""
+    """Leave nothing that waits, and nothing from which anything could follow."""
     move(s, End.OVER, why)
     move(s, Socket.GONE, why)
     s.timers.stop_all()
@@ -148,7 +146,7 @@ def close(s: CallState, why: str) -> None:
 
 
 def amend(s: CallState, *, certainty: Certainty, evidence: str) -> None:
-    """Add to how the call ended what was told of it later."""
+    """Add to how the call ended what was learned later."""
     if s.ended is not None:
         s.ended = replace(s.ended, certainty=certainty, evidence=f"{s.ended.evidence}; {evidence}")
 
@@ -161,7 +159,7 @@ def hurry(s: CallState, what: Hurry) -> None:
 
 
 def late(s: CallState) -> None:
-    """Finish for what is known: hanging up was not answered in time. A transfer is not undone by that."""
+    """Finish with what is known: hanging up was not answered in time. That does not undo a transfer."""
     if s.end is End.TRANSFERRING:
         return
     if s.decided is None:
@@ -176,7 +174,7 @@ def fail(s: CallState, what: Fail) -> None:
 
 
 def hangup(s: CallState, what: Hangup) -> None:
-    """Hang up: now, or when what is being said, or the goodbye, was heard or cut off. One goodbye is enough."""
+    """Hang up: now, or when the speech under way or the goodbye was heard or cut off. One goodbye is enough."""
     first, s.leaving = not s.leaving, True
     if what.goodbye is not None and first:
         sequences.start(s, "goodbye", _after_goodbye(s, what.goodbye))

@@ -33,20 +33,20 @@ from realtime_sip.response import ResponseConfig
 
 BUSY = "conversation_already_has_active_response"
 _HOPELESS = ("insufficient_quota", "billing")
-"""How codes begin that no waiting cures."""
+"""The beginnings of error codes for which waiting does not help."""
 
 RESPONSE = 60.0
 """Seconds for any sign of the active response."""
 PLAYED = 10.0
 """Seconds for the end of a response whose audio was played."""
 CALLED = 5.0
-"""Seconds for the end of a response that has called a tool and said nothing."""
+"""Seconds for the end of a response that called a tool and said nothing."""
 CALLER = 60.0
 """Seconds for the end of the caller's words."""
 OWN_RESPONSE = 1.0
 """Seconds for the response that turn detection starts after the caller's words."""
 UNKNOWN = 2.0
-"""Seconds for an event that tells what the service does, if nothing else does."""
+"""Seconds for an event that shows what the service does, if nothing else does."""
 
 _MAX_TRIES = 8
 _MAX_FAILURES = 2
@@ -61,7 +61,7 @@ _SORRY = (
 
 
 def begin(s: CallState, response_id: str, why: str) -> None:
-    """Note which response is being made in the conversation."""
+    """Record which response is being made in the conversation."""
     s.active = response_id
     for timer in ("unknown", "played", "called"):
         s.timers.stop(timer)
@@ -70,14 +70,14 @@ def begin(s: CallState, response_id: str, why: str) -> None:
 
 
 def presume(s: CallState, why: str) -> None:
-    """Take it that a response is active, of which nothing is known, and believe it for a short time."""
+    """Assume for a short time that a response is active of which nothing is known."""
     s.active = ""
     free(s, why, floor=Floor.UNKNOWN)
     s.timers.set("unknown", s.now + UNKNOWN)
 
 
 def free(s: CallState, why: str, *, floor: Floor = Floor.IDLE) -> None:
-    """Note that no response is known to be made."""
+    """Record that no response is known to be made."""
     s.active = ""
     for timer in ("active", "unknown", "played", "called"):
         s.timers.stop(timer)
@@ -85,9 +85,9 @@ def free(s: CallState, why: str, *, floor: Floor = Floor.IDLE) -> None:
 
 
 def sign(s: CallState, response_id: str) -> bool:
-    """Note a sign of a response, also if its `response.created` was lost or came before we attached.
+    """Record a sign of a response, even if its `response.created` was lost or came before we attached.
 
-    Return whether more than its time has changed.
+    Return whether more than its time changed.
     """
     response = s.book.get(response_id)
     known = response is not None
@@ -129,24 +129,23 @@ def on_created(s: CallState, event: events.ServerEvent) -> None:
     if response.outside:
         answered(s, f"beside {key}")
         if s.active == response_id:
-            free(s, "it is no part of the conversation")
+            free(s, "it is not part of the conversation")
         return
     begin(s, response_id, "created")
     s.timers.stop("own")
     if s.hold.on and key is None and not known:
-        # Turn detection may be faster than the update that told it to start none. The response answers nothing, for it
-        # is stopped, as soon as it is certain that it is none of ours.
+        # Turn detection may be faster than the update that told it to start no response. This one answers nothing: it
+        # is stopped as soon as it is certain that it is not ours.
         s.stray = response_id
         maybe_beside = not has(shown, "conversation_id") and any(name.startswith("beside ") for name in s.asks)
         if asked is None and not maybe_beside and not any(want.maybe_sent for want in s.wants):
             stop_stray(s)
         return
-    if asked is not None and asked.want is not None and key == asked.want.key:
-        response.key = key
+    if asked is not None and asked.want is not None and key == asked.want.key == response.key:
         _granted(s, asked.want)
     else:
-        # The service's own, or one of before the connection was lost: it knows what is in the conversation.
-        for want in [want for want in s.wants if want.maybe_sent and want.key == key]:
+        # The service's own, or from before the connection was lost: it knows what is in the conversation.
+        for want in [want for want in s.wants if want.maybe_sent and want.key == key == response.key]:
             s.wants.remove(want)
         covered(s, {tool for tool in to_answer(s) if s.tools[tool] is Tool.KNOWN})
     s.tries = 0
@@ -162,7 +161,7 @@ def _place(shown: object) -> dict[str, object]:
 
 
 def stop_stray(s: CallState) -> None:
-    """Stop a response that the service has started during a hold; not what the caller still hears of another."""
+    """Stop a response that the service started during a hold, but not what the caller still hears of another."""
     stray, s.stray = s.stray, ""
     if not stray or stray != s.active or not s.hold.on:
         return
@@ -175,10 +174,12 @@ def on_done(s: CallState, event: events.ServerEvent) -> None:
     shown = get(event, "response")
     response_id, key = text(shown, "id") or s.active, text(shown, "metadata", TAG) or None
     asked = s.asks.get("response")
-    if asked is not None and asked.want is not None and key == asked.want.key:
+    known = s.book.get(response_id)
+    new = bool(response_id) and (known is None or known.key in (None, key))
+    if asked is not None and asked.want is not None and key == asked.want.key and new:
         _granted(s, asked.want)  # its `response.created` was lost
     elif asked is not None and asked.untagged:
-        # If ours was not this one, the service has refused it, or starts it now.
+        # If this one is not ours, the service refused ours, or starts it now.
         s.timers.set("ask response", min(s.timers.at("ask response") or s.now, s.now + UNKNOWN))
     if s.floor is Floor.UNKNOWN or (s.active and s.active == response_id):
         free(s, "done")
@@ -187,7 +188,9 @@ def on_done(s: CallState, event: events.ServerEvent) -> None:
     if not response_id:
         return
     response = s.book.done(shown, s.now, key=key)
-    _made_meanwhile(s, shown)
+    _made_meanwhile(s, response)
+    if response.over and response.key is not None and response.heard is not None:
+        speech_ended(s, response.key, response.heard)  # whose it was is known only now
     if response.outside or response.over:
         return
     s.sounded = s.sounded or response.has_spoken
@@ -196,19 +199,18 @@ def on_done(s: CallState, event: events.ServerEvent) -> None:
         _see_to(s, response)
 
 
-def _made_meanwhile(s: CallState, shown: object) -> None:
+def _made_meanwhile(s: CallState, response: Response) -> None:
     """Do not ask again for a response that was made while the sideband was lost."""
-    key = text(shown, "metadata", TAG)
-    for want in [want for want in s.wants if want.maybe_sent and want.key == key]:
+    for want in [want for want in s.wants if want.maybe_sent and want.key == response.key]:
         s.wants.remove(want)
         covered(s, want.covers)
 
 
 def _see_to(s: CallState, response: Response) -> None:
-    """See that the caller, who waits for an answer, is not left in silence by one that failed."""
+    """Make sure that a failed answer does not leave a waiting caller in silence."""
     if response.key is not None and not response.key.startswith(NOBODYS):
-        return  # somebody waits for its speech, and is told
-    # Text is no answer on the phone. What the service starts by itself may have nothing to say.
+        return  # somebody waits for its speech, and learns of it
+    # Text is not an answer on the phone. A response that the service starts by itself may have nothing to say.
     silent = not response.has_spoken and (response.key is not None or response.status == "incomplete")
     if response.status == "cancelled" or not (silent or response.status == "failed"):
         if response.has_spoken and response.status == "completed":
@@ -239,11 +241,13 @@ def on_output_item(s: CallState, event: events.ServerEvent) -> None:
 
 
 def on_delta(s: CallState, event: events.ServerEvent) -> bool:
-    """Note a piece of what is said. It changes nothing but the book."""
+    """Record a piece of what is said. Only the book changes."""
     delta = getattr(event, "delta", None)
     response_id = getattr(event, "response_id", None)
-    if isinstance(delta, str) and isinstance(response_id, str) and response_id and not s.book.is_over(response_id):
-        s.book.spoke(response_id, len(delta), s.now, aloud=event.type == "response.output_audio_transcript.delta")
+    if isinstance(delta, str) and isinstance(response_id, str):
+        response = s.book.get(response_id)  # `sign` has entered it
+        if response is not None and not response.over:
+            response.spoke(len(delta), s.now, aloud=event.type == "response.output_audio_transcript.delta")
     return False
 
 
@@ -257,7 +261,7 @@ def on_played(s: CallState, event: events.ServerEvent) -> None:
     s.book.stopped(response_id, s.now)
     s.session.voiced = True
     if s.active and s.active == response_id:
-        # What was played was made; if its end does not come soon, it was lost.
+        # A response that was played was made; if its end does not come soon, that was lost.
         s.timers.set("played", s.now + PLAYED)
 
 
@@ -318,7 +322,7 @@ def on_error(s: CallState, event: events.ServerEvent) -> None:
 
 
 def _still(s: CallState) -> None:
-    """Note that nothing may be asked for any more."""
+    """Record that nothing may be asked for any more."""
     if s.floor is Floor.ASKED and "response" not in s.asks:
         free(s, "what was asked for is settled")
 

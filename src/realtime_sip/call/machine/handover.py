@@ -97,7 +97,7 @@ def transfer(s: CallState, what: Transfer) -> None:
         tell_of_failure(s, name, TransferFailureReason.UNREACHABLE)
     elif s.end is End.TRANSFERRING:
         s.out.append(
-            Done(what.key, TransferFailed(what.request.name, TransferFailureReason.PENDING, "another is under way"))
+            Done(what.key, TransferFailed(what.request.name, TransferFailureReason.PENDING, "another one is under way"))
         )
     elif s.end is End.NONE:
         s.handover = Handover(what.key, what.request, "there" if what.fallback else "none")
@@ -148,7 +148,7 @@ def referred(s: CallState, what: Referred) -> None:
 
 
 def refer_failed(s: CallState, what: ReferFailed) -> None:
-    """Take the next way; or, if the refer may have been sent, wait for the timer."""
+    """Try the next way; or, if the refer may have been sent, wait for the timer."""
     of, error = _of(s, what.request), what.error
     if of is None:
         return
@@ -156,7 +156,7 @@ def refer_failed(s: CallState, what: ReferFailed) -> None:
         left(s, "the call was gone when it was to be transferred")
         return
     of.note(f"the refer failed ({type(error).__name__})")
-    # What the carrier has taken was sent, whatever the service says; and the fallback goes on without the refer.
+    # A refer that the carrier accepted was sent, whatever the service says; and the fallback goes on without it.
     if not (_is_unclear(error) or of.dialed or of.fallback in ("asked for", "answered")):
         _next(s, of, TransferFailureReason.REFUSED)
 
@@ -174,27 +174,27 @@ def fallback_taken(s: CallState, what: FallbackTaken) -> None:
     of.fallback = "answered"
     if of.sign is not TransferProgress.ANSWERED:
         s.timers.set("transfer", s.now + of.seconds)
-    of.saw(TransferProgress.ASKED, "the second path was taken")
+    of.saw(TransferProgress.ASKED, "the fallback was taken")
 
 
 def fallback_failed(s: CallState, what: FallbackFailed) -> None:
-    """There is no third way. What the carrier has told all the same counts."""
+    """Give up: there is no third way. What the carrier reported still counts."""
     of = _of(s, what.request)
     if of is not None:
         of.fallback = "answered"
-        of.note(f"the second path failed ({what.what})")
+        of.note(f"the fallback failed ({what.what})")
         if not of.dialed:
             _fail(s, TransferFailureReason.REFUSED)
 
 
 def carrier_says(s: CallState, what: CarrierSays) -> None:
-    """Take what the carrier tells. It may come after the end, and then tells how that came about."""
+    """Record what the carrier reports. After the end, that may explain the end."""
     if s.end is End.OVER:
         _said_after_the_end(s, what)
         return
     of = s.handover
     if of is None or not of.begun:
-        return  # it tells of another transfer
+        return  # it is about another transfer
     if isinstance(what.says, TransferProgress):
         if of.sign is not None and what.says <= of.sign:
             return
@@ -203,7 +203,7 @@ def carrier_says(s: CallState, what: CarrierSays) -> None:
         of.saw(what.says, f"the carrier reported: {what.says.name.lower()}")
     else:
         of.note(f"it failed: {what.says.value}")
-        if of.fallback != "asked for":  # else it may tell of the refer that the fallback follows
+        if of.fallback != "asked for":  # else it may be about the refer that the fallback follows
             _fail(s, what.says)
 
 
@@ -223,11 +223,12 @@ def _said_after_the_end(s: CallState, what: CarrierSays) -> None:
 def left(
     s: CallState, evidence: str, otherwise: EndReason = EndReason.CALLER, certainty: Certainty = "inferred"
 ) -> None:
-    """Say why the caller's leg left during a transfer: it was transferred, as far as anybody can tell, or not."""
+    """Say why the caller's leg left during a transfer: it was transferred, as far as anybody knows, or not."""
     of = s.handover
     assert of is not None
     answered = of.sign is TransferProgress.ANSWERED
-    # A way was taken, or is being taken. The refer is none before it is answered; the carrier acts before it answers.
+    # A way was taken, or is being taken. A refer does not count before it is answered; the carrier acts before it
+    # answers.
     taken = of.sign is not None or of.fallback == "asked for"
     if answered or (otherwise is EndReason.CALLER and taken):
         finish(s, EndReason.TRANSFERRED, of.certainty, f"{of.evidence}; then {evidence}")
@@ -239,17 +240,17 @@ def left(
 
 
 def due(s: CallState) -> None:
-    """Take the next way, because time has passed and the target is not known to have answered."""
+    """Try the next way, because time passed and the target is not known to have answered."""
     of = s.handover
     if of is None:
         return
     if of.sign is TransferProgress.ANSWERED:
         _stayed(s, of)
-    elif s.unreachable:
+    elif s.socket is Socket.LOST:
         of.note("nothing was heard of it in time")
         _fail(s, _reason(of))
     elif of.there is None:
-        # The leg may have left with nobody telling. A frame tells that it has not, or the socket's end does.
+        # The leg may have left without a report. A frame shows that it has not, or the end of the socket that it has.
         of.there = False
         if s.socket is Socket.OPEN and "silent" in s.timers:
             s.timers.set("proof", s.now + PROOF_OF_LIFE)
@@ -257,24 +258,24 @@ def due(s: CallState) -> None:
 
 
 def _stayed(s: CallState, of: Handover) -> None:
-    """Hang up the leg of a caller whose target has answered."""
+    """Hang up the leg of a caller whose target answered."""
     stop(s, "transfer")
     s.handover, s.decided = None, None
-    move(s, End.NONE, "the target has answered")
+    move(s, End.NONE, "the target answered")
     end(s, EndReason.TRANSFERRED, f"{of.evidence}; the caller's leg stayed, and was hung up")
 
 
 def alive(s: CallState) -> None:
-    """Note that the caller is there, if that was asked."""
+    """Record that the caller is there, if that was asked."""
     of = s.handover
-    if of is not None and of.there is False and not s.unreachable:
+    if of is not None and of.there is False and s.socket is not Socket.LOST:
         of.there = True
         of.note("nothing was heard of it in time")
         _next(s, of, _reason(of))
 
 
 def lost(s: CallState) -> None:
-    """Give up waiting for a caller who cannot be seen any more."""
+    """Give up waiting for a caller who can no longer be seen."""
     of = s.handover
     if of is not None and of.there is False and of.sign is not TransferProgress.ANSWERED:
         s.timers.set("transfer", s.now)
@@ -285,19 +286,19 @@ def _reason(of: Handover) -> TransferFailureReason:
 
 
 def _next(s: CallState, of: Handover, failure: TransferFailureReason) -> None:
-    """Take the fallback, once, and only if nothing says that the target has been dialed."""
+    """Try the fallback, once, and only if nothing says that the target was dialed."""
     of.there = None  # that the caller was there says nothing about later
     if of.fallback != "there" or of.dialed:
         _fail(s, failure)
         return
     of.fallback = "asked for"
-    of.note("the second path was asked for")
-    s.timers.set("transfer", s.now + of.seconds)  # in case that it never answers
+    of.note("the fallback was asked for")
+    s.timers.set("transfer", s.now + of.seconds)  # in case it never answers
     s.out.append(Fallback(of.request))
 
 
 def _fail(s: CallState, failure: TransferFailureReason) -> None:
-    """Give the transfer up: the caller is still there, and is told; or what was decided meanwhile is done."""
+    """Give the transfer up. The caller hears of it; or the end that was decided meanwhile follows."""
     of = s.handover
     assert of is not None
     s.handover = None
@@ -316,7 +317,7 @@ def _fail(s: CallState, failure: TransferFailureReason) -> None:
 
 
 def tell_of_failure(s: CallState, name: str, failure: TransferFailureReason) -> None:
-    """Tell the model, so that it keeps the caller. One who has interrupted is being answered already."""
+    """Tell the model, so that it keeps the caller. A caller who interrupted is being answered already."""
     session.tell(s, _FAILED.format(name=name, failure=failure.value))
     if failure is not TransferFailureReason.INTERRUPTED:
         respond(s, f"notice_{secrets.token_hex(8)}")

@@ -29,7 +29,7 @@ def on_caller_begins(s: CallState, _event: events.ServerEvent) -> None:
     s.wordless = s.wordless + 1 if s.session.transcribes else 0
     most = s.limits.no_audio
     if most is None or s.wordless <= 2 * most:
-        lift(s, LimitKind.NO_AUDIO)  # these may be words; who makes noise on and on is not waited for
+        lift(s, LimitKind.NO_AUDIO)  # these may be words; noise that goes on and on does not count
 
 
 def on_caller_ends(s: CallState, _event: events.ServerEvent) -> None:

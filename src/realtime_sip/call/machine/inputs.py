@@ -30,7 +30,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Adopt:
-    """Attach to a call that a program accepted which died."""
+    """Attach to a call that was accepted by a program that died."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Time has passed, and what has arrived meanwhile was told before."""
+    """Time passed. Whatever arrived meanwhile was put in before."""
 
 
 # --- what the program wants -------------------------------------------------------------------------------------------
@@ -103,7 +103,7 @@ class Interrupt:
 
 @dataclass(frozen=True, slots=True)
 class SendEvent:
-    """Send this event of the program's. A `session.update` counts among those that are answered in order."""
+    """Send this event of the program. A `session.update` is one of those that are answered in order."""
 
     event: events.ClientEvent
     key: str = ""
@@ -111,7 +111,7 @@ class SendEvent:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """Change the session, until the service has: `key` is the event's id."""
+    """Change the session, until the service did so; `key` is the event's id."""
 
     key: str
     session: RealtimeSession
@@ -119,7 +119,7 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Collect:
-    """Collect digits; `prompt` is what the model is told to say first."""
+    """Collect digits; `prompt` instructs the model what to say first."""
 
     key: str
     collector: DigitCollector
@@ -130,7 +130,7 @@ class Collect:
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """Transfer the call, once what is being said, or the announcement, was heard."""
+    """Transfer the call, once the speech under way or the announcement was heard."""
 
     key: str
     request: TransferRequest
@@ -139,12 +139,12 @@ class Transfer:
     unless_interrupted: bool = False
     fallback: bool = False
     reachable: bool = True
-    """Whether this caller can be transferred there. If not, the model is told that it has failed."""
+    """Whether this caller can be transferred there. If not, the model learns that the transfer failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hangup:
-    """Hang up: now, after what is being said, or after a goodbye, which is an instruction to the model."""
+    """Hang up: now, after the speech under way, or after a goodbye, which instructs the model."""
 
     after_speech: bool = False
     goodbye: str | None = None
@@ -166,7 +166,7 @@ class Fail:
 
 @dataclass(frozen=True, slots=True)
 class Abandon:
-    """Whoever waited for the update or the digits of this key does not any more."""
+    """Whoever waited for the update or the digits of this key no longer does."""
 
     key: str
 
@@ -194,7 +194,7 @@ class ToolBegan:
 
 @dataclass(frozen=True, slots=True)
 class ToolEnded:
-    """A tool has its output; with `respond`, the model is to say something about it."""
+    """A tool has its output; with `respond`, the model says something about it."""
 
     call_id: str
     output: str = field(repr=False)
@@ -209,7 +209,7 @@ class ApprovalDecided:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What the call has cost so far, in US dollars and tokens; `estimate` with what is being said."""
+    """What the call has cost so far, in US dollars and tokens; `estimate` includes what is being said."""
 
     cost: Decimal | None
     estimate: Decimal | None
@@ -231,14 +231,14 @@ class ReferFailed:
 
 @dataclass(frozen=True, slots=True)
 class FallbackTaken:
-    """The carrier was asked by the other way, or may have been."""
+    """The fallback asked the carrier, or may have."""
 
     request: TransferRequest
 
 
 @dataclass(frozen=True, slots=True)
 class FallbackFailed:
-    """The other way failed; `what` is safe to log."""
+    """The fallback failed; `what` is safe to log."""
 
     request: TransferRequest
     what: str
@@ -246,14 +246,14 @@ class FallbackFailed:
 
 @dataclass(frozen=True, slots=True)
 class CarrierSays:
-    """What the carrier tells of a transfer. It may come after the end."""
+    """What the carrier reports about a transfer. It may come after the end."""
 
     says: TransferProgress | TransferFailureReason
 
 
 @dataclass(frozen=True, slots=True)
 class HungUp:
-    """The service has hung up."""
+    """The service hung up."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""When a call is ended by itself, because nobody else does it."""
+"""When a call is ended because nobody else ends it."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ from realtime_sip.outcomes import EndReason, LimitKind, LimitNear
 
 _NEAR = Decimal("0.8")
 _BEFORE_THE_WALL = 5.0
-"""Seconds that a goodbye before the session's wall has more than it may take."""
+"""Seconds that a goodbye before the session's own end has beyond the time that it may take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallLimits:
-    """When a call is ended by itself. None turns a limit off; all are on by default.
+    """The limits at which a call is ended. None turns a limit off; those of time and of tool rounds are on by default.
 
     Attributes:
-        max_duration: Seconds from attaching. The service's own wall is at 60 minutes.
+        max_duration: Seconds from attaching. The service's own limit is 60 minutes.
         silence: Seconds in which nobody speaks or presses a key, nothing plays, and no tool or response is under way.
             What the model says after the idle timeout of turn detection does not count, until the caller answers.
-        first_sound: Seconds from attaching without any sound from either side. Where the sideband was lost, this and
-            `silence` begin anew, for nobody knows what was said meanwhile.
-        warning: Seconds before a limit (and the service's wall) at which `LimitNear` is told.
-        goodbye: What the model is told to do when a limit is reached; None hangs up without a word.
+        first_sound: Seconds from attaching without any sound from either side. If the sideband was lost, this and
+            `silence` begin anew, because nobody knows what was said meanwhile.
+        warning: Seconds before a limit (and the service's own) at which `LimitNear` is emitted.
+        goodbye: Instructions for the model when a limit is reached; None hangs up without a word.
         goodbye_time: Seconds that the goodbye may take.
-        max_cost: US dollars, by the call's rate card. Looked at when a response is done, so that it is exceeded by one
+        max_cost: US dollars, by the call's rate card. Checked when a response is done, so it is exceeded by one
             response and the goodbye. A model without a price is refused.
-        max_tokens: Tokens of all responses together, looked at as `max_cost` is.
-        tool_rounds: How often in a row the model may call tools and be asked again without a turn of the caller; a key
-            is one too. With the last it is told to call none and to speak; if it goes on, the call ends.
+        max_tokens: Tokens of all responses together, checked when `max_cost` is.
+        tool_rounds: How often in a row the model may call tools and be asked again without a turn of the caller (a key
+            counts as one). The last time it is instructed to call no tool and to speak; if it goes on, the call ends.
         no_audio: Turns in which nobody hears anybody: of the caller without a word, in a row, if the session has
-            transcription; or of the model while nobody has ever spoken or pressed a key. `LimitNear` is told ten
-            seconds before the end.
+            transcription; or of the model if nobody has ever spoken or pressed a key. `LimitNear` comes ten seconds
+            before the end.
     """
 
     max_duration: float | None = 55 * 60.0
@@ -56,7 +56,7 @@ class CallLimits:
     no_audio: int | None = 3
 
     def __post_init__(self) -> None:
-        """Refuse what is no duration.
+        """Refuse values that are not valid.
 
         Raises:
             ConfigurationError: A value is not a positive number of seconds.
@@ -71,7 +71,7 @@ class CallLimits:
             *((name, (int,)) for name in ("max_tokens", "tool_rounds", "no_audio")),
         ):
             value = getattr(self, name)
-            # Not a number of Decimal compares with nothing.
+            # A Decimal NaN cannot be compared.
             number = isinstance(value, kinds) and (not isinstance(value, Decimal) or value.is_finite())
             if value is not None and not (number and 0 < value < 1e12):
                 raise ConfigurationError(f"{name} must be a positive number or None")
@@ -81,14 +81,14 @@ class CallLimits:
 
 
 def set_limit(s: CallState, limit: LimitKind, at: float) -> None:
-    """Have a limit reached at this time, and told before."""
+    """Let a limit be reached at this time, and emit `LimitNear` before that."""
     if s.timers.at(f"limit {limit.value}") != at:
         s.timers.set(f"limit {limit.value}", at)
         s.timers.set(f"near {limit.value}", max(at - s.limits.warning, s.now))
 
 
 def lift(s: CallState, limit: LimitKind) -> None:
-    """Have a limit not be reached, as things are now."""
+    """Let a limit not be reached, as things are now."""
     s.timers.stop(f"limit {limit.value}")
     s.timers.stop(f"near {limit.value}")
 
@@ -116,7 +116,7 @@ def rest(s: CallState) -> None:
 
 
 def on_sound(s: CallState, event: events.ServerEvent) -> None:
-    """Note that somebody was heard, or has pressed a key."""
+    """Record that somebody was heard, or pressed a key."""
     s.sounded = True
     lift(s, LimitKind.FIRST_SOUND)
     if event.type in ("input_audio_buffer.speech_started", "input_audio_buffer.dtmf_event_received"):
@@ -127,12 +127,12 @@ def on_sound(s: CallState, event: events.ServerEvent) -> None:
 
 
 def on_timeout(s: CallState, _event: events.ServerEvent) -> None:
-    """Note that the model is about to ask whether anybody is there. Until the caller answers, that is silence."""
+    """Record that the model is about to ask whether anybody is there. Until the caller answers, it is silence."""
     s.unattended = True
 
 
 def spent(s: CallState, what: Spent) -> None:
-    """Note what the call has cost so far."""
+    """Record what the call has cost so far."""
     limits = s.limits
     most_cost = None if limits.max_cost is None else Decimal(str(limits.max_cost))
     for limit, used, likely, most in (
@@ -153,14 +153,14 @@ def spent(s: CallState, what: Spent) -> None:
 
 
 def near(s: CallState, name: str) -> None:
-    """Tell that a limit is near."""
+    """Emit that a limit is near."""
     at = s.timers.at(f"limit {name}")
     if at is not None and s.end is End.NONE and at > s.now:
         s.out.append(Tell(LimitNear(LimitKind(name), at - s.now)))
 
 
 def reached(s: CallState, name: str) -> None:
-    """End the call, because a limit is reached."""
+    """End the call, because a limit was reached."""
     if s.end in (End.NONE, End.TRANSFERRING) and s.decided is None and "limit" not in s.sequences:
         s.timers.stop_all("limit ")
         s.timers.stop_all("near ")
@@ -179,7 +179,7 @@ def _end_at_limit(s: CallState, limit: LimitKind) -> Steps:
 
 
 def rule_limits(s: CallState) -> bool:
-    """Count silence while nothing is going on, and the time to the session's wall."""
+    """Count silence while nothing is going on, and the time to the session's own end."""
     if "limit" in s.sequences or s.decided is not None:
         s.timers.stop_all("limit ")
         s.timers.stop_all("near ")

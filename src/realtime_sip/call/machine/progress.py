@@ -29,8 +29,8 @@ _RESULT = "The function {name}, which ran in the background, has ended. Its outp
 
 
 def began(s: CallState, what: ToolBegan) -> None:
-    """Note that a function runs, and what it says of itself."""
-    if s.tools.get(what.call_id) is not Tool.RUNNING:
+    """Take up that a function runs, and what its options ask for."""
+    if s.tools.get(f"call {what.call_id}") is not Tool.RUNNING:
         return
     for seconds in what.progress:
         s.timers.set(f"progress {what.call_id} {seconds:g}", s.now + seconds)

@@ -1,7 +1,7 @@
 """What takes several steps: say it, then act. Generators that wait for a condition, without I/O.
 
-Each yields what it waits for and how long: so many seconds beyond the end of what is known to be said, which moves as
-the length of speech becomes known; None if what it waits for has an end of its own. Whichever comes first resumes it.
+Each yields what it waits for, and how many seconds beyond the end of the known speech, which moves as the length of
+speech becomes known; None if what it waits for ends by itself. Whichever comes first resumes it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from inspect import GEN_RUNNING, getgeneratorstate
 from realtime_sip.call.machine.state import CallState, Sequence, Steps
 
 AFTER_SPEECH = 30.0
-"""Seconds beyond the end of what is known to be said that hanging up and transferring wait at most."""
+"""The most seconds beyond the end of the known speech that hanging up and transferring wait."""
 
 
 def start(s: CallState, key: str, steps: Steps) -> None:
@@ -21,7 +21,7 @@ def start(s: CallState, key: str, steps: Steps) -> None:
 
 
 def stop(s: CallState, key: str) -> None:
-    """Give a sequence up; what it has to put right, it does by `finally`."""
+    """Give a sequence up; its `finally` puts right what has to be."""
     sequence = s.sequences.pop(key, None)
     s.timers.stop(f"sequence {key}")
     if sequence is not None and getgeneratorstate(sequence.steps) != GEN_RUNNING:

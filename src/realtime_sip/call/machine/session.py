@@ -1,13 +1,13 @@
-"""The session of a call: which update the service has taken, and turn detection that is held for a while.
+"""The session of a call: which updates the service accepted, and turn detection that is held for a while.
 
 `session.updated` does not say which `session.update` it answers (API reference, November 2026), but each is answered
-once, in order, by it or by an `error` that names the event. If an answer is lost, what the session then shows tells;
-the answer itself may come all the same, and is not taken for that of the next update.
+once, in order, by it or by an `error` that names the event. If an answer is lost, the next report of the session shows
+what happened; a late answer is not taken for that of the next update.
 
-While digits are collected, the call is transferred or being hung up, the service must not answer the caller by itself.
-That is a field of the session's turn detection, `create_response`, which has to come back: also if a socket was lost,
+While digits are collected, or the call is transferred or hung up, the service must not answer the caller by itself.
+A field of the session's turn detection, `create_response`, prevents it. It has to come back, even if a socket was lost,
 an update was refused, or its answer never came. Whether `session.update` merges turn detection or replaces it is not
-documented, so the whole of it is sent, as the service has reported it.
+documented, so all of it is sent, as the service reported it.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from realtime_sip.items import SystemMessage
 from realtime_sip.session import AudioConfig, AudioInput, RealtimeSession, SemanticVad, ServerVad
 
 UPDATED = 10.0
-"""Seconds that the service has to answer a `session.update`."""
+"""Seconds for the service to answer a `session.update`."""
 _AGAIN = 5.0
 """Seconds after which a hold that was not confirmed is sent again."""
 _MAX_TRIES = 12
 _MAX_UNANSWERED = 100
 _LONGEST_SESSION = 86_400.0
-"""Seconds; an `expires_at` beyond is not valid. The wall is at 60 minutes (API guide, November 2026)."""
+"""Seconds; an `expires_at` beyond that is not valid. A session lasts 60 minutes (API guide, November 2026)."""
 _MODELS: dict[object, type[ServerVad | SemanticVad]] = {"server_vad": ServerVad, "semantic_vad": SemanticVad}
 
 _Detection = dict[str, Any] | None
@@ -69,7 +69,7 @@ def probe(s: CallState) -> None:
 
 
 def send_event(s: CallState, what: SendEvent) -> None:
-    """Send an event of the program's."""
+    """Send an event of the program."""
     event = what.event
     if isinstance(event, events.SessionUpdate):
         if event.event_id is None:
@@ -103,16 +103,16 @@ def _taken(s: CallState, event_id: str, error: EventRefusedError | None = None) 
     if error is None and isinstance(asked.event, events.SessionUpdate):
         heard = get(asked.event.session, "audio", "input")
         if heard is not None and "turn_detection" in heard.model_fields_set:
-            s.hold.reasons.discard("greeting")  # the program has its own way with turn detection
+            s.hold.reasons.discard("greeting")  # the program sets turn detection itself
             s.hold.off = False
 
 
 def refused(s: CallState, error: object, cause: str) -> bool:
-    """Note that the service has refused an event; return whether it was an update."""
+    """Record that the service refused an event; return whether it was an update."""
     updates = s.session.updates
     if not cause or cause not in updates:
         return False
-    # Answers come in order: of those before this one that the session has shown, none is to come any more.
+    # Answers come in order: for earlier updates that the session has shown already, no answer will come.
     earlier = list(updates)[: list(updates).index(cause)]
     update = updates[cause]
     for over in (*(name for name in earlier if updates[name] is None), cause):
@@ -154,7 +154,7 @@ def on_updated(s: CallState, event: events.ServerEvent) -> None:
 
 
 def on_session(s: CallState, event: events.ServerEvent) -> None:
-    """Note what the session is reported to be."""
+    """Record the session as it is reported."""
     shown = get(event, "session")
     instructions, wall = get(shown, "instructions"), get(shown, "expires_at")
     if isinstance(instructions, str):
@@ -183,23 +183,23 @@ def forces_tools(choice: object) -> bool:
 
 
 def _expires(s: CallState, unix: float) -> None:
-    """Note when the session's wall is. What cannot be true is ignored."""
+    """Record when the session ends by itself. A time that cannot be true is ignored."""
     started = s.line.began + s.line.unix_ahead
     if started < unix < started + _LONGEST_SESSION:
         s.line.wall = unix - s.line.unix_ahead
 
 
 def closed(s: CallState) -> None:
-    """Expect no answer any more to what was sent over the sideband that was lost."""
+    """Expect no answers to what was sent over the sideband that was lost."""
     s.session.updates.clear()
     s.hold.tries, s.hold.update = 0, ""
     s.timers.stop("hold")
 
 
 def attached_again(s: CallState) -> None:
-    """Expect the answers to what is sent again, behind that to the first sign of life.
+    """Expect the answers to what is sent again, after the answer to the first sign of life.
 
-    What holds or releases goes first: it is made of the turn detection of before the program's own updates.
+    Holding and releasing goes first: it is made of the turn detection from before the program's own updates.
     """
     rule_hold(s)
     for name, asked in s.asks.items():
@@ -208,7 +208,7 @@ def attached_again(s: CallState) -> None:
 
 
 def _shows(shown: Any, wanted: Any) -> bool:
-    """Return whether what is shown has all that is wanted."""
+    """Return whether what is shown has everything that is wanted."""
     if isinstance(wanted, dict):
         return isinstance(shown, dict) and all(_shows(shown.get(name), value) for name, value in wanted.items())
     if isinstance(wanted, list):
@@ -220,7 +220,7 @@ def _shows(shown: Any, wanted: Any) -> bool:
 
 
 def hold(s: CallState, reason: str) -> None:
-    """Have nobody but us start responses, and let those that are wanted wait; not on a call that is let go of."""
+    """Let only us start responses, and let wanted ones wait; but not on a call that is let go of."""
     if "let go" in s.sequences:
         return
     s.hold.reasons.add(reason)
@@ -237,19 +237,19 @@ def _hold_changed(s: CallState) -> None:
     if not as_wanted(s.hold):
         s.hold.tries = 0
         if not s.hold.update:
-            s.timers.stop("hold")  # what waits for its next try is tried now
+            s.timers.stop("hold")  # an update that waits for its next try is tried now
 
 
 def hold_wanted(held: Hold) -> bool:
-    """Whether the service is to have what we make of its turn detection. One of an unknown kind cannot be sent."""
+    """Whether to send turn detection as we change it. One of an unknown kind cannot be sent."""
     if held.off:
         return bool(held.reasons)
     return bool(held.reasons) and _starts_responses(held.own) and _is_known(held.own)
 
 
 def as_wanted(held: Hold) -> bool:
-    """Whether the service has what we want it to have, as far as is known."""
-    # What is held stays so during a hold, also if the program has turned its own off meanwhile.
+    """Whether the service has the turn detection that we want, as far as is known."""
+    # A hold stays until it ends, even if the program turned its turn detection off meanwhile.
     return held.there == hold_wanted(held) or (bool(held.reasons) and held.there is True)
 
 
@@ -270,12 +270,12 @@ def reported(s: CallState, detection: object) -> None:
         elif _wire(_written(held.own, held=False)) == held.sent:
             held.own, held.there, held.off = detection, False, False
     elif not as_held and _is_known(detection):
-        # The program's own, of before what was sent: it is what comes back.
+        # The program's own, from before ours was sent: it is what comes back.
         held.own = detection
 
 
 def rule_hold(s: CallState) -> bool:
-    """Send what turn detection is to be, until the service shows it. One such update is under way at a time."""
+    """Send the wanted turn detection until the service shows it. One such update is under way at a time."""
     held = s.hold
     if s.socket is not Socket.OPEN or "hold" in s.timers or as_wanted(held) or held.tries >= _MAX_TRIES:
         return False
@@ -300,7 +300,7 @@ def detection_of(session: RealtimeSession) -> dict[str, Any] | None:
 
 
 def _creates(detection: _Detection) -> bool | None:
-    """Return what `create_response` comes to, None if turn detection is off."""
+    """Return the effective `create_response`, or None if turn detection is off."""
     return None if detection is None else detection.get("create_response") is not False
 
 
@@ -311,7 +311,7 @@ def _matches(detection: _Detection, sent: _Detection) -> bool:
 
 
 def _starts_responses(detection: _Detection) -> bool:
-    # After the idle timeout the model asks whether anybody is there, so that is a response too.
+    # After the idle timeout the model asks whether anybody is there, which is a response too.
     return detection is not None and (_creates(detection) is True or bool(detection.get("idle_timeout_ms")))
 
 

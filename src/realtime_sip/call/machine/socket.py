@@ -1,7 +1,7 @@
 """How the call is joined: accepted, attached, attached again, and what it means if that fails.
 
-A closed socket is not the end: attaching again decides, because hang-ups look like breaks, and breaks like hang-ups. An
-accept that is unclear is settled by attaching too. Each try is made once, and when the next one is due is decided here.
+A closed socket is not the end: attaching again decides, because hang-ups look like breaks, and breaks like hang-ups.
+Attaching also settles an unclear accept. The shell makes each try once; this module decides when the next one is due.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ RINGS = 30.0
 """Seconds that a phone rings at most, as far as is known. A call that is older is accepted all the same, since the
 webhook or the host's clock may be late; but that there is no such call then means that it is over."""
 RINGING = 8.0
-"""Seconds from the beginning in which the call is accepted and a first sideband is tried."""
+"""Seconds from the beginning within which the call is accepted and a first sideband is tried."""
 SETTLED = 1.5
-"""Seconds that an accept that was unclear has for its call to be there; then the call is accepted again."""
+"""Seconds after an unclear accept for its call to be there; then the call is accepted again."""
 BEARABLE = 15.0
-"""Seconds without a sideband that stays, after which the call is given up: more, no caller bears."""
+"""Seconds without a lasting sideband after which the call is given up: no caller puts up with more."""
 STAYS = 5.0
-"""Seconds after which a sideband over which the service speaks is taken to stay."""
+"""Seconds after which a sideband over which the service speaks counts as lasting."""
 AWAITED = 10.0
-"""Seconds without any frame after which it is asked for one, if it has something to say."""
+"""Seconds without any frame after which the service is asked for one, if it has something to say."""
 SILENT = 30.0
 """Seconds without any frame after which the service is asked for a sign of life."""
 PROOF_OF_LIFE = 5.0
 """Seconds for that sign."""
 QUIET = 6.0
-"""Seconds after a hole in which nothing has come of what was awaited, until the model is told."""
+"""Seconds after a hole until the model learns that what was awaited did not come."""
 _EARLY_PAUSES = (0.1, 0.2, 0.4)
 _DROPS_AT_ONCE = 3
 _PAUSES = (0.25, 0.5, 1.0, 2.0)
@@ -71,7 +71,7 @@ def answer(s: CallState, what: Answer) -> None:
 def adopt(s: CallState) -> None:
     s.line.accepted = "another program had accepted the call"
     s.timers.set("ringing", s.now + RINGING)
-    s.hold.there = None  # it may have left turn detection as it is for a greeting, or for collecting digits
+    s.hold.there = None  # that program may have left turn detection as it is for a greeting, or for collecting digits
     _attach(s, "adopted")
 
 
@@ -86,14 +86,14 @@ def accepted(s: CallState) -> None:
 
 
 def accept_failed(s: CallState, what: AcceptFailed) -> None:
-    """Decide what a failed accept means. What is certain is for the program to hear."""
+    """Decide what a failed accept means. A certain failure is raised in the program."""
     error = what.error
     decided = isinstance(error, DecisionAlreadyMadeError)
     decided = decided or (isinstance(error, ServiceError) and error.status_code == _CONFLICT)
     unclear = isinstance(error, ServerError) or (isinstance(error, NetworkError) and error.sent)
     if s.end is not End.NONE:
         if s.end is End.ENDING and not (unclear or s.line.maybe_accepted):
-            finish_decided(s, "inferred")  # it is not ours to be hung up
+            finish_decided(s, "inferred")  # it is not ours, so we do not hang it up
         return
     if s.line.late and isinstance(error, NotFoundError) and not s.line.maybe_accepted:
         finish(s, EndReason.STALE, "inferred", "the webhook came late, and there was no call to accept any more")
@@ -119,7 +119,7 @@ def _refuse(s: CallState) -> None:
 
 def rejected(s: CallState, what: Rejected) -> None:
     if s.decided is not None:
-        # The program has hung up meanwhile, which goes on if the reject came to nothing.
+        # The program hung up meanwhile, which goes on if the reject failed.
         if s.socket is Socket.ATTACHING:
             move(s, Socket.LOST, "there is no call")
         if what.error is None:
@@ -149,7 +149,7 @@ def attach_failed(s: CallState, what: AttachFailed) -> None:
     """Decide what it means that the sideband cannot be opened."""
     error = what.error
     if s.end is End.ENDING:
-        # What was decided is being carried out. Until it is, the call is attached to keep the model quiet.
+        # The end that was decided is being carried out. Until then, the call is attached to keep the model quiet.
         if isinstance(error, CallGoneError):
             finish_decided(s, "inferred")
         elif _passes(error) and "shaky" in s.timers:
@@ -176,7 +176,7 @@ def _first_failed(s: CallState, error: RealtimeSipError) -> None:
     if early and not line.accepted and "ringing" not in s.timers:
         _refuse(s)
     elif early and not line.accepted and "settling" not in s.timers:
-        # Nothing of ours has arrived, or it was not performed: the call rings on.
+        # Our accept did not arrive, or was not carried out: the call rings on.
         if "ringing" in s.timers:
             move(s, Socket.RINGING, "there is no call yet")
             s.out.append(Accept(early=not s.line.late))
@@ -194,7 +194,7 @@ def _first_failed(s: CallState, error: RealtimeSipError) -> None:
 
 
 def _gone(s: CallState) -> None:
-    """Note that there is no call any more: proof if the socket closed in good order, else if it is said twice."""
+    """Record that the call is gone. That is proof if the socket closed in good order, else if it is said twice."""
     s.line.gone += 1
     broke = s.line.close is None or s.line.close.kind not in (SocketCloseKind.NORMAL, SocketCloseKind.EXPIRED)
     if broke and s.line.gone < 2:
@@ -204,7 +204,7 @@ def _gone(s: CallState) -> None:
     if s.end is End.TRANSFERRING:
         handover.left(s, evidence)
     elif s.line.wall is not None and s.line.lost_at is not None and s.line.lost_at >= s.line.wall:
-        finish(s, EndReason.EXPIRED, "inferred", f"{evidence}, past the session's wall")
+        finish(s, EndReason.EXPIRED, "inferred", f"{evidence}, past the session's longest duration")
     else:
         finish(s, EndReason.CALLER, "inferred", evidence)
 
@@ -226,7 +226,7 @@ def _pause(tries: int) -> float:
 
 
 def attached(s: CallState) -> None:
-    """Note that the sideband is open. Nothing is replayed, so nothing of before is assumed."""
+    """Record that the sideband is open. Nothing is replayed, so nothing from before is assumed."""
     line, again = s.line, s.line.attached_at is not None
     move(s, Socket.OPEN, "attached")
     awaited = again and _awaited(s)
@@ -250,7 +250,7 @@ def attached(s: CallState) -> None:
 
 
 def _say_again(s: CallState) -> None:
-    """Send again what the conversation and the session were not seen to have; what was asked for is wanted again."""
+    """Send again what the conversation and the session were not seen to have; want again the responses asked for."""
     floor.attached_again(s)
     session.attached_again(s)
     for name, asked in s.asks.items():
@@ -279,7 +279,7 @@ def _after_hole(s: CallState) -> Steps:
 
 
 def closed(s: CallState, what: Closed) -> None:
-    """Note that the socket closed."""
+    """Record that the socket closed."""
     line = s.line
     if s.socket is not Socket.OPEN:
         return
@@ -299,17 +299,18 @@ def closed(s: CallState, what: Closed) -> None:
     s.book.gap(s.now)
     session.closed(s)
     limits.rest(s)
-    leaves = s.end is End.ENDING and (s.confirmed or what.close.kind is SocketCloseKind.NORMAL)
+    confirmed = s.decided is not None and s.decided.confirmed
+    leaves = s.end is End.ENDING and (confirmed or what.close.kind is SocketCloseKind.NORMAL)
     move(s, Socket.LOST if leaves else Socket.ATTACHING, str(what.close))
     if what.close.kind is SocketCloseKind.EXPIRED:
         _expired(s)
     elif s.end is End.ENDING:
-        if s.confirmed:
+        if confirmed:
             closing(s)
         elif leaves:
             s.timers.set("closing", s.now + PROOF_OF_LIFE)
         else:
-            s.timers.set("attach", s.now + _PAUSES[-2])  # as a rule, hanging up is answered before
+            s.timers.set("attach", s.now + _PAUSES[-2])  # usually hanging up is answered before that
     elif "shaky" not in s.timers:
         _lose(s, f"the sideband did not stay open within {BEARABLE:g} s")
     elif line.drops <= _DROPS_AT_ONCE:
@@ -339,7 +340,7 @@ def _expired(s: CallState) -> None:
 
 
 def frame(s: CallState) -> bool:
-    """Note that the service said something; return whether that changes anything but the time."""
+    """Record that the service said something; return whether that changes anything but the time."""
     line = s.line
     line.frame_at = s.now
     line.frames += 1
@@ -386,7 +387,7 @@ def _ask_for_life(s: CallState, timer: str, seconds: float) -> None:
 
 
 def rule_awaited(s: CallState) -> bool:
-    """Know whether the service has something to say: that a response begins, or how it goes on."""
+    """Record whether the service has something to say: that a response begins, or how it goes on."""
     if s.socket is not Socket.OPEN or s.floor is Floor.IDLE:
         s.timers.stop("awaited")
     elif "awaited" not in s.timers and "proof" not in s.timers and "silent" in s.timers:

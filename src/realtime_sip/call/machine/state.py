@@ -1,11 +1,11 @@
 """The state of a call: three regions that are drawn, a few records, and one function that moves a region.
 
     socket   what joins us to the call: it rings, it is being attached, it is open, it is lost or gone
-    floor    what the service does: nothing, what we have asked for, a response, or nobody knows
+    floor    what the service does: nothing, what we asked for, a response, or nobody knows
     end      what becomes of the call: nothing yet, a transfer, a hang-up that was decided, or it is over
 
-That the caller speaks, that a tool runs, that something is waited for are no regions: they overlap with all of it. A
-wait is a timer, and what follows from a state is derived from it (`core`), never queued.
+The caller speaking, a tool running and any wait are not regions, because they overlap with all of these. A wait is a
+timer, and what follows from a state is derived from it (`core`), never queued.
 """
 
 from __future__ import annotations
@@ -70,14 +70,14 @@ class End(Enum):
 
 
 class Tool(Enum):
-    """How far a function call is, or a call of an MCP server. What was answered is not there any more."""
+    """How far a function call is, or a call of an MCP server. Calls that were answered are no longer there."""
 
     RUNNING = "running"
     """It holds up the answer for as long as its timer runs."""
     SENT = "sent"
-    """Its output was sent, and is to be answered."""
+    """Its output was sent, and has to be answered."""
     KNOWN = "known"
-    """The conversation has its output, which is to be answered."""
+    """The conversation has its output, which has to be answered."""
 
 
 Region = Socket | Floor | End
@@ -132,7 +132,7 @@ MOVES: dict[Region, dict[Region, str]] = {
     End.ENDING: {End.OVER: "hung up"},
     End.OVER: {},
 }
-"""Where each region can go from where it is, and when. `docs/concepts/` is drawn from it."""
+"""From each state of a region the states that may follow, and when. `docs/concepts/` is drawn from it."""
 
 _REGIONS: dict[type[Region], str] = {Socket: "socket", Floor: "floor", End: "end"}
 
@@ -160,8 +160,8 @@ class Want:
 class Ask:
     """What was asked of the service, until it is seen done, is refused, or is late (timer `ask NAME`).
 
-    What can be sent again under its id is, after the sideband was lost; a response cannot, since nobody knows whether
-    it was granted, and becomes a want again.
+    After the sideband was lost, what can be sent again under its id is sent again. A response cannot, since nobody
+    knows whether it was granted; it becomes a want again.
     """
 
     event: events.ClientEvent
@@ -173,7 +173,7 @@ class Ask:
     """The call whose output it brings."""
     refusals: int = 0
     untagged: bool = False
-    """Whether a response that is nobody's was created since."""
+    """Whether a response that nobody asked for was created since."""
 
 
 @dataclass(slots=True)
@@ -184,16 +184,16 @@ class Line:
     unix_ahead: float
     """What to add to the clock for Unix seconds."""
     accepted: str = ""
-    """How it was accepted, in words; "" while it was not, as far as anybody knows."""
+    """How it was accepted, in words; "" if it was not, as far as anybody knows."""
     late: bool = False
     """Whether the webhook came when nobody lets a phone ring any more, if the host's clock is right."""
     maybe_accepted: bool = False
     """Whether an accept of ours may have arrived that was not answered with success."""
     attached_at: float | None = None
-    """When the sideband was open first."""
+    """When the sideband was first open."""
     frame_at: float = 0.0
     frames: int = 0
-    """How many the service has sent."""
+    """How many frames the service has sent."""
     proven: bool = False
     """Whether the service has spoken over the socket that is open."""
     close: SocketClose | None = None
@@ -221,6 +221,8 @@ class Ending:
     tries: int = 0
     harmless: bool = False
     """Whether the call is gone as far as we know, so that hanging up is tried once."""
+    confirmed: bool = False
+    """Whether the service has said that it hung up."""
 
 
 Steps = Generator[tuple[Callable[[], bool], float | None], None, None]
@@ -249,7 +251,7 @@ class Hold:
     off: bool = False
     """Whether the call was accepted with turn detection off, which is how it is held until that comes back."""
     asked: bool = False
-    """What was asked for last, as `there` has it."""
+    """What was last asked for, in the terms of `there`."""
     sent: dict[str, Any] | None = None
     update: str = ""
     """The id of the event that asks, until it is answered."""
@@ -257,13 +259,13 @@ class Hold:
 
     @property
     def on(self) -> bool:
-        """Whether what is asked for has to wait. Before the greeting was heard, it has not."""
+        """Whether responses have to wait. Before the greeting was heard, they do not."""
         return bool(self.reasons - {"greeting"})
 
 
 @dataclass(slots=True)
 class Session:
-    """What is known of the session."""
+    """What is known about the session."""
 
     instructions: str | None
     has_prompt: bool
@@ -273,9 +275,9 @@ class Session:
     transcribes: bool = False
     """Whether it has the caller's words written down."""
     updates: OrderedDict[str, events.SessionUpdate | None] = field(default_factory=OrderedDict)
-    """Those that wait for their answer, in order; None for one that the session has shown to be taken already."""
+    """The updates that wait for their answer, in order; None for one that the session shows to be accepted already."""
     voiced: bool = False
-    """Whether the model has been heard, so that its voice is locked."""
+    """Whether the model was heard, so that its voice is locked."""
 
 
 @dataclass(slots=True)
@@ -305,7 +307,7 @@ class CallState:
     active: str = ""
     """The response that is being made in the conversation; "" if that is not known."""
     stray: str = ""
-    """A response that the service has started during a hold, as it seems."""
+    """A response that the service seems to have started during a hold."""
     service_responds: bool = True
     background: dict[str, str] = field(default_factory=dict)
     """The functions that run in the background, by their call."""
@@ -316,7 +318,7 @@ class CallState:
     tries: int = 0
     """How often the answer that is due was refused."""
     failures: int = 0
-    """How often in a row a response failed that the caller waits for."""
+    """How often in a row a response that the caller waits for failed."""
     interruptions: int = 0
     sounded: bool = False
     had_input: bool = False
@@ -329,18 +331,14 @@ class CallState:
     """Whether the caller has not answered since the model was to ask if anybody is there."""
     leaving: bool = False
     """Whether the program wants the call to end."""
-    unreachable: bool = False
-    """Whether the sideband was given up during a transfer."""
     near: set[LimitKind] = field(default_factory=set)
-    """Limits of cost that were told to be near."""
+    """Limits of cost for which `LimitNear` was emitted."""
     sequences: dict[str, Sequence] = field(default_factory=dict)
     withheld: bool = False
-    """Whether the event that was received last is secret."""
+    """Whether the last event received is secret."""
     handover: Handover | None = None
     decided: Ending | None = None
-    """The end that was decided; during a transfer, for the case that it fails."""
-    confirmed: bool = False
-    """Whether the service has said that it hung up."""
+    """The end that was decided; during a transfer, in case the transfer fails."""
     ended: CallEnded | None = None
     out: list[Effect] = field(default_factory=list)
     trace: deque[str] = field(default_factory=lambda: deque(maxlen=_TRACE))
@@ -372,7 +370,7 @@ def move(s: CallState, to: Region, why: str) -> None:
 
 
 def is_over(s: CallState) -> bool:
-    """Whether the call is over, so that nothing follows any more."""
+    """Whether the call is over, so that nothing follows."""
     return s.end is End.OVER
 
 
@@ -383,7 +381,7 @@ def send(s: CallState, event: events.ClientEvent) -> None:
 
 
 def ask(s: CallState, name: str, event: events.ClientEvent, seconds: float | None = None, **facts: Any) -> Ask:
-    """Note what is asked of the service, and send it if the socket is open."""
+    """Record what is asked of the service, and send it if the socket is open."""
     asked = s.asks[name] = Ask(event, s.now, s.line.frames, **facts)
     if seconds is not None:
         s.timers.set(f"ask {name}", s.now + seconds)
@@ -401,7 +399,7 @@ Noted = TypeVar("Noted")
 
 
 def remember(known: dict[str, Noted], name: str, what: Noted) -> bool:
-    """Note something under its name in a bounded memory; return whether it is new."""
+    """Record something under its name in a bounded memory; return whether it is new."""
     if name in known:
         return False
     known[name] = what

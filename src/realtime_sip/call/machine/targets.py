@@ -1,4 +1,4 @@
-"""Where a call can be transferred to: the allow-list, and one transfer that is asked for."""
+"""Where a call can be transferred to: the allow-list, and one transfer that was asked for."""
 
 from __future__ import annotations
 
@@ -19,19 +19,18 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 @dataclass(frozen=True, slots=True)
 class TransferTarget:
-    """Where a caller can be transferred to.
+    """A place to which a caller can be transferred.
 
     Attributes:
         uri: A `tel:` URI with a number as E.164, or a `sip:` or `sips:` URI, of 256 characters at most.
         description: Who is there, for the model to choose by.
-        ring_time: Seconds that it rings before nobody is there. Ten seconds later a transfer of which nothing is heard
-            has failed.
+        ring_time: Seconds that it may ring. If nothing is heard of the transfer, it has failed ten seconds after that.
 
     >>> TransferTarget("tel:+14155550123", description="Invoices and refunds.").uri
     <SipUri tel:[number]@>
 
     Raises:
-        ConfigurationError: The URI, the description or the time is none.
+        ConfigurationError: The URI, the description or the time is not valid.
     """
 
     uri: SipUri
@@ -58,24 +57,24 @@ class TransferTarget:
 
     @property
     def on_phone_network(self) -> bool:
-        """Whether it is surely on the phone network, which takes no WhatsApp callers (Twilio, November 2026).
+        """Whether it is certainly on the phone network, which takes no WhatsApp callers (Twilio, November 2026).
 
-        A SIP URI says so with `user=phone` (RFC 3261 19.1.1); any other may lead there all the same.
+        A SIP URI says so with `user=phone` (RFC 3261 19.1.1); any other may still lead there.
         """
         return self.uri.scheme == "tel" or (self.uri.param("user") or "").lower() == "phone"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferRequest:
-    """One transfer that is asked for.
+    """What a `TransferFallback` gets: one transfer that was asked for.
 
     Attributes:
         call_id: The call.
         name: The target's name in the allow-list.
         target: The target.
-        reason: Why, in a few words of the model or of the program; "" where nobody said.
-        summary: What the person who answers should know; "" where nobody said.
-        parent_call_sid: The carrier's id of the caller's leg, where the webhook's verified context has it.
+        reason: Why, in a few words of the model or of the program, or "".
+        summary: What the person who answers should know, or "".
+        parent_call_sid: The carrier's id of the caller's leg, if the webhook's verified context has it.
     """
 
     call_id: str
@@ -87,10 +86,10 @@ class TransferRequest:
 
 
 TransferFallback = Callable[[TransferRequest], Awaitable[None]]
-"""Another way to transfer, taken where a refer has come to nothing: as a rule, the carrier's own API.
+"""Another way to transfer, tried if a refer failed: usually the carrier's own API.
 
-It returns when the carrier has been asked, and raises where it certainly was not. It is told to stop after ten seconds,
-and what it did then counts as perhaps done.
+It returns when the carrier was asked, and raises if the carrier certainly was not. After ten seconds it is canceled,
+and the carrier was perhaps asked.
 """
 
 
@@ -102,21 +101,21 @@ class TransferTargets(Mapping[str, TransferTarget]):
     ['billing', 'night']
 
     Args:
-        targets: From names, of 1 to 64 letters, digits, `_` and `-`, to targets or their URIs.
-        fallback: Another way, for where a refer comes to nothing. Without it the agent keeps the caller.
+        targets: Name -> target or its URI. A name has 1 to 64 letters, digits, `_` and `-`.
+        fallback: Another way, tried if a refer fails. Without it the agent keeps the caller.
 
     Raises:
-        ConfigurationError: A name or a target is not valid, or there are none, or more than 100.
+        ConfigurationError: A name or a target is not valid, or there are no targets, or more than 100.
     """
 
     def __init__(
         self, targets: Mapping[str, TransferTarget | SipUri | str], *, fallback: TransferFallback | None = None
     ) -> None:
         if not 1 <= len(targets) <= _MAX_TARGETS:
-            raise ConfigurationError(f"there must be 1 to {_MAX_TARGETS} targets of transfers")
+            raise ConfigurationError(f"there must be 1 to {_MAX_TARGETS} transfer targets")
         for name in targets:
             if _NAME.fullmatch(name) is None:
-                raise ConfigurationError("the name of a target is made of 1 to 64 letters, digits, _ and -")
+                raise ConfigurationError("the name of a target has 1 to 64 letters, digits, _ and -")
         self._targets = {
             name: target if isinstance(target, TransferTarget) else TransferTarget(target)
             for name, target in targets.items()
@@ -136,7 +135,7 @@ class TransferTargets(Mapping[str, TransferTarget]):
         return len(self._targets)
 
     def __repr__(self) -> str:
-        """Show the names alone."""
+        """Show only the names."""
         return f"<TransferTargets {', '.join(self._targets)}>"
 
     def reachable(self, channel: Channel | None) -> dict[str, TransferTarget]:
@@ -151,7 +150,7 @@ class TransferTargets(Mapping[str, TransferTarget]):
         """Return the target of that name.
 
         Raises:
-            InvalidRequestError: There is none, or WhatsApp callers cannot be transferred there.
+            InvalidRequestError: There is no such target, or WhatsApp callers cannot be transferred there.
         """
         if name not in self._targets:
             raise InvalidRequestError("target", (("", f"must be one of: {', '.join(self._targets)}"),))

@@ -1,4 +1,4 @@
-"""Deadlines by name. That a timer is there is the state: what waits has one, and what has none waits for nothing."""
+"""Deadlines by name. The presence of a timer is the state: whatever waits has one, and without one nothing waits."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class Timers:
 
     @property
     def next(self) -> float | None:
-        """When the next one is due, or None if nothing is waited for."""
+        """When the next one is due, or None if there is no timer."""
         if self._next is None and self._at:
             self._next = min(self._at.values())
         return self._next
 
     def set(self, name: str, at: float) -> None:
-        """Have it due at this time, in place of any other."""
+        """Make it due at this time, in place of any other."""
         before = self._at.get(name)
         self._at[name] = at
         if self._next is not None and at <= self._next:
@@ -31,19 +31,19 @@ class Timers:
             self._next = None
 
     def stop(self, name: str) -> bool:
-        """Wait no longer. Return whether it was waited for."""
+        """Stop it. Return whether it was set."""
         at = self._at.pop(name, None)
         if at is not None and at == self._next:
             self._next = None
         return at is not None
 
     def stop_all(self, prefix: str = "") -> None:
-        """Wait no longer for anything whose name begins so."""
+        """Stop every timer whose name begins so."""
         for name in [name for name in self._at if name.startswith(prefix)]:
             self.stop(name)
 
     def at(self, name: str) -> float | None:
-        """Return when it is due, or None if it is not waited for."""
+        """Return when it is due, or None if it is not set."""
         return self._at.get(name)
 
     def __contains__(self, name: str) -> bool:

@@ -3,7 +3,7 @@
 A tool runs once per `call_id`, from the completed items of responses in the conversation. Its output is sent as soon as
 it is there, and again over a new sideband until the conversation was seen to hold it. Only the response to it waits
 (`wants.rule_ask`): until the response that called has ended, and all tools have reported. A response that the service
-has started meanwhile, knowing the output, is as good.
+started meanwhile, knowing the output, is as good.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from realtime_sip.call.machine.inputs import ApprovalDecided, ToolEnded
 from realtime_sip.call.machine.state import CallState, Tool, answered, ask, remember, send
 from realtime_sip.call.record.frame import get, has, text
 from realtime_sip.items import FunctionCallOutput, McpApprovalResponse, SystemMessage
+from realtime_sip.tools.registry import error_output
 
 TOOL = 120.0
 """Seconds for the output of a tool; after that it holds nothing up."""
@@ -26,6 +27,8 @@ MCP = 30.0
 SHOWN = 60.0
 """Seconds for an item of ours to be shown by the conversation; then it is taken to be there."""
 _MAX_ITEMS = 100
+_MAX_RUNNING = 64
+_TOO_MANY = error_output("It was not called, since too many tools are running. Wait for their results.")
 _MAX_REFUSALS = 2
 _log = logging.getLogger("realtime_sip.call")
 
@@ -43,20 +46,20 @@ def to_answer(s: CallState) -> list[str]:
 
 
 def covered(s: CallState, names: Iterable[str]) -> None:
-    """Note that a response has taken up these outputs."""
+    """Record that a response took up these outputs."""
     for name in names:
         if s.tools.get(name, Tool.RUNNING) is not Tool.RUNNING:
             del s.tools[name]
 
 
 def run(s: CallState, name: str, seconds: float) -> None:
-    """Note that a call is under way."""
+    """Record that a call is under way."""
     s.tools[name] = Tool.RUNNING
     s.timers.set(f"tool {name}", s.now + seconds)
 
 
 def over(s: CallState, name: str, state: Tool | None) -> None:
-    """Note that a call is not under way any more; None if there is nothing to answer."""
+    """Record that a call is no longer under way; None if there is nothing to answer."""
     s.timers.stop(f"tool {name}")
     if state is None:
         s.tools.pop(name, None)
@@ -78,8 +81,12 @@ def take_calls(s: CallState, items: Iterable[object]) -> bool:
             found = True
             s.calling.pop(item_id, None)
             if call_id and name and remember(s.seen, call_id, None):
-                run(s, call_id, TOOL)
-                s.out.append(RunTool(call_id, name, text(item, "arguments")))
+                many = sum(state is Tool.RUNNING for state in s.tools.values()) >= _MAX_RUNNING
+                run(s, f"call {call_id}", TOOL)
+                if many:
+                    tool_ended(s, ToolEnded(call_id, _TOO_MANY))
+                else:
+                    s.out.append(RunTool(call_id, name, text(item, "arguments")))
         elif kind == "mcp_approval_request":
             found = True
             if item_id and remember(s.seen, item_id, None):
@@ -91,7 +98,7 @@ def take_calls(s: CallState, items: Iterable[object]) -> bool:
 
 
 def tool_of_item(s: CallState, item_id: str) -> None:
-    """Note that the model has begun to call a function: after a lost sideband, the item is asked for."""
+    """Record that the model began to call a function: after a lost sideband, the item is asked for."""
     if item_id:
         s.calling[item_id] = None
         if len(s.calling) > _MAX_ITEMS:
@@ -106,7 +113,7 @@ def on_retrieved(s: CallState, event: events.ServerEvent) -> None:
 
 def on_item(s: CallState, event: events.ServerEvent) -> None:
     item = get(event, "item")
-    kind, call_id = text(item, "type"), text(item, "call_id")
+    kind, called = text(item, "type"), f"call {text(item, 'call_id')}"
     shown = answered(s, f"item {text(item, 'id')}")
     if shown is not None and s.tools.get(shown.tool) is Tool.SENT:
         s.tools[shown.tool] = Tool.KNOWN
@@ -114,10 +121,10 @@ def on_item(s: CallState, event: events.ServerEvent) -> None:
         take_calls(s, [item])
     elif kind == "function_call_output":
         if shown is None:
-            for name in [name for name, asked in s.asks.items() if asked.tool and asked.tool == call_id]:
+            for name in [name for name, asked in s.asks.items() if asked.tool == called]:
                 answered(s, name)
-        if s.tools.get(call_id) is Tool.SENT:
-            s.tools[call_id] = Tool.KNOWN
+        if s.tools.get(called) is Tool.SENT:
+            s.tools[called] = Tool.KNOWN
 
 
 def on_mcp_begins(s: CallState, event: events.ServerEvent) -> None:
@@ -145,13 +152,12 @@ def put(s: CallState, item: FunctionCallOutput | McpApprovalResponse | SystemMes
 
 def tool_ended(s: CallState, what: ToolEnded) -> None:
     """Send a tool's output. A second output of a call is ignored."""
-    if s.tools.get(what.call_id) is not Tool.RUNNING and not (
-        what.call_id not in s.tools and remember(s.seen, what.call_id, None)
-    ):
+    called = f"call {what.call_id}"
+    if s.tools.get(called) is not Tool.RUNNING and not (called not in s.tools and remember(s.seen, what.call_id, None)):
         return
     item = FunctionCallOutput(id=f"item_{secrets.token_hex(10)}", call_id=what.call_id, output=what.output)
-    put(s, item, tool=what.call_id)
-    over(s, what.call_id, Tool.SENT if what.respond and not s.leaving else None)
+    put(s, item, tool=called)
+    over(s, called, Tool.SENT if what.respond and not s.leaving else None)
 
 
 def approval_decided(s: CallState, what: ApprovalDecided) -> None:
@@ -166,7 +172,7 @@ def approval_decided(s: CallState, what: ApprovalDecided) -> None:
 
 
 def item_refused(s: CallState, cause: str, code: object) -> bool:
-    """Note that the service has refused an event; return whether it was an item of ours, which is sent once more."""
+    """Record that the service refused an event; return whether it was an item of ours, which is sent once more."""
     name = f"item {cause.removeprefix('create_')}"
     asked = s.asks.get(name) if cause.startswith("create_") else None
     if asked is None:
@@ -183,14 +189,14 @@ def item_refused(s: CallState, cause: str, code: object) -> bool:
 
 
 def late(s: CallState, name: str) -> None:
-    """Take an item to be in the conversation that was not shown in time."""
+    """Assume that an item that was not shown in time is in the conversation."""
     asked = answered(s, name)
     if asked is not None and s.tools.get(asked.tool) is Tool.SENT:
         s.tools[asked.tool] = Tool.KNOWN
 
 
 def unreported(s: CallState, name: str) -> None:
-    """Wait for a call no longer. What an MCP server has done shows all the same, and wants an answer."""
+    """Stop waiting for a call. What an MCP server did still shows, and wants an answer."""
     if name.startswith(("ask ", "approved ", "mcp ")):
         s.tools[name] = Tool.KNOWN
 

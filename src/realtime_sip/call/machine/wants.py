@@ -23,7 +23,7 @@ from realtime_sip.response import ResponseConfig
 TAG = "realtime_sip"
 """The metadata key that marks our responses, so that they are known among those that the service starts."""
 NOBODYS = ("answer_", "notice_")
-"""How keys begin whose speech nobody waits for but the caller: answers to tools, and what the core lets be said."""
+"""The beginnings of keys whose speech only the caller waits for: answers to tools, and what the core has said."""
 
 PROGRESS = "progress_"
 """How keys begin of what is said while a tool runs: nothing waits for it, and it answers nothing."""
@@ -44,12 +44,12 @@ def respond(
     *,
     despite_hold: bool = False,
 ) -> None:
-    """Want a response. `instructions` add to the session's own, as `response.instructions` on the wire would not."""
+    """Want a response. `instructions` add to the session's own; on the wire they would replace them."""
     config = config or ResponseConfig()
     if instructions is not None:
         own = s.session.instructions
         if s.session.has_prompt and own is None:
-            tell(s, instructions)  # the prompt's text is the service's: a message adds to what is not known here
+            tell(s, instructions)  # only the service has the text of the prompt: a message adds to it
         else:
             whole = f"{own}\n\n{instructions}" if own else instructions
             config = config.model_copy(update={"instructions": whole})
@@ -61,7 +61,7 @@ def respond(
 
 
 def give_up(s: CallState, key: str) -> None:
-    """Give up what waits to be said under this key: it would come too late."""
+    """Give up the response that waits under this key: it would come too late."""
     for want in s.wants:
         if want.key == key:
             s.wants.remove(want)
@@ -70,7 +70,7 @@ def give_up(s: CallState, key: str) -> None:
 
 
 def withdraw(s: CallState) -> None:
-    """Give up all that was not asked for yet, answers to tools too: the call is about to end."""
+    """Give up everything that was not asked for yet, answers to tools too: the call is about to end."""
     for want in [*s.wants]:
         give_up(s, want.key)
     for tool in to_answer(s):
@@ -82,7 +82,7 @@ def interrupt(s: CallState) -> None:
     """Stop what is being made and what is being heard."""
     going_on = bool(s.active) or s.floor is Floor.UNKNOWN or "response" in s.asks
     if going_on:
-        # Without an id it is for what we have asked for just now, too.
+        # Without an id it also stops what we asked for just now.
         send(s, events.ResponseCancel(response_id=s.active or None))
     if going_on or s.book.audible or any(r.audible and r.heard is None for r in s.book.open.values()):
         send(s, events.OutputAudioBufferClear())
@@ -90,7 +90,7 @@ def interrupt(s: CallState) -> None:
 
 
 def speech_ended(s: CallState, key: str, heard: Heard) -> None:
-    """Note that a speech is over, once: another response may turn out to have been the one that was asked for."""
+    """Record that a speech is over, once: another response may turn out to have been the one that was asked for."""
     if remember(s.told, key, heard):
         s.out.append(Done(key, heard))
 
@@ -107,7 +107,7 @@ def busy(s: CallState) -> bool:
 
 
 def greeting(s: CallState) -> Steps:
-    """Have turn detection back after the first speech that the program asks for."""
+    """Restore turn detection after the first speech that the program asks for."""
     yield lambda: s.socket is Socket.OPEN, None
     yield lambda: speaking(s), _UNHEARD_GREETING
     yield lambda: not speaking(s) and not s.hold.on, AFTER_SPEECH
@@ -118,7 +118,7 @@ def greeting(s: CallState) -> Steps:
 
 
 def rule_speech(s: CallState) -> bool:
-    """Tell whose speech was heard."""
+    """Resolve each speech that was heard."""
     for response in s.book.expire(s.now):
         if response.key is not None and response.heard is not None:
             speech_ended(s, response.key, response.heard)
@@ -137,7 +137,7 @@ def rule_ask(s: CallState) -> bool:
     if s.end is End.TRANSFERRING:
         goodbye = next((want.key for want in s.wants if want.key.startswith("goodbye_")), None)
         if goodbye is not None:
-            give_up(s, goodbye)  # the caller is about to be somebody else's
+            give_up(s, goodbye)  # somebody else is about to take the caller
             return True
     if "caller" in s.timers or "own" in s.timers:
         return False
@@ -145,7 +145,7 @@ def rule_ask(s: CallState) -> bool:
     if want is not None:
         s.wants.remove(want)
         if want.maybe_sent and want.answers and not to_answer(s):
-            return True  # a response that the service started meanwhile has answered
+            return True  # a response that the service started meanwhile answered
     elif s.hold.on or tools_hold(s) or not to_answer(s) or "again" in s.timers:
         return False
     else:

@@ -1,4 +1,4 @@
-"""What is kept of one call: its transcript, what it has used, and, on request, its event log."""
+"""What is kept of one call: its transcript, its usage, and, on request, its event log."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class CallRecord:
     """The observers of one call. The core has taken in each event before, and keeps the book.
 
     Args:
-        session: What the call is accepted with.
+        session: The session with which the call is accepted.
         rates: What tokens cost.
         log: Where events go, or None.
         book: The responses of the call.
-        unix_ahead: What the wall clock is ahead of the core's.
+        unix_ahead: Seconds by which the wall clock is ahead of the core's.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class CallRecord:
 
     @property
     def transcript(self) -> Transcript:
-        """What was said so far. If the caller's words are not written down, that is logged once."""
+        """What was said so far. If the caller's words are not transcribed, that is logged once."""
         warning = self._conversation.warning
         if warning is not None and not self._warned:
             self._warned = True
@@ -67,12 +67,12 @@ class CallRecord:
             self.log.write(event, secret=secret)
 
     def gap(self, gap: SidebandGap) -> None:
-        """Note that the sideband was lost for a time."""
+        """Record that the sideband was lost for a time."""
         self.missed()
         self.note(gap)
 
     def missed(self) -> None:
-        """Note that nobody listened for a time: transcript and usage are incomplete."""
+        """Record that nobody listened for a time: transcript and usage are incomplete."""
         self.meter.mark_incomplete()
         self._conversation.gap()
 
@@ -82,12 +82,12 @@ class CallRecord:
             self.log.write(event, secret=secret)
 
     async def close(self) -> None:
-        """Bring what was logged to disk."""
+        """Write what was logged to disk."""
         if self.log is not None:
             await self.log.close()
 
 
 def transcription_model(session: RealtimeSession) -> str | None:
-    """Return the model that the session has transcription with, or None."""
+    """Return the session's transcription model, or None."""
     model = get(session, "audio", "input", "transcription", "model")
     return model if isinstance(model, str) else None

@@ -74,7 +74,7 @@ class Conversation:
         return "the session sets no audio.input.transcription, so that the caller's words are not in the transcript"
 
     def gap(self) -> None:
-        """Note that the sideband was lost. What is said until it is back is missing, for nothing is told again."""
+        """Record that the sideband was lost. What is said until it is back is missing, for nothing is told again."""
         self._incomplete = True
         self._first_since = None
         self._taken = None
@@ -129,7 +129,7 @@ class Conversation:
         """Put an item right behind the one that the service names."""
         at, behind = self._at(item), self._items.get(previous)
         if behind is None:
-            # It was not seen; what is told of it later stands here.
+            # It was not seen yet; what comes of it later goes here.
             behind = self._items[previous] = Item(previous)
             self._order.insert(at, behind)
             if self._first_since is item:
@@ -141,7 +141,7 @@ class Conversation:
         behind.fresh, behind.inside = behind.fresh and behind.inside, True
 
     def _at(self, item: Item) -> int:
-        """Return where an item is. It is looked for from the end, for most is told of the latest."""
+        """Return where an item is. The search starts at the end, because most events are about the latest items."""
         at = len(self._order) - 1
         while self._order[at] is not item:
             at -= 1
@@ -254,7 +254,7 @@ class Conversation:
             item.kept_ms = end if item.kept_ms is None else min(end, item.kept_ms)
 
     def _deleted(self, event: events.ServerEvent, _now: float) -> None:
-        """Forget the words of an item. Its place stays, for others are told by it."""
+        """Forget the words of an item. Its place stays, because the places of others depend on it."""
         item = self._item(get(event, "item_id"), late=True)
         if item is not None:
             self._characters -= item.size

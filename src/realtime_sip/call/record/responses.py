@@ -4,8 +4,8 @@ A response is made much faster than it is spoken; then it plays; then the last s
 service tells of playback with `output_audio_buffer.started`, `stopped` and `cleared` (API reference, November 2026).
 Each of them may be missing, so each wait ends by itself.
 
-Speech plays in the order in which it was made. What waits behind other speech has not begun, and takes as long as its
-audio: 50 ms a token (costs guide, November 2026), whatever its text says.
+Speech plays in the order in which it was made. Speech that waits behind other speech has not begun, and takes as long
+as its audio: 50 ms a token (costs guide, November 2026), whatever its text says.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from realtime_sip.outcomes import Heard
 SECONDS_A_TOKEN = 0.05
 """One audio token is 50 ms of the model's voice (costs guide, November 2026)."""
 CHARACTERS_A_SECOND = 6.0
-"""Of speech, if usage does not say how long it is: recorded sessions have 3.9 to 8.8."""
+"""Characters a second of speech, if usage does not say how long it is: recorded sessions have 3.9 to 8.8."""
 SLOWEST = 3.5
 """Characters a second, for a wait that must not be too short."""
 MAX_TOKENS = 100_000
@@ -43,23 +43,23 @@ _MAX_ID = 200
 
 @dataclass(slots=True)
 class Response:
-    """One response, as far as it is known. Times are those of the clock that the book is told."""
+    """One response, as far as it is known. Times are by the clock that the book is given."""
 
     id: str
     seen_at: float
     key: str | None = None
-    """What it was asked for under, if it was asked for by us."""
+    """The key under which we asked for it, if we did."""
     outside: bool | None = None
-    """Whether it is no part of the conversation; None if that was not told."""
+    """Whether it is outside of the conversation; None if that is not known."""
     made_at: float | None = None
-    """When its end was told, or was taken for granted."""
+    """When its end was reported, or was assumed."""
     told_at: float | None = None
     """When `response.done` came."""
     status: str = ""
     code: str = ""
     """Why it is not complete: an error's code, or the reason."""
     seconds: float = 0.0
-    """That its audio takes, by its tokens; 0 if that is not known."""
+    """Seconds that its audio takes, by its tokens; 0 if that is not known."""
     audible: int = 0
     """How many of its messages have audio."""
     spoken: int = 0
@@ -76,7 +76,7 @@ class Response:
     stopped_at: float | None = None
     cleared_at: float | None = None
     behind_cleared: bool = False
-    """Whether the speech before it was cut off, which as a rule takes it along."""
+    """Whether the speech before it was cut off, which usually cuts this one off too."""
     heard: Heard | None = None
     heard_at: float = 0.0
     over: bool = False
@@ -93,12 +93,12 @@ class Response:
 
     @property
     def length(self) -> float:
-        """Seconds that its audio takes, or can take if that was not told."""
+        """Seconds that its audio takes, or can take if that is not known."""
         return self.seconds or self.spoken / SLOWEST
 
     @property
     def has_spoken(self) -> bool:
-        """Whether any of it is for the ear."""
+        """Whether any of it can be heard."""
         return self.spoken > 0 or self.audible > 0 or self.began_at is not None
 
     @property
@@ -111,23 +111,32 @@ class Response:
 
     @property
     def ended_at(self) -> float | None:
-        """When it was told that it does not play any more."""
+        """When it was reported to have stopped playing."""
         return self.stopped_at if self.cleared_at is None else self.cleared_at
 
     @property
     def seconds_heard(self) -> float | None:
-        """How many seconds of it were played, if it was cut off; None for all that there was of it."""
+        """How many seconds of it were played, if it was cut off; None for all of it."""
         if self.cleared_at is None and (self.stopped_at is not None or not self.canceled):
             return None
         began, ended = self.began_at, self.told_at
         if self.cleared_at is not None:
             ended = self.cleared_at
-            # It was cleared because it played: if that was not told, from about its first words on.
+            # It was cleared, so it played: if the start was not reported, from about its first words on.
             began = self.spoke_at if began is None else began
         return 0.0 if began is None or ended is None else max(0.0, ended - began)
 
+    def spoke(self, characters: int, now: float, *, aloud: bool) -> None:
+        """Note the next piece of what it says, or writes."""
+        if aloud:
+            self.spoken += characters
+            if self.spoke_at is None:
+                self.spoke_at = now
+        else:
+            self.written += characters
+
     def end(self, heard: Heard, at: float) -> None:
-        """Note how much of it was heard, once."""
+        """Record how much of it was heard, once."""
         if self.heard is None:
             self.heard, self.heard_at = heard, at
 
@@ -142,13 +151,13 @@ class Book:
         self.responses: dict[str, Response] = {}
         self.open: dict[str, Response] = {}
         self.uncounted: dict[str, Response] = {}
-        """Those that have not told yet what they used; the latest 32."""
+        """The responses whose usage is not known yet; the latest 32."""
         self.uncounted_forgotten = False
-        """Whether one was dropped from there."""
+        """Whether one was dropped from them."""
         self.signs = 0
-        """Grows with each beginning and end that the service tells."""
+        """Grows with each beginning and end that the service reports."""
         self.playing = ""
-        """The response that was the last to begin to play."""
+        """The response that last began to play."""
         self._freed_at = float("-inf")
 
     # --- what is known ------------------------------------------------------------------------------------------------
@@ -162,7 +171,7 @@ class Book:
         return response is not None and response.over
 
     def is_outside(self, response_id: str) -> bool:
-        """Whether the response is known to be no part of the conversation."""
+        """Whether the response is known to be outside of the conversation."""
         response = self.responses.get(response_id)
         return response is not None and response.outside is True
 
@@ -204,13 +213,13 @@ class Book:
             yield response, end, over
 
     def speech_ends(self, now: float) -> float:
-        """Return when all that is known to be said will have been: at least `now`."""
+        """Return when all known speech will be over: at least `now`."""
         return max((end for response, end, _ in self.ends() if not response.outside), default=now)
 
     # --- what happens -------------------------------------------------------------------------------------------------
 
     def seen(self, response_id: str, now: float) -> Response:
-        """Return a response, a new one if it is not known, and note a sign of it."""
+        """Return a response, a new one if it is not known, and record a sign of it."""
         response = self.responses.get(response_id)
         if response is None:
             response = self.responses[response_id] = self.open[response_id] = Response(response_id, now)
@@ -228,7 +237,7 @@ class Book:
         return response
 
     def created(self, shown: object, key: str | None, now: float) -> Response:
-        """Note `response.created`. One in the conversation is the only one being made there: any other has ended."""
+        """Record `response.created`. One in the conversation is the only one being made there: any other has ended."""
         self.signs += 1
         response_id = text(shown, "id")
         known = self.responses.get(response_id)
@@ -243,7 +252,7 @@ class Book:
         return response
 
     def done(self, shown: object, now: float, *, key: str | None = None) -> Response:
-        """Note `response.done`. `key` is what it was asked for under, if that was not known."""
+        """Record `response.done`. `key` is the key under which it was asked for, if that was not known."""
         self.signs += 1
         response = self.seen(text(shown, "id") or self._being_made(), now)
         response.key = response.key or key
@@ -259,7 +268,7 @@ class Book:
         return response
 
     def told(self, response: Response, shown: object, now: float) -> None:
-        """Note what `response.done` says of a response, also if nobody waits for it any more."""
+        """Record what `response.done` says about a response, even if nobody waits for it any longer."""
         response.outside = bool(response.outside) or bool(is_outside(shown))
         if response.told_at is None:
             response.told_at = now
@@ -272,34 +281,24 @@ class Book:
         return next((r.id for r in self.open.values() if r.being_made and not r.outside), "")
 
     def count(self, response: Response) -> bool:
-        """Note that what a response used is counted; return whether it was not before."""
+        """Record that what a response used is counted; return whether it was not before."""
         self.uncounted.pop(response.id, None)
         new, response.used = not response.used, True
         return new
 
     def abandoned(self, response: Response, now: float) -> None:
-        """Note that a response shows no sign of life any more."""
+        """Record that a response no longer shows a sign of life."""
         response.made_at = now if response.made_at is None else response.made_at
 
-    def spoke(self, response_id: str, characters: int, now: float, *, aloud: bool) -> None:
-        """Note the next piece of what a response says, or writes."""
-        response = self.seen(response_id, now)
-        if aloud:
-            response.spoken += characters
-            if response.spoke_at is None:
-                response.spoke_at = now
-        else:
-            response.written += characters
-
     def started(self, response_id: str, now: float) -> None:
-        """Note that a response begins to play: so whatever was before it has ended."""
+        """Record that a response begins to play: so whatever was before it has ended."""
         self.signs += 1
         if not response_id:
             return
         unknown = response_id not in self.responses
         response = self.seen(response_id, now)
         if unknown:
-            response.made_at = now  # made before we attached, as far as anybody can tell
+            response.made_at = now  # made before we attached, as far as anybody knows
         if response.began_at is None:
             response.began_at = now
             self.playing = response_id
@@ -320,7 +319,7 @@ class Book:
         response.behind_cleared = False
 
     def stopped(self, response_id: str, now: float) -> None:
-        """Note that a response was played to its end, or one of its messages was."""
+        """Record that a response was played to its end, or one of its messages was."""
         self.signs += 1
         response = self.responses.get(response_id)
         if response is None:
@@ -343,7 +342,7 @@ class Book:
         return several and response.played + _CONTINUED < response.seconds
 
     def cleared(self, response_id: str, now: float) -> None:
-        """Note that the rest of a response is not played. What waits behind it is cut off too, as a rule."""
+        """Record that the rest of a response is not played. Speech that waits behind it is usually cut off too."""
         self.signs += 1
         response = self.responses.get(response_id)
         if response is None:
@@ -359,14 +358,14 @@ class Book:
                 other.behind_cleared = True
 
     def cut_off(self, now: float) -> None:
-        """Note that we have stopped what was made and is still to be heard."""
+        """Record that we stopped the speech that is still to be heard."""
         for response in self.open.values():
             if response.made_at is not None and not response.outside:
                 response.end(Heard.NOT_AT_ALL if response.began_at is None else Heard.IN_PART, now)
         self._free(now)
 
     def gap(self, now: float) -> None:
-        """Note that the sideband was lost."""
+        """Record that the sideband was lost."""
         playing = self.responses.get(self.playing)
         if playing is not None and playing.stopped_at is None and playing.cleared_at is None:
             over = playing.seconds > 0 and playing.began_at is not None and playing.began_at + playing.seconds < now
@@ -391,12 +390,12 @@ class Book:
 
 
 def is_outside(shown: object) -> bool | None:
-    """Return whether a response is no part of the conversation, or None if that is not told."""
+    """Return whether a response is outside of the conversation, or None if that is not known."""
     return get(shown, "conversation_id") is None if has(shown, "conversation_id") else None
 
 
 def audio_seconds(shown: object) -> float:
-    """Return how long a response's audio is, by its tokens; 0 if they are not told."""
+    """Return how long a response's audio is, by its tokens; 0 if they are not known."""
     tokens = get(shown, "usage", "output_token_details", "audio_tokens")
     return tokens * SECONDS_A_TOKEN if isinstance(tokens, int) and 0 < tokens < MAX_TOKENS else 0.0
 

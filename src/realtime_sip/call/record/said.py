@@ -1,4 +1,4 @@
-"""The items of a conversation as the transcript keeps them: their words, and the lines that are made of them."""
+"""The items of a conversation as the transcript keeps them: their words, and the lines made of them."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Item:
     parts: dict[int, Part] = field(default_factory=dict, repr=False)
     phase: str | None = None
     placed: bool = False  # by the service; else its place is a guess
-    inside: bool = False  # of the conversation, as it was told; else its response tells
+    inside: bool = False  # of the conversation, as was reported; else its response decides
     spoken: bool = False
     silent: bool = False  # no words are expected: silence, or audio that was dropped
     settled: bool = False  # no more will come
@@ -155,7 +155,7 @@ class Item:
         return grown
 
     def tie(self, response: Response | None) -> None:
-        """Note which response it is a message of."""
+        """Record which response it is a message of."""
         if self.response is None and response is not None:
             self.response = response
             response.messages.append(self.id)
@@ -182,7 +182,7 @@ def agent_line(item: Item, messages: list[Item], ahead: float, *, plays: bool) -
     Args:
         item: The message.
         messages: Those of its response, in order.
-        ahead: What the wall clock is ahead of the times of the response.
+        ahead: Seconds by which the wall clock is ahead of the times of the response.
         plays: Whether the response is playing.
     """
     response, words = item.response, item.text
@@ -212,7 +212,7 @@ def _times(began: float | None, ended: float | None, ahead: float) -> tuple[floa
 
 
 def _heard(item: Item, messages: list[Item], words: str) -> tuple[str, bool]:
-    """Return what was heard of a message, and whether it was interrupted. Messages play one after the other."""
+    """Return what was heard of a message, and whether it was interrupted. Messages play one after another."""
     response = item.response
     cut_off = response is not None and response.cut_off
     if item.kept_ms is None and not cut_off:

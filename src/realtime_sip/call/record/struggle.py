@@ -1,8 +1,7 @@
-"""When a caller should be helped by a person: counted from what goes wrong, without I/O.
+"""When a person should help a caller: counted from what goes wrong, without I/O.
 
-OpenAI's prompting guide (November 2026) advises to escalate after two failed attempts of a tool at the same task, after
-three turns in a row without input, and when the model finds a reason; the last comes with the tool
-`transfer_to_human`.
+OpenAI's prompting guide (November 2026) says to escalate after two failed attempts of a tool at the same task, after
+three turns in a row without input, and when the model finds a reason. The tool `transfer_to_human` is for the last.
 """
 
 from __future__ import annotations
@@ -24,28 +23,28 @@ class EscalationCause(Enum):
     """Why a person should help."""
 
     TOOL_FAILURES = "tool failures"
-    """A tool has failed several times in a row."""
+    """A tool failed several times in a row."""
     NO_INPUT = "no input"
     """Several turns in a row had no words: the idle timeout of turn detection, or an empty transcript."""
     RESPONSE_FAILURES = "response failures"
-    """The service has failed several times in a row to make a response that the caller waits for."""
+    """The service failed several times in a row to make a response that the caller waits for."""
     TOOL_ROUNDS = "tool rounds"
-    """The model goes on calling tools without saying anything."""
+    """The model keeps calling tools without saying anything."""
     MODEL = "model"
-    """The model has called `transfer_to_human`."""
+    """The model called `transfer_to_human`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Escalation:
-    """A person should help. It is told among the events of the call; what follows from it is the program's to say.
+    """A person should help. It is among the events of the call; the program decides what to do.
 
     Attributes:
         cause: Why.
         count: How many failures or turns without input there were; 1 for the model's request.
-        tool: The tool that has failed, or None.
-        target: The name that the model has chosen from the allow-list, or None. Then the transfer is under way.
-        reason: What the model gives as its reason, or "".
-        summary: What the model has summed up for the person, or "".
+        tool: The tool that failed, or None.
+        target: The name that the model chose from the allow-list, or None. If there is one, the transfer is under way.
+        reason: The model's reason, or "".
+        summary: The model's summary for the person, or "".
     """
 
     type: ClassVar[str] = "call.escalation"
@@ -63,8 +62,8 @@ class EscalationRules:
 
     Attributes:
         tool_failures: Failures of one tool: an exception, no result in time, or arguments that do not fit.
-        turns_without_input: Turns of the caller without a word. The service tells of silent turns if turn detection
-            has `idle_timeout_ms`; of turns that hold no words, if the session has transcription.
+        turns_without_input: Turns of the caller without a word. Silent turns are counted if turn detection has
+            `idle_timeout_ms`, turns that hold no words if the session has transcription.
 
     Raises:
         ConfigurationError: A number is not positive.
@@ -74,21 +73,33 @@ class EscalationRules:
     turns_without_input: int | None = 3
 
     def __post_init__(self) -> None:
-        """Refuse what is no count."""
+        """Refuse numbers that are not positive."""
         for name in ("tool_failures", "turns_without_input"):
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 raise ConfigurationError(f"{name} must be 1 or more, or None")
 
 
+STRUGGLES = frozenset(
+    {
+        "input_audio_buffer.timeout_triggered",
+        "input_audio_buffer.speech_started",
+        "input_audio_buffer.dtmf_event_received",
+        "conversation.item.input_audio_transcription.failed",
+        "conversation.item.input_audio_transcription.completed",
+    }
+)
+"""The types of the events that `Struggle.receive` takes in; of others it knows nothing."""
+
+
 class Struggle:
-    """Counts what goes wrong on one call. Each rule tells once, and again when as much has gone wrong once more."""
+    """Counts what goes wrong on one call. Each rule fires once, and again each time that as much went wrong again."""
 
     def __init__(self, rules: EscalationRules) -> None:
         self._rules = rules
         self._failures: Counter[str] = Counter()
         self._without_input = 0
-        self._before_words = 0  # turns without input before a turn that has words, as it seems
+        self._before_words = 0  # turns without input before a turn that seems to have words
         self._counted: dict[str, None] = {}  # ids of the items of turns without input
 
     def receive(self, event: events.ServerEvent) -> Escalation | None:
@@ -103,7 +114,7 @@ class Struggle:
             case "input_audio_buffer.dtmf_event_received":
                 self._without_input = self._before_words = 0
             case "conversation.item.input_audio_transcription.failed":
-                self._before_words = 0  # nobody knows that there were none
+                self._before_words = 0  # nobody knows that it had no words
             case "conversation.item.input_audio_transcription.completed":
                 words = get(event, "transcript")
                 if isinstance(words, str) and not words.strip():
@@ -113,7 +124,7 @@ class Struggle:
         return None
 
     def tool_ended(self, name: str, *, failed: bool) -> Escalation | None:
-        """Note how a tool has ended."""
+        """Note how a tool ended."""
         if not failed:
             del self._failures[name]
             return None

@@ -1,4 +1,4 @@
-"""What both sides of a call have said, as a value.
+"""What both sides of a call said, as a value.
 
 >>> said = Line(by="caller", text="Where is my order?", item_id="item_1", complete=True, heard="Where is my order?")
 >>> transcript = Transcript((said,), complete=True)
@@ -20,20 +20,20 @@ class Line:
     """What one side said in one turn, or in one message.
 
     Attributes:
-        by: "caller" or "agent". Messages that the program put in count for the side in whose name they are.
-        text: The words; "" if they are not known. What the agent was to say is whole, also if it was interrupted.
+        by: "caller" or "agent". A message that the program added counts for the side in whose name it is.
+        text: The words; "" if they are not known. The agent's text is complete, even if the agent was interrupted.
         item_id: The id of the conversation's item.
-        started_at: Unix seconds at which the service told that the caller began to speak, or that the agent's response
-            began to play; None if it did not, and for what was not spoken.
+        started_at: Unix seconds at which the service reported that the caller began to speak, or that the agent's
+            response began to play. None if it did not, and for what was not spoken.
         ended_at: The same for the end. Messages of one response share the times of the response. Agent: SIP only.
         interrupted: Whether the agent was cut off, by the caller or by the program.
-        heard: What the caller heard of an interrupted line of the agent. An estimate: the text is cut where the audio
-            was, as if it were spoken evenly, and then at the end of a word. Otherwise all of the text.
+        heard: What the caller heard of an interrupted line of the agent. It is an estimate: the text is cut as if it
+            were spoken evenly, at the end of a word. For any other line it is all of the text.
         phase: What the agent's message is for, if the model says so: "commentary" on the way, such as "let me look that
             up", or the "final_answer". One response can have a message of each, which are two lines.
-        complete: Whether the text is all there, and not being spoken any more. False for a turn of the caller that is
-            not transcribed yet, or never is, because transcription is off or failed; for what a gap swallowed; and for
-            what was still playing when the call ended.
+        complete: Whether the text is all there, and no longer being spoken. False for a turn of the caller that is not
+            transcribed yet, or never is, because transcription is off or failed; for a line that fell into a gap; and
+            for one that was still playing when the call ended.
     """
 
     by: Literal["caller", "agent"]
@@ -49,15 +49,15 @@ class Line:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Transcript(Sequence[Line]):
-    """What was said until it was taken, as a sequence of lines in the order of the conversation.
+    """What was said so far, as a sequence of lines in the order of the conversation. It does not grow.
 
-    System messages, function calls, their outputs, and responses outside of the conversation are not in it. The words
-    are shown by `as_text` and by the lines' own attributes, never by `repr` or `str`.
+    System messages, function calls, their outputs, and responses outside of the conversation are not in it. `as_text`
+    and the lines' own attributes show the words; `repr` and `str` never do.
 
     Attributes:
         lines: The lines.
-        complete: Whether every line is complete, and none was lost: in a gap of the sideband, or as the oldest of too
-            many (2,000 items or 1,000,000 characters).
+        complete: Whether every line is complete, and no line was lost: in a gap of the sideband, or as the oldest of
+            more than 2,000 items or 1,000,000 characters.
     """
 
     lines: tuple[Line, ...]
@@ -86,8 +86,8 @@ class Transcript(Sequence[Line]):
     def as_text(self) -> str:
         """Return the words as plain text, "caller: …" or "agent: …" on a line each.
 
-        Of the agent's words these are the ones that were heard. "[…]" stands where words are missing: not transcribed,
-        not there yet, lost, or not heard. What somebody said cannot make a line of its own.
+        Of the agent's words it has those that were heard. "[…]" stands for words that are missing: not transcribed, not
+        there yet, lost, or not heard. No words can forge a line of their own.
         """
         return "\n".join(_as_text(line) for line in self.lines)
 

@@ -1,4 +1,4 @@
-"""What a strict call tells where it went otherwise than its scenario says."""
+"""What a strict call tells if it went otherwise than its scenario says."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MOST = 40
 
 
 def account(call_id: str, scenario: Scenario, record: LineRecord, replay: Replay | None, *, end: str) -> str | None:
-    """Return what was expected of a call and what was seen, without anybody's words; None where they agree.
+    """Return what was expected of a call and what was seen, without anybody's words; None if they agree.
 
     `end` is who ended it.
     """

@@ -1,4 +1,4 @@
-"""For how long a call was up with nobody attached to it."""
+"""How long a call was up with nobody attached to it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Attendance", "Tally"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
-    """What was done to a call, as the service counts it: what was carried out, whatever became of the reply.
+    """What was done to a call, as the service counts it: what it carried out, whether or not the reply arrived.
 
     Attributes:
         accepts: Accepts of the program under test; two of them would be two answers to one caller.
@@ -19,8 +19,8 @@ class Tally:
         refers: Refers of the program.
         hangups: Hang-ups of the program that ended the call.
         attaches: Sidebands that were opened.
-        unattended: The longest time, in seconds of the emulator's clock, that the call was up in one go without a
-            sideband: a model that talks with nobody in charge. Some is usual: attaching takes `Timings.attach`.
+        unattended: The longest time without a sideband while the call was up, in seconds of the emulator's clock: a
+            model talks with nobody in charge. Some is usual: attaching takes `Timings.attach`.
         unattended_in_all: All such times together.
     """
 
@@ -58,14 +58,14 @@ class Attendance:
         return self._total + self._lasting()
 
     def attended(self, attended: bool) -> None:
-        """Note that somebody is there, or that nobody is, while the call is up."""
+        """Record that somebody is there, or that nobody is, while the call is up."""
         if not attended and self._alone_since is None:
             self._alone_since = self._clock.now()
         elif attended:
             self.over()
 
     def over(self) -> None:
-        """Note that the time has ended: somebody came, or the call is over."""
+        """Record that the time has ended: somebody came, or the call is over."""
         self._longest, self._total, self._alone_since = self.longest, self.total, None
 
     def _lasting(self) -> float:

@@ -1,4 +1,4 @@
-"""How the emulated service behaves: its timings, and the ways it may go where nobody knows."""
+"""How the emulated service behaves: its timings, and which way it goes if nobody knows the real one."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ __all__ = ["Behavior", "Timings"]
 class Timings:
     """All durations, in seconds of the emulator's clock unless said otherwise (divided by its `speed`).
 
-    Measured by users of the service (field reports, 2026): `attach`, `transcription`, `early`. From recordings of real
-    sessions: both paces of speech. Documented: `session`. The others are plausible values that no source states.
+    Users of the service measured `attach`, `transcription` and `early` (field reports, 2026). Both paces of speech come
+    from recordings of real sessions. `session` is documented. The others are plausible values that no source states.
     """
 
     attach: float = 0.6
@@ -25,8 +25,8 @@ class Timings:
     transcription: tuple[float, float] = (0.9, 2.7)
     """The soonest and latest that the caller's words are transcribed after they were said."""
     characters_per_second: float = 7.4
-    """The pace of the model's speech: 103 characters in the 279 audio tokens of three recorded responses. The shorter
-    what it says, the slower: 12 characters took 3.05 s (3.9), 31 took 4.1 s (7.6), 60 took 6.8 s (8.8). `seconds` of a
+    """The pace of the model's speech: 103 characters in the 279 audio tokens of three recorded responses. Short
+    texts are slower: 12 characters took 3.05 s (3.9), 31 took 4.1 s (7.6), 60 took 6.8 s (8.8). `seconds` of a
     `ModelSays` says its length instead."""
     caller_characters_per_second: float = 9.6
     """The pace of the caller's speech: 26 characters in 27 audio tokens (recorded)."""
@@ -43,7 +43,7 @@ class Timings:
     mcp_listing: float = 0.5
     """How long an MCP server takes to list its tools."""
     mcp_call: float = 2.0
-    """How long an MCP server takes for a call, where the step says nothing else."""
+    """How long an MCP server takes for a call, if the step says nothing else."""
     transfer: float = 1.0
     """From the answer to refer until the caller's leg leaves, or until the target is found to be busy."""
     target_rings: float = 8.0
@@ -57,15 +57,15 @@ class Timings:
     webhook_give_up: float = 72 * 3600.0
     """How long a webhook is repeated (webhook guide)."""
     least_patience: float = 1.0
-    """Seconds of the event loop, however fast the emulator's clock is, that the program under test always gets where it
-    is waited for (`ring`, `patience`, `webhook_timeout`), unless the wait itself is set shorter than this."""
+    """Seconds of the event loop, however fast the emulator's clock is, that the program under test always gets for its
+    part (`ring`, `patience`, `webhook_timeout`), unless the wait itself is set shorter than this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Behavior:
-    """What the real service does in these situations is unknown or reported both ways; run your tests with each.
+    """Switches for situations in which the real service's behavior is unknown or reported both ways. Test with each.
 
-    An emulator has one default; `OpenAIEmulator.ring` takes another one for a single call.
+    An emulator has one; `OpenAIEmulator.ring` takes another one for a single call.
     """
 
     end_code: Literal[1000, 1005, 1006] = 1000
@@ -77,29 +77,29 @@ class Behavior:
     second_decision: Literal[404, 409] = 409
     """The HTTP status of `decision_already_made`."""
     decision_named: bool = True
-    """Whether that answer has the code `decision_already_made`. The code is documented for the Live API alone."""
+    """Whether that answer has the code `decision_already_made`. The code is documented only for the Live API."""
     bad_accept: Literal["refused", "believed"] = "refused"
-    """A session that is not valid gets 400; or 200, and then the call is gone (reported in May 2026)."""
+    """Accept with a session that is not valid gets 400; or 200, and then the call is gone (reported in May 2026)."""
     accept: Literal["answers", "lies"] = "answers"
-    """Accept with a valid session answers the call; or gets 200 all the same, and the call is gone (reported with
-    sessions in which nobody found a mistake)."""
+    """Accept with a valid session answers the call; or gets 200, and the call is still gone (reported with sessions in
+    which nobody found a mistake)."""
     early: float = 0.0
     """For how long (seconds of the emulator's clock) a call is not found by accept (after the webhook was sent), attach
     and hangup (after accept). Up to 2 s are reported."""
     early_named: bool = True
-    """Whether that 404 has the code `call_id_not_found`; or has no body in JSON, as one of a gateway."""
+    """Whether that 404 has the code `call_id_not_found`; else it has no JSON body, like that of a gateway."""
     sideband_after: float = 0.0
     """For how long after accept (seconds of the emulator's clock) attaching gets that 404, while the call is up and
-    hangup works. That it takes long is reported, how long at most is not known."""
+    hangup works. It is reported to take long; nobody knows how long at most."""
     informational: int | None = None
     """The status of a reply, as 103, that comes before the 101 of a sideband."""
     refer: Literal["leaves", "bridged", "busy", "no answer", "given up", "ignored"] = "leaves"
     """What the carrier does after refer was answered 200; no event tells of it, other than the end of the call.
 
-    - "leaves": the caller's leg leaves after `Timings.transfer`, whatever its target does. So Twilio does it where the
-      call was dialed without `answerOnBridge`.
-    - "bridged": the target rings for `Timings.target_rings`, answers, and only then the leg leaves. So Twilio does it
-      with `answerOnBridge`, and with that alone a transfer can fail in the following ways.
+    - "leaves": the caller's leg leaves after `Timings.transfer`, whatever its target does. Twilio does this if the call
+      was dialed without `answerOnBridge`.
+    - "bridged": the target rings for `Timings.target_rings`, answers, and only then the leg leaves. Twilio does this
+      with `answerOnBridge`; only then can a transfer fail in the following ways.
     - "busy": the target is busy. After `Timings.transfer` the caller is back with the model.
     - "no answer": the target rings in vain for `Timings.target_rings`; then the caller is back with the model.
     - "given up": the target rings for `Timings.target_rings`, and the caller hangs up.
@@ -107,8 +107,8 @@ class Behavior:
       (Twilio's documentation).
 
     From the answer to refer until one of these has happened the caller hears ringing, not the model, and the caller's
-    steps wait; so does the patience for the model's. Whatever the model says meanwhile is told as if it were heard:
-    whether the service knows that it is not is not known.
+    steps wait; so does the patience for the model's. Events report whatever the model says meanwhile as if
+    it were heard: it is not known whether the service knows better.
     """
     turn_detection_update: Literal["merged", "replaced"] = "merged"
     """Whether settings of turn detection that a `session.update` leaves out stay, while its type does; or whether they
@@ -120,17 +120,17 @@ class Behavior:
     """A call that the caller gave up while it rang can still be accepted, and the model talks to nobody (reported);
     or is not found."""
     created_on_sideband: bool = False
-    """Whether a sideband begins with `session.created`. Recorded ones do not; one report says so."""
+    """Whether a sideband begins with `session.created`. Recorded ones do not; one report says that it does."""
     truncation_reported: bool = True
     """Whether `conversation.item.truncated` follows when the caller interrupts the model."""
     busy_names_event: bool = True
     """Whether `conversation_already_has_active_response` names the client's event that it refuses. The guide says that
     errors do; the one that was recorded has null."""
     mcp_listing: Literal["completed", "failed"] = "completed"
-    """Whether MCP servers tell their tools when a session begins to use them."""
+    """Whether MCP servers list their tools when a session begins to use them."""
     approval_request: Literal["output", "item"] = "output"
-    """An MCP approval request is in the output of the response too, or is an item of the conversation alone (the
-    vendor's example reads it from there)."""
+    """An MCP approval request is in the output of the response too, or is only an item of the conversation (from which
+    the vendor's example reads it)."""
     mcp_follow_up: Literal["client", "service"] = "client"
     """Who creates the response to an MCP call: the client, after both the call and its response have ended (field
     reports, and the vendor's example), or the service by itself."""

@@ -25,7 +25,7 @@ __all__ = ["CallEnd", "CallState", "EmulatedCall", "EndedBy"]
 
 
 class CallState(StrEnum):
-    """Where a call is."""
+    """How far a call is."""
 
     RINGING = "ringing"
     ACCEPTED = "accepted"
@@ -48,7 +48,7 @@ class EndedBy(StrEnum):
     EXPIRED = "expired"
     """The session reached its longest duration."""
     FAILED = "failed"
-    """Accept was answered 200, and no call came of it (`Behavior.bad_accept` and `accept`)."""
+    """Accept was answered 200, and there was no call afterwards (`Behavior.bad_accept` and `accept`)."""
     EMULATOR = "emulator"
     """The emulator was closed."""
 
@@ -59,11 +59,11 @@ class CallEnd:
 
     Attributes:
         by: Who or what ended it.
-        close_code: How the sideband was closed; None where none was open, or where it stays open.
+        close_code: How the sideband was closed; None if none was open, or if it stays open.
         status_code: The SIP status of a reject; None otherwise.
         target_uri: Where a transferred caller went; None otherwise.
         seconds: How long the call was up since the webhook was sent, on the emulator's clock.
-        seen: What the program under test says about the end, where `ring` was given an object that says it
+        seen: What the program under test says about the end, if `ring` was given an object that says it
             (`CallHost.ended`); None otherwise. `reason`, `certainty` and `evidence` are those of it.
     """
 
@@ -76,17 +76,17 @@ class CallEnd:
 
     @property
     def reason(self) -> Any:
-        """Why the call ended, as the program under test says: an `EndReason`; None where it says nothing."""
+        """The program's own reason for the end: an `EndReason`, or None if it says nothing."""
         return getattr(self.seen, "reason", None)
 
     @property
     def certainty(self) -> Any:
-        """How sure the program is of that; None where it says nothing."""
+        """How sure the program is of that, or None if it says nothing."""
         return getattr(self.seen, "certainty", None)
 
     @property
     def evidence(self) -> Any:
-        """What the program concludes that from; None where it says nothing."""
+        """From what the program concludes that, or None if it says nothing."""
         return getattr(self.seen, "evidence", None)
 
 
@@ -322,7 +322,7 @@ class EmulatedCall:
             self.line.divert(self._transfers > 0)
 
     def account(self) -> str | None:
-        """Say how the call went otherwise than its scenario, where it is strict; None where it did not."""
+        """Say how the call differed from its scenario, if it is strict; None if it did not."""
         if not self.strict:
             return None
         replay = None if self.line is None else self.line.replay

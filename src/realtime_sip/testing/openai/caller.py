@@ -105,7 +105,7 @@ class Caller:
         self._responses.create_for_turn()
 
     def watch_idle(self) -> None:
-        """Trigger the idle timeout of turn detection from now on, where the session has one."""
+        """Trigger the idle timeout of turn detection from now on, if the session has one."""
         if self._watch is None and self._idle_seconds() is not None:
             self._watch = self._wire.spawn(self._watch_idle())
 

@@ -37,7 +37,7 @@ _MAX_CALLS = 10_000
 
 
 class ClientOptions(TypedDict):
-    """What a client of the emulator must be told."""
+    """The options of a client of the emulator."""
 
     api_key: str
     base_url: str
@@ -49,38 +49,38 @@ class ClientOptions(TypedDict):
 class OpenAIEmulator:
     """Stands in for OpenAI in tests and demos: real HTTP and real WebSockets on 127.0.0.1, one port, no account.
 
-    It is no model and understands nothing: it plays what a scenario or a recording says. It follows what is known of
+    It is no model and understands nothing: it plays what a scenario or a recording says. It follows what is known about
     the service in November 2026: the API guide and reference, frames recorded from real sessions (a sideband of a
-    WebRTC call among them; nobody has published a recording of a SIP call), and field reports. Where they leave two
-    ways, `Behavior` has a switch.
+    WebRTC call among them; nobody has published a recording of a SIP call), and field reports. If they leave two ways
+    open, `Behavior` has a switch.
 
-    Not known, and therefore guessed: all of `Timings` that its docstring does not say to be measured or recorded; the
-    messages, and some codes, of refusals; the HTTP status of a refused second sideband; usage figures, which are
-    consistent but counted by a rule of thumb, but for audio tokens, which are as many as what plays is long; the order
-    of events at an interruption; what is told then of responses that waited to be heard; when the items of an MCP call
-    are told to be done. Not emulated: media, retrieval of audio, noise, the Live API beyond its webhook, translation,
-    the management of webhook endpoints.
+    Not known, and therefore guessed: all `Timings` that its docstring does not call measured or recorded; the messages,
+    and some codes, of refusals; the HTTP status of a refused second sideband; usage figures, which are consistent but
+    counted by a rule of thumb, except for audio tokens, which match the length of the audio; the order of events at an
+    interruption, and the events of responses that waited to be heard then; when the items of an MCP call are done. Not
+    emulated: media, retrieval of audio, noise, the Live API beyond its webhook, translation, the management of webhook
+    endpoints.
 
-    A program needs three values of it: `base_url`, `api_key`, `webhook_secret`; `AsyncRealtimeSip` takes them as
+    A program needs its `base_url`, `api_key` and `webhook_secret`; `AsyncRealtimeSip` takes them as
     `**openai.client_options`. It serves clients of the same event loop, of other threads and of other processes alike.
     On a `VirtualTimeLoop` it runs with its real timings, and takes no time.
 
     Args:
-        api_key: What clients must send as bearer token.
-        webhook_secret: What webhooks are signed with, `whsec_…`; a new one where it is left out.
-        context_secret: What contexts in SIP headers are verified with for a target that is an object, as the client of
-            a server would; see `realtime_sip.context`.
-        speed: How many times faster than real everything runs that the emulator does by itself.
-        port: A port to listen on; a free one where it is 0.
+        api_key: The bearer token that clients must send.
+        webhook_secret: The secret that signs webhooks, `whsec_…`; a new one if left out.
+        context_secret: The secret that verifies contexts in SIP headers if the target is an object, as the client of a
+            server would; see `realtime_sip.sip.ContextSigner`.
+        speed: How many times faster than in reality the emulator acts.
+        port: The port to listen on; a free one if 0.
         timings: Durations; see `Timings`.
-        behavior: Which way the service goes where that is unknown; see `Behavior`.
-        strict: Every call has to go as its scenario says: a step that was not reached, or a response that no step has,
-            raises `ScenarioError` when the emulator is left, with an account of what was expected and seen. `ring`
-            takes it for a single call.
-        starts_at: The Unix time at which the emulator's wall clock starts, for what stands on the wire (`expires_at`,
-            `created_at`, timestamps of webhooks); the wall's where it is left out. See `now`.
+        behavior: Which way the service goes if that is unknown; see `Behavior`.
+        strict: Whether every call has to go as its scenario says. If a call did not reach a step, or asked for a
+            response that no step has, leaving the emulator raises `ScenarioError`, which says what was expected and
+            seen. `ring` sets it for a single call.
+        starts_at: The Unix time at which the emulator's wall clock starts, for times on the wire (`expires_at`,
+            `created_at`, timestamps of webhooks); the current time if left out. See `now`.
 
-    Use it as an async context manager. When that ends, calls that are up end, and no task or socket is left.
+    Use it as an async context manager. Leaving it ends all calls, and leaves no task or socket behind.
 
     >>> import asyncio
     >>> async def main() -> str:
@@ -139,7 +139,7 @@ class OpenAIEmulator:
 
     @property
     def client_options(self) -> ClientOptions:
-        """What a client must be told, as keyword arguments of `RealtimeSip` and `AsyncRealtimeSip`."""
+        """The options of a client, as keyword arguments of `RealtimeSip` and `AsyncRealtimeSip`."""
         return {
             "api_key": self.api_key,
             "base_url": self.base_url,
@@ -149,7 +149,7 @@ class OpenAIEmulator:
         }
 
     def now(self) -> float:
-        """Return the Unix time of the emulator's wall clock, as a `clock` for what must agree with it.
+        """Return the Unix time of the emulator's wall clock. Pass it as `clock` to whatever must agree with it.
 
         On a `VirtualTimeLoop`, and with `starts_at`, it moves as the loop's clock does.
         """
@@ -180,10 +180,10 @@ class OpenAIEmulator:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """End all calls, close all sockets, and wait until nothing runs any more.
+        """End all calls, close all sockets, and wait until nothing runs.
 
         Raises:
-            ScenarioError: A strict call went otherwise than its scenario says, and nothing else has failed.
+            ScenarioError: A strict call did not go as its scenario says, and nothing else failed.
         """
         for call in self._calls.values():
             call.finish(EndedBy.EMULATOR)
@@ -220,27 +220,27 @@ class OpenAIEmulator:
         live: bool = False,
         strict: bool | None = None,
     ) -> RingingCall:
-        """Let a call come in: send its webhook, and serve what follows. Returns at once, while the phone rings.
+        """Let a call come in: send its webhook, and serve what follows. Return at once, while the phone rings.
 
         Args:
-            target: The URL of your webhook endpoint, or a `CallHost` (any object with `submit(incoming)`): then
-                the webhook is signed, verified and parsed here, as your server would, and the call is submitted. Or
-                several of them; each gets a `webhook-id` of its own.
+            target: The URL of your webhook endpoint, or a `CallHost` (any object with `submit(incoming)`): then the
+                webhook is signed, verified and parsed here, as your server would do, and the call is submitted. Or
+                several targets; each gets a `webhook-id` of its own.
             scenario: What the caller and the model do.
             recording: Play this recording of a sideband instead.
-            caller: The caller's number, as it stands in From; on the channel "sip" it may be a name.
-            dialed: The number that was called, as it stands in Diversion; To holds the project, as with a Twilio trunk.
+            caller: The caller's number, for From; on the channel "sip" it may be a name.
+            dialed: The number that was called, for Diversion; To has the project, as with a Twilio trunk.
             channel: How the call came: from a "phone" by a trunk; or from "whatsapp" or a "sip" domain by TwiML, which
-                tells the channel in `X-Channel` and the number that was called in `X-Dialed-Number`.
-            sip_headers: More headers of the INVITE as (name, value), or others in place of those of the same name.
+                puts the channel into `X-Channel` and the number that was called into `X-Dialed-Number`.
+            sip_headers: More headers of the INVITE as (name, value). They replace headers of the same name.
             media_security: `sip_media_security` of the webhook; None leaves it out.
             behavior: Another behavior for this call.
             faults: What goes wrong: on its sidebands, with requests for it (`RequestFails`), or because another worker
                 decides (`DecidedElsewhere`).
-            late: Seconds of the emulator's clock by which the webhook is late; its `created_at` is as much ago.
+            late: Seconds of the emulator's clock by which the webhook is late; its `created_at` is as old.
             duplicates: How many more times each endpoint gets the same delivery, with the same `webhook-id`, at once.
-            live: Send `live.transport.incoming` for the same call too, as an own event with an own `webhook-id`.
-            strict: Whether the scenario has to be played as it is written; as the emulator says where it is left out.
+            live: Send `live.transport.incoming` for the same call too, an event with a `webhook-id` of its own.
+            strict: Whether the call has to go as its scenario says; as for the emulator if left out.
 
         Raises:
             ConfigurationError: A value makes no sense, or the emulator is not running.
@@ -288,7 +288,7 @@ class OpenAIEmulator:
     ) -> ExpectedSocket:
         """Say what the next primary socket (`?model=`) plays: a scenario, or the recording of one.
 
-        Sockets that nobody expected answer every response with a placeholder.
+        A socket that nobody expected answers every response with a placeholder.
 
         Raises:
             ConfigurationError: The recording is of a sideband, or both are given.
@@ -310,13 +310,13 @@ class OpenAIEmulator:
         headers: Mapping[str, str] | None = None,
         bare: bool = False,
     ) -> None:
-        """Let the next `times` requests for `operation` fail, on whichever call; see `ReplyFault` for how.
+        """Let the next `times` requests for `operation` fail, on any call; see `ReplyFault` for the other arguments.
 
         `openai.fail("accept", status=429, retry_after=1)`, `openai.fail("refer", status=500, acted=True)`,
-        `openai.fail("attach", how="reset")`. For those on one call give `RequestFails` to `ring`.
+        `openai.fail("attach", how="reset")`. For requests on one call pass `RequestFails` to `ring`.
 
         Raises:
-            ConfigurationError: No such operation, or a value makes no sense.
+            ConfigurationError: There is no such operation, or a value makes no sense.
         """
         fault = ReplyFault(
             status=status,
@@ -344,7 +344,7 @@ class OpenAIEmulator:
         sidebands too.
 
         Raises:
-            ConfigurationError: No such operation, or a value makes no sense.
+            ConfigurationError: There is no such operation, or a value makes no sense.
         """
         fault = ReplyFault(status=status, how=how, bare=bare)
         failing = operations or tuple(each for each in get_args(Operation) if each != "attach")
@@ -355,10 +355,10 @@ class OpenAIEmulator:
         self._api.outage(seconds, fault, frozenset(failing))
 
     def restart(self, seconds: float = 3.0, *, code: int = 1012) -> None:
-        """Restart what serves the sidebands of the calls that are up now, as `ServiceRestarts` does for one call.
+        """Restart the server of the sidebands of all calls that are up now, as `ServiceRestarts` does for one call.
 
         Raises:
-            ConfigurationError: That is no close code, or no time.
+            ConfigurationError: The close code or the time is not valid.
         """
         for call in self._calls.values():
             if call.state is CallState.ACCEPTED:

@@ -29,7 +29,7 @@ _PHASE_OF = {
 
 
 class FaultPlan:
-    """The faults of one line: is told what is sent and read, and says what goes wrong."""
+    """The faults of one line: it sees what is sent and read, and says what goes wrong."""
 
     def __init__(self, faults: Iterable[LineFault] = ()) -> None:
         self._counted: list[TimedFault] = []

@@ -23,7 +23,7 @@ class Invite:
     """The INVITE of one call.
 
     A call from a phone comes as a Twilio trunk sends it. WhatsApp and SIP domains cannot use a trunk: such a call comes
-    as `<Dial><Sip>` sends it, where TwiML of our own keeps the caller's bare number or name as caller id, and tells the
+    as `<Dial><Sip>` sends it, if TwiML of our own keeps the caller's bare number or name as caller id, and tells the
     channel and what was dialed in headers. (Without a caller id From has `whatsapp:`, and the service answers 400; one
     field report.)
 

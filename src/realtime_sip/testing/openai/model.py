@@ -14,7 +14,7 @@ from realtime_sip.testing.scenario import ModelCalls, ModelCallsMcp, ModelFails,
 __all__ = ["PLACEHOLDER", "Model"]
 
 PLACEHOLDER = "This response is not in the script."
-"""What the model says where the scenario has nothing for it."""
+"""What the model says if the scenario has nothing for it."""
 
 
 class Model:
@@ -69,7 +69,7 @@ class Model:
         return steps
 
     def _upcoming(self, choice: object, parameters: Frame, *, out_of_band: bool) -> list[ModelStep]:
-        """Return what comes next, where a loop that ends now is behind us."""
+        """Return what comes next, if a loop that ends now is behind us."""
         steps = self._scenario.upcoming(out_of_band=out_of_band)
         while steps and _loops(steps[0]) and self._ends(steps[0], choice, parameters):
             self._scenario.take(steps, out_of_band=out_of_band)
@@ -98,7 +98,7 @@ class Model:
         return calls
 
     def _forced(self, choice: object, parameters: Frame) -> str | None:
-        """Return the function that a response calls where it has to call one, and the scenario calls none."""
+        """Return the function that a response calls if it has to call one, and the scenario calls none."""
         tools = parameters.get("tools")
         given = self._session.tools if tools is None else tools
         names = [str(tool["name"]) for tool in given if isinstance(tool, Mapping) and tool.get("type") == "function"]

@@ -31,7 +31,7 @@ class Playback:
 
     Sound plays in the order in which it was made. Of a response that is made while an earlier one plays,
     `response.done` comes long before its `started`, which comes when the earlier one has `stopped`. What waits when the
-    line is cleared was never heard: nothing at all is told of it.
+    line is cleared was never heard: no event is sent about it.
 
     Recorded is one response alone: `started` after its first three deltas, `stopped` after `response.done`. Reported
     and documented are one buffer and one voice. Not known: whether there is a gap between two responses; whether
@@ -39,7 +39,7 @@ class Playback:
     that was cut off; and what becomes of the rest of a response that is still being made when the client clears the
     buffer without canceling it (here it is never heard).
 
-    `truncated` is called with the id of an item, and the milliseconds of it that were heard, where the caller cut it
+    `truncated` is called with the id of an item, and the milliseconds of it that were heard, if the caller cut it
     off.
     """
 
@@ -50,7 +50,7 @@ class Playback:
         self._next: list[_Sound] = []
         self._known: set[str] = set()
         self.quiet_since: float | None = None
-        """When the caller heard the model last; None while it is heard, and where that does not count any more."""
+        """When the caller heard the model last; None while it is heard, and if that does not count any more."""
 
     @property
     def heard(self) -> bool:
@@ -70,14 +70,14 @@ class Playback:
         self._go_on()
 
     def grow(self, item_id: str, seconds: float) -> None:
-        """Note that there are so many seconds of an item now. Nothing changes where it is not to be heard."""
+        """Record that there are so many seconds of an item now. Nothing changes if it is not to be heard."""
         for sound in (self._now, *self._next):
             if sound is not None and item_id in sound.items:
                 sound.items[item_id] = seconds
                 self._wire.changes.notify()
 
     def clear(self, *, interrupted: bool) -> None:
-        """Be silent. Nothing is told where nothing plays; the service truncates by itself where it was interrupted."""
+        """Be silent. Nothing is told if nothing plays; the service truncates by itself if it was interrupted."""
         self._next.clear()
         sound, self._now = self._now, None
         if sound is None:

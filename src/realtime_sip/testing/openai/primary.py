@@ -1,4 +1,4 @@
-"""What a test holds of a primary socket (`?model=`) that it expects."""
+"""A test's handle on a primary socket (`?model=`) that it expects."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class ExpectedSocket:
         """Wait until the socket came and is closed again; `timeout` is as in `RingingCall`.
 
         Raises:
-            ScenarioError: It is not.
+            ScenarioError: It did not come, or did not close.
         """
         seconds = deadline(timeout)
         if not await self._changes.until(lambda: self._closed, seconds=seconds):

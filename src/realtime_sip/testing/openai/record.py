@@ -26,7 +26,7 @@ class RecordedRequest:
     """One request to the REST API or for a socket.
 
     `operation` is "accept", "reject", "refer", "hangup", "create", "client_secrets" or "attach". `status` is that of
-    the answer, None where none was given. `body` is the parsed JSON, or None.
+    the answer, None if none was given. `body` is the parsed JSON, or None.
     """
 
     operation: str
@@ -40,8 +40,8 @@ class RecordedRequest:
 class WebhookResponse:
     """How an endpoint answered one delivery of an event of the type `type`.
 
-    `url` is None for an object in this process. `status_code` is None where no answer came in time; for an object it
-    is 200 where it returned, and 500 where it raised.
+    `url` is None for an object in this process. `status_code` is None if no answer came in time; for an object it
+    is 200 if it returned, and 500 if it raised.
     """
 
     url: str | None
@@ -63,13 +63,13 @@ class LineRecord:
         self.client_events: list[Frame] = []
         """What the client sent, in order."""
         self.server_events: list[Frame] = []
-        """What the service had to tell, in order, whether a socket was there to hear it or not."""
+        """The service's events in order, whether or not a socket was open."""
         self.said: list[Said] = []
         """What was said, in order."""
         self.notes: list[str] = []
         """What the emulator found strange, in plain words: unscripted responses, steps that never came, and so on."""
         self.strange: list[str] = []
-        """Where the call went otherwise than the scenario says, in plain words. All of it is in the notes too."""
+        """How the call differed from its scenario, in plain words. The notes have all of it too."""
         self.sockets = 0
         """How many sockets were opened on it so far."""
 
@@ -83,7 +83,7 @@ class LineRecord:
         self.keep(self.notes, text)
 
     def unscripted(self, text: str) -> None:
-        """Note that the call goes otherwise than the scenario says."""
+        """Record that the call differs from its scenario."""
         self.keep(self.strange, text)
         self.note(text)
 

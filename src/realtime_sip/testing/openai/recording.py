@@ -48,7 +48,7 @@ class Recording:
         """Keep the frames.
 
         Raises:
-            ConfigurationError: There are none, or too many.
+            ConfigurationError: There are no frames, or too many.
         """
         kept = tuple(frames)
         if not kept:
@@ -89,10 +89,10 @@ class Recording:
 
     @classmethod
     def from_event_log(cls, path: str | os.PathLike[str]) -> Recording:
-        """Make a recording of the event log of a call, which must not be redacted.
+        """Make a recording from the event log of a call, which must not be redacted.
 
-        What the service sent and what was sent to it are its frames. Events that were withheld by themselves, as secret
-        digits are, and what the log does not have, because it was full or the sideband was down, are missing in it.
+        Its frames are what the service sent and what was sent to it. It lacks events that were withheld, such as secret
+        digits, and whatever the log lacks because it was full or the sideband was down.
 
         Raises:
             ConfigurationError: It cannot be read as an event log, is redacted, or has no frames, or too many.
@@ -113,9 +113,9 @@ def _frame(line: str, place: str) -> RecordedFrame:
     try:
         value: Any = json.loads(line)
     except (ValueError, RecursionError):
-        raise ConfigurationError(f"{place}: no JSON") from None
+        raise ConfigurationError(f"{place}: not JSON") from None
     if not isinstance(value, dict):
-        raise ConfigurationError(f"{place}: no JSON object")
+        raise ConfigurationError(f"{place}: not a JSON object")
     direction, data = value.get("direction"), value.get("data")
     if direction not in ("sent", "received"):
         raise ConfigurationError(f"{place}: direction must be 'sent' or 'received'")
@@ -134,7 +134,7 @@ class Replay:
     The real service did not wait: behind an awaited frame, what continues something that has started (a response or
     an item that the client knows) still flows; everything else waits until the awaited frames came.
 
-    The `metadata` of a response is what the client asks for, so that of the recorded client gives way to it.
+    The `metadata` of a response is what this client asks for, in place of what the recorded client asked for.
     """
 
     def __init__(self, recording: Recording) -> None:
@@ -230,7 +230,7 @@ class Replay:
         return None
 
     def _with_metadata(self, data: Frame) -> Frame:
-        """Return the frame with the client's metadata, where it tells of a response that the client created."""
+        """Return the frame with the client's metadata, if it tells of a response that the client created."""
         response = data.get("response")
         if data["type"] not in ("response.created", "response.done") or not isinstance(response, dict):
             return data

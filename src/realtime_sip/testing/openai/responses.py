@@ -154,7 +154,7 @@ class Responses:
         self._begin(response)
 
     def _begin(self, response: Response) -> None:
-        # Told at once: whoever reads the next event of the client's knows that this response is active.
+        # Sent at once: whoever reads the client's next event knows that this response is active.
         self._wire.emit("response.created", response=response.shown("in_progress"))
         response.task = self._wire.spawn(self._run(response))
 

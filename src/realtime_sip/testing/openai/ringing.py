@@ -1,4 +1,4 @@
-"""What a test holds of a call that it made ring."""
+"""A test's handle on a call that it made ring."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ __all__ = ["RingingCall"]
 
 
 class RingingCall:
-    """A call that `OpenAIEmulator.ring` made: what was seen of it, waiting for it, and acting on it.
+    """A call that `OpenAIEmulator.ring` made: what was seen of it, what to wait for, and what to do to it.
 
-    The lists grow while the call lasts. `timeout` is a test's patience everywhere: 10 seconds where it is left out; on
+    The lists grow while the call lasts. `timeout` is a test's patience everywhere: 10 seconds if left out; on
     a `VirtualTimeLoop` 2 hours of its clock, in which every call has ended.
     """
 
@@ -42,7 +42,7 @@ class RingingCall:
 
     @property
     def state(self) -> CallState:
-        """Where the call is."""
+        """How far the call is."""
         return self._call.state
 
     @property
@@ -57,7 +57,7 @@ class RingingCall:
 
     @property
     def submissions(self) -> list[object]:
-        """What `submit` returned each time, where `ring` was given an object with one; or the exception it raised."""
+        """What `submit` of the target returned each time, or the exception it raised, if the target is an object."""
         return self._call.deliveries.submissions
 
     @property
@@ -77,7 +77,7 @@ class RingingCall:
 
     @property
     def server_events(self) -> list[Frame]:
-        """What the service had to tell, in order, heard by a sideband or not."""
+        """The service's events in order, whether or not a sideband was open."""
         return self._call.record.server_events
 
     @property
@@ -94,9 +94,9 @@ class RingingCall:
     def dialed(self) -> list[str]:
         """The targets that the carrier dialed for the caller, in order: one for each refer that reached it.
 
-        A refer that failed, or that was ignored (`Behavior.refer`), is not among them; one whose reply alone failed
-        (`acted` in `OpenAIEmulator.fail`) is; and so is what `redirect` dialed. So a caller was never handed over
-        twice where there is one.
+        It lacks refers that failed or were ignored (`Behavior.refer`). It has those of which only the reply failed
+        (`acted` in `OpenAIEmulator.fail`), and what `redirect` dialed. So if it has one, a caller was not handed over
+        twice.
         """
         return self._call.dialed
 
@@ -117,14 +117,14 @@ class RingingCall:
 
     @property
     def replay(self) -> Replay | None:
-        """How the recording goes, where the call plays one and was accepted."""
+        """How the recording goes, if the call plays one and was accepted."""
         return None if self._call.line is None else self._call.line.replay
 
     async def until_accepted(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - a deadline with a message
         """Wait until the call was accepted.
 
         Raises:
-            ScenarioError: It was not, or it ended instead.
+            ScenarioError: It was not accepted, or it ended first.
         """
         await self._until("the call to be accepted", lambda: self.accepted_session is not None, timeout)
 
@@ -132,7 +132,7 @@ class RingingCall:
         """Wait until `count` sidebands have been opened in all.
 
         Raises:
-            ScenarioError: They were not, or the call ended instead.
+            ScenarioError: They were not opened, or the call ended first.
         """
         await self._until(f"{count} sideband(s) to be opened", lambda: self.sidebands >= count, timeout)
 
@@ -196,7 +196,7 @@ class RingingCall:
         """Wait until the client has sent `count` events of the type `kind`, and return the last one of them.
 
         Raises:
-            ScenarioError: It did not, or the call ended before.
+            ScenarioError: It did not, or the call ended first.
         """
         record = self._call.record
         await self._until(
@@ -207,12 +207,12 @@ class RingingCall:
     async def ended(self, *, timeout: float | None = None) -> CallEnd:  # noqa: ASYNC109
         """Wait until the call is over, and return how it ended.
 
-        Where `ring` was given an object with `async ended(call_id)`, as `CallHost` is, wait for what that returns too:
-        it is in `seen`, and its `reason`, `certainty` and `evidence` are those of the result. An object that raises
-        LookupError does not know the call; then, and where it has no such method, they are None.
+        If the target is an object with `async ended(call_id)`, such as a `CallHost`, wait for its result too: it is in
+        `seen`, and its `reason`, `certainty` and `evidence` are those of the result. They are None if the object has no
+        such method, or raises LookupError because it does not know the call.
 
         Raises:
-            ScenarioError: It is still up, or the program has not noticed its end.
+            ScenarioError: The call is still up, or the program did not notice its end.
         """
         loop = asyncio.get_running_loop()
         end_at = loop.time() + deadline(timeout)
@@ -226,18 +226,18 @@ class RingingCall:
         return replace(self._call.end, seen=seen)
 
     def hang_up(self) -> None:
-        """The caller hangs up now, whatever the scenario says."""
+        """Let the caller hang up now, whatever the scenario says."""
         self._call.finish(EndedBy.CALLER)
 
     def redirect(self, target_uri: str) -> bool:
-        """The carrier takes the caller's leg to `target_uri` now, by itself, and without asking the service.
+        """Let the carrier take the caller's leg to `target_uri` now, by itself, and without asking the service.
 
-        So Twilio does it where a call that is up is updated over REST. The service sees that the leg leaves; a refer
-        that was under way is over. What is dialed is in `dialed`, also where the leg had left the service before,
-        for another target or because the program hung up.
+        Twilio does this if a live call is updated over REST. The service sees that the leg leaves; a refer that was
+        under way is over. `dialed` has the target, even if the leg had left the service before, for another target or
+        because the program hung up.
 
         Returns:
-            Whether there was a caller to take anywhere: nobody is where the caller has hung up.
+            Whether there was a caller to take anywhere, which is not so after they hung up.
 
         Raises:
             ConfigurationError: The target is empty.
@@ -252,17 +252,17 @@ class RingingCall:
         The call goes on.
 
         Raises:
-            ConfigurationError: That is no close code.
+            ConfigurationError: The close code is not valid.
         """
         check_close_code(code)
         if self._call.line is not None:
             self._call.line.wire.drop(code)
 
     def restart(self, seconds: float = 3.0, *, code: int = 1012) -> None:
-        """Restart what serves the sidebands of this call now, as `ServiceRestarts` does.
+        """Restart the server of this call's sidebands now, as `ServiceRestarts` does.
 
         Raises:
-            ConfigurationError: That is no close code, or no time.
+            ConfigurationError: The close code or the time is not valid.
         """
         ServiceRestarts(when="attached", seconds=seconds, code=code)  # checks
         if self._call.line is not None:
@@ -277,7 +277,7 @@ class RingingCall:
             self._call.line.wire.silence(pongs=pongs)
 
     def inject(self, data: str | bytes) -> None:
-        """Send a frame to the sidebands that is none of the service's own: text, or bytes as a binary frame.
+        """Send a frame that is not the service's own to the sidebands: text, or bytes as a binary frame.
 
         Raises:
             ConfigurationError: It is larger than 64 MiB.
@@ -287,7 +287,7 @@ class RingingCall:
             self._call.line.wire.inject(data)
 
     async def _first(self, tasks: list[asyncio.Future[Any]], seconds: float) -> Any:
-        """Return what the first task returns that knows the call, or None."""
+        """Return the result of the first task that knows the call, or None."""
         left, seen = set(tasks), None
         loop = asyncio.get_running_loop()
         end_at = loop.time() + seconds

@@ -43,7 +43,7 @@ def check_session(value: object, *, place: str, kinds: tuple[str, ...] = ("realt
     `place` is the prefix of parameters in messages: "session." in an event, "" for the body of accept.
 
     Raises:
-        Refusal: It is not valid, in the words that the service has for it where they are known.
+        Refusal: It is not valid, in the words that the service has for it if they are known.
     """
     if not isinstance(value, dict):
         raise Refusal("The session must be an object.", code="invalid_type", param=place.rstrip(".") or None)
@@ -139,7 +139,7 @@ class EmulatedSession:
 
     @property
     def turn_detection(self) -> dict[str, Any] | None:
-        """The settings of turn detection with their defaults, or None where it is off."""
+        """The settings of turn detection with their defaults, or None if it is off."""
         wanted = self._input().get("turn_detection")
         if wanted is None:
             return None

@@ -33,7 +33,7 @@ class CallTarget(Protocol):
     """Something in this process that takes calls, as `CallHost` does."""
 
     def submit(self, incoming: IncomingCall, /) -> object:
-        """Take a call; raise where it could not be taken, so that it is delivered again.
+        """Take a call; raise if it could not be taken, so that it is delivered again.
 
         Async, or blocking: then it is called in a thread.
         """
@@ -57,7 +57,7 @@ class WebhookSender:
     (webhook guide). A repetition keeps its `webhook-id`; timestamp and signature are those of the attempt.
 
     A call target stands for a server around it: the webhook is signed, verified and parsed as one that came over HTTP,
-    and an incoming call goes to `submit`. What it returns is a 2xx, an exception a 500; where it takes too long, it
+    and an incoming call goes to `submit`. What it returns is a 2xx, an exception a 500; if it takes too long, it
     goes on, but counts as no answer.
     """
 
@@ -148,7 +148,7 @@ def check_targets(target: str | CallTarget | Iterable[str | CallTarget]) -> list
     """Return the URLs and call targets that are meant.
 
     Raises:
-        ConfigurationError: There are none, too many, or something else among them.
+        ConfigurationError: The targets are missing, too many, or not all targets.
     """
     targets = list(target) if isinstance(target, Iterable) and not isinstance(target, str) else [target]
     if not 1 <= len(targets) <= _MAX_ENDPOINTS:

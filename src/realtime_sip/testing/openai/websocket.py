@@ -87,7 +87,7 @@ class WebSocket:
             self._protocol.receive_data(pending)
 
     def send(self, data: str | bytes) -> bool:
-        """Send one message; return False where the socket is not open any more."""
+        """Send one message; return False if the socket is not open any more."""
         if not self.open or self._silent:
             return False
         try:

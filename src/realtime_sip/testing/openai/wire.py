@@ -121,7 +121,7 @@ class Wire:
             socket.send(data)
 
     def heard(self, kind: object) -> bool:
-        """Note that the client sent an event of the type `kind`; return whether it arrives."""
+        """Record that the client sent an event of the type `kind`; return whether it arrives."""
         if self.plan.loses(kind):
             return False
         self._play(self.plan.happened(str(kind)))

@@ -1,0 +1,140 @@
+"""The WebSockets of both transports, over websockets. Loaded when the first is opened."""
+
+from __future__ import annotations
+
+import re
+import socket
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection as _PlainAsyncConnection
+from websockets.asyncio.client import connect as _connect_async
+from websockets.client import ClientProtocol
+from websockets.exceptions import InvalidStatus, InvalidURI, WebSocketException
+from websockets.http11 import Response
+from websockets.sync.client import ClientConnection as _PlainConnection
+from websockets.sync.client import connect as _connect_sync
+
+from realtime_sip._redaction import logger_without_wire
+from realtime_sip.api.causes import cause_of
+from realtime_sip.api.operations import MAX_REPLY_BYTES, Failure, Reply, Request
+from realtime_sip.api.settings import USER_AGENT, Settings
+from realtime_sip.errors import ConfigurationError
+
+MAX_FRAME_BYTES = 32 * 1024 * 1024
+"""A larger frame ends the connection (1009); `protocol` skips large ones long before."""
+MAX_FRAMES_WAITING = 4096
+"""Frames that wait for a slow reader before the socket is read no further; then pings go unanswered too."""
+CLOSE_TIMEOUT = 2.0
+
+_socket_log = logger_without_wire("realtime_sip.websocket")
+
+# websockets follows redirects: until 16 with the key, since then with all headers but `Authorization`, and so with the
+# key of Azure. Without a Location there is nothing to follow, and the refusal stays what it is.
+
+
+def _without_location(refusal: Response) -> None:
+    if "Location" in refusal.headers:
+        del refusal.headers["Location"]
+
+
+class _Interim:
+    """Skips replies with a 1xx before the one that is meant (RFC 9110 15.2), which websockets takes for that one."""
+
+    _STATUS = re.compile(rb"HTTP/1\.1 1(?!01)[0-9]{2}[ \r]")
+    _LONGEST = 64 * 1024
+
+    def __init__(self, protocol: ClientProtocol) -> None:
+        self._protocol = protocol
+        self._pass_on = protocol.receive_data
+        self._held = b""
+        protocol.receive_data = self.receive_data  # type: ignore[method-assign]
+
+    def receive_data(self, data: bytes | bytearray) -> None:
+        self._held += data
+        while self._STATUS.match(self._held):
+            head, end, rest = self._held.partition(b"\r\n\r\n")
+            if not end and len(head) < self._LONGEST:
+                return
+            self._held = rest if end else b""
+        if len(self._held) >= len(b"HTTP/1.1 100 ") or not b"HTTP/1.1 1".startswith(self._held[:10]):
+            self._protocol.receive_data = self._pass_on  # type: ignore[method-assign]
+            self._pass_on(self._held)
+
+
+class Connection(_PlainConnection):
+    def __init__(self, socket: socket.socket, protocol: ClientProtocol, **options: Any) -> None:
+        _Interim(protocol)
+        super().__init__(socket, protocol, **options)
+
+    def handshake(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            super().handshake(*args, **kwargs)
+        except InvalidStatus as error:
+            _without_location(error.response)
+            raise
+
+
+class AsyncConnection(_PlainAsyncConnection):
+    def __init__(self, protocol: ClientProtocol, **options: Any) -> None:
+        _Interim(protocol)
+        super().__init__(protocol, **options)
+
+    async def handshake(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            await super().handshake(*args, **kwargs)
+        except InvalidStatus as error:
+            _without_location(error.response)
+            raise
+
+
+FAILURES = (OSError, WebSocketException)
+"""What opening raises; `failed` tells what it means."""
+
+
+def connect(settings: Settings, request: Request) -> Connection:
+    """Open a WebSocket, blocking."""
+    url = settings.endpoints.socket + request.path
+    opened = _connect_sync(url, create_connection=Connection, **_options(settings, request))
+    assert isinstance(opened, Connection)
+    return opened
+
+
+async def connect_async(settings: Settings, request: Request) -> AsyncConnection:
+    """Open a WebSocket on the running event loop."""
+    url = settings.endpoints.socket + request.path
+    opened = await _connect_async(url, create_connection=AsyncConnection, **_options(settings, request))
+    assert isinstance(opened, AsyncConnection)
+    return opened
+
+
+def _options(settings: Settings, request: Request) -> dict[str, Any]:
+    return {
+        "additional_headers": settings.headers(),
+        "user_agent_header": USER_AGENT,
+        # The vendor's server compresses nothing worth it, and a window per call costs memory.
+        "compression": None,
+        "open_timeout": request.timeout,
+        "close_timeout": CLOSE_TIMEOUT,
+        "ping_interval": settings.ping_interval,
+        "ping_timeout": settings.ping_timeout,
+        "max_size": MAX_FRAME_BYTES,
+        "max_queue": MAX_FRAMES_WAITING,
+        "logger": _socket_log,
+    }
+
+
+def failed(error: Exception) -> Reply | Failure:
+    """Return what an exception of opening means."""
+    match error:
+        case InvalidStatus():
+            reply = error.response
+            headers = {name.lower(): value for name, value in reply.headers.raw_items()}
+            return Reply(reply.status_code, headers, bytes(reply.body or b"")[:MAX_REPLY_BYTES])
+        case InvalidURI():
+            raise ConfigurationError("the WebSocket URL is not valid: check the base URL") from None
+        case TimeoutError():
+            return Failure("the WebSocket did not open", sent=True, timed_out=True, cause=error)
+        case WebSocketException():
+            return Failure(f"the WebSocket handshake failed ({cause_of(error)})", sent=True, cause=error)
+        case _:
+            return Failure(f"no connection ({cause_of(error)})", sent=False, cause=error)

@@ -45,6 +45,7 @@ class Undrained(Protocol):
 
     def left_over(self) -> list[tuple[str, bool]]:
         """Return the calls that have not ended, each with whether it was accepted."""
+        ...
 
 
 _hosts: set[Undrained] = set()

@@ -221,7 +221,7 @@ class Script:
             yield f"the fallback was taken after {plan.end.seconds:.1f} s, though the refer was refused at once"
         yield from (note for note in plan.ringing.notes if "refer" in note or "carrier" in note)
         if isinstance(talk, HandsOver):
-            failure = None if talk.failed is None else talk.failed.failure
+            failure = None if talk.failed is None else talk.failed.reason
             if failure is not self.failure:
                 yield f"the transfer failed with {failure}, not {self.failure}"
             if (
@@ -334,7 +334,7 @@ def unreachable(rng: random.Random) -> Plan:
     def check(plan: Plan) -> Iterator[str]:
         if plan.ringing.dialed != ([uri] if by_sip else []):
             yield f"dialed {len(plan.ringing.dialed)} times"
-        if not by_sip and (talk.failed is None or talk.failed.failure is not TransferFailureReason.UNREACHABLE):
+        if not by_sip and (talk.failed is None or talk.failed.reason is not TransferFailureReason.UNREACHABLE):
             yield f"the transfer failed with {talk.failed}"
 
     return Plan(
@@ -450,7 +450,7 @@ def interrupted(rng: random.Random) -> Plan:
         try:
             await call.transfer("billing", unless_interrupted=unless)
         except TransferError as error:
-            if error.failure is not TransferFailureReason.INTERRUPTED:
+            if error.reason is not TransferFailureReason.INTERRUPTED:
                 raise
             await call.wait_ended()
 

@@ -172,7 +172,7 @@ class Runtime:
         if kind in STRUGGLES:
             self.escalate(self._struggle.receive(event))
         self._carry_out(decided)
-        if self._spends and self.record.meter.has_moved(kind):
+        if self._spends and self.record.meter.has_moved(event):
             meter = self.record.meter
             estimate = None if self.options.limits.max_cost is None else meter.estimate(now)
             self.step(inputs.Spent(meter.cost, estimate, meter.tokens))

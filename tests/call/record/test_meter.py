@@ -84,6 +84,7 @@ class Measured:
     ) -> None:
         self.call = Observed()
         self.meter = Meter(self.call.book, rates, model=model, transcription_model=transcription_model)
+        self.moved: list[bool] = []
 
     @property
     def now(self) -> float:
@@ -94,6 +95,7 @@ class Measured:
             event = events.parse_server_event(json.dumps({"event_id": f"event_{next(_ids)}", **frame}))
             self.call.take(event)
             self.meter.receive(event, self.now)
+            self.moved.append(self.meter.has_moved(event))
 
     @property
     def cost(self) -> Decimal:
@@ -164,6 +166,14 @@ def test_the_recordings_cost_what_was_computed_by_hand(
 
 
 # --- responses --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("size", "pieces"), [(300, 1), (40, 2), (4, 20)])
+def test_what_is_being_said_is_estimated_by_its_length_in_however_many_pieces(
+    call: Measured, size: int, pieces: int
+) -> None:
+    call.receive(created(), *[said("z" * size)] * (2 * pieces))
+    assert call.moved == [False, *[number % pieces == pieces - 1 for number in range(2 * pieces)]]
 
 
 def test_law_each_response_counts_once_when_it_is_done(call: Measured) -> None:

@@ -31,8 +31,8 @@ _MAX_NAME = 200
 _CHARACTERS_A_TOKEN = 4
 _CHARGED = frozenset({"response.done", "conversation.item.input_audio_transcription.completed"})
 _SPOKEN = "response.output_audio_transcript.delta"
-PIECES_A_CHECK = 20
-"""How many pieces of speech are worth one estimate: about 80 characters, or half a cent."""
+CHARACTERS_AN_ESTIMATE = 80
+"""How much speech is worth one estimate: about half a cent."""
 _MAX_OUTPUT = 32_000
 """Tokens of one response (model pages, 2026)."""
 
@@ -55,7 +55,7 @@ class Meter:
         self._incomplete = False
         self._counted: dict[str, None] = {}  # what the book does not know, in the order in which it came
         self._last_input = TokenUsage()
-        self._pieces = 0  # of speech since the last estimate
+        self._spoken = 0  # characters since the last estimate
 
     # --- what is known ------------------------------------------------------------------------------------------------
 
@@ -99,11 +99,12 @@ class Meter:
                 tokens += _so_far(response, self._last_input, now)
         return self._rates.cost(replace(self.usage, tokens=tokens), model=self._model)
 
-    def has_moved(self, kind: str) -> bool:
-        """Whether an event of this type, taken in, is worth looking at what was spent: an estimate costs 10 events."""
-        self._pieces += kind == _SPOKEN
-        if kind in _CHARGED or self._pieces >= PIECES_A_CHECK:
-            self._pieces = 0
+    def has_moved(self, event: events.ServerEvent) -> bool:
+        """Whether this event, taken in, makes an estimate worth its time, which is that of ten events."""
+        if event.type == _SPOKEN:
+            self._spoken += len(text(event, "delta"))
+        if event.type in _CHARGED or self._spoken >= CHARACTERS_AN_ESTIMATE:
+            self._spoken = 0
             return True
         return False
 

@@ -15,7 +15,6 @@ from realtime_sip.api import protocol
 from realtime_sip.api.calls import CallFace, Calls, WebRtcCall
 from realtime_sip.api.client_secrets import AsyncClientSecrets, ClientSecrets
 from realtime_sip.api.operations import DEADLINE, Operation
-from realtime_sip.api.program_errors import OnError, ProgramErrors
 from realtime_sip.api.settings import Settings
 from realtime_sip.api.transport import AsyncTransport, Transport
 from realtime_sip.endpoints import Endpoints
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from realtime_sip.call.machine.limits import CallLimits
     from realtime_sip.call.machine.targets import TransferTargets
     from realtime_sip.call.options import ApproveMcp, AskConsent, CheckSpeech, CheckTool
+    from realtime_sip.call.program_errors import OnError
     from realtime_sip.call.record.struggle import EscalationRules
     from realtime_sip.event_log import EventLogFolder
     from realtime_sip.rates import RateCard
@@ -124,6 +124,7 @@ class AsyncCalls(
         from realtime_sip.call.answer import Answering, answer
         from realtime_sip.call.machine.limits import CallLimits
         from realtime_sip.call.options import AnswerOptions
+        from realtime_sip.call.program_errors import ProgramErrors
         from realtime_sip.call.record.struggle import EscalationRules
         from realtime_sip.rates import RateCard
         from realtime_sip.tools.registry import Tools

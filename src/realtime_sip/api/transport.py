@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import Future
+from contextvars import ContextVar, copy_context
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 from realtime_sip.api.causes import cause_of
-from realtime_sip.api.decision import decided
-from realtime_sip.api.operations import MAX_REPLY_BYTES, Failure, Operation, Pause, Reply, Request, exchange
+from realtime_sip.api.operations import (
+    MAX_REPLY_BYTES,
+    Failure,
+    Operation,
+    Pause,
+    Reply,
+    Request,
+    Verdict,
+    exchange,
+)
 from realtime_sip.api.settings import USER_AGENT, Settings
 from realtime_sip.errors import ConfigurationError, MisuseError
 
@@ -37,6 +45,9 @@ _GRACE = 0.1
 _WAITING = 0.5
 """The part of a request's time in which a connection has to be free, so that as much remains for the answer."""
 _NO_CONNECTION = Failure("no connection was free", sent=False, timed_out=True)
+
+on_verdict: ContextVar[Callable[[Verdict], None] | None] = ContextVar("realtime_sip.on_verdict", default=None)
+"""Called for each ringing call that is accepted or rejected from here, in whichever way."""
 
 _Outcome = Reply | Failure
 _Steps = Generator[Request | Pause, _Outcome | None, T]
@@ -155,7 +166,7 @@ def _within(seconds: float, act: Callable[[], T], *, late: Callable[[T], object]
             late(done.result())
 
     try:
-        threading.Thread(target=contextvars.copy_context().run, args=(run,), daemon=True).start()
+        threading.Thread(target=copy_context().run, args=(run,), daemon=True).start()
     except RuntimeError:
         # While the interpreter exits no thread starts any more, and a call may be hung up all the same.
         return act()
@@ -299,8 +310,9 @@ class AsyncTransport:
         """
         clock = asyncio.get_running_loop().time
         result = await self._drive(exchange(operation, deadline=self.settings.timeout, clock=clock), self._send)
-        if operation.decides is not None:
-            decided(operation.decides.call_id, rejected=operation.decides.rejected)
+        told = on_verdict.get()
+        if operation.decides is not None and told is not None:
+            told(operation.decides)
         return result
 
     async def open(self, operation: Operation[None]) -> AsyncConnection:

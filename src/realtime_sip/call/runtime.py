@@ -20,11 +20,11 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, assert_never
 
 from realtime_sip import events
-from realtime_sip.api.decision import deciding
 from realtime_sip.api.transport import AsyncTransport
 from realtime_sip.call import rest
 from realtime_sip.call.alarm import Alarm
 from realtime_sip.call.attaching import Sideline
+from realtime_sip.call.decision import deciding
 from realtime_sip.call.event_queue import EventQueue, EventsDropped
 from realtime_sip.call.guardrail import Guardrail
 from realtime_sip.call.machine import core, effects, inputs

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from realtime_sip.api.decision import Decision
+from realtime_sip.call.decision import Decision
 from realtime_sip.errors import DeadlineError
 from realtime_sip.stores.nonces import use_context
 from realtime_sip.stores.rules import Claimed, Outcome, Store

@@ -13,9 +13,9 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any, Literal
 
-from realtime_sip.api.decision import Decision, deciding
-from realtime_sip.api.program_errors import OnError, ProgramErrors
 from realtime_sip.call.call import Call  # loaded here, so that the first call does not wait for it
+from realtime_sip.call.decision import Decision
+from realtime_sip.call.program_errors import OnError, ProgramErrors
 from realtime_sip.client import AsyncRealtimeSip
 from realtime_sip.errors import (
     CallGoneError,
@@ -299,7 +299,7 @@ class CallHost:
     async def _handle(self, taken: _Taken) -> int | None:
         """Let the handler decide. Return the status to reject the call with, None if the handler gives none."""
         keeping = asyncio.create_task(self._keep(taken))
-        deciding.set(taken.decision)
+        taken.decision.watch()
         try:
             if await self._refused(taken):
                 return None

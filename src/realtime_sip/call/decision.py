@@ -6,7 +6,9 @@ import asyncio
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
-from realtime_sip.api.program_errors import ProgramErrors
+from realtime_sip.api.operations import Verdict
+from realtime_sip.api.transport import on_verdict
+from realtime_sip.call.program_errors import ProgramErrors
 
 if TYPE_CHECKING:
     from realtime_sip.call.call import Call
@@ -36,13 +38,16 @@ class Decision:
         if adopted:
             self.made.set()
 
+    def watch(self) -> None:
+        """Be told, from here on in this context, of what is decided and of the call that is being answered."""
+        deciding.set(self)
+        on_verdict.set(self._decided)
+
+    def _decided(self, verdict: Verdict) -> None:
+        if verdict.call_id == self.call_id:
+            self.rejected = verdict.rejected
+            self.made.set()
+
 
 deciding: ContextVar[Decision | None] = ContextVar("realtime_sip.deciding", default=None)
 """The decision of the running handler; None outside of a host."""
-
-
-def decided(call_id: str, *, rejected: bool = False) -> None:
-    decision = deciding.get()
-    if decision is not None and decision.call_id == call_id:
-        decision.rejected = rejected
-        decision.made.set()

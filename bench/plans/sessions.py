@@ -10,7 +10,7 @@ from typing import Any
 
 from plans.plan import ASK, BYE, HELLO, SESSION, TELL, Plan, turn_detection
 from realtime_sip import Call, Tools, TransferTargets
-from realtime_sip.call.machine.digits import CollectedDigits, DigitsEnd
+from realtime_sip.call.machine.keypad import CollectedDigits, DigitsEnd
 from realtime_sip.errors import DeadlineError, EventRefusedError, RealtimeSipError
 from realtime_sip.outcomes import TransferFailureReason
 from realtime_sip.testing import (

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from realtime_sip.api.sideband import AsyncSideband, Sideband
     from realtime_sip.call.call import Call
     from realtime_sip.call.event_queue import EventsDropped
-    from realtime_sip.call.machine.limits import CallLimits
+    from realtime_sip.call.machine.call_limits import CallLimits
     from realtime_sip.call.machine.targets import TransferTarget, TransferTargets
     from realtime_sip.call.ready_tools import end_call, transfer_to_human
     from realtime_sip.call.record.struggle import Escalation, EscalationCause
@@ -107,7 +107,7 @@ _PLACES = {
     "Call": "realtime_sip.call.call",
     "CallEnded": "realtime_sip.outcomes",
     "CallHost": "realtime_sip.hosting.host",
-    "CallLimits": "realtime_sip.call.machine.limits",
+    "CallLimits": "realtime_sip.call.machine.call_limits",
     "CallPolicy": "realtime_sip.policy",
     "EndReason": "realtime_sip.outcomes",
     "Endpoints": "realtime_sip.endpoints",

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from realtime_sip.api.sideband import AsyncSideband, Sideband
     from realtime_sip.call.call import Call
-    from realtime_sip.call.machine.limits import CallLimits
+    from realtime_sip.call.machine.call_limits import CallLimits
     from realtime_sip.call.machine.targets import TransferTargets
     from realtime_sip.call.options import ApproveMcp, AskConsent, CheckSpeech, CheckTool
     from realtime_sip.call.program_errors import OnError
@@ -122,7 +122,7 @@ class AsyncCalls(
             NetworkError, ServiceError: The service refuses the accept, or cannot be reached. The phone rings on.
         """
         from realtime_sip.call.answer import Answering, answer
-        from realtime_sip.call.machine.limits import CallLimits
+        from realtime_sip.call.machine.call_limits import CallLimits
         from realtime_sip.call.options import AnswerOptions
         from realtime_sip.call.program_errors import ProgramErrors
         from realtime_sip.call.record.struggle import EscalationRules

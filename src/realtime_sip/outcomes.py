@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 
 __all__ = [
     "CallEnded",
+    "Certainty",
     "EndReason",
     "Heard",
     "LimitKind",
@@ -120,6 +121,10 @@ class SidebandGap:
     close: SocketClose
 
 
+Certainty = Literal["reported", "inferred"]
+"""Whether the service, or the carrier, has said so."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallEnded:
     """How a call ended.
@@ -136,7 +141,7 @@ class CallEnded:
     """
 
     reason: EndReason
-    certainty: Literal["reported", "inferred"]
+    certainty: Certainty
     evidence: str
     limit: LimitKind | None = None
     started_at: float

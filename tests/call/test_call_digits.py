@@ -20,7 +20,7 @@ from realtime_sip import (
     TransferTargets,
     events,
 )
-from realtime_sip.call.machine.digits import CollectedDigits, DigitsEnd
+from realtime_sip.call.machine.keypad import CollectedDigits, DigitsEnd
 from realtime_sip.errors import CallEndedError, ConfigurationError, InvalidRequestError
 from realtime_sip.event_log import EventLogFolder, read_event_log
 from realtime_sip.testing import (

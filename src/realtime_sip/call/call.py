@@ -16,7 +16,7 @@ from realtime_sip import events
 from realtime_sip._wire import checked
 from realtime_sip.api.transport import AsyncTransport
 from realtime_sip.call.machine import inputs
-from realtime_sip.call.machine.digits import CollectedDigits, DigitCollector
+from realtime_sip.call.machine.keypad import CollectedDigits, DigitCollector
 from realtime_sip.call.machine.state import End
 from realtime_sip.call.machine.targets import TransferRequest
 from realtime_sip.call.options import AnswerOptions

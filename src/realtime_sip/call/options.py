@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from realtime_sip.call.machine.call_limits import CallLimits
 from realtime_sip.call.machine.effects import AskApproval
-from realtime_sip.call.machine.limits import CallLimits
 from realtime_sip.call.machine.targets import TransferTargets
 from realtime_sip.call.program_errors import ProgramErrors
 from realtime_sip.call.record.struggle import EscalationRules

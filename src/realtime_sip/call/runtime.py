@@ -28,7 +28,7 @@ from realtime_sip.call.decision import deciding
 from realtime_sip.call.event_queue import EventQueue, EventsDropped
 from realtime_sip.call.guardrail import Guardrail
 from realtime_sip.call.machine import core, effects, inputs
-from realtime_sip.call.machine.digits import CollectedDigits
+from realtime_sip.call.machine.keypad import CollectedDigits
 from realtime_sip.call.machine.state import End, Socket
 from realtime_sip.call.options import AnswerOptions
 from realtime_sip.call.record.call_record import CallRecord

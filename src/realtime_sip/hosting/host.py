@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Literal
+from typing import Any
 
 from realtime_sip.call.call import Call  # loaded here, so that the first call does not wait for it
 from realtime_sip.call.decision import Decision
@@ -27,7 +27,7 @@ from realtime_sip.errors import (
 from realtime_sip.hosting import at_exit
 from realtime_sip.hosting.claims import DECIDE, LEASE, Claims
 from realtime_sip.hosting.handlers import OnCall, check_async
-from realtime_sip.outcomes import CallEnded, EndReason
+from realtime_sip.outcomes import CallEnded, Certainty, EndReason
 from realtime_sip.policy import CallPolicy, Refusal
 from realtime_sip.sip.status import FINAL_FAILURE, is_final_failure
 from realtime_sip.stores.memory import MemoryStore
@@ -113,7 +113,7 @@ class _Taken:
             return Decimal(0)
         return None if self.call is None else self.call.cost
 
-    def ended(self, reason: EndReason, certainty: Literal["reported", "inferred"], evidence: str) -> CallEnded:
+    def ended(self, reason: EndReason, certainty: Certainty, evidence: str) -> CallEnded:
         """Return the end of a call that no `answer` block has kept to its end."""
         return CallEnded(
             reason=reason,

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 from realtime_sip import events
 from realtime_sip.call.machine import core, effects, inputs, state
-from realtime_sip.call.machine.digits import DigitCollector
+from realtime_sip.call.machine.call_limits import CallLimits
 from realtime_sip.call.machine.effects import Effect
-from realtime_sip.call.machine.limits import CallLimits
+from realtime_sip.call.machine.keypad import DigitCollector
 from realtime_sip.call.machine.state import End, Socket
 from realtime_sip.outcomes import CallEnded, SocketClose, SocketCloseKind
 from realtime_sip.session import RealtimeSession

@@ -26,8 +26,8 @@ from door import (
 
 from realtime_sip import events
 from realtime_sip.call.machine import effects, inputs
+from realtime_sip.call.machine.call_limits import CallLimits
 from realtime_sip.call.machine.effects import HangUp, RunTool
-from realtime_sip.call.machine.limits import CallLimits
 from realtime_sip.call.record.struggle import Escalation, EscalationCause
 from realtime_sip.outcomes import EndReason, Heard, LimitKind, LimitNear
 from realtime_sip.session import RealtimeSession

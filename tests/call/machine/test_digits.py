@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime_sip.call.machine import inputs
-from realtime_sip.call.machine.digits import CollectedDigits, DigitCollector, DigitsEnd
+from realtime_sip.call.machine.keypad import CollectedDigits, DigitCollector, DigitsEnd
 from realtime_sip.call.machine.targets import TransferRequest, TransferTarget
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.outcomes import TransferFailureReason

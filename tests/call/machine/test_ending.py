@@ -20,9 +20,9 @@ from door import (
 
 from realtime_sip import events
 from realtime_sip.call.machine import inputs
-from realtime_sip.call.machine.digits import CollectedDigits, DigitsEnd
+from realtime_sip.call.machine.call_limits import CallLimits
 from realtime_sip.call.machine.effects import Accept, Finish, HangUp, Refer, Reject
-from realtime_sip.call.machine.limits import CallLimits
+from realtime_sip.call.machine.keypad import CollectedDigits, DigitsEnd
 from realtime_sip.call.machine.state import Socket
 from realtime_sip.call.machine.targets import TransferRequest, TransferTarget
 from realtime_sip.errors import (

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from door import SPEECH_STARTED, SPEECH_STOPPED, SPOKEN, Door, created, done, key, playing, updated
 
+from realtime_sip.call.machine.call_limits import CallLimits
 from realtime_sip.call.machine.effects import Tell
-from realtime_sip.call.machine.limits import CallLimits
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.outcomes import EndReason, LimitKind, LimitNear
 from realtime_sip.session import RealtimeSession

@@ -14,8 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from realtime_sip import events
 from realtime_sip.call.machine import effects, inputs
+from realtime_sip.call.machine.call_limits import CallLimits
 from realtime_sip.call.machine.effects import Accept, Attach, DropSocket, Effect, Finish, HangUp, Reject
-from realtime_sip.call.machine.limits import CallLimits
 from realtime_sip.call.machine.state import End, Socket
 from realtime_sip.errors import (
     AuthenticationError,

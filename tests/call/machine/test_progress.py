@@ -21,8 +21,8 @@ from door import (
 
 from realtime_sip import events
 from realtime_sip.call.machine import inputs
+from realtime_sip.call.machine.call_limits import CallLimits
 from realtime_sip.call.machine.effects import RunTool, Tell
-from realtime_sip.call.machine.limits import CallLimits
 from realtime_sip.session import RealtimeSession
 
 

@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 
 from realtime_sip import events
 from realtime_sip.call.machine import effects, inputs
+from realtime_sip.call.machine.call_limits import CallLimits
 from realtime_sip.call.machine.effects import Attach, DropSocket, Effect, Fallback, Finish, HangUp, Refer
-from realtime_sip.call.machine.limits import CallLimits
 from realtime_sip.call.machine.state import End, Socket
 from realtime_sip.call.machine.targets import TransferRequest, TransferTarget, TransferTargets
 from realtime_sip.errors import (

@@ -18,8 +18,8 @@ import wire
 
 from realtime_sip import events
 from realtime_sip.call.machine import core, effects, floor, inputs, state, tools, wants
-from realtime_sip.call.machine.digits import DigitCollector
-from realtime_sip.call.machine.limits import CallLimits
+from realtime_sip.call.machine.call_limits import CallLimits
+from realtime_sip.call.machine.keypad import DigitCollector
 from realtime_sip.call.machine.session import as_wanted, detection_of
 from realtime_sip.call.machine.state import End, Floor, Socket, Tool
 from realtime_sip.call.machine.targets import TransferRequest, TransferTarget

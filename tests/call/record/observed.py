@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from realtime_sip import events
 from realtime_sip.call.machine import core, floor, inputs
-from realtime_sip.call.machine.limits import CallLimits
+from realtime_sip.call.machine.call_limits import CallLimits
 from realtime_sip.call.machine.state import End
 from realtime_sip.call.record.responses import Book
 from realtime_sip.session import RealtimeSession

@@ -56,8 +56,9 @@ from realtime_sip.call.machine import (
     tools,
     wants,
 )
+from realtime_sip.call.machine.call_limits import CallLimits
 from realtime_sip.call.machine.effects import Effect
-from realtime_sip.call.machine.limits import CallLimits
+from realtime_sip.call.machine.keypad import Digits
 from realtime_sip.call.machine.state import CallState, Hold, Line, Session, answered, is_over
 from realtime_sip.session import RealtimeSession
 
@@ -97,7 +98,7 @@ def start(
             forces_tools=session.forces_tools(session_.tool_choice),
             transcribes=session.transcribes(session_),
         ),
-        digits=digits.Digits(),
+        digits=Digits(),
         now=now,
     )
     if off:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Literal
 
 from realtime_sip.call.machine import sequences
 from realtime_sip.call.machine.effects import Done, Finish, HangUp
@@ -13,9 +12,7 @@ from realtime_sip.call.machine.session import as_wanted, hold, release
 from realtime_sip.call.machine.state import CallState, End, Ending, Socket, Steps, move
 from realtime_sip.call.machine.wants import interrupt, respond, speaking, withdraw
 from realtime_sip.errors import CallGoneError
-from realtime_sip.outcomes import CallEnded, EndReason, LimitKind
-
-Certainty = Literal["reported", "inferred"]
+from realtime_sip.outcomes import CallEnded, Certainty, EndReason, LimitKind
 
 PROOF_OF_CLOSE = 1.0
 """Seconds for the service to close the socket after it hung up, or to answer after it closed the socket."""

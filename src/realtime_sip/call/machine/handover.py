@@ -9,12 +9,10 @@ the caller is still there: a leg may have left with the socket open, and dialing
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, field
-from typing import Literal
 
 from realtime_sip.call.machine import session
 from realtime_sip.call.machine.effects import Done, Fallback, Refer, Tell
-from realtime_sip.call.machine.ending import Certainty, amend, end, finish, hang_up
+from realtime_sip.call.machine.ending import amend, end, finish, hang_up
 from realtime_sip.call.machine.inputs import (
     CarrierSays,
     FallbackFailed,
@@ -26,13 +24,11 @@ from realtime_sip.call.machine.inputs import (
 from realtime_sip.call.machine.limits import listen_anew, rest
 from realtime_sip.call.machine.sequences import AFTER_SPEECH, start, stop
 from realtime_sip.call.machine.state import CallState, End, Socket, Steps, move
-from realtime_sip.call.machine.targets import TransferRequest
+from realtime_sip.call.machine.targets import Handover, TransferRequest
 from realtime_sip.call.machine.wants import give_up, interrupt, respond, speaking
 from realtime_sip.errors import CallGoneError, NetworkError, RealtimeSipError, ServerError, ServiceError
-from realtime_sip.outcomes import EndReason, TransferFailed, TransferFailureReason, TransferProgress
+from realtime_sip.outcomes import Certainty, EndReason, TransferFailed, TransferFailureReason, TransferProgress
 
-BEYOND_RINGING = 10.0
-"""Seconds beyond a target's ring time until a transfer of which nothing is heard is given up."""
 LEAVING = 10.0
 """Seconds that the caller's leg may stay after its target has answered."""
 PROOF_OF_LIFE = 5.0
@@ -42,48 +38,6 @@ _FAILED = (
     "The transfer to {name} has failed ({failure}). The caller is still on the line with you. Tell them so in one "
     "sentence, and offer something else."
 )
-
-
-@dataclass(slots=True)
-class Handover:
-    """One transfer, from the moment that it is wanted until it has failed, which is the end of it."""
-
-    key: str
-    request: TransferRequest
-    fallback: Literal["none", "there", "asked for", "answered"]
-    begun: bool = False
-    sign: TransferProgress | None = None
-    """The strongest so far."""
-    there: bool | None = None
-    """Whether the caller was seen to be there since the transfer was due; None if nobody asked."""
-    seen: list[str] = field(default_factory=list)
-
-    @property
-    def evidence(self) -> str:
-        """What was seen of it, in a sentence that is safe to log."""
-        return "; ".join(self.seen) or f"the refer was not {'answered' if self.begun else 'sent'} yet"
-
-    @property
-    def certainty(self) -> Certainty:
-        """How sure it is that the caller was transferred, if the leg leaves now."""
-        return "reported" if self.sign is TransferProgress.ANSWERED else "inferred"
-
-    @property
-    def dialed(self) -> bool:
-        """Whether something speaks for the target having been dialed."""
-        return self.sign is not None and self.sign >= TransferProgress.ASKED
-
-    @property
-    def seconds(self) -> float:
-        return self.request.target.ring_time + BEYOND_RINGING
-
-    def note(self, words: str) -> None:
-        if words not in self.seen:
-            self.seen.append(words)
-
-    def saw(self, sign: TransferProgress, words: str) -> None:
-        self.sign = sign if self.sign is None else max(self.sign, sign)
-        self.note(words)
 
 
 # --- saying it, and beginning -----------------------------------------------------------------------------------------

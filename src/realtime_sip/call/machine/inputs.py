@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 from realtime_sip import events
+from realtime_sip.call.machine.keypad import DigitCollector
 from realtime_sip.call.machine.targets import TransferRequest
 from realtime_sip.errors import RealtimeSipError
 from realtime_sip.outcomes import SocketClose, TransferFailureReason, TransferProgress
 from realtime_sip.response import ResponseConfig
 from realtime_sip.session import RealtimeSession
-
-if TYPE_CHECKING:
-    from realtime_sip.call.machine.digits import DigitCollector
-
 
 # --- answering, and the sideband --------------------------------------------------------------------------------------
 

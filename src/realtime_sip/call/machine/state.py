@@ -15,19 +15,17 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from realtime_sip import events
+from realtime_sip.call.machine.call_limits import CallLimits
 from realtime_sip.call.machine.effects import Effect, Send
+from realtime_sip.call.machine.keypad import Digits
+from realtime_sip.call.machine.targets import Handover
 from realtime_sip.call.machine.timers import Timers
 from realtime_sip.call.record.responses import Book
 from realtime_sip.outcomes import CallEnded, EndReason, Heard, LimitKind, SocketClose
 from realtime_sip.response import ResponseConfig
-
-if TYPE_CHECKING:
-    from realtime_sip.call.machine.digits import Digits
-    from realtime_sip.call.machine.handover import Handover
-    from realtime_sip.call.machine.limits import CallLimits
 
 _log = logging.getLogger("realtime_sip.call")
 

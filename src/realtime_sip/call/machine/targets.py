@@ -1,12 +1,14 @@
-"""Where a call can be transferred to: the allow-list, and one transfer that was asked for."""
+"""The places that a call can be transferred to, by name; one transfer that was asked for, and how far it got."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from realtime_sip.errors import ConfigurationError, InvalidRequestError
+from realtime_sip.outcomes import Certainty, TransferProgress
 from realtime_sip.sip.address import SipUri
 from realtime_sip.sip.headers import Channel
 
@@ -157,3 +159,49 @@ class TransferTargets(Mapping[str, TransferTarget]):
         if name not in self.reachable(channel):
             raise InvalidRequestError("target", (("", "is on the phone network, which takes no WhatsApp callers"),))
         return self._targets[name]
+
+
+BEYOND_RINGING = 10.0
+"""Seconds beyond a target's ring time until a transfer of which nothing is heard is given up."""
+
+
+@dataclass(slots=True)
+class Handover:
+    """One transfer, from the moment that it is wanted until it has failed, which is the end of it."""
+
+    key: str
+    request: TransferRequest
+    fallback: Literal["none", "there", "asked for", "answered"]
+    begun: bool = False
+    sign: TransferProgress | None = None
+    """The strongest so far."""
+    there: bool | None = None
+    """Whether the caller was seen to be there since the transfer was due; None if nobody asked."""
+    seen: list[str] = field(default_factory=list)
+
+    @property
+    def evidence(self) -> str:
+        """What was seen of it, in a sentence that is safe to log."""
+        return "; ".join(self.seen) or f"the refer was not {'answered' if self.begun else 'sent'} yet"
+
+    @property
+    def certainty(self) -> Certainty:
+        """How sure it is that the caller was transferred, if the leg leaves now."""
+        return "reported" if self.sign is TransferProgress.ANSWERED else "inferred"
+
+    @property
+    def dialed(self) -> bool:
+        """Whether something speaks for the target having been dialed."""
+        return self.sign is not None and self.sign >= TransferProgress.ASKED
+
+    @property
+    def seconds(self) -> float:
+        return self.request.target.ring_time + BEYOND_RINGING
+
+    def note(self, words: str) -> None:
+        if words not in self.seen:
+            self.seen.append(words)
+
+    def saw(self, sign: TransferProgress, words: str) -> None:
+        self.sign = sign if self.sign is None else max(self.sign, sign)
+        self.note(words)

@@ -47,6 +47,7 @@ class Threads(Executor):
         def run() -> None:
             try:
                 if not future.set_running_or_notify_cancel():
+                    self._give_back()
                     return
                 result = context.run(fn, *args, **kwargs)
             except BaseException as error:  # noqa: BLE001 - raised again by whoever waits

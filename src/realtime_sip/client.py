@@ -322,9 +322,9 @@ class RealtimeSip(_Client["httpx.Client | httpx2.Client", Transport, "AbstractCo
         return Sideband.opened(self._transport, operation)
 
     def close(self) -> None:
-        """Close the HTTP client, unless it was given. Calls that it has answered are hung up first, in two seconds.
+        """Close the HTTP client, unless it was given. Calls of `answer`, async only, are hung up first, in two seconds.
 
-        If they are to be finished first, `CallHost.drain` comes before.
+        To let them finish, use `CallHost.drain` before.
         """
         self._transport.close()
 
@@ -359,9 +359,9 @@ class AsyncRealtimeSip(
         return AsyncSideband.opened(self._transport, operation)
 
     async def close(self) -> None:
-        """Close the HTTP client, unless it was given. Calls that it has answered are hung up first, in two seconds.
+        """Close the HTTP client, unless it was given. Calls of `answer`, async only, are hung up first, in two seconds.
 
-        If they are to be finished first, `CallHost.drain` comes before.
+        To let them finish, use `CallHost.drain` before.
         """
         await self._transport.close()
 

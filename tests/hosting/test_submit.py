@@ -247,3 +247,24 @@ async def test_law_never_a_dead_agent__a_store_that_does_not_take_the_end_of_a_c
         ringing = await line.ring(HELLO, BYE, talk=greet)
         assert (await ringing.ended(timeout=600)).reason is EndReason.CALLER
         await line.idle()
+
+
+@virtual
+async def test_law_no_wait_without_a_deadline__a_store_that_hangs_once_is_asked_again_before_the_claim_is_lost(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    asked: list[float] = []
+
+    class Hanging(MemoryStore):
+        async def renew(self, call_id: str, *, owner: str, lease: float) -> bool:
+            asked.append(asyncio.get_running_loop().time())
+            if len(asked) == 1:
+                await asyncio.sleep(3600)
+            return await super().renew(call_id, owner=owner, lease=lease)
+
+    async with phone() as line:
+        line.host = CallHost(line.on_call, client=line.client, store=Hanging(clock=asyncio.get_running_loop().time))
+        await line.played(HELLO, CallerHangsUp(after=60.0), talk=greet, limits=QUIET)
+    assert len(asked) > 2
+    assert asked[1] - asked[0] < 30
+    assert "its claim was not renewed: DeadlineError" in caplog.text

@@ -22,9 +22,11 @@ def cause_of(error: BaseException) -> str:
 def _in_words(error: BaseException) -> str | None:
     match error:
         case ssl.SSLCertVerificationError():
-            return f"TLS, the certificate does not verify ({error.verify_message})"
+            # OpenSSL's reason for a certificate of another name goes on to name the host.
+            why = str(getattr(error, "verify_message", "")).partition(", certificate is not valid for")[0]
+            return f"TLS, the certificate does not verify ({why})"
         case ssl.SSLError():
-            return f"TLS ({error.reason})"
+            return f"TLS ({getattr(error, 'reason', None)})"
         case socket.gaierror():
             return "DNS, the host's name is not found"
         case ConnectionRefusedError():

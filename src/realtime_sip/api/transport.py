@@ -44,6 +44,7 @@ connections of those who give up just as it is their turn: after an outage it ha
 _GRACE = 0.1
 _WAITING = 0.5
 """The part of a request's time in which a connection has to be free, so that as much remains for the answer."""
+_NO_END = Failure("the reply did not end", sent=True, timed_out=True)
 _NO_CONNECTION = Failure("no connection was free", sent=False, timed_out=True)
 
 on_verdict: ContextVar[Callable[[Verdict], None] | None] = ContextVar("realtime_sip.on_verdict", default=None)
@@ -141,6 +142,10 @@ def _number_of(response: Any) -> str | None:
     stream = response.extensions.get("network_stream")
     address = None if stream is None else stream.get_extra_info("server_addr")
     return str(address[0]) if isinstance(address, tuple) and address else None
+
+
+def _reply(response: Any, body: bytearray) -> Reply:
+    return Reply(response.status_code, dict(response.headers.items()), bytes(body[:MAX_REPLY_BYTES]))
 
 
 def _nothing_to_do(_result: object) -> None:
@@ -245,7 +250,7 @@ class Transport:
         try:
             return _within(request.timeout + _GRACE, lambda: self._exchange(request))
         except TimeoutError:
-            return Failure("the reply did not end", sent=True, timed_out=True)
+            return _NO_END
 
     def _exchange(self, request: Request) -> _Outcome:
         try:
@@ -261,14 +266,14 @@ class Transport:
                         if len(body) >= MAX_REPLY_BYTES:
                             break
                         if time.monotonic() > end:
-                            return Failure("the reply did not end", sent=True, timed_out=True)
+                            return _NO_END
                 finally:
                     response.close()
             except library.HTTPError as error:
                 return _request_failed(library, error)
         finally:
             self._http.free.release()  # also long after nobody waits any more: so long it has a connection
-        return Reply(response.status_code, dict(response.headers.items()), bytes(body[:MAX_REPLY_BYTES]))
+        return _reply(response, body)
 
 
 class Ongoing(Protocol):
@@ -391,5 +396,5 @@ class AsyncTransport:
         except library.HTTPError as error:
             return _request_failed(library, error)
         except TimeoutError:
-            return Failure("the reply did not end", sent=True, timed_out=True)
-        return Reply(response.status_code, dict(response.headers.items()), bytes(body[:MAX_REPLY_BYTES]))
+            return _NO_END
+        return _reply(response, body)

@@ -57,9 +57,12 @@ class Claims:
             while True:
                 try:
                     if made.done() and not decision.rejected:
-                        await self._store.advance(decision.call_id, owner=self._owner, phase="accepted")
+                        async with _in_time():
+                            await self._store.advance(decision.call_id, owner=self._owner, phase="accepted")
                     await asyncio.sleep(LEASE / 3)
-                    if not await self._store.renew(decision.call_id, owner=self._owner, lease=LEASE):
+                    async with _in_time():
+                        kept = await self._store.renew(decision.call_id, owner=self._owner, lease=LEASE)
+                    if not kept:
                         return
                 except Exception as error:  # noqa: BLE001 - a store that fails for a while may work again
                     _log.error("call %s: its claim was not renewed: %s", decision.call_id, type(error).__name__)

@@ -21,7 +21,6 @@ from realtime_sip.errors import (
     CallGoneError,
     ConfigurationError,
     DecisionAlreadyMadeError,
-    RealtimeSipError,
     UnknownCallError,
 )
 from realtime_sip.hosting import at_exit
@@ -451,7 +450,7 @@ class CallHost:
         async def done(call: Call) -> None:
             try:
                 await do(call)
-            except RealtimeSipError as error:
+            except Exception as error:  # noqa: BLE001 - the other calls are to be ended too
                 _log.warning("call %s: it was not hung up: %s", call.call_id, type(error).__name__)
 
         return [asyncio.create_task(done(taken.call)) for taken in self._calls.values() if taken.call is not None]

@@ -278,6 +278,24 @@ async def test_law_without_a_plain_yes_nothing_is_ever_written(
 
 
 @virtual
+async def test_law_no_wait_without_a_deadline__consent_that_never_comes_does_not_outlive_the_call(
+    tmp_path: Path,
+) -> None:
+    async def consent(call: Call) -> bool:
+        call.respond("Greet the caller.")
+        await asyncio.Event().wait()
+        return True
+
+    async with phone() as line:
+        logs = EventLogFolder(tmp_path)
+        ended, _ = await line.played(HELLO, CallerHangsUp(after=2.0), event_log=logs, consent=consent)
+        assert ended.reason is EndReason.CALLER
+        async with asyncio.timeout(30):
+            await line.idle()
+    assert [path for path in logs.paths() if path.read_text()] == []
+
+
+@virtual
 async def test_a_call_that_ends_while_consent_is_asked_for_has_no_log(tmp_path: Path) -> None:
     async def consent(call: Call) -> bool:
         await call.wait_ended()

@@ -160,14 +160,24 @@ async def _ask_consent(runtime: Runtime) -> None:
     consent, granted = runtime.options.consent, False
     if consent is None or runtime.record.log is None or runtime.ended is not None:
         return
+    deadline = asyncio.timeout(None)
+
+    def over(_ended: object) -> None:
+        with suppress(RuntimeError):  # it was decided meanwhile
+            deadline.reschedule(runtime.loop.time() + GRACE)
+
+    runtime.over.add_done_callback(over)
     try:
-        answer = consent(runtime.call)
-        # Only True is consent: not an object that somebody forgot to await, and not "no".
-        granted = (await answer if inspect.isawaitable(answer) else answer) is True
+        async with deadline:
+            answer = consent(runtime.call)
+            # Only True is consent: not an object that somebody forgot to await, and not "no".
+            granted = (await answer if inspect.isawaitable(answer) else answer) is True
     except CallEndedError:
         return
     except (Exception, SystemExit) as error:  # noqa: BLE001 - what cannot be decided is denied, and the call goes on
         runtime.program_failed(_log, "consent", error)
+    finally:
+        runtime.over.remove_done_callback(over)
     if granted and runtime.ended is None:
         runtime.record.begin(consented=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -12,6 +13,8 @@ from realtime_sip.api.sideband import AsyncSideband
 from realtime_sip.api.transport import AsyncTransport
 from realtime_sip.errors import InvalidRequestError, RealtimeSipError, SocketClosedError
 from realtime_sip.outcomes import SocketClose, SocketCloseKind
+
+_log = logging.getLogger("realtime_sip.call")
 
 Sent = asyncio.Future[None]
 
@@ -99,14 +102,19 @@ class Sideline:
             try:
                 event_id = await sideband.send(event)
             except InvalidRequestError as error:
+                if sent is None:
+                    _log.error("call %s: %s was not sent: %s", self._call_id, event.type, error)
                 _settle(sent, error)
-            except RealtimeSipError as error:
-                _settle(sent, error)
-                await sideband.close()
-                return
             except asyncio.CancelledError:
                 _settle(sent, SocketClosedError(SocketClose(SocketCloseKind.DROPPED, 1006)))
                 raise
+            except Exception as error:  # noqa: BLE001 - without a sender the call would be mute
+                if not isinstance(error, RealtimeSipError):
+                    _log.error("call %s: sending failed: %s", self._call_id, type(error).__name__)
+                    error = SocketClosedError(SocketClose(SocketCloseKind.DROPPED, 1006))
+                _settle(sent, error)
+                await sideband.close()
+                return
             else:
                 self._sent(event.model_copy(update={"event_id": event_id}))
                 _settle(sent, None)

@@ -37,7 +37,6 @@ from realtime_sip.call.speech import Speech
 from realtime_sip.call.tool_runner import ToolRunner, is_approved
 from realtime_sip.errors import (
     CallEndedError,
-    ConfigurationError,
     RealtimeSipError,
 )
 from realtime_sip.outcomes import CallEnded, LimitNear, SidebandGap, TransferFailed
@@ -345,11 +344,9 @@ class Runtime:
         sent = self.expect(key)
         self.step(inputs.SendEvent(event, key))
         try:
-            ended = await sent
+            await self.wait_for(key, sent)
         finally:
             self._waiting.pop(key, None)
-        if isinstance(ended, CallEnded):
-            raise CallEndedError(ended)
 
     async def update(self, session: RealtimeSession) -> None:
         """Change the session, and wait until the service has.
@@ -378,8 +375,6 @@ class Runtime:
             ConfigurationError: Digits are being collected already.
             CallEndedError: The call has ended meanwhile.
         """
-        if self.state.digits.collector is not None:
-            raise ConfigurationError("digits are being collected already")
         answer = self.expect(what.key)
         self.step(what)
         collected = await self.wait_for(what.key, answer)

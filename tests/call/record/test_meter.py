@@ -94,7 +94,7 @@ class Measured:
         for frame in frames:
             event = events.parse_server_event(json.dumps({"event_id": f"event_{next(_ids)}", **frame}))
             self.call.take(event)
-            self.meter.receive(event, self.now)
+            self.meter.receive(event)
             self.moved.append(self.meter.has_moved(event))
 
     @property

@@ -190,10 +190,6 @@ def _abandon(s: CallState, what: inputs.Abandon) -> None:
         sequences.stop(s, "digits")
 
 
-def _limit(s: CallState, name: str) -> None:
-    limits.reached(s, name)
-
-
 _HANDLERS: dict[type, Callable[[CallState, Any], None]] = {
     inputs.Answer: socket.answer,
     inputs.Adopt: lambda s, _: socket.adopt(s),
@@ -263,7 +259,7 @@ _TIMERS: dict[str, Callable[[CallState, str], None]] = {
     "progress": progress.due,
     "sequence": sequences.late,
     "near": limits.near,
-    "limit": _limit,
+    "limit": limits.reached,
     "transfer": lambda s, _: handover.due(s),
     "digits": lambda s, _: digits.late(s),
     # These have no handler: the rules see that they ran out.

@@ -135,7 +135,6 @@ def close(s: CallState, why: str) -> None:
     """Leave nothing that waits, and nothing from which anything could follow."""
     move(s, End.OVER, why)
     move(s, Socket.GONE, why)
-    s.timers.stop_all()
     s.asks.clear()
     s.wants.clear()
     sequences.stop_all(s)

@@ -273,7 +273,6 @@ def on_cleared(s: CallState, event: events.ServerEvent) -> None:
 
 def on_caller_begins(s: CallState, _event: events.ServerEvent) -> None:
     s.timers.set("caller", s.now + CALLER)
-    s.rounds = 0
 
 
 def on_caller_ends(s: CallState, _event: events.ServerEvent) -> None:

@@ -31,7 +31,6 @@ from realtime_sip.outcomes import Certainty, EndReason, TransferFailed, Transfer
 
 LEAVING = 10.0
 """Seconds that the caller's leg may stay after its target has answered."""
-PROOF_OF_LIFE = 5.0
 _REQUEST_TIMEOUT = 408
 _UNREACHABLE = "it is on the phone network, which takes no WhatsApp callers"
 _FAILED = (
@@ -207,7 +206,6 @@ def due(s: CallState) -> None:
         # The leg may have left without a report. A frame shows that it has not, or the end of the socket that it has.
         of.there = False
         if s.socket is Socket.OPEN and "silent" in s.timers:
-            s.timers.set("proof", s.now + PROOF_OF_LIFE)
             session.probe(s)
 
 

@@ -88,7 +88,7 @@ class Respond:
     """Ask for a response when it is its turn. `key` names its speech; `instructions` add to the session's own."""
 
     key: str
-    instructions: str | None = None
+    instructions: str | None = field(default=None, repr=False)
     config: ResponseConfig = field(default_factory=ResponseConfig)
 
 
@@ -119,7 +119,7 @@ class Collect:
 
     key: str
     collector: DigitCollector
-    prompt: str | None
+    prompt: str | None = field(repr=False)
     barge_in: bool
     secret: bool
 
@@ -130,7 +130,7 @@ class Transfer:
 
     key: str
     request: TransferRequest
-    announcement: str | None = None
+    announcement: str | None = field(default=None, repr=False)
     after_speech: bool = True
     unless_interrupted: bool = False
     fallback: bool = False
@@ -143,7 +143,7 @@ class Hangup:
     """Hang up: now, after the speech under way, or after a goodbye, which instructs the model."""
 
     after_speech: bool = False
-    goodbye: str | None = None
+    goodbye: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ import secrets
 
 from realtime_sip.call.machine import tools
 from realtime_sip.call.machine.inputs import ToolBegan, ToolEnded
+from realtime_sip.call.machine.session import tell
 from realtime_sip.call.machine.state import CallState, End, Socket, Tool
 from realtime_sip.call.machine.wants import PROGRESS, give_up, respond, speaking
-from realtime_sip.items import SystemMessage
 from realtime_sip.response import ResponseConfig
 
 APART = 6.0
@@ -50,12 +50,8 @@ def ended(s: CallState, what: ToolEnded) -> None:
         tools.tool_ended(s, what)
         return
     later = f"later {what.call_id}"
-    tools.put(s, _message(_RESULT.format(name=name, output=what.output)), tool=later)
+    tell(s, _RESULT.format(name=name, output=what.output), tool=later)
     tools.over(s, later, Tool.SENT if what.respond and not s.leaving else None)
-
-
-def _message(text: str) -> SystemMessage:
-    return SystemMessage.text(text).model_copy(update={"id": f"item_{secrets.token_hex(10)}"})
 
 
 def due(s: CallState, _rest: str) -> None:

@@ -28,6 +28,8 @@ from realtime_sip.errors import DeadlineError, EventRefusedError
 from realtime_sip.items import SystemMessage
 from realtime_sip.session import AudioConfig, AudioInput, RealtimeSession, SemanticVad, ServerVad
 
+PROOF_OF_LIFE = 5.0
+"""Seconds for a sign of life, after it was asked for."""
 UPDATED = 10.0
 """Seconds for the service to answer a `session.update`."""
 _AGAIN = 5.0
@@ -41,9 +43,9 @@ _MODELS: dict[object, type[ServerVad | SemanticVad]] = {"server_vad": ServerVad,
 _Detection = dict[str, Any] | None
 
 
-def tell(s: CallState, words: str) -> None:
-    """Tell the model something, as an item of the conversation."""
-    put(s, SystemMessage.text(words).model_copy(update={"id": f"item_{secrets.token_hex(10)}"}))
+def tell(s: CallState, words: str, *, tool: str = "") -> None:
+    """Tell the model something, as an item of the conversation; `tool` is the call whose output it brings."""
+    put(s, SystemMessage.text(words).model_copy(update={"id": f"item_{secrets.token_hex(10)}"}), tool=tool)
 
 
 # --- updates ----------------------------------------------------------------------------------------------------------
@@ -63,8 +65,9 @@ def _send(s: CallState, session: RealtimeSession, event_id: str) -> None:
 
 
 def probe(s: CallState) -> None:
-    """Ask the service for a sign of life."""
+    """Ask the service for a sign of life; if none comes, the socket is dropped (timer `proof`)."""
     if s.socket is Socket.OPEN:
+        s.timers.set("proof", s.now + PROOF_OF_LIFE)
         _send(s, RealtimeSession(), f"probe_{secrets.token_hex(8)}")
 
 

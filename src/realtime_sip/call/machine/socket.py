@@ -43,8 +43,6 @@ AWAITED = 10.0
 """Seconds without any frame after which the service is asked for one, if it has something to say."""
 SILENT = 30.0
 """Seconds without any frame after which the service is asked for a sign of life."""
-PROOF_OF_LIFE = 5.0
-"""Seconds for that sign."""
 QUIET = 6.0
 """Seconds after a hole until the model learns that what was awaited did not come."""
 _EARLY_PAUSES = (0.1, 0.2, 0.4)
@@ -177,12 +175,9 @@ def _first_failed(s: CallState, error: RealtimeSipError) -> None:
         _refuse(s)
     elif early and not line.accepted and "settling" not in s.timers:
         # Our accept did not arrive, or was not carried out: the call rings on.
-        if "ringing" in s.timers:
-            move(s, Socket.RINGING, "there is no call yet")
-            s.out.append(Accept(early=not s.line.late))
-        else:
-            _refuse(s)
-    elif (early and not line.accepted) or ((early or _passes(error)) and "ringing" in s.timers):
+        move(s, Socket.RINGING, "there is no call yet")
+        s.out.append(Accept(early=not line.late))
+    elif _passes(error) and "ringing" in s.timers:
         pauses = _EARLY_PAUSES if early else _PAUSES
         s.timers.set("attach", s.now + pauses[min(line.failures, len(pauses)) - 1])
     elif early:
@@ -203,7 +198,7 @@ def _gone(s: CallState) -> None:
     evidence = f"the socket closed ({s.line.close}), and the call was gone when attaching again"
     if s.end is End.TRANSFERRING:
         handover.left(s, evidence)
-    elif s.line.wall is not None and s.line.lost_at is not None and s.line.lost_at >= s.line.wall:
+    elif s.line.wall is not None and s.line.closed_at >= s.line.wall:
         finish(s, EndReason.EXPIRED, "inferred", f"{evidence}, past the session's longest duration")
     else:
         finish(s, EndReason.CALLER, "inferred", evidence)
@@ -233,11 +228,10 @@ def attached(s: CallState) -> None:
     if not again:
         line.attached_at = s.now
         s.out.append(Done("answer", None))
-    elif line.lost_at is not None and line.close is not None:
-        s.out.append(Tell(SidebandGap(line.lost_at + line.unix_ahead, s.unix, line.close)))
-    line.frame_at, line.proven, line.lost_at = s.now, False, None
+    elif line.close is not None:
+        s.out.append(Tell(SidebandGap(line.closed_at + line.unix_ahead, s.unix, line.close)))
+    line.frame_at, line.proven = s.now, False
     line.failures = line.gone = 0
-    s.timers.set("proof", s.now + PROOF_OF_LIFE)
     s.timers.set("silent", s.now + SILENT)
     s.timers.set("stays", s.now + STAYS)
     session.probe(s)
@@ -290,7 +284,7 @@ def closed(s: CallState, what: Closed) -> None:
         or ("own" in s.timers and not presumed)
         or "caller" in s.timers
     )
-    line.close, line.lost_at, line.closed_at = what.close, s.now, s.now
+    line.close, line.closed_at = what.close, s.now
     if line.drops == 0:
         s.timers.set("shaky", s.now + BEARABLE)
     line.drops += 1
@@ -308,7 +302,7 @@ def closed(s: CallState, what: Closed) -> None:
         if confirmed:
             closing(s)
         elif leaves:
-            s.timers.set("closing", s.now + PROOF_OF_LIFE)
+            s.timers.set("closing", s.now + session.PROOF_OF_LIFE)
         else:
             s.timers.set("attach", s.now + _PAUSES[-2])  # usually hanging up is answered before that
     elif "shaky" not in s.timers:
@@ -382,7 +376,6 @@ def _ask_for_life(s: CallState, timer: str, seconds: float) -> None:
         return
     s.timers.set("silent", s.now + SILENT)
     if "proof" not in s.timers:
-        s.timers.set("proof", s.now + PROOF_OF_LIFE)
         session.probe(s)
 
 

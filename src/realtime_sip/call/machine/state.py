@@ -265,7 +265,7 @@ class Hold:
 class Session:
     """What is known about the session."""
 
-    instructions: str | None
+    instructions: str | None = field(repr=False)
     has_prompt: bool
     """Whether a stored prompt may stand for the instructions."""
     forces_tools: bool

@@ -61,10 +61,9 @@ class CallRecord:
 
     def receive(self, event: events.ServerEvent, now: float, *, secret: bool) -> None:
         """Take in what the service says; what is `secret` is withheld from the log."""
-        self.meter.receive(event, now)
+        self.meter.receive(event)
         self._conversation.receive(event, now)
-        if self.log is not None:
-            self.log.write(event, secret=secret)
+        self.note(event, secret=secret)
 
     def gap(self, gap: SidebandGap) -> None:
         """Record that the sideband was lost for a time."""

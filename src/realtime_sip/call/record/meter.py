@@ -114,7 +114,7 @@ class Meter:
         """Record that the sideband was lost for a time: what was used meanwhile is not known."""
         self._incomplete = True
 
-    def receive(self, event: events.ServerEvent, _now: float) -> None:
+    def receive(self, event: events.ServerEvent) -> None:
         """Take in what the service says."""
         handler = _HANDLERS.get(event.type)
         if handler is not None:

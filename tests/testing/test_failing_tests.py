@@ -20,6 +20,7 @@ import pytest
 from realtime_sip import AsyncRealtimeSip, CallHost
 from realtime_sip.testing import ModelSays
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has its background jobs ignore it
 SESSION = {"model": "gpt-realtime-2.1", "instructions": "Be brief."}
 LONG = ModelSays("We are open every day of the week, and this is everything there is to tell about it. " * 3)
 

@@ -69,9 +69,7 @@ class ProgramErrors:
         """Log that `what` has failed, and tell the hook."""
         shown = error if self._log_exceptions else _without_message(error)
         said = f": {error}" if self._log_exceptions or isinstance(error, RealtimeSipError) else ""
-        log.error(
-            "call %s: %s failed: %s%s%s", call_id, what, type(error).__name__, _where(error), said, exc_info=shown
-        )
+        log.error("call %s: %s failed: %s%s%s", call_id, what, type(error).__name__, where(error), said, exc_info=shown)
         if self._on_error is None:
             return
         try:
@@ -93,10 +91,10 @@ async def _told(told: Awaitable[object], log: logging.Logger, call_id: str) -> N
 
 
 def _hook_failed(log: logging.Logger, call_id: str, failure: BaseException) -> None:
-    log.error("call %s: on_error failed: %s%s", call_id, type(failure).__name__, _where(failure))
+    log.error("call %s: on_error failed: %s%s", call_id, type(failure).__name__, where(failure))
 
 
-def _where(error: BaseException) -> str:
+def where(error: BaseException) -> str:
     """Return the innermost place in the program's own code, or else in anybody's."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if not frame.filename.startswith((*_NOT_YOURS, "<"))] or frames

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 
 from realtime_sip.call.decision import Decision
-from realtime_sip.errors import DeadlineError
+from realtime_sip.hosting.handlers import in_time
 from realtime_sip.stores.nonces import use_context
 from realtime_sip.stores.rules import Claimed, Outcome, Store
 from realtime_sip.webhooks import IncomingCall
@@ -43,7 +42,7 @@ class Claims:
         Raises:
             DeadlineError: The store did not answer.
         """
-        async with _in_time():
+        async with in_time(STORE_TIMEOUT, "the store", sent=True):
             incoming = await use_context(incoming, self._store, now=now)
             claimed = await self._store.claim(incoming.call_id, owner=self._owner, lease=LEASE)
         lost = claimed.claim.owner == self._owner and claimed.claim.phase == "claimed" and not known
@@ -57,10 +56,10 @@ class Claims:
             while True:
                 try:
                     if made.done() and not decision.rejected:
-                        async with _in_time():
+                        async with in_time(STORE_TIMEOUT, "the store", sent=True):
                             await self._store.advance(decision.call_id, owner=self._owner, phase="accepted")
                     await asyncio.sleep(LEASE / 3)
-                    async with _in_time():
+                    async with in_time(STORE_TIMEOUT, "the store", sent=True):
                         kept = await self._store.renew(decision.call_id, owner=self._owner, lease=LEASE)
                     if not kept:
                         return
@@ -75,19 +74,7 @@ class Claims:
     async def finish(self, call_id: str) -> None:
         """Record that a call is done."""
         try:
-            async with _in_time():
+            async with in_time(STORE_TIMEOUT, "the store", sent=True):
                 await self._store.finish(call_id, owner=self._owner)
         except Exception as error:  # noqa: BLE001 - a store that fails does not undo the end of a call
             _log.error("call %s: its claim was not finished: %s", call_id, type(error).__name__)
-
-
-@asynccontextmanager
-async def _in_time() -> AsyncIterator[None]:
-    deadline = asyncio.timeout(STORE_TIMEOUT)
-    try:
-        async with deadline:
-            yield
-    except TimeoutError:
-        if not deadline.expired():
-            raise
-        raise DeadlineError(f"the store did not answer within {STORE_TIMEOUT:g} s", sent=True) from None

@@ -1,13 +1,15 @@
-"""What a program gives to a host: functions that answer calls."""
+"""What a program gives to a host: functions that answer calls, and the time that its code may take."""
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import TypeAlias
 
-from realtime_sip.errors import ConfigurationError
+from realtime_sip.errors import ConfigurationError, DeadlineError
 from realtime_sip.webhooks import IncomingCall
 
 OnCall: TypeAlias = Callable[[IncomingCall], Awaitable[int | None]]
@@ -27,3 +29,20 @@ def check_async(handler: object, name: str) -> None:
     called = inspect.getattr_static(type(function), "__call__", None)
     if not (inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)):
         raise ConfigurationError(f"{name} must be an async function, as in `async def`")
+
+
+@asynccontextmanager
+async def in_time(seconds: float, who: str, *, sent: bool) -> AsyncIterator[None]:
+    """Wait for code that is not ours only so long.
+
+    Raises:
+        DeadlineError: It took longer; `sent` says whether it may have done something.
+    """
+    deadline = asyncio.timeout(seconds)
+    try:
+        async with deadline:
+            yield
+    except TimeoutError:
+        if not deadline.expired():
+            raise
+        raise DeadlineError(f"{who} did not answer within {seconds:g} s", sent=sent) from None

@@ -15,7 +15,6 @@ a door. If a route must be trusted, use `context`, which our own TwiML signed.
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -24,8 +23,9 @@ from typing import Any, TypeAlias, TypeVar, get_args
 
 from realtime_sip._wire import checked
 from realtime_sip.call import plausible
-from realtime_sip.errors import ConfigurationError, DeadlineError
-from realtime_sip.hosting.handlers import check_async
+from realtime_sip.call.program_errors import where
+from realtime_sip.errors import ConfigurationError
+from realtime_sip.hosting.handlers import check_async, in_time
 from realtime_sip.session import RealtimeSession
 from realtime_sip.sip.address import e164
 from realtime_sip.sip.headers import Channel
@@ -218,8 +218,8 @@ class Router:
                 failed = True
                 # The message may hold what the condition was asked about, a caller's number for one: the place tells.
                 _log.error(
-                    "call %s: the condition of the route to %s failed, so it is passed over: %s in %s",
-                    *(incoming.call_id, route.name, type(error).__name__, _place(error)),
+                    "call %s: the condition of the route to %s failed, so it is passed over: %s%s",
+                    *(incoming.call_id, route.name, type(error).__name__, where(error)),
                 )
         return None, failed
 
@@ -228,14 +228,8 @@ async def _within(seconds: float, ask: Callable[[IncomingCall], _Answer | Awaita
     answer = ask(of)
     if not inspect.isawaitable(answer):
         return answer
-    deadline = asyncio.timeout(seconds)
-    try:
-        async with deadline:
-            return await answer
-    except TimeoutError:
-        if not deadline.expired():
-            raise
-        raise DeadlineError(f"{_name(ask)} did not answer within {seconds:g} s", sent=False) from None
+    async with in_time(seconds, _name(ask), sent=False):
+        return await answer
 
 
 async def _made(route: Route, incoming: IncomingCall) -> RealtimeSession:
@@ -285,11 +279,3 @@ def _required(context: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
 
 def _name(function: object) -> str:
     return str(getattr(function, "__qualname__", type(function).__name__))
-
-
-def _place(error: BaseException) -> str:
-    """Return the function and the line in which it was raised."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return f"{trace.tb_frame.f_code.co_name}, line {trace.tb_lineno}" if trace is not None else "?"

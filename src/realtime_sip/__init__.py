@@ -31,9 +31,11 @@ if TYPE_CHECKING:
     from realtime_sip.call.call import Call
     from realtime_sip.call.event_queue import EventsDropped
     from realtime_sip.call.machine.call_limits import CallLimits
-    from realtime_sip.call.machine.targets import TransferTarget, TransferTargets
+    from realtime_sip.call.machine.effects import AskApproval
+    from realtime_sip.call.machine.targets import TransferRequest, TransferTarget, TransferTargets
     from realtime_sip.call.ready_tools import end_call, transfer_to_human
-    from realtime_sip.call.record.struggle import Escalation, EscalationCause
+    from realtime_sip.call.record.struggle import Escalation, EscalationCause, EscalationRules
+    from realtime_sip.call.runtime import CallEvent
     from realtime_sip.call.speech import Speech
     from realtime_sip.call.tool_runner import ToolOutput
     from realtime_sip.client import AsyncRealtimeSip, RealtimeSip
@@ -48,6 +50,10 @@ if TYPE_CHECKING:
         Heard,
         LimitKind,
         LimitNear,
+        SidebandGap,
+        TransferFailed,
+        TransferFailureReason,
+        TransferProgress,
     )
     from realtime_sip.policy import CallPolicy
     from realtime_sip.rates import RateCard
@@ -59,10 +65,12 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "AskApproval",
     "AsyncRealtimeSip",
     "AsyncSideband",
     "Call",
     "CallEnded",
+    "CallEvent",
     "CallHost",
     "CallLimits",
     "CallPolicy",
@@ -70,6 +78,7 @@ __all__ = [
     "Endpoints",
     "Escalation",
     "EscalationCause",
+    "EscalationRules",
     "EventLogFolder",
     "EventsDropped",
     "Heard",
@@ -84,11 +93,16 @@ __all__ = [
     "RealtimeSipError",
     "Router",
     "Sideband",
+    "SidebandGap",
     "Speech",
     "Submission",
     "ToolOutput",
     "Tools",
     "TranscriptionSession",
+    "TransferFailed",
+    "TransferFailureReason",
+    "TransferProgress",
+    "TransferRequest",
     "TransferTarget",
     "TransferTargets",
     "end_call",
@@ -102,10 +116,12 @@ __all__ = [
 # A name is imported when it is first asked for (PEP 562), so that a program loads only what it uses.
 _MODULES = {"errors", "events", "items", "session"}
 _PLACES = {
+    "AskApproval": "realtime_sip.call.machine.effects",
     "AsyncRealtimeSip": "realtime_sip.client",
     "AsyncSideband": "realtime_sip.api.sideband",
     "Call": "realtime_sip.call.call",
     "CallEnded": "realtime_sip.outcomes",
+    "CallEvent": "realtime_sip.call.runtime",
     "CallHost": "realtime_sip.hosting.host",
     "CallLimits": "realtime_sip.call.machine.call_limits",
     "CallPolicy": "realtime_sip.policy",
@@ -113,6 +129,7 @@ _PLACES = {
     "Endpoints": "realtime_sip.endpoints",
     "Escalation": "realtime_sip.call.record.struggle",
     "EscalationCause": "realtime_sip.call.record.struggle",
+    "EscalationRules": "realtime_sip.call.record.struggle",
     "EventLogFolder": "realtime_sip.event_log",
     "EventsDropped": "realtime_sip.call.event_queue",
     "Heard": "realtime_sip.outcomes",
@@ -127,11 +144,16 @@ _PLACES = {
     "RealtimeSipError": "realtime_sip.errors",
     "Router": "realtime_sip.hosting.router",
     "Sideband": "realtime_sip.api.sideband",
+    "SidebandGap": "realtime_sip.outcomes",
     "Speech": "realtime_sip.call.speech",
     "Submission": "realtime_sip.hosting.host",
     "ToolOutput": "realtime_sip.call.tool_runner",
     "Tools": "realtime_sip.tools.registry",
     "TranscriptionSession": "realtime_sip.session",
+    "TransferFailed": "realtime_sip.outcomes",
+    "TransferFailureReason": "realtime_sip.outcomes",
+    "TransferProgress": "realtime_sip.outcomes",
+    "TransferRequest": "realtime_sip.call.machine.targets",
     "TransferTarget": "realtime_sip.call.machine.targets",
     "TransferTargets": "realtime_sip.call.machine.targets",
     "end_call": "realtime_sip.call.ready_tools",
@@ -158,4 +180,4 @@ if not TYPE_CHECKING:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, "__version__"})
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__")), "__version__"})

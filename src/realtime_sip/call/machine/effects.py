@@ -55,7 +55,14 @@ class RunTool:
 
 @dataclass(frozen=True, slots=True)
 class AskApproval:
-    """Decide whether an MCP server may be called, and report with `ApprovalDecided`."""
+    """A call of an MCP server that needs approval: `approve_mcp` of `answer` decides.
+
+    Attributes:
+        request_id: The id of the request's item.
+        server_label: The server, as the session labels it.
+        name: The tool of the server.
+        arguments: What the model wants to pass, in JSON.
+    """
 
     request_id: str
     server_label: str

@@ -258,7 +258,7 @@ class _Unbound:
         (_anything, {}, "things cannot be passed by its name"),
         (_bare_argument, {}, "the parameter a has no annotation"),
         (_Unbound.method, {}, r"self has no annotation; add the bound method"),
-        (_recursive, {}, "category contains itself"),
+        (_recursive, {}, "of category cannot be told to the model: it contains itself"),
         (_unsupported, {}, "annotation of thing"),
         (_callback, {}, "annotation of back"),
         (_not_imported, {}, "annotation of thing cannot be resolved: name 'Elsewhere'"),
@@ -401,7 +401,7 @@ def test_nested_types_are_written_out_without_references_and_titles() -> None:
     }
     assert ordered["properties"]["deliver_to"] == address
     assert ordered["properties"]["bill_to"]["anyOf"][0] == address
-    kinds = tool.parameters["properties"]["pay"]["oneOf"]
+    kinds = tool.parameters["properties"]["pay"]["anyOf"]
     assert [kind["properties"]["kind"]["const"] for kind in kinds] == ["card", "cash"]
 
     found = tool.arguments(

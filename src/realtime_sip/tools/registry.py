@@ -43,6 +43,7 @@ from realtime_sip._wire import place, read_json
 from realtime_sip.errors import ConfigurationError, ToolArgumentsError
 from realtime_sip.session import FunctionTool, RealtimeSession
 from realtime_sip.tools.schema import Arguments, name_of, read_signature
+from realtime_sip.tools.wire_schema import without_nulls
 
 MAX_ARGUMENTS = 32_000
 """Characters of a call's arguments at most. Longer ones are refused unread."""
@@ -70,7 +71,7 @@ class Tool:
     Attributes:
         name: What the model calls it.
         description: When to call it and what it does, for the model, or None.
-        parameters: JSON Schema of its arguments, without `$ref`, titles and the parameter `call`.
+        parameters: JSON Schema of its arguments without the parameter `call`, in a form that the service takes.
         timeout: Seconds that it may take.
         confirm: Whether the model is told to ask the caller first.
         preamble: An example of what the model says before it calls, or None.
@@ -134,7 +135,10 @@ class Tool:
         if not isinstance(value, dict):
             raise self._refusal("not_an_object", "the arguments must be a JSON object")
         # JSON would take the last of two values, which a reader of the transcript would not expect.
-        json.loads(data, object_pairs_hook=self._unique)
+        whole = json.loads(data, object_pairs_hook=self._unique, parse_int=_Number, parse_float=_Number)
+        if b"null" in data:
+            # A model that fills in everything writes null for what it would leave out.
+            data = _json(without_nulls(whole, self.parameters)).encode()
         try:
             return self._arguments.read(data)
         except ValidationError as error:
@@ -149,6 +153,23 @@ class Tool:
 
     def _refusal(self, reason: str, for_model: str) -> ToolArgumentsError:
         return ToolArgumentsError(self.name, reason=reason, for_model=for_model)
+
+
+class _Number(str):
+    """A number as it was written: what is read from "1.10" can be more than a float holds."""
+
+    __slots__ = ()
+
+
+def _json(value: Any) -> str:
+    match value:
+        case _Number():
+            return value
+        case dict():
+            return f"{{{','.join(f'{json.dumps(name)}:{_json(each)}' for name, each in value.items())}}}"
+        case list():
+            return f"[{','.join(map(_json, value))}]"
+    return json.dumps(value)
 
 
 _MESSAGES = {

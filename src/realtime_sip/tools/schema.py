@@ -11,11 +11,12 @@ from types import FrameType, SimpleNamespace
 from typing import Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
-from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 from pydantic.fields import FieldInfo
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, JsonSchemaWarningKind
+from pydantic_core import SchemaError, core_schema
 
 from realtime_sip.errors import ConfigurationError
+from realtime_sip.tools.wire_schema import written
 
 _CALL = "call"
 """The parameter that the runtime fills in, and that the model does not see."""
@@ -37,7 +38,8 @@ class Arguments:
     def read(self, data: bytes) -> dict[str, Any]:
         """Return the keyword arguments, converted, with defaults filled in. Raises pydantic's ValidationError."""
         found = self._model.model_validate_json(data)
-        return {name: getattr(found, f"p{index}") for index, name in enumerate(self._names)}
+        # Not by the attribute: pydantic would warn of one that is deprecated.
+        return {name: found.__dict__[f"p{index}"] for index, name in enumerate(self._names)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Signature:
     Attributes:
         description: What its docstring says before the first section, or None.
         arguments: Reads its arguments.
-        schema: JSON Schema of its arguments, without `$ref` and titles.
+        schema: JSON Schema of its arguments, as `wire_schema` writes it.
         is_async: Whether it is a coroutine function.
         takes_call: Whether it has the parameter `call`, which is in neither the arguments nor the schema.
     """
@@ -163,19 +165,15 @@ def _hints(
     return hints
 
 
-# TypeError: a constraint that does not fit its type, such as the length of a number.
-_SCHEMA_ERRORS = (PydanticUserError, PydanticUndefinedAnnotation, TypeError)
-
-
 def _checked_model(name: str, parameters: Mapping[str, inspect.Parameter], hints: Mapping[str, Any]) -> type[BaseModel]:
     fields = [(hints[parameter.name], _field(parameter)) for parameter in parameters.values()]
     # One by one at first, so that an error can say which it was.
     for parameter, one in zip(parameters, fields, strict=True):
         try:
             _model([one])
-        except _SCHEMA_ERRORS as error:
+        except Exception as error:  # pydantic raises half a dozen kinds, and hooks of the types run in it
             raise ConfigurationError(
-                f"the tool {name}: the annotation of {parameter} cannot be told to the model: {_first(error)}"
+                f"the tool {name}: the annotation of {parameter} cannot be told to the model: {_reason(error)}"
             ) from error
     return _model(fields)
 
@@ -186,8 +184,11 @@ def _field(parameter: inspect.Parameter) -> Any:
     return Field(alias=name, validation_alias=name, serialization_alias=name, **default)
 
 
-def _first(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
+def _reason(error: Exception) -> str:
+    """Return the line of a message that says why: of a SchemaError the last one, else the first."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    line = lines[-1] if isinstance(error, SchemaError) else lines[0]
+    return line.strip().removeprefix("SchemaError: ").removeprefix("error: ").rstrip(".")
 
 
 def _model(fields: list[tuple[Any, Any]]) -> type[BaseModel]:
@@ -210,56 +211,34 @@ class _Quiet(GenerateJsonSchema):
     def emit_warning(self, kind: JsonSchemaWarningKind, detail: str) -> None:
         """Say nothing."""
 
-
-_DATA = frozenset({"const", "default", "enum", "examples"})
-_NAMED = frozenset({"properties", "patternProperties", "dependentSchemas"})
-# `discriminator` is not of JSON Schema but of OpenAPI, and points into `$defs`; the constants of the members tell as
-# much.
-_DROPPED = frozenset({"$defs", "discriminator", "title"})
+    def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonSchemaValue:
+        """Return the schema of a Decimal without pydantic's own pattern, which had look-around for a time (2.11)."""
+        plain = super().decimal_schema(schema)
+        return {
+            **plain,
+            "anyOf": [{k: v for k, v in kind.items() if k != "pattern"} for kind in plain.get("anyOf", [])],
+        }
 
 
 def _schema(name: str, model: type[BaseModel], documented: Mapping[str, str]) -> dict[str, Any]:
-    """Return the JSON Schema of the arguments, in one piece: whether the service follows `$ref` is not documented.
+    """Return the JSON Schema of the arguments, as the service takes it.
 
     Raises:
-        ConfigurationError: A type contains itself, so that it has no end without `$ref`.
+        ConfigurationError: A type cannot be written so; the message names the argument.
     """
     whole = model.model_json_schema(schema_generator=_Quiet)
-    definitions = whole.get("$defs", {})
     properties = {}
     for argument, schema in whole.get("properties", {}).items():
         # Said of the parameter, it is more to the point than what is said of its type.
         described = {"description": documented[argument], **schema} if argument in documented else schema
         try:
-            properties[argument] = _inlined(described, definitions, ())
-        except RecursionError:
+            properties[argument] = written(described, whole.get("$defs", {}))
+        except ConfigurationError as error:
             raise ConfigurationError(
-                f"the tool {name}: the type of {argument} contains itself, which cannot be told to the model"
+                f"the tool {name}: the type of {argument} cannot be told to the model: {error}"
             ) from None
     required = {"required": whole["required"]} if whole.get("required") else {}
     return {"type": "object", "properties": properties, **required, "additionalProperties": False}
-
-
-def _inlined(node: Any, definitions: Mapping[str, Any], within: tuple[str, ...]) -> Any:
-    """Return the schema without titles, each `$ref` replaced by what it refers to."""
-    if isinstance(node, list):
-        return [_inlined(each, definitions, within) for each in node]
-    if not isinstance(node, dict):
-        return node
-    while (referred := str(node.get("$ref")).removeprefix("#/$defs/")) in definitions:
-        if referred in within:
-            raise RecursionError
-        within = (*within, referred)
-        node = {**definitions[referred], **{key: value for key, value in node.items() if key != "$ref"}}
-    plain = {}
-    for key, value in node.items():
-        if key in _DATA:
-            plain[key] = value
-        elif key in _NAMED:
-            plain[key] = {each: _inlined(schema, definitions, within) for each, schema in value.items()}
-        elif key not in _DROPPED:
-            plain[key] = _inlined(value, definitions, within)
-    return plain
 
 
 # --- docstrings -------------------------------------------------------------------------------------------------------

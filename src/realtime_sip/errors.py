@@ -15,6 +15,7 @@
     │   │   └── CallGoneError           404 `call_id_not_found`: not ready yet, or over (also EndedError)
     │   ├── DecisionAlreadyMadeError    the call was accepted or rejected before
     │   ├── RateLimitError              429; `retry_after` says when
+    │   │   └── QuotaError              `insufficient_quota`, `billing_…`: the account cannot pay; waiting does not help
     │   ├── ServerError                 5xx
     │   └── UnexpectedReplyError        a success without what it should have held
     ├── EventRefusedError               them: the service answered an event that was sent with an error
@@ -67,6 +68,7 @@ __all__ = [
     "NotAnEventError",
     "NotFoundError",
     "PermissionDeniedError",
+    "QuotaError",
     "RateLimitError",
     "RealtimeSipError",
     "ServerError",
@@ -140,6 +142,8 @@ class ServiceError(RealtimeSipError):
         code: The service's own code, such as `call_id_not_found`, or None.
         param: The parameter that the service complains about, or None.
         request_id: The `x-request-id` to quote to the vendor's support, or None.
+        retry_after: The service's advice: the seconds after which to try again, or None.
+        should_retry: The service's advice: whether to try again at all, or None.
     """
 
     def __init__(
@@ -150,11 +154,15 @@ class ServiceError(RealtimeSipError):
         code: str | None = None,
         param: str | None = None,
         request_id: str | None = None,
+        retry_after: float | None = None,
+        should_retry: bool | None = None,
     ) -> None:
         self.status_code = status_code
         self.code = code
         self.param = param
         self.request_id = request_id
+        self.retry_after = retry_after
+        self.should_retry = should_retry
         super().__init__(message)
 
 
@@ -200,18 +208,9 @@ class DecisionAlreadyMadeError(ServiceError):
 class RateLimitError(ServiceError):
     """Too many requests (429). `retry_after` is the service's advice in seconds, or None."""
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        status_code: int,
-        code: str | None = None,
-        param: str | None = None,
-        request_id: str | None = None,
-        retry_after: float | None = None,
-    ) -> None:
-        self.retry_after = retry_after
-        super().__init__(message, status_code=status_code, code=code, param=param, request_id=request_id)
+
+class QuotaError(RateLimitError):
+    """The account cannot pay (`insufficient_quota`, `billing_…`, or 402). It is never repeated: add credit."""
 
 
 class ServerError(ServiceError):

@@ -22,6 +22,7 @@ from realtime_sip.errors import (
     NetworkError,
     NotFoundError,
     PermissionDeniedError,
+    QuotaError,
     RateLimitError,
     RealtimeSipError,
     ServerError,
@@ -156,9 +157,60 @@ def test_retry_after_is_read_as_seconds_or_as_a_date(header: str, date: str, sec
     assert played.error.retry_after == seconds
 
 
+@pytest.mark.parametrize("seconds", ["86400", "9" * 9, "9" * 40, "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_law_an_absurd_retry_after_is_no_sleep(seconds: str) -> None:
+    headers = {"retry-after": seconds, "date": "Sun, 22 Nov 2026 10:00:00 GMT"}
+    played = Played(ANY, [refused(429, **headers), OK], deadline=100_000.0)
+    assert isinstance(played.error, RateLimitError)
+    assert played.error.retry_after == 3600
+    assert played.pauses == []
+
+
+@pytest.mark.parametrize("seconds", ["1e400", "inf", "nan", "-1", "0x10", "1,5", "9" * 400])
+def test_law_an_absurd_retry_after_is_no_sleep__what_is_not_a_number_is_no_advice(seconds: str) -> None:
+    played = Played(ANY, [refused(429, **{"retry-after": seconds}), OK])
+    assert played.error is None
+    assert sum(played.pauses) < 1
+
+
+def test_law_every_exchange_ends_within_its_deadline__also_if_a_test_has_stopped_the_clock() -> None:
+    pauses: list[float] = []
+
+    def refusing() -> None:
+        steps = exchange(ANY, deadline=5.0, clock=lambda: 100.0)
+        step: Request | Pause = next(steps)
+        while True:
+            pauses.extend([step.seconds] if isinstance(step, Pause) else [])
+            step = steps.send(None if isinstance(step, Pause) else refused(429))
+
+    with pytest.raises(RateLimitError):
+        refusing()
+    assert 2 < sum(pauses) <= 5
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        ({"type": "insufficient_quota", "code": None}, "insufficient_quota"),
+        ({"type": "insufficient_quota", "code": "429"}, "insufficient_quota"),
+        ({"type": "invalid_request_error", "code": "billing_hard_limit_reached"}, "billing_hard_limit_reached"),
+        ({"type": "billing_not_active", "code": "billing_not_active"}, "billing_not_active"),
+    ],
+)
+@pytest.mark.parametrize("status", [400, 402, 403, 429, 503])
+def test_an_account_that_cannot_pay_is_named_whatever_the_status(
+    error: dict[str, str | None], code: str, status: int
+) -> None:
+    played = Played(ANY, [Reply(status, {}, json.dumps({"error": error}).encode())])
+    assert isinstance(played.error, QuotaError)
+    assert (played.error.code, played.error.status_code) == (code, status)
+    assert len(played.requests) == 1
+
+
 @pytest.mark.parametrize(
     ("reply", "kind"),
     [
+        (refused(402), QuotaError),
         (refused(400, "invalid_value"), BadRequestError),
         (refused(422), BadRequestError),
         (refused(401, "invalid_api_key"), AuthenticationError),

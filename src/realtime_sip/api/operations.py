@@ -32,6 +32,7 @@ from realtime_sip.errors import (
     NetworkError,
     NotFoundError,
     PermissionDeniedError,
+    QuotaError,
     RateLimitError,
     RealtimeSipError,
     ServerError,
@@ -53,11 +54,13 @@ _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 2.0
 _LONGEST_EARLY_PAUSE = 0.4  # somebody is listening to silence
 _LONGEST_RETRY_AFTER = 3600.0
-_SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
+_LONGEST_SLEEP = 60.0  # whatever the deadline is, nobody on a phone waits longer for the service to have time
+_NUMBER = re.compile(r"[0-9]{1,40}(?:\.[0-9]{1,40})?")
 _REQUEST_ID = re.compile(r"req_[A-Za-z0-9_-]{1,80}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4,12}){2,4}")
+_UNPAID = re.compile(r"insufficient_quota|billing_[a-z0-9_]+")
 _MAX_CALL_ID = 256
 _MAX_CODE = 80
-_SWITCHING, _CONFLICT = 101, 409
+_SWITCHING, _PAYMENT_REQUIRED, _CONFLICT, _TOO_MANY = 101, 402, 409, 429
 
 
 class Repeat(enum.Enum):
@@ -156,11 +159,13 @@ def exchange(
         NetworkError: No answer came; a DeadlineError if the deadline passed.
     """
     end = clock() + deadline
-    attempt = 0
+    attempt, paused = 0, 0.0
     while True:
         attempt += 1
+        # The pauses count by themselves too: a test may have stopped the clock.
+        left = min(end - clock(), deadline - paused)
         outcome = yield Request(
-            operation.method, operation.path, operation.content, operation.headers, timeout=max(end - clock(), 0.001)
+            operation.method, operation.path, operation.content, operation.headers, timeout=max(left, 0.001)
         )
         if isinstance(outcome, Reply) and _is_success(operation, outcome):
             return operation.read(outcome)
@@ -168,7 +173,7 @@ def exchange(
             raise TypeError("a driver must answer a Request with a Reply or a Failure")
         error = _error(operation.name, outcome)
         pause = _pause(operation, error, attempt)
-        if pause is None or clock() + pause >= end:
+        if pause is None or max(clock(), end - deadline + paused) + pause >= end:
             # Most calls end by being gone.
             _log.log(
                 logging.INFO if isinstance(error, CallGoneError) else logging.WARNING,
@@ -184,6 +189,7 @@ def exchange(
             finally:
                 del error  # else the error would hold its frame, which holds the error
         yield Pause(pause)
+        paused += pause
 
 
 def _is_success(operation: Operation[T], reply: Reply) -> bool:
@@ -191,20 +197,37 @@ def _is_success(operation: Operation[T], reply: Reply) -> bool:
 
 
 def _pause(operation: Operation[T], error: RealtimeSipError, attempt: int) -> float | None:
-    """Return how long to wait before repeating, or None if repeating is not safe or would not help."""
+    """Return how long to wait before repeating, or None if repeating is not safe, or would not help in time."""
     backoff = min(_FIRST_PAUSE * 2.0 ** min(attempt - 1, 10), _LONGEST_PAUSE)
     # Spread, so that calls refused together do not come back together.
     spread = backoff * random.uniform(0.75, 1.25)  # noqa: S311 - nothing secret depends on it
     if isinstance(error, NetworkError):
         return spread if operation.repeat is Repeat.ANY or not error.sent else None
-    if isinstance(error, NotFoundError) and error.code in (None, "call_id_not_found"):
-        # Without an error of the API itself it comes from a gateway before it, which may not know the call yet.
+    if not isinstance(error, ServiceError):
+        return None
+    if error.code == "call_id_not_found":
+        # Whatever the service advises: a moment later it knows the call.
         return min(backoff, _LONGEST_EARLY_PAUSE) if operation.early_404 else None
-    if isinstance(error, RateLimitError) and operation.repeat is not Repeat.UNSENT:
-        return spread if error.retry_after is None else max(error.retry_after, spread)
-    if isinstance(error, (ServerError, UnexpectedReplyError)) and operation.repeat is Repeat.ANY:
-        return spread
-    return None
+    if not _may_help(operation, error):
+        return None
+    if isinstance(error, NotFoundError):
+        return min(backoff, _LONGEST_EARLY_PAUSE)
+    wait = max(error.retry_after or 0.0, spread)
+    return wait if wait <= _LONGEST_SLEEP else None
+
+
+def _may_help(operation: Operation[T], error: ServiceError) -> bool:
+    """Whether to repeat what the service refused. Its advice is followed as far as that is safe."""
+    if isinstance(error, QuotaError) or error.should_retry is False:
+        return False
+    if isinstance(error, NotFoundError) and error.code is None:
+        # Without an error of the API itself it comes from a gateway before it, which may not know the call yet.
+        return operation.early_404
+    if isinstance(error, (ServerError, UnexpectedReplyError)):
+        return operation.repeat is Repeat.ANY
+    if operation.repeat is Repeat.UNSENT or isinstance(error, (NotFoundError, DecisionAlreadyMadeError)):
+        return False
+    return isinstance(error, RateLimitError) or error.should_retry is True
 
 
 def _error(name: str, outcome: Reply | Failure) -> ServiceError | NetworkError:
@@ -221,20 +244,15 @@ def _service_error(name: str, reply: Reply) -> ServiceError:
     param, request_id = _short(details.get("param")), _request_id(reply)
     message = details.get("message")
     said = redact(message) if isinstance(message, str) else "no message"
-    text = f"{name}: {status}{f' {code}' if code else ''}: {said}{f' (request {request_id})' if request_id else ''}"
-    if status == 429:
-        return RateLimitError(
-            text,
-            status_code=status,
-            code=code,
-            param=param,
-            request_id=request_id,
-            retry_after=_retry_after(reply.headers),
-        )
     kind: type[ServiceError]
     if 200 <= status < 300:
         return unexpected(reply, f"{name}: the service answered {status} in place of opening a WebSocket")
-    if code == "decision_already_made" or (status == _CONFLICT and name in ("accept", "reject")):
+    unpaid = next((word for word in (code, _short(details.get("type"))) if word and _UNPAID.fullmatch(word)), None)
+    if unpaid is not None or status == _PAYMENT_REQUIRED:
+        kind, code = QuotaError, unpaid or code
+    elif status == _TOO_MANY:
+        kind = RateLimitError
+    elif code == "decision_already_made" or (status == _CONFLICT and name in ("accept", "reject")):
         kind = DecisionAlreadyMadeError
     elif code == "call_id_not_found" or status == 410:
         kind = CallGoneError
@@ -246,7 +264,15 @@ def _service_error(name: str, reply: Reply) -> ServiceError:
             404: NotFoundError,
             422: BadRequestError,
         }.get(status, ServerError if status >= 500 else ServiceError)
-    return kind(text, status_code=status, code=code, param=param, request_id=request_id)
+    return kind(
+        f"{name}: {status}{f' {code}' if code else ''}: {said}{f' (request {request_id})' if request_id else ''}",
+        status_code=status,
+        code=code,
+        param=param,
+        request_id=request_id,
+        retry_after=_retry_after(reply.headers),
+        should_retry={"true": True, "false": False}.get(reply.headers.get("x-should-retry", "").strip().lower()),
+    )
 
 
 def _error_object(body: bytes) -> dict[str, Any]:
@@ -272,9 +298,14 @@ def _request_id(reply: Reply) -> str | None:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the service's advice in seconds (RFC 9110 10.2.3; a date counts from the reply's own `date`)."""
-    value = headers.get("retry-after", "")
-    if _SECONDS.fullmatch(value):
+    """Return the service's advice in seconds (RFC 9110 10.2.3; a date counts from the reply's own `date`).
+
+    `retry-after-ms`, which Azure sends, is the finer one.
+    """
+    milliseconds, value = headers.get("retry-after-ms", "").strip(), headers.get("retry-after", "").strip()
+    if _NUMBER.fullmatch(milliseconds):
+        return min(float(milliseconds) / 1000, _LONGEST_RETRY_AFTER)
+    if _NUMBER.fullmatch(value):
         return min(float(value), _LONGEST_RETRY_AFTER)
     try:
         when = email.utils.parsedate_to_datetime(value)

@@ -11,7 +11,7 @@ from realtime_sip.call.machine.inputs import Fail, Hangup, HangupFailed, Hurry, 
 from realtime_sip.call.machine.session import as_wanted, hold, release
 from realtime_sip.call.machine.state import CallState, End, Ending, Socket, Steps, move
 from realtime_sip.call.machine.wants import interrupt, respond, speaking, withdraw
-from realtime_sip.errors import CallGoneError
+from realtime_sip.errors import CallGoneError, QuotaError, RealtimeSipError, ServiceError
 from realtime_sip.outcomes import CallEnded, Certainty, EndReason, LimitKind
 
 PROOF_OF_CLOSE = 1.0
@@ -87,18 +87,29 @@ def hangup_failed(s: CallState, what: HangupFailed) -> None:
     """Record that hanging up failed: the call was over, or it is tried again."""
     if s.end is not End.ENDING or s.decided is None:
         return
-    name = type(what.error).__name__
     early = s.line.attached_at is None and "ringing" in s.timers and not s.decided.harmless
     if isinstance(what.error, CallGoneError) and not early:
         if not s.decided.harmless:
             s.decided.evidence += "; it was over when it was to be hung up"
         finish_decided(s, "inferred")
-    elif s.decided.harmless or "closing" in s.timers or s.decided.tries >= _MAX_HANGUPS:
-        s.decided.evidence += f"; it could not be hung up ({name}), and may be up"
+    elif s.decided.harmless or "closing" in s.timers or not _is_tried_again(s.decided.tries, what.error):
+        s.decided.evidence += f"; it could not be hung up ({named(what.error)}), and may be up"
         finish_decided(s, "inferred")
     else:
         quiet(s)
         s.timers.set("hangup", s.now + _PAUSES[min(s.decided.tries, len(_PAUSES)) - 1])
+
+
+def _is_tried_again(tries: int, error: RealtimeSipError) -> bool:
+    return tries < _MAX_HANGUPS and not isinstance(error, QuotaError)
+
+
+def named(error: RealtimeSipError) -> str:
+    """Return what failed, for evidence: without the service's own words."""
+    kind = type(error).__name__
+    if isinstance(error, ServiceError):
+        return f"{kind} {error.status_code}{f' {error.code}' if error.code else ''}"
+    return f"{kind}: {error}"
 
 
 def finish_decided(s: CallState, certainty: Certainty) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from realtime_sip.call.machine import floor, handover, hearing, limits, session, tools, wants
 from realtime_sip.call.machine.effects import Accept, Attach, Done, DropSocket, Reject, Send, Tell
-from realtime_sip.call.machine.ending import close, closing, end, finish, finish_decided
+from realtime_sip.call.machine.ending import close, closing, end, finish, finish_decided, named
 from realtime_sip.call.machine.inputs import AcceptFailed, Answer, AttachFailed, Closed, Rejected
 from realtime_sip.call.machine.sequences import start
 from realtime_sip.call.machine.state import CallState, End, Floor, Socket, Steps, move
@@ -20,6 +20,7 @@ from realtime_sip.errors import (
     DecisionAlreadyMadeError,
     NetworkError,
     NotFoundError,
+    QuotaError,
     RateLimitError,
     RealtimeSipError,
     ServerError,
@@ -150,42 +151,49 @@ def attach_failed(s: CallState, what: AttachFailed) -> None:
         # The end that was decided is being carried out. Until then, the call is attached to keep the model quiet.
         if isinstance(error, CallGoneError):
             finish_decided(s, "inferred")
-        elif _passes(error) and "shaky" in s.timers:
-            s.timers.set("attach", s.now + _PAUSES[-1])
-        else:
+        elif not _again(s, error, _PAUSES[-1], until="shaky"):
             move(s, Socket.LOST, "not attached while hanging up")
         return
     if s.line.attached_at is None:
         _first_failed(s, error)
     elif isinstance(error, CallGoneError):
         _gone(s)
-    elif _passes(error) and "shaky" in s.timers:
+    elif _again(s, error, _pause(s.line.failures + 1), until="shaky"):
         s.line.gone = 0
         s.line.failures += 1
-        s.timers.set("attach", s.now + _pause(s.line.failures))
     else:
-        _lose(s, f"the sideband could not be opened ({type(error).__name__})")
+        _lose(s, f"the sideband could not be opened ({named(error)})")
 
 
 def _first_failed(s: CallState, error: RealtimeSipError) -> None:
     line = s.line
     early = isinstance(error, NotFoundError) and error.code in (None, "call_id_not_found")
     line.failures += 1
+    pauses = _EARLY_PAUSES if early else _PAUSES
     if early and not line.accepted and "ringing" not in s.timers:
         _refuse(s)
     elif early and not line.accepted and "settling" not in s.timers:
         # Our accept did not arrive, or was not carried out: the call rings on.
         move(s, Socket.RINGING, "there is no call yet")
         s.out.append(Accept(early=not line.late))
-    elif _passes(error) and "ringing" in s.timers:
-        pauses = _EARLY_PAUSES if early else _PAUSES
-        s.timers.set("attach", s.now + pauses[min(line.failures, len(pauses)) - 1])
+    elif _again(s, error, pauses[min(line.failures, len(pauses)) - 1], until="ringing"):
+        pass
     elif early:
         evidence = f"{line.accepted}, but there was no call to attach to within the deadline"
         move(s, Socket.LOST, "there is no call")
         end(s, EndReason.NOT_CONNECTED, evidence, harmless=True)
     else:
-        _lose(s, f"the sideband could not be opened ({type(error).__name__})")
+        _lose(s, f"the sideband could not be opened ({named(error)})")
+
+
+def _again(s: CallState, error: RealtimeSipError, pause: float, *, until: str) -> bool:
+    """Try to open the sideband again, if that can help before the timer `until` is due. Return whether it can."""
+    due = s.timers.at(until)
+    advised = error.retry_after or 0.0 if isinstance(error, ServiceError) else 0.0
+    if due is None or not _passes(error) or s.now + advised > due:
+        return False
+    s.timers.set("attach", s.now + max(pause, advised))
+    return True
 
 
 def _gone(s: CallState) -> None:
@@ -211,6 +219,10 @@ def _lose(s: CallState, evidence: str) -> None:
 
 
 def _passes(error: RealtimeSipError) -> bool:
+    if isinstance(error, CallGoneError):
+        return True  # not ready yet
+    if isinstance(error, QuotaError) or (isinstance(error, ServiceError) and error.should_retry is False):
+        return False
     if isinstance(error, (NetworkError, ServerError, RateLimitError, NotFoundError, UnexpectedReplyError)):
         return True
     return isinstance(error, ServiceError) and error.status_code == _CONFLICT  # the old socket still counts

@@ -31,7 +31,7 @@ EXAMPLES = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "exa
 @asynccontextmanager
 async def pasted(folder: Path, openai: OpenAIEmulator) -> AsyncIterator[str]:
     """Serve the program of the README as it says, from `server.py` in a folder; hand out the webhook's URL."""
-    (command,) = re.findall(r"`(uvicorn [\w:]+)` serves", README)
+    (command,) = re.findall(r"\$ (uvicorn [\w:]+)\n", README)
     (folder / "server.py").write_text(SERVER, encoding="utf-8")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]

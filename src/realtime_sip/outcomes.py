@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum, IntEnum
+from enum import Enum, IntEnum, StrEnum
 from typing import ClassVar, Literal
 
 __all__ = [
@@ -13,6 +13,8 @@ __all__ = [
     "Heard",
     "LimitKind",
     "LimitNear",
+    "RefusalKind",
+    "ServiceRefused",
     "SidebandGap",
     "SocketClose",
     "SocketCloseKind",
@@ -160,7 +162,7 @@ class Heard(Enum):
     ENTIRELY = "entirely"
     """It was played to its end."""
     IN_PART = "in part"
-    """The caller or the program cut it off."""
+    """The caller or the program cut it off, or the service did not finish it."""
     NOT_AT_ALL = "not at all"
     """It ended without any audio: text, tool calls, a cancellation before the first word."""
     FAILED = "failed"
@@ -224,3 +226,54 @@ class LimitNear:
     type: ClassVar[str] = "call.limit_near"
     limit: LimitKind
     seconds: float | None
+
+
+class RefusalKind(StrEnum):
+    """What the service did not do."""
+
+    INCOMPLETE = "incomplete"
+    """It stopped in the middle of a response."""
+    FAILED = "failed"
+    """It failed to make a response."""
+    QUOTA = "quota"
+    """Likewise, and no waiting helps: the account has no more quota, or a problem with its billing."""
+    NOTHING_TO_HEAR = "nothing to hear"
+    """A response has no audio, in a session of audio."""
+    REFUSED = "refused"
+    """An `error` event refused an item, an update, a response or anything else that was sent; or a response that was
+    asked for was not begun in time."""
+    APPROVAL_DENIED = "approval denied"
+    """A call of an MCP server was not approved, by the program or because it cannot approve any."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceRefused:
+    """Something that the service did not do, cut short or left out. It is among the events of the call, and logged.
+
+    Attributes:
+        kind: What it did not do.
+        code: The service's code or reason, redacted and cut; or None.
+        param: What the service says is wrong, redacted and cut; or None.
+        response_id: The response, if it is about one that was made.
+        item_id: The item, if it is about one.
+        again: Whether the same is asked for again.
+    """
+
+    type: ClassVar[str] = "call.service_refused"
+    kind: RefusalKind
+    code: str | None = None
+    param: str | None = None
+    response_id: str | None = None
+    item_id: str | None = None
+    again: bool = False
+
+    def __str__(self) -> str:
+        """Say it in one line, safe to log.
+
+        >>> str(ServiceRefused(RefusalKind.FAILED, "server_error", response_id="resp_1", again=True))
+        'failed (server_error): response resp_1, asked for again'
+        """
+        reasons = ", ".join(part for part in (self.code, self.param and f"param {self.param}") if part)
+        about = f"response {self.response_id}" if self.response_id else f"item {self.item_id}" if self.item_id else ""
+        rest = ", ".join(part for part in (about, "asked for again" if self.again else "") if part)
+        return f"{self.kind}{reasons and f' ({reasons})'}{rest and f': {rest}'}"

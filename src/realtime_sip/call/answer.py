@@ -102,7 +102,7 @@ async def answer(
 ) -> AsyncIterator[Call]:
     """Answer a call, as `AsyncCalls.answer` describes it."""
     whole = options.tools.merged_into(checked(RealtimeSession, session, what="session"))
-    plausible.warn(whole)
+    plausible.warn(whole, approves=options.approve_mcp is not None)
     priced = options.rates.has_price(whole.model, transcription_model=transcription_model(whole))
     if options.limits.max_cost is not None and not priced:
         known = ", ".join(sorted(options.rates.rates))

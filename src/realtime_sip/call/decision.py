@@ -19,23 +19,23 @@ class Decision:
 
     Attributes:
         call_id: The call that it is about.
-        adopted: Whether a program that died had accepted the call, so that it is attached without accepting it again.
-        inherited: Whether a program that died had claimed the call, and may have accepted it.
+        accepted_before: Whether a program that died had accepted the call, so that it is attached without accepting it.
+        maybe_accepted: Whether a program that died had claimed the call, and may have accepted it.
         made: Set once it was accepted or rejected.
         rejected: Whether it was rejected.
         call: The call, once it is being answered.
         errors: Whom the host tells of what the program's code raises.
     """
 
-    def __init__(self, call_id: str, *, adopted: bool = False, inherited: bool = False) -> None:
+    def __init__(self, call_id: str, *, accepted_before: bool = False, maybe_accepted: bool = False) -> None:
         self.call_id = call_id
-        self.adopted = adopted
-        self.inherited = inherited
+        self.accepted_before = accepted_before
+        self.maybe_accepted = maybe_accepted
         self.made = asyncio.Event()
         self.rejected = False
         self.call: Call | None = None
         self.errors: ProgramErrors | None = None
-        if adopted:
+        if accepted_before:
             self.made.set()
 
     def watch(self) -> None:

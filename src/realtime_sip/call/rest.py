@@ -26,6 +26,7 @@ BUSY = 503
 
 async def _asked(
     transport: AsyncTransport,
+    call_id: str,
     operation: Operation[None],
     done: inputs.Input,
     failed: Callable[[RealtimeSipError], inputs.Input],
@@ -35,7 +36,7 @@ async def _asked(
     except RealtimeSipError as error:
         return failed(error)
     except Exception as error:  # noqa: BLE001 - an HTTP client of the program's own may raise anything
-        _log.error("%s failed: %s", operation.name, type(error).__name__)
+        _log.error("call %s: %s failed: %s", call_id, operation.name, type(error).__name__)
         return failed(NetworkError(f"{operation.name}: {type(error).__name__}", sent=True))
     return done
 
@@ -52,23 +53,23 @@ async def accept(
         operation = replace(calls.accept(call_id, session), early_404=early)
     except RealtimeSipError as error:
         return inputs.AcceptFailed(error)
-    return await _asked(transport, operation, inputs.Accepted(), inputs.AcceptFailed)
+    return await _asked(transport, call_id, operation, inputs.Accepted(), inputs.AcceptFailed)
 
 
 async def reject(transport: AsyncTransport, call_id: str) -> inputs.Input:
-    return await _asked(transport, calls.reject(call_id, status_code=BUSY), inputs.Rejected(), inputs.Rejected)
+    return await _asked(transport, call_id, calls.reject(call_id, status_code=BUSY), inputs.Rejected(), inputs.Rejected)
 
 
 async def hang_up(transport: AsyncTransport, call_id: str) -> inputs.Input:
     # Once: the core decides when to try again, and keeps the model quiet meanwhile.
     once = replace(calls.hangup(call_id, attached=True), repeat=Repeat.UNSENT)
-    return await _asked(transport, once, inputs.HungUp(), inputs.HangupFailed)
+    return await _asked(transport, call_id, once, inputs.HungUp(), inputs.HangupFailed)
 
 
 async def refer(transport: AsyncTransport, call_id: str, request: TransferRequest) -> inputs.Input:
     operation = calls.refer(call_id, target_uri=request.target.uri)
     return await _asked(
-        transport, operation, inputs.Referred(request), lambda error: inputs.ReferFailed(request, error)
+        transport, call_id, operation, inputs.Referred(request), lambda error: inputs.ReferFailed(request, error)
     )
 
 

@@ -39,7 +39,7 @@ from realtime_sip.errors import (
     CallEndedError,
     RealtimeSipError,
 )
-from realtime_sip.outcomes import CallEnded, LimitNear, SidebandGap, TransferFailed
+from realtime_sip.outcomes import CallEnded, ServiceRefused, SidebandGap, TransferFailed
 from realtime_sip.response import ResponseConfig
 from realtime_sip.session import RealtimeSession
 from realtime_sip.tools.registry import Tool
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("realtime_sip.call")
 
-CallEvent = events.ServerEvent | LimitNear | SidebandGap | EventsDropped | Escalation | TransferFailed
+CallEvent = events.ServerEvent | EventsDropped | effects.Happening
 """What iterating over a call gives: the service's events, and the call's own."""
 
 REQUESTS_END = 0.5
@@ -96,7 +96,8 @@ class Runtime:
             options.limits,
             now=self.loop.time(),
             unix=unix,
-            maybe_accepted=self.decision is not None and self.decision.inherited,
+            call_id=self.call_id,
+            maybe_accepted=self.decision is not None and self.decision.maybe_accepted,
             greet_undisturbed=options.greet_undisturbed,
         )
         self.tools = ToolRunner(options.tools, call=call, check=options.check_tool, failed=self.program_failed)
@@ -295,7 +296,7 @@ class Runtime:
         self.over.add_done_callback(lambda _: self.transport.forget(self))
         _log.info("call %s: ringing", self.call_id)
         up = self.expect("answer")
-        if self.decision is not None and self.decision.adopted:
+        if self.decision is not None and self.decision.accepted_before:
             self.record.missed()
             self.step(inputs.Adopt())
         elif self.incoming is not None and self.incoming.is_stale(self.transport.settings.clock()):
@@ -430,6 +431,8 @@ class Runtime:
         else:
             if isinstance(what, TransferFailed):
                 _log.info("call %s: transfer to %s failed (%s)", self.call_id, what.target, what.failure.value)
+            elif isinstance(what, ServiceRefused):
+                _log.warning("call %s: the service refused: %s", self.call_id, what)
             self.record.note(what)
         self.queue.put(what, own=True)
 

@@ -200,7 +200,7 @@ class ToolRunner:
         except ToolError as error:
             return ToolResult(error_output(error.for_model), failed=True)
         except NoThreadError:
-            _log.error("tool %s: no thread is left, since too many tools of this call or of all calls hang", tool.name)
+            _log.error("call %s: tool %s: no thread is left, since too many tools hang", self._call_id, tool.name)
             return ToolResult(error_output(_BUSY), failed=True)
         except (GeneratorExit, KeyboardInterrupt):
             raise

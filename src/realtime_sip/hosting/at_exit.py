@@ -1,4 +1,4 @@
-"""What is still up when the interpreter exits, because nobody has drained its host, is hung up, as far as it can be.
+"""What is still up when the interpreter exits, mostly because nobody has drained its host, is hung up, if it can be.
 
 At that time no thread starts any more. A loop that was not closed does it, in its own thread or here: its HTTP client
 connects to the address that it has spoken to before, because looking a name up takes a thread. If the loop was closed,
@@ -67,7 +67,7 @@ def end_all() -> None:
     for host in [*_hosts]:
         left = len(host.left_over())
         if left:
-            _log.warning("the program exits without drain() while calls are up, %d of them: hanging up", left)
+            _log.warning("the program exits while calls are up, %d of them: hanging up", left)
             _drained(host)
             _hung_up(host)
     _hosts.clear()

@@ -51,7 +51,7 @@ class Submission(Enum):
     """What became of a webhook. Answer 200 to each of them: the call is taken care of, as far as it can be."""
 
     STARTED = "started"
-    """The handler decided about the call, and goes on with it."""
+    """The call was handed to the handler. It has accepted or rejected it, has failed, or has not decided yet."""
     REPEAT = "repeat"
     """The call was submitted before, here or elsewhere."""
     BUSY = "busy"
@@ -77,8 +77,6 @@ class _Taken:
     incoming: IncomingCall
     decision: Decision
     clock: Callable[[], float]
-    adopted: bool = False
-    """Another program claimed it before, and perhaps accepted it."""
     became: Submission = Submission.STARTED
     refusal: Refusal | None = None
     lost: bool = False
@@ -240,9 +238,9 @@ class CallHost:
         adopted = claimed.outcome is Outcome.ADOPTED
         # A call that is up with nobody on our side is taken even if the host is full.
         up = adopted and claimed.claim.phase == "accepted"
-        decision = Decision(incoming.call_id, adopted=up, inherited=adopted)
+        decision = Decision(incoming.call_id, accepted_before=up, maybe_accepted=adopted)
         decision.errors = self._errors
-        taken = _Taken(incoming=incoming, decision=decision, clock=self._clock, adopted=adopted)
+        taken = _Taken(incoming=incoming, decision=decision, clock=self._clock)
         if not up and self._draining:
             taken.became = Submission.DRAINING
         elif not up and sum(each.handling is not None for each in self._calls.values()) >= self._max_calls:
@@ -272,7 +270,7 @@ class CallHost:
     # --- serving them -------------------------------------------------------------------------------------------------
 
     async def _serve(self, taken: _Taken) -> None:
-        """Make sure that a call is decided, free its places, and finish its claim, whatever its handler does."""
+        """Make sure that a call is decided, leave the policy's counters, and finish its claim, whatever happens."""
         ended = taken.ended(EndReason.DETACHED, "inferred", "the program stopped")
         status: int | None = self._busy_status
         try:
@@ -327,7 +325,7 @@ class CallHost:
 
     async def _refused(self, taken: _Taken) -> bool:
         """Ask the policy about a call. A call that is up already takes its places and is never refused."""
-        if taken.adopted:
+        if taken.decision.accepted_before:
             await self._policy.renew(taken.incoming, store=self._store, lease=LEASE)
             return False
         taken.refusal = await self._policy.check(taken.incoming, store=self._store, lease=LEASE)
@@ -421,8 +419,8 @@ class CallHost:
 
         It returns within two seconds more, whatever fails; what has not ended by then is logged. Calls that are still
         up twelve seconds before the end hear a goodbye. At the end they are hung up, so that the code after their
-        handlers' blocks still runs; a second later those handlers are canceled. A transfer under way is not ended.
-        Calling this again changes nothing.
+        handlers' blocks still runs, and handlers that have no block are canceled; a second later all are. A transfer
+        under way is left alone. If this is called again meanwhile, the shorter timeout counts.
 
         Args:
             timeout: Seconds, in place of `drain_timeout`.
@@ -470,9 +468,11 @@ class CallHost:
             await asyncio.wait(tasks, timeout=left)
 
     def left_over(self) -> list[tuple[str, bool]]:
-        """Return the calls that have not ended, each with whether it was accepted. What is at exit is ended by this."""
+        """Return the calls that `at_exit` has to end, each with whether it was accepted."""
         left = {**self._cut, **self._calls}.values()
-        return [(each.call_id, each.decision.made.is_set()) for each in left if each.is_up]
+        # Hanging up would undo a transfer.
+        up = [each for each in left if each.is_up and not (each.call is not None and each.call.transferring)]
+        return [(each.call_id, each.decision.made.is_set()) for each in up]
 
     @asynccontextmanager
     async def lifespan(self, _app: Any) -> AsyncIterator[None]:

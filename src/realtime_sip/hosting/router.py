@@ -243,7 +243,7 @@ async def _made(route: Route, incoming: IncomingCall) -> RealtimeSession:
 def _session(session: RealtimeSession | dict[str, Any] | SessionOf) -> RealtimeSession | SessionOf:
     if isinstance(session, (RealtimeSession, dict)):
         valid: RealtimeSession = checked(RealtimeSession, session, what="session")
-        plausible.warn(valid)
+        plausible.warn(valid, approves=True)
         return valid
     if not callable(session):
         raise ConfigurationError("the session of a route must be a RealtimeSession, a dict, or a function of the call")

@@ -14,6 +14,7 @@ __all__ = [
     "EventAltered",
     "EventFault",
     "EventLost",
+    "EventRefused",
     "EventRepeated",
     "FrameInjected",
     "LineFault",
@@ -266,8 +267,29 @@ class UpdateRefused:
         _check_count(self.occurrence, "occurrence")
 
 
+@dataclass(frozen=True, slots=True)
+class EventRefused(_Matching):
+    """The service refuses an event of the client's: it changes nothing, and an `error` names it.
+
+    `code`, `param` and `message` are those of the error; the defaults are the emulator's invention.
+
+    >>> EventRefused("conversation.item.create", times=2).code
+    'invalid_value'
+    """
+
+    code: str | None = field(default="invalid_value", kw_only=True)
+    param: str | None = field(default=None, kw_only=True)
+    message: str = field(default="The event cannot be taken.", kw_only=True)
+
+    def __post_init__(self) -> None:
+        """Refuse an event of the service's."""
+        _Matching.__post_init__(self)
+        if self.type not in CLIENT_EVENTS:
+            raise ConfigurationError("only events of the client can be refused")
+
+
 TimedFault = SocketDropped | ServiceRestarts | SocketSilent | PingsUnanswered | FrameInjected | ErrorSent
-EventFault = EventLost | EventRepeated | EventAltered
+EventFault = EventLost | EventRepeated | EventAltered | EventRefused
 LineFault = TimedFault | EventFault | ResponseRaced | UpdateRefused
 """What can go wrong on the sockets of a call."""
 

@@ -29,7 +29,7 @@ from realtime_sip.call.machine import effects, inputs
 from realtime_sip.call.machine.call_limits import CallLimits
 from realtime_sip.call.machine.effects import HangUp, RunTool
 from realtime_sip.call.record.struggle import Escalation, EscalationCause
-from realtime_sip.outcomes import EndReason, Heard, LimitKind, LimitNear
+from realtime_sip.outcomes import EndReason, Heard, LimitKind, LimitNear, ServiceRefused
 from realtime_sip.session import RealtimeSession
 
 
@@ -48,7 +48,12 @@ class Talk(Door):
 
     @property
     def told(self) -> list[Any]:
-        return [tell.what for tell in self.all(effects.Tell)]
+        """What was told, but for what the service refused."""
+        return [tell.what for tell in self.all(effects.Tell) if not isinstance(tell.what, ServiceRefused)]
+
+    @property
+    def refusals(self) -> list[ServiceRefused]:
+        return [tell.what for tell in self.all(effects.Tell) if isinstance(tell.what, ServiceRefused)]
 
     def grant(self) -> str:
         """The service begins the response that was asked for last; return its id."""

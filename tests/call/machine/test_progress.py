@@ -23,6 +23,7 @@ from realtime_sip import events
 from realtime_sip.call.machine import inputs
 from realtime_sip.call.machine.call_limits import CallLimits
 from realtime_sip.call.machine.effects import RunTool, Tell
+from realtime_sip.outcomes import ServiceRefused
 from realtime_sip.session import RealtimeSession
 
 
@@ -179,7 +180,7 @@ def test_progress_that_fails_is_nothing_to_escalate(slow: Slow) -> None:
         details = {"error": {"code": "server_error"}}
         slow.receive(created(f"resp_{slow.responses}", key=key))
         slow.receive(done(f"resp_{slow.responses}", status="failed", status_details=details))
-    assert slow.all(Tell) == []
+    assert all(isinstance(tell.what, ServiceRefused) for tell in slow.all(Tell))
     slow.step(inputs.ToolEnded("call_1", "found"))
     assert len(slow.asked) == 5
 

@@ -328,6 +328,8 @@ class World:
         match event:
             case events.ConversationItemCreate(item=item) if type(item).__name__ == "FunctionCallOutput":
                 call_id: str = getattr(item, "call_id", "")
+                if getattr(item, "output", "") == tools.NOT_TAKEN:  # in the place of one that was refused again
+                    call_id += " instead"
                 one = self.output_ids.setdefault(call_id, str(item.id))
                 if one != item.id:
                     raise Fault(f"two outputs of {call_id}")

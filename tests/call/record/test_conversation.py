@@ -288,7 +288,7 @@ def test_the_models_text_is_a_line(service: Service, listener: Listener) -> None
     service.emit("response.output_text.done", **where, text="It is foggy.")
     answer.done("cancelled")
     (line,) = listener.hear()
-    assert (line.text, line.complete, line.heard, line.interrupted) == ("It is foggy.", True, "It is foggy.", True)
+    assert (line.text, line.complete, line.heard, line.interrupted) == ("It is foggy.", True, "", True)
 
 
 def test_law_a_response_outside_of_the_conversation_is_not_in_the_transcript(

@@ -28,6 +28,7 @@ name, and rules:
     limits     when the call is ended automatically
     hearing    whether anybody hears anybody
     ending     hanging up, again and again if it must be; how the call ended
+    refusals   what the service did not do, told to the program
 
 A wait is a timer with a name (`timers`). It runs out when a `Tick` says so; anything that arrived in the meantime is
 handled first. What takes several steps is a generator (`sequences`). What was asked of the service is in one ledger
@@ -73,6 +74,7 @@ def start(
     *,
     now: float,
     unix: float,
+    call_id: str = "",
     maybe_accepted: bool = False,
     greet_undisturbed: bool = False,
 ) -> CallState:
@@ -83,6 +85,7 @@ def start(
         limits_: The limits at which it is ended.
         now: The time of a clock that only goes forward.
         unix: The wall clock at the same moment.
+        call_id: What the log calls it.
         maybe_accepted: Whether a program that died may have accepted it.
         greet_undisturbed: Whether it is accepted without turn detection, which comes back after the first speech.
     """
@@ -97,9 +100,11 @@ def start(
             has_prompt=session_.prompt is not None,
             forces_tools=session.forces_tools(session_.tool_choice),
             transcribes=session.transcribes(session_),
+            speaks="audio" in (session_.output_modalities or ["audio"]),
         ),
         digits=Digits(),
         now=now,
+        call_id=call_id,
     )
     if off:
         sequences.start(state, "greeting", wants.greeting(state))
@@ -150,7 +155,7 @@ def _settle(s: CallState) -> None:
             followed = rule(s) or followed
         if not followed:
             return
-    _log.error("a call's rules do not come to rest: %s", s.trace[-1] if s.trace else "")
+    _log.error("call %s: its rules do not come to rest: %s", s.call_id, s.trace[-1] if s.trace else "")
 
 
 def _time(s: CallState, _what: inputs.Tick) -> None:

@@ -1,6 +1,7 @@
 """What the service does: the responses that it makes, the turns of the caller, what it refuses.
 
-- A response that the caller waits for and that fails is asked for again, a few times, and then said in other words.
+- A response that the caller waits for and that fails is asked for twice more, then the model apologizes, then a person
+  should help (`Escalation`).
 - Events count by their type and ids, known or unknown, and may be missing: no state is without a timer.
 """
 
@@ -10,6 +11,7 @@ import secrets
 from collections.abc import Callable
 
 from realtime_sip import events
+from realtime_sip.call.machine import refusals
 from realtime_sip.call.machine.effects import Tell
 from realtime_sip.call.machine.session import refused as update_refused
 from realtime_sip.call.machine.state import (
@@ -23,17 +25,15 @@ from realtime_sip.call.machine.state import (
     move,
     send,
 )
-from realtime_sip.call.machine.tools import covered, item_refused, take_calls, to_answer, tool_of_item
+from realtime_sip.call.machine.tools import covered, item_refused, take_calls, to_answer, tool_of_item, tools_hold
 from realtime_sip.call.machine.wants import CREATED, NOBODYS, TAG, respond, speech_ended
 from realtime_sip.call.record.frame import get, has, items, text
 from realtime_sip.call.record.responses import Response
 from realtime_sip.call.record.struggle import Escalation, EscalationCause
-from realtime_sip.outcomes import Heard
+from realtime_sip.outcomes import Heard, RefusalKind
 from realtime_sip.response import ResponseConfig
 
 BUSY = "conversation_already_has_active_response"
-_HOPELESS = ("insufficient_quota", "billing")
-"""The beginnings of error codes for which waiting does not help."""
 
 RESPONSE = 60.0
 """Seconds for any sign of the active response."""
@@ -175,6 +175,7 @@ def on_done(s: CallState, event: events.ServerEvent) -> None:
     response_id, key = text(shown, "id") or s.active, text(shown, "metadata", TAG) or None
     asked = s.asks.get("response")
     known = s.book.get(response_id)
+    first = known is None or known.told_at is None
     new = bool(response_id) and (known is None or known.key in (None, key))
     if asked is not None and asked.want is not None and key == asked.want.key and new:
         _granted(s, asked.want)  # its `response.created` was lost
@@ -191,12 +192,11 @@ def on_done(s: CallState, event: events.ServerEvent) -> None:
     _made_meanwhile(s, response)
     if response.over and response.key is not None and response.heard is not None:
         speech_ended(s, response.key, response.heard)  # whose it was is known only now
-    if response.outside or response.over:
-        return
-    s.sounded = s.sounded or response.has_spoken
-    called = take_calls(s, items(shown, "output"))
-    if not called:
-        _see_to(s, response)
+    live = not response.outside and not response.over
+    s.sounded = s.sounded or (live and response.has_spoken)
+    called = live and (take_calls(s, items(shown, "output")) or tools_hold(s))
+    if first:
+        _see_to(s, response, refusals.kind_of(s, response, called=called), live=live and not called)
 
 
 def _made_meanwhile(s: CallState, response: Response) -> None:
@@ -206,26 +206,29 @@ def _made_meanwhile(s: CallState, response: Response) -> None:
         covered(s, want.covers)
 
 
-def _see_to(s: CallState, response: Response) -> None:
-    """Make sure that a failed answer does not leave a waiting caller in silence."""
-    if response.key is not None and not response.key.startswith(NOBODYS):
-        return  # somebody waits for its speech, and learns of it
-    # Text is not an answer on the phone. A response that the service starts by itself may have nothing to say.
-    silent = not response.has_spoken and (response.key is not None or response.status == "incomplete")
-    if response.status == "cancelled" or not (silent or response.status == "failed"):
-        if response.has_spoken and response.status == "completed":
+def _see_to(s: CallState, response: Response, kind: RefusalKind | None, *, live: bool) -> None:
+    """Tell what the service did not do, and leave no caller who waits for an answer in silence."""
+    awaited = response.key is not None and not response.key.startswith(NOBODYS)
+    if kind is None:
+        if live and not awaited and response.has_spoken and response.status == "completed":
             s.failures = 0
         return
-    if s.hold.on or s.end is not End.NONE or s.leaving:
+    # Whoever waits for its speech learns of it. What the service starts by itself may have nothing to say: once.
+    chosen = kind is RefusalKind.NOTHING_TO_HEAR and response.key is None
+    spoke = response.has_spoken and kind is RefusalKind.INCOMPLETE
+    if not live or awaited or spoke or (chosen and s.failures) or s.hold.on or s.end is not End.NONE or s.leaving:
+        refusals.of_response(s, response, kind, again=False)
         return
     s.failures += 1
-    if response.code.startswith(_HOPELESS) or s.failures > _MAX_FAILURES + 1:
-        s.out.append(Tell(Escalation(EscalationCause.RESPONSE_FAILURES, s.failures)))
-    elif s.failures > _MAX_FAILURES:
-        respond(s, f"notice_{secrets.token_hex(8)}", _SORRY, ResponseConfig(tool_choice="none"))
-    else:
+    again = kind is not RefusalKind.QUOTA and s.failures <= _MAX_FAILURES
+    refusals.of_response(s, response, kind, again=again)
+    if again:
         s.tools[f"again {response.id}"] = Tool.KNOWN
         s.timers.set("again", s.now + 2.0 ** (s.failures - 1))
+    elif kind is RefusalKind.QUOTA or s.failures > _MAX_FAILURES + 1:
+        s.out.append(Tell(Escalation(EscalationCause.RESPONSE_FAILURES, s.failures)))
+    else:
+        respond(s, f"notice_{secrets.token_hex(8)}", _SORRY, ResponseConfig(tool_choice="none"))
 
 
 def on_output_item(s: CallState, event: events.ServerEvent) -> None:
@@ -288,23 +291,23 @@ def on_caller_dropped(s: CallState, _event: events.ServerEvent) -> None:
 def on_error(s: CallState, event: events.ServerEvent) -> None:
     error = get(event, "error")
     code, cause = get(error, "code"), text(error, "event_id")
-    if update_refused(s, error, cause):
-        return
-    if item_refused(s, cause, code):
+    if update_refused(s, error, cause) or item_refused(s, error, cause):
         return
     if f"beside {cause}" in s.asks:
         answered(s, f"beside {cause}")
+        refusals.of_event(s, error)
         speech_ended(s, cause, Heard.FAILED)
         return
     asked = s.asks.get("response")
     if asked is None or asked.want is None or not (cause == asked.want.key or (not cause and code == BUSY)):
+        refusals.of_event(s, error)
         return
     want = asked.want
     if s.floor is Floor.ASKED and code == BUSY:
         presume(s, "it says that another response is active")
     want.tries += 1
     if code != BUSY or want.tries >= _MAX_TRIES:
-        _ask_failed(s)
+        _ask_failed(s, error)
         return
     answered(s, "response")
     _still(s)
@@ -321,21 +324,26 @@ def on_error(s: CallState, event: events.ServerEvent) -> None:
 
 
 def _still(s: CallState) -> None:
-    """Record that nothing may be asked for any more."""
+    """Leave `ASKED` if nothing is asked for any more."""
     if s.floor is Floor.ASKED and "response" not in s.asks:
         free(s, "what was asked for is settled")
 
 
-def _ask_failed(s: CallState) -> None:
-    """Give up what we asked for; an answer to tools is tried a few times more, for the caller waits for it."""
+def _ask_failed(s: CallState, error: object = None) -> None:
+    """Give up what we asked for; an answer to tools is tried a few times more, for the caller waits for it.
+
+    `error` is the service's; None if it neither granted nor refused it.
+    """
     asked = answered(s, "response")
     assert asked is not None
     assert asked.want is not None
     _still(s)
+    given_up = s.failures >= _MAX_FAILURES or asked.want.tries >= _MAX_TRIES or refusals.is_hopeless(error)
+    refusals.of_event(s, error, again=asked.want.answers and not given_up)
     if asked.want.answers:
         s.failures += 1
         s.timers.set("again", s.now + 2.0 ** (s.failures - 1))
-        if s.failures > _MAX_FAILURES or asked.want.tries >= _MAX_TRIES:
+        if given_up:
             for tool in to_answer(s):
                 del s.tools[tool]
             s.out.append(Tell(Escalation(EscalationCause.RESPONSE_FAILURES, s.failures)))
@@ -348,7 +356,7 @@ def _ask_failed(s: CallState) -> None:
 
 
 def attached_again(s: CallState) -> None:
-    """Assume nothing: whatever was asked for is wanted again, and a response may be active."""
+    """Want the response again that was asked for, and presume for a moment that another is active."""
     s.timers.stop("caller")
     asked = answered(s, "response")
     if asked is not None and asked.want is not None:

@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from realtime_sip import events
 from realtime_sip.call.machine.effects import Done, Send
 from realtime_sip.call.machine.inputs import SendEvent, Update
+from realtime_sip.call.machine.refusals import of_event
 from realtime_sip.call.machine.state import CallState, End, Hold, Socket, answered, ask, send
 from realtime_sip.call.machine.tools import put
 from realtime_sip.call.record.frame import get, has, plain
@@ -120,6 +121,9 @@ def refused(s: CallState, error: object, cause: str) -> bool:
     update = updates[cause]
     for over in (*(name for name in earlier if updates[name] is None), cause):
         del updates[over]
+    asked = update is not None and f"update {cause}" in s.asks
+    if not asked:
+        of_event(s, error, again=cause == s.hold.update and s.hold.tries < _MAX_TRIES)
     if update is not None:
         code, param = get(error, "code"), get(error, "param")
         _taken(
@@ -166,6 +170,9 @@ def on_session(s: CallState, event: events.ServerEvent) -> None:
         _expires(s, wall)
     if has(shown, "tool_choice"):
         s.session.forces_tools = forces_tools(get(shown, "tool_choice"))
+    modalities = get(shown, "output_modalities")
+    if isinstance(modalities, list):
+        s.session.speaks = "audio" in modalities
     heard = get(shown, "audio", "input")
     if has(heard, "transcription"):
         s.session.transcribes = get(heard, "transcription") is not None

@@ -101,7 +101,7 @@ MOVES: dict[Region, dict[Region, str]] = {
     Floor.IDLE: {
         Floor.ASKED: "response.create",
         Floor.MODEL: "response.created",
-        Floor.UNKNOWN: "attached again",
+        Floor.UNKNOWN: "attached again, or no id",
     },
     Floor.ASKED: {
         Floor.MODEL: "response.created",
@@ -110,13 +110,13 @@ MOVES: dict[Region, dict[Region, str]] = {
     },
     Floor.MODEL: {
         Floor.IDLE: "response.done",
-        Floor.ASKED: "done, and ours is due",
+        Floor.ASKED: "done, ours is unanswered",
         Floor.UNKNOWN: "attached again",
     },
     Floor.UNKNOWN: {
         Floor.MODEL: "a sign of one",
         Floor.IDLE: "done, or no sign",
-        Floor.ASKED: "done, and ours is due",
+        Floor.ASKED: "done, ours is unanswered",
     },
     End.NONE: {
         End.TRANSFERRING: "transfer()",
@@ -124,8 +124,8 @@ MOVES: dict[Region, dict[Region, str]] = {
         End.OVER: "gone, or let go of",
     },
     End.TRANSFERRING: {
-        End.NONE: "it failed",
-        End.OVER: "the caller's leg left",
+        End.NONE: "it failed, or the leg stays",
+        End.OVER: "the leg left, or over",
     },
     End.ENDING: {End.OVER: "hung up"},
     End.OVER: {},
@@ -272,6 +272,8 @@ class Session:
     """Whether its `tool_choice` makes every response call a tool."""
     transcribes: bool = False
     """Whether it has the caller's words written down."""
+    speaks: bool = True
+    """Whether it asks the model for audio."""
     updates: OrderedDict[str, events.SessionUpdate | None] = field(default_factory=OrderedDict)
     """The updates that wait for their answer, in order; None for one that the session shows to be accepted already."""
     voiced: bool = False
@@ -288,6 +290,8 @@ class CallState:
     session: Session
     digits: Digits
     now: float
+    call_id: str = ""
+    """Names the call in the log."""
     socket: Socket = Socket.RINGING
     floor: Floor = Floor.IDLE
     end: End = End.NONE
@@ -360,10 +364,10 @@ def move(s: CallState, to: Region, why: str) -> None:
     if to not in MOVES[before]:
         if strict:
             raise AssertionError(f"{name}: {before.name} -> {to.name} ({why})")
-        _log.error("forbidden move of a call's %s: %s to %s (%s)", name, before.value, to.value, why)
+        _log.error("call %s: forbidden move of %s: %s to %s (%s)", s.call_id, name, before.value, to.value, why)
     line = f"{s.now:.3f} {name}: {before.name} -> {to.name} ({why})"
     s.trace.append(line)
-    _log.debug("%s", line)
+    _log.debug("call %s: %s", s.call_id, line)
     setattr(s, name, to)
 
 

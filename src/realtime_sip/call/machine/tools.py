@@ -8,11 +8,11 @@ started meanwhile, knowing the output, is as good.
 
 from __future__ import annotations
 
-import logging
 import secrets
 from collections.abc import Callable, Iterable
 
 from realtime_sip import events
+from realtime_sip.call.machine import refusals
 from realtime_sip.call.machine.effects import AskApproval, RunTool
 from realtime_sip.call.machine.inputs import ApprovalDecided, ToolEnded
 from realtime_sip.call.machine.state import CallState, Tool, answered, ask, remember, send
@@ -30,7 +30,7 @@ _MAX_ITEMS = 100
 _MAX_RUNNING = 64
 _TOO_MANY = error_output("It was not called, since too many tools are running. Wait for their results.")
 _MAX_REFUSALS = 2
-_log = logging.getLogger("realtime_sip.call")
+NOT_TAKEN = error_output("Its result could not be passed on. Tell the caller that it did not work.")
 
 
 def tools_hold(s: CallState) -> bool:
@@ -163,6 +163,8 @@ def tool_ended(s: CallState, what: ToolEnded) -> None:
 def approval_decided(s: CallState, what: ApprovalDecided) -> None:
     """Answer an MCP server's request for approval."""
     over(s, f"ask {what.request_id}", None)
+    if not what.approve:
+        refusals.of_approval(s, what.request_id)
     if what.approve:
         run(s, f"approved {what.request_id}", MCP)
     else:
@@ -171,19 +173,28 @@ def approval_decided(s: CallState, what: ApprovalDecided) -> None:
     put(s, McpApprovalResponse(id=item_id, approval_request_id=what.request_id, approve=what.approve))
 
 
-def item_refused(s: CallState, cause: str, code: object) -> bool:
-    """Record that the service refused an event; return whether it was an item of ours, which is sent once more."""
+def item_refused(s: CallState, error: object, cause: str) -> bool:
+    """Record that the service refused an event; return whether it was an item of ours.
+
+    It is sent once more. If a tool's output is refused again, the model gets an error in its place.
+    """
     name = f"item {cause.removeprefix('create_')}"
     asked = s.asks.get(name) if cause.startswith("create_") else None
     if asked is None:
         return False
-    asked.refusals += 1
-    if code == "item_already_exists":
+    if get(error, "code") == "item_already_exists":
         late(s, name)  # it arrived before the sideband was lost
-    elif asked.refusals < _MAX_REFUSALS:
+        return True
+    asked.refusals += 1
+    again = asked.refusals < _MAX_REFUSALS
+    refusals.of_event(s, error, item_id=name.removeprefix("item "), again=again)
+    item = get(asked.event, "item")
+    if again:
         send(s, asked.event)
+    elif isinstance(item, FunctionCallOutput) and item.output != NOT_TAKEN:
+        answered(s, name)
+        put(s, item.model_copy(update={"id": f"item_{secrets.token_hex(10)}", "output": NOT_TAKEN}), tool=asked.tool)
     else:
-        _log.warning("the service refuses an item (%s)", code if isinstance(code, str) else "no code")
         late(s, name)
     return True
 

@@ -58,6 +58,8 @@ class Response:
     status: str = ""
     code: str = ""
     """Why it is not complete: an error's code, or the reason."""
+    speaks: bool | None = None
+    """Whether audio was asked for, as `response.done` shows; None if it does not say."""
     seconds: float = 0.0
     """Seconds that its audio takes, by its tokens; 0 if that is not known."""
     audible: int = 0
@@ -265,6 +267,8 @@ class Book:
             response.end(Heard.FAILED if response.status == "failed" else Heard.NOT_AT_ALL, now)
         elif response.heard is Heard.ENTIRELY and self._is_continued(response):
             response.heard = None
+        elif response.heard is Heard.ENTIRELY and response.status == "incomplete":
+            response.heard = Heard.IN_PART
         return response
 
     def told(self, response: Response, shown: object, now: float) -> None:
@@ -276,6 +280,8 @@ class Book:
             response.code = text(shown, "status_details", "error", "code") or text(shown, "status_details", "reason")
             response.seconds = audio_seconds(shown)
             response.audible = sum(map(_is_audible, items(shown, "output")))
+            if has(shown, "output_modalities"):
+                response.speaks = "audio" in items(shown, "output_modalities")
 
     def _being_made(self) -> str:
         return next((r.id for r in self.open.values() if r.being_made and not r.outside), "")
@@ -333,7 +339,7 @@ class Book:
             response.started_at = None
         response.stopped_at = now
         if not self._is_continued(response):
-            response.end(Heard.ENTIRELY, now + JITTER)
+            response.end(Heard.IN_PART if response.status == "incomplete" else Heard.ENTIRELY, now + JITTER)
         self._free(now)
 
     def _is_continued(self, response: Response) -> bool:

@@ -186,7 +186,8 @@ def agent_line(item: Item, messages: list[Item], ahead: float, *, plays: bool) -
         plays: Whether the response is playing.
     """
     response, words = item.response, item.text
-    heard, interrupted = words, response is not None and response.canceled
+    # What the model writes, nobody hears; what the program put in is taken as it is.
+    heard, interrupted = ("" if response else words), response is not None and response.canceled
     started_at = ended_at = None
     if item.spoken:
         heard, interrupted = _heard(item, messages, words)
@@ -201,8 +202,14 @@ def agent_line(item: Item, messages: list[Item], ahead: float, *, plays: bool) -
         interrupted=interrupted,
         heard=heard,
         phase=item.phase,
-        complete=item.complete and not plays,
+        complete=item.complete and not plays and not _is_unfinished(item),
     )
+
+
+def _is_unfinished(item: Item) -> bool:
+    """Whether the service stopped in the middle of it: it is the last message of a response that is not complete."""
+    response = item.response
+    return response is not None and response.status == "incomplete" and response.messages[-1:] == [item.id]
 
 
 def _times(began: float | None, ended: float | None, ahead: float) -> tuple[float | None, float | None]:

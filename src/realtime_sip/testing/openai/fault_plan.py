@@ -11,6 +11,7 @@ from realtime_sip.testing.faults import (
     EventAltered,
     EventFault,
     EventLost,
+    EventRefused,
     EventRepeated,
     LineFault,
     ResponseRaced,
@@ -44,7 +45,7 @@ class FaultPlan:
                     self._races.append(fault)
                 case UpdateRefused():
                     self._refusals.append(fault)
-                case EventLost() | EventRepeated() | EventAltered():
+                case EventLost() | EventRepeated() | EventAltered() | EventRefused():
                     self._events.append(fault)
                 case _:
                     (self._timed if fault.after_frames is None else self._counted).append(fault)
@@ -68,9 +69,10 @@ class FaultPlan:
                     frames = [fault.alter(copy.deepcopy(each)) for each in frames]
         return frames
 
-    def loses(self, kind: object) -> bool:
-        """Return whether an event of the client's does not arrive."""
-        return any(isinstance(fault, EventLost) for fault in self._matching(kind))
+    def heard(self, kind: object) -> EventLost | EventRefused | None:
+        """Return what becomes of an event of the client's: it does not arrive, or is refused; None for neither."""
+        found = self._matching(kind)
+        return next((fault for fault in found if isinstance(fault, (EventLost, EventRefused))), None)
 
     def sent(self, frame: Frame) -> list[TimedFault]:
         """Return the faults that are due after `frame` was sent to a socket."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from realtime_sip.testing.clock import Changes, Clock
-from realtime_sip.testing.faults import CLIENT_EVENTS, LineFault
+from realtime_sip.testing.faults import CLIENT_EVENTS, EventLost, LineFault
 from realtime_sip.testing.openai.behavior import Behavior, Timings
 from realtime_sip.testing.openai.caller import Caller
 from realtime_sip.testing.openai.conversation import EmulatedConversation
@@ -159,10 +159,15 @@ class Line:
             self._record.note("the client sent a frame that is no JSON object")
             self._refuse(Refusal("The event is no JSON object.", code="invalid_event"), None)
             return
-        if not self.wire.heard(event.get("type")):
+        fault = self.wire.heard(event.get("type"))
+        if isinstance(fault, EventLost):
             return
         self._record.keep(self._record.client_events, event)
-        if self.replay is not None:
+        if fault is not None:
+            event_id = event.get("event_id")
+            refusal = Refusal(fault.message, code=fault.code, param=fault.param)
+            self._refuse(refusal, event_id if isinstance(event_id, str) else None)
+        elif self.replay is not None:
             for frame in self.replay.client_sent(event):
                 self.wire.emit_frame(frame)
         else:

@@ -11,6 +11,8 @@ from typing import Any
 from realtime_sip.testing.clock import Changes, Clock
 from realtime_sip.testing.faults import (
     ErrorSent,
+    EventLost,
+    EventRefused,
     FrameInjected,
     LineFault,
     PingsUnanswered,
@@ -120,12 +122,12 @@ class Wire:
         for socket in list(self.sockets):
             socket.send(data)
 
-    def heard(self, kind: object) -> bool:
-        """Record that the client sent an event of the type `kind`; return whether it arrives."""
-        if self.plan.loses(kind):
-            return False
-        self._play(self.plan.happened(str(kind)))
-        return True
+    def heard(self, kind: object) -> EventLost | EventRefused | None:
+        """Record that the client sent an event of the type `kind`; return what becomes of it, if not what should."""
+        fault = self.plan.heard(kind)
+        if not isinstance(fault, EventLost):
+            self._play(self.plan.happened(str(kind)))
+        return fault
 
     def drop(self, code: int, reason: str = "", *, fin: bool = True) -> None:
         """Close all sockets with `code` (1005, 1006 and `fin` as in `WebSocket.close`)."""

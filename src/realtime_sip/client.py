@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     import httpx
     import httpx2
 
+    from realtime_sip._program_errors import OnError
     from realtime_sip.api.sideband import AsyncSideband, Sideband
     from realtime_sip.call.call import Call
     from realtime_sip.call.machine.call_limits import CallLimits
     from realtime_sip.call.machine.targets import TransferTargets
     from realtime_sip.call.options import ApproveMcp, AskConsent, CheckSpeech, CheckTool
-    from realtime_sip.call.program_errors import OnError
     from realtime_sip.call.record.struggle import EscalationRules
     from realtime_sip.event_log import EventLogFolder
     from realtime_sip.rates import RateCard
@@ -121,10 +121,10 @@ class AsyncCalls(
                 `transfer_to_human` is a tool and there are no `transfers`.
             NetworkError, ServiceError: The service refuses the accept, or cannot be reached. The phone rings on.
         """
+        from realtime_sip._program_errors import ProgramErrors
         from realtime_sip.call.answer import Answering, answer
         from realtime_sip.call.machine.call_limits import CallLimits
         from realtime_sip.call.options import AnswerOptions
-        from realtime_sip.call.program_errors import ProgramErrors
         from realtime_sip.call.record.struggle import EscalationRules
         from realtime_sip.rates import RateCard
         from realtime_sip.tools.registry import Tools

@@ -50,10 +50,11 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from typing import TypeAlias
 
+from realtime_sip._program_errors import telling
 from realtime_sip.errors import ConfigurationError, MissingExtraError
 from realtime_sip.sip.address import e164
 from realtime_sip.sip.status import FINAL_FAILURE, is_final_failure
-from realtime_sip.stores.rules import Store
+from realtime_sip.stores.rules import LEASE, Store
 from realtime_sip.webhooks import IncomingCall
 
 __all__ = [
@@ -77,8 +78,6 @@ sync one must not block."""
 
 RULE_TIMEOUT = 2.0
 """Seconds that a rule may take. The phone rings meanwhile."""
-LEASE = 30.0
-"""Seconds for which a call keeps its place without being renewed."""
 BROKEN = 503
 """The SIP status of a call about which a gate could not decide."""
 DAY = 86_400.0
@@ -322,10 +321,9 @@ class DailySpend(_Counter):
 
     async def ended(self, incoming: IncomingCall, store: Store, *, cost: Decimal | None) -> None:
         """Count what a call has cost in all; None if nobody knows."""
-        counted = self._counted.pop(incoming.call_id, 0)
-        if cost is not None and (more := _micros(cost) - counted) > 0:
-            await store.add(self.key, more, per=DAY)
-        elif cost is None and not self._warned:
+        await self.renew(incoming, store, lease=LEASE, cost=cost)
+        self._counted.pop(incoming.call_id, None)
+        if cost is None and not self._warned:
             self._warned = True
             _log.warning("call %s: its cost is not known; DailySpend counts no such call", incoming.call_id)
 
@@ -386,7 +384,7 @@ class CallPolicy:
                 status_code = await _ask_gate(rule, incoming)
             elif store is not None:
                 failed = True
-                async with _bounded(incoming, rule, "cannot count, and the call passes all rules that do"):
+                async with _bounded(incoming, rule, "so the call passes all rules that count"):
                     status_code = await rule.ask(incoming, store, lease=lease)
                     failed = False
                 if failed:
@@ -403,7 +401,7 @@ class CallPolicy:
         """Keep the places of a call that is up for `lease` seconds, and note what it has cost so far, in USD."""
         for rule in self._rules:
             if isinstance(rule, _Counter):
-                async with _bounded(incoming, rule, "cannot count"):
+                async with _bounded(incoming, rule, "so its count is old"):
                     await rule.renew(incoming, store, lease=lease, cost=cost)
 
     async def ended(self, incoming: IncomingCall, *, store: Store, cost: Decimal | None = None) -> None:
@@ -440,7 +438,7 @@ class _Numbers:
 
 async def _ask_gate(gate: Gate, incoming: IncomingCall) -> int | None:
     status_code: int | None = BROKEN
-    async with _bounded(incoming, gate, f"cannot decide, and the call is refused with {BROKEN}"):
+    async with _bounded(incoming, gate, f"so the call is refused with {BROKEN}"):
         answer = gate(incoming)
         answer = await answer if inspect.isawaitable(answer) else answer
         status_code = None if answer is None else _status(answer)
@@ -450,19 +448,22 @@ async def _ask_gate(gate: Gate, incoming: IncomingCall) -> int | None:
 async def _ended(rules: Iterable[Rule], incoming: IncomingCall, store: Store, cost: Decimal | None) -> None:
     for rule in rules:
         if isinstance(rule, _Counter):
-            async with _bounded(incoming, rule, "cannot count that the call is over"):
+            async with _bounded(incoming, rule, "so the call still counts"):
                 await rule.ended(incoming, store, cost=cost)
 
 
 @asynccontextmanager
 async def _bounded(incoming: IncomingCall, rule: Rule, failing: str) -> AsyncIterator[None]:
-    """Give a rule its time. What it raises is logged."""
+    """Give a rule its time, and log what it raises."""
     try:
         async with asyncio.timeout(RULE_TIMEOUT):
             yield
     except (Exception, SystemExit) as error:  # noqa: BLE001 - stores and the program's functions may raise anything
-        # The type alone: what a function says of a call may have the caller's number in it.
-        _log.error("call %s: the rule %s %s: %s", incoming.call_id, _name(rule), failing, type(error).__name__)
+        call_id, what = incoming.call_id, f"the rule {_name(rule)}"
+        if isinstance(rule, _Counter):  # the store's failure, and not the program's
+            _log.error("call %s: %s failed, %s: %s", call_id, what, failing, type(error).__name__)
+        else:
+            telling.get().tell(_log, what, error, call_id=call_id, then=failing)
 
 
 def _name(rule: Rule) -> str:
@@ -485,8 +486,7 @@ def _status(status_code: int) -> int:
 
 
 def _most(most: int) -> int:
-    whole = isinstance(most, int) and not isinstance(most, bool)
-    _require(whole and most >= 1, "the most calls must be a whole number of 1 or more")
+    _require(type(most) is int and most >= 1, "the most calls must be a whole number of 1 or more")
     return most
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from phone import SESSION, Phone, phone, virtual
-from realtime_sip import Call, CallHost, IncomingCall, Tools, TransferTargets
+from realtime_sip import Call, CallHost, CallPolicy, IncomingCall, RealtimeSession, Router, Tools, TransferTargets
 from realtime_sip.errors import ConfigurationError, TransferError
 from realtime_sip.event_log import EventLogFolder
 from realtime_sip.testing import Behavior, CallerHangsUp, ModelCalls, ModelCallsMcp, ModelSays
@@ -39,6 +39,7 @@ async def later(*_args: Any, **_kwargs: Any) -> Any:
 
 PLACES = [
     *("handler", "behind", "tool", "thread", "check_tool", "check_speech", "approve_mcp", "consent", "fallback"),
+    *("rule", "route"),
 ]
 NAMES = {
     "handler": "the handler",
@@ -50,7 +51,11 @@ NAMES = {
     "approve_mcp": "approve_mcp",
     "consent": "consent",
     "fallback": "the fallback of a transfer",
+    "rule": "the rule later",
+    "route": "the condition of the route to on_route",
 }
+THEN = {"rule": ", so the call is refused with 503", "route": ", so it is passed over"}
+OF_HOST = ("handler", "behind", "rule", "route")
 
 
 async def goes_wrong(place: str, tmp_path: Path, line: Phone, **options: Any) -> str:
@@ -86,8 +91,14 @@ async def goes_wrong(place: str, tmp_path: Path, line: Phone, **options: Any) ->
 
     mcp = {"type": "mcp", "server_label": "docs", "server_url": "https://docs.example", "require_approval": "always"}
     session = {**SESSION, "tools": [mcp]} if place == "approve_mcp" else SESSION
-    line.host = CallHost(on_call, client=line.client, **(options if place in ("handler", "behind") else {}))
-    if place in ("handler", "behind"):
+    handler: Any = on_call
+    if place == "route":
+        handler = Router()
+        handler.add(on_route, session=SESSION, when=later)
+
+    policy = CallPolicy(later) if place == "rule" else None
+    line.host = CallHost(handler, client=line.client, policy=policy, **(options if place in OF_HOST else {}))
+    if place in OF_HOST:
         chosen = {"tools": tools}
     steps: Any = {"approve_mcp": [ModelCallsMcp("docs", "search"), HELLO]}.get(place, [ModelCalls("look"), HELLO])
     ringing = await line.openai.ring(
@@ -96,6 +107,10 @@ async def goes_wrong(place: str, tmp_path: Path, line: Phone, **options: Any) ->
     await ringing.ended(timeout=600)
     await line.idle()
     return ringing.call_id
+
+
+async def on_route(_incoming: IncomingCall, _session: RealtimeSession) -> None:
+    """Never reached."""
 
 
 def wrong_tool() -> str:
@@ -131,7 +146,9 @@ def test_law_what_the_programs_code_raises_is_logged_with_its_place_and_without_
     lines = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert lines
     first = lines[0].getMessage()
-    assert first.startswith(f"call {ids[0]}: {NAMES[place]} failed: WrongError in wrong ({__file__}:")
+    assert first.startswith(
+        f"call {ids[0]}: {NAMES[place]} failed{THEN.get(place, '')}: WrongError in wrong ({__file__}:"
+    )
     assert lines[0].name.startswith("realtime_sip.")
     text = logging.Formatter().format(lines[0])
     assert "Traceback (most recent call last)" in text
@@ -141,7 +158,7 @@ def test_law_what_the_programs_code_raises_is_logged_with_its_place_and_without_
     assert (SECRET in caplog.text) == shown
     assert [type(error) for error, _, _ in told] == [WrongError] * len(told)
     assert told[0][1] == ids[0]
-    assert (told[0][2] is None) == (place == "handler")
+    assert (told[0][2] is None) == (place in ("handler", "rule", "route"))
 
 
 @pytest.mark.parametrize("way", ["plain", "async", "exits", "hangs"])

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from realtime_sip.api.operations import Verdict
 from realtime_sip.api.transport import on_verdict
-from realtime_sip.call.program_errors import ProgramErrors
 
 if TYPE_CHECKING:
     from realtime_sip.call.call import Call
@@ -24,7 +23,6 @@ class Decision:
         made: Set once it was accepted or rejected.
         rejected: Whether it was rejected.
         call: The call, once it is being answered.
-        errors: Whom the host tells of what the program's code raises.
     """
 
     def __init__(self, call_id: str, *, accepted_before: bool = False, maybe_accepted: bool = False) -> None:
@@ -34,7 +32,6 @@ class Decision:
         self.made = asyncio.Event()
         self.rejected = False
         self.call: Call | None = None
-        self.errors: ProgramErrors | None = None
         if accepted_before:
             self.made.set()
 

@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from realtime_sip._program_errors import ProgramErrors
 from realtime_sip.call.machine.call_limits import CallLimits
 from realtime_sip.call.machine.effects import AskApproval
 from realtime_sip.call.machine.targets import TransferTargets
-from realtime_sip.call.program_errors import ProgramErrors
 from realtime_sip.call.record.struggle import EscalationRules
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.event_log import EventLogFolder

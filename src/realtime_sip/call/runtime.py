@@ -20,6 +20,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, assert_never
 
 from realtime_sip import events
+from realtime_sip._program_errors import telling
 from realtime_sip.api.transport import AsyncTransport
 from realtime_sip.call import rest
 from realtime_sip.call.alarm import Alarm
@@ -89,7 +90,7 @@ class Runtime:
         self.decision = decision if decision is not None and decision.call_id == self.call_id else None
         if self.decision is not None:
             self.decision.call = call
-        self._errors = options.errors.over(None if self.decision is None else self.decision.errors)
+        self._errors = options.errors.over(telling.get())
         unix = transport.settings.clock()
         self.state = core.start(
             session,

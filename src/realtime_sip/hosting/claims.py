@@ -10,13 +10,11 @@ from collections.abc import Awaitable, Callable
 from realtime_sip.call.decision import Decision
 from realtime_sip.hosting.handlers import in_time
 from realtime_sip.stores.nonces import use_context
-from realtime_sip.stores.rules import Claimed, Outcome, Store
+from realtime_sip.stores.rules import LEASE, Claimed, Outcome, Store
 from realtime_sip.webhooks import IncomingCall
 
 _log = logging.getLogger("realtime_sip.host")
 
-LEASE = 30.0
-"""Seconds after which a call whose host shows no life is adopted by another."""
 RETRY = 2.0
 """Seconds until a store that failed is asked again."""
 DECIDE = 10.0

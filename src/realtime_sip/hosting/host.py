@@ -13,9 +13,9 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any
 
+from realtime_sip._program_errors import OnError, ProgramErrors, telling
 from realtime_sip.call.call import Call  # loaded here, so that the first call does not wait for it
 from realtime_sip.call.decision import Decision
-from realtime_sip.call.program_errors import OnError, ProgramErrors
 from realtime_sip.client import AsyncRealtimeSip
 from realtime_sip.errors import (
     CallGoneError,
@@ -24,13 +24,13 @@ from realtime_sip.errors import (
     UnknownCallError,
 )
 from realtime_sip.hosting import at_exit
-from realtime_sip.hosting.claims import DECIDE, LEASE, Claims
+from realtime_sip.hosting.claims import DECIDE, Claims
 from realtime_sip.hosting.handlers import OnCall, check_async
 from realtime_sip.outcomes import CallEnded, Certainty, EndReason
 from realtime_sip.policy import CallPolicy, Refusal
 from realtime_sip.sip.status import FINAL_FAILURE, is_final_failure
 from realtime_sip.stores.memory import MemoryStore
-from realtime_sip.stores.rules import Outcome, Store
+from realtime_sip.stores.rules import LEASE, Outcome, Store
 from realtime_sip.webhooks import IncomingCall
 
 _log = logging.getLogger("realtime_sip.host")
@@ -231,6 +231,7 @@ class CallHost:
 
     async def _claim(self, incoming: IncomingCall) -> _Taken | None:
         """Claim a call. If it is ours, a task has it when this returns."""
+        telling.set(self._errors)
         got = await self._claims.take(incoming, known=incoming.call_id in self._ends, now=self._clock())
         if got is None:
             return None
@@ -239,7 +240,6 @@ class CallHost:
         # A call that is up with nobody on our side is taken even if the host is full.
         up = adopted and claimed.claim.phase == "accepted"
         decision = Decision(incoming.call_id, accepted_before=up, maybe_accepted=adopted)
-        decision.errors = self._errors
         taken = _Taken(incoming=incoming, decision=decision, clock=self._clock)
         if not up and self._draining:
             taken.became = Submission.DRAINING

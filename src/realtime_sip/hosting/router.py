@@ -21,9 +21,9 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar, get_args
 
+from realtime_sip._program_errors import telling
 from realtime_sip._wire import checked
 from realtime_sip.call import plausible
-from realtime_sip.call.program_errors import where
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.hosting.handlers import check_async, in_time
 from realtime_sip.session import RealtimeSession
@@ -216,11 +216,8 @@ class Router:
                     return route, failed
             except (Exception, SystemExit) as error:  # noqa: BLE001 - the caller is better served by another route than by none
                 failed = True
-                # The message may hold what the condition was asked about, a caller's number for one: the place tells.
-                _log.error(
-                    "call %s: the condition of the route to %s failed, so it is passed over: %s%s",
-                    *(incoming.call_id, route.name, type(error).__name__, where(error)),
-                )
+                what = f"the condition of the route to {route.name}"
+                telling.get().tell(_log, what, error, call_id=incoming.call_id, then="so it is passed over")
         return None, failed
 
 

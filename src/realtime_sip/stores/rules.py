@@ -33,6 +33,9 @@ from realtime_sip.errors import ConfigurationError
 REMEMBER = 72 * 3600.0
 """Seconds for which a webhook is delivered again if it was not answered 2xx (webhooks guide, November 2026)."""
 
+LEASE = 30.0
+"""Seconds after which a call whose host shows no life is taken over, and no longer keeps its places in counters."""
+
 BUCKETS = 60
 """Buckets of a period. One more reaches into it, so 61 are kept."""
 

@@ -8,6 +8,7 @@ import logging
 import sysconfig
 import traceback
 from collections.abc import Awaitable
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -22,7 +23,7 @@ _MAX_CHAIN = 10
 _WITHHELD = "(its message is withheld; log_exceptions=True shows it)"
 _NOT_YOURS = tuple(
     str(path)
-    for path in (Path(__file__).parents[1], *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")))
+    for path in (Path(__file__).parent, *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")))
 )
 
 
@@ -56,20 +57,26 @@ class ProgramErrors:
         self._log_exceptions = log_exceptions
         self._told: set[asyncio.Task[None]] = set()
 
-    def over(self, outer: ProgramErrors | None) -> ProgramErrors:
+    def over(self, outer: ProgramErrors) -> ProgramErrors:
         """Return these, with what they do not say as `outer` says it."""
-        if outer is None:
-            return self
         shown = outer._log_exceptions if self._log_exceptions is None else self._log_exceptions
         return ProgramErrors(on_error=self._on_error or outer._on_error, log_exceptions=shown)
 
     def tell(
-        self, log: logging.Logger, what: str, error: BaseException, *, call_id: str, call: Call | None = None
+        self,
+        log: logging.Logger,
+        what: str,
+        error: BaseException,
+        *,
+        call_id: str,
+        call: Call | None = None,
+        then: str = "",
     ) -> None:
-        """Log that `what` has failed, and tell the hook."""
+        """Log that `what` has failed, and what comes of that, and tell the hook."""
         shown = error if self._log_exceptions else _without_message(error)
         said = f": {error}" if self._log_exceptions or isinstance(error, RealtimeSipError) else ""
-        log.error("call %s: %s failed: %s%s%s", call_id, what, type(error).__name__, where(error), said, exc_info=shown)
+        failed = f"{what} failed{then and f', {then}'}: {type(error).__name__}{where(error)}{said}"
+        log.error("call %s: %s", call_id, failed, exc_info=shown)
         if self._on_error is None:
             return
         try:
@@ -80,6 +87,10 @@ class ProgramErrors:
                 task.add_done_callback(self._told.discard)
         except (Exception, SystemExit) as failure:  # noqa: BLE001 - whatever it is, it must not end a call
             _hook_failed(log, call_id, failure)
+
+
+telling: ContextVar[ProgramErrors] = ContextVar("realtime_sip.program_errors", default=ProgramErrors())  # noqa: B039 - it holds hooks under way, anybody's
+"""Whom to tell here: a host sets it for its handlers, its policy and its routes."""
 
 
 async def _told(told: Awaitable[object], log: logging.Logger, call_id: str) -> None:

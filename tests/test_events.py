@@ -549,6 +549,8 @@ def test_a_client_event_may_be_a_model_or_a_dict() -> None:
 def test_every_item_that_is_received_can_be_sent(item: dict[str, Any]) -> None:
     if item.get("role") == "assistant":
         item = {**item, "content": [{"type": "output_text", "text": "Hi."}]}
+    if item.get("role") == "user":  # a transcript that is not there yet is null, which cannot be sent
+        item = {**item, "content": [{k: v for k, v in part.items() if v is not None} for part in item["content"]]}
     created = events.client_event({"type": "conversation.item.create", "item": item, "previous_item_id": "root"})
     assert created.to_wire()["item"] == item
     asked = events.client_event({"type": "response.create", "response": {"input": [item]}})

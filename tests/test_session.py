@@ -225,7 +225,6 @@ def test_strict_out_what_the_service_refuses_is_refused_here(place: str, fields:
         {"language": "en"},
         {"delay": "low", "keywords": ["x"]},
         {"model": "gpt-transcribe-9", "delay": "low", "keywords": ["x"]},
-        {"model": "gpt-realtime-whisper", "prompt": None},
     ],
 )
 def test_strict_out_transcription_fields_go_with_their_models(fields: dict[str, Any]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import pytest
@@ -34,6 +36,8 @@ class Sail(Outbound):
 
 
 class Vehicle(Outbound):
+    _nullable = frozenset({"drive"})
+
     _beta_names: ClassVar[dict[str, str]] = {"color": "it is paint.color now", "horn": "it was removed, leave it out"}
 
     type: Literal["vehicle"] = "vehicle"
@@ -64,12 +68,55 @@ def _subclasses(base: type[Outbound]) -> Iterator[type[Outbound]]:
 
 def test_absent_is_not_null() -> None:
     assert Vehicle().to_wire() == {"type": "vehicle", "role": "transport"}
-    assert Vehicle(name=None).to_wire() == {"type": "vehicle", "role": "transport", "name": None}
-    assert Vehicle.model_validate({"drive": None}).to_wire() == {
-        "type": "vehicle",
-        "role": "transport",
-        "drive": None,
-    }
+    off = {"type": "vehicle", "role": "transport", "drive": None}
+    assert Vehicle(drive=None).to_wire() == Vehicle.model_validate({"drive": None}).to_wire() == off
+
+
+def test_a_null_where_it_means_nothing_is_refused_with_the_fields_name() -> None:
+    with pytest.raises(ValidationError, match="name\n  cannot be null; leave it out"):
+        Vehicle(name=None)
+    with pytest.raises(InvalidRequestError) as refused:
+        checked(Vehicle, {"name": None, "drive": {"type": "wheel", "size": None}, "spare": [None]}, what="vehicle")
+    assert {place for place, why in refused.value.problems if why == "cannot be null; leave it out"} == {"name"}
+    with pytest.raises(InvalidRequestError, match=r"drive\.size: cannot be null"):
+        checked(Vehicle, {"drive": {"type": "wheel", "size": None}}, what="vehicle")
+
+
+NULLABLE = {
+    "AudioInput": {"noise_reduction", "transcription", "turn_detection"},
+    "TranscriptionAudioInput": {"noise_reduction", "transcription", "turn_detection"},
+    "ServerVad": {"idle_timeout_ms"},
+    "RealtimeSession": {"prompt", "tracing"},
+    "ResponseConfig": {"prompt"},
+}
+"""What can be sent as null (API guide, November 2026): nothing else says that null is a value of its own."""
+
+
+@pytest.mark.parametrize("model", list(dict.fromkeys(_subclasses(Outbound))), ids=lambda model: model.__name__)
+def test_law_only_what_the_service_lets_be_null_is_sent_as_null(model: type[Outbound]) -> None:
+    for name in model.model_fields:
+        try:
+            model.model_validate({name: None})
+            problems = set()
+        except ValidationError as error:
+            problems = {problem["loc"] for problem in error.errors() if problem["type"] == "null"}
+        assert ((name,) not in problems) is (name in NULLABLE.get(model.__name__, ())), name
+
+
+THEIRS = {
+    "AudioInput": "realtime_audio_config_input.RealtimeAudioConfigInput",
+    "TranscriptionAudioInput": "realtime_transcription_session_audio_input.RealtimeTranscriptionSessionAudioInput",
+    "ServerVad": "realtime_audio_input_turn_detection.ServerVad",
+    "RealtimeSession": "realtime_session_create_request.RealtimeSessionCreateRequest",
+    "ResponseConfig": "realtime_response_create_params.RealtimeResponseCreateParams",
+}
+
+
+def test_what_can_be_null_can_be_null_for_the_vendor_too(shared_data: Path) -> None:
+    models = json.loads((shared_data / "wire_schema.json").read_text())["nested_models"]
+    for name, nullable in NULLABLE.items():
+        fields = models[f"realtime.{THEIRS[name]}"]
+        assert all(fields[each]["type"].endswith(" | null") for each in nullable)
 
 
 def test_what_is_fixed_is_always_sent_also_nested_and_from_dicts() -> None:

@@ -1,8 +1,8 @@
 """Base models of everything on the wire: strict in what is sent, lenient in what is received.
 
 On this wire absent is not null: `turn_detection: null` turns turn detection off, and leaving it out keeps the default.
-A field that was not set is never sent, a field set to None is sent as null, and a field with only one possible value,
-such as `type`, is always sent.
+A field that was not set is never sent, and a field with only one possible value, such as `type`, is always sent. The
+few fields that the service lets be null are sent as null if they are set to None; in any other, None is refused.
 """
 
 import json
@@ -23,7 +23,7 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
-from pydantic_core import PydanticCustomError, core_schema, from_json
+from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema, from_json
 
 from realtime_sip._redaction import redact, size_of
 from realtime_sip.errors import BetaShapeError, InvalidRequestError
@@ -113,6 +113,9 @@ class _Wire(BaseModel):
                 yield name, _shown(name, value)
 
 
+_NULL = PydanticCustomError("null", "cannot be null; leave it out")
+
+
 class Outbound(_Wire):
     """What we send. Unknown fields are refused, because the service would refuse them in the middle of a call.
 
@@ -132,6 +135,9 @@ class Outbound(_Wire):
     _beta_names: ClassVar[dict[str, str]] = {}
     """Names of the beta API that this model had, with what to write instead, so that the refusal can say it."""
 
+    _nullable: ClassVar[frozenset[str]] = frozenset()
+    """Fields in which None is a value of its own. None in any other is a slip: the service would refuse the null."""
+
     _fixed: ClassVar[frozenset[str]] = frozenset()
     """Fields that have one possible value: `type`, a message's `role`, the rate of PCM."""
 
@@ -145,6 +151,18 @@ class Outbound(_Wire):
         if found:
             advice = "; ".join(f"'{name}' is a name of the beta API: {cls._beta_names[name]}" for name in found)
             raise PydanticCustomError("beta_shape", "{advice}", {"advice": advice})
+        return data
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_nulls(cls, data: Any) -> Any:
+        if isinstance(data, dict) and None in data.values():
+            fields = cls.model_fields
+            wrong = [name for name, value in data.items() if value is None and name in fields.keys() - cls._nullable]
+            if wrong:
+                raise ValidationError.from_exception_data(
+                    cls.__name__, [InitErrorDetails(type=_NULL, loc=(name,), input=None) for name in wrong]
+                )
         return data
 
     @model_validator(mode="after")

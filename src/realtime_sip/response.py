@@ -80,6 +80,7 @@ class ResponseConfig(Outbound):
     """
 
     _beta_names: ClassVar[dict[str, str]] = beta.advice(beta.RESPONSE_FIELDS)
+    _nullable = frozenset({"prompt"})
 
     instructions: str | None = None
     """Used instead of the session's instructions, for this response only."""

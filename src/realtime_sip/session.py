@@ -4,7 +4,8 @@ Send a `RealtimeSession` or a `TranscriptionSession` to accept a call, in `sessi
 the service reports back, with an id and every default filled in, is a `ReportedRealtimeSession` or a
 `ReportedTranscriptionSession`; each of its unions ends in a member for what this version does not know.
 
-A field that is left out is not sent, so a session can also be the few fields of an update. None is a value of its own:
+A field that is left out is not sent, so a session can also be the few fields of an update. None is a value of its own,
+for turn detection, transcription, noise reduction, the idle timeout, prompt and tracing; for any other it is refused:
 
 >>> session = RealtimeSession(
 ...     model="gpt-realtime-2.1",
@@ -313,6 +314,8 @@ class Transcription(Outbound):
 class ServerVad(Outbound):
     """Turn detection by volume: a turn ends when the caller has been silent for a while."""
 
+    _nullable = frozenset({"idle_timeout_ms"})
+
     type: Literal["server_vad"] = "server_vad"
     threshold: Annotated[float, Field(strict=True, ge=0, le=1)] | None = None
     """How loud speech has to be, 0 to 1. 0.5 if left out; a noisy line needs more."""
@@ -321,7 +324,8 @@ class ServerVad(Outbound):
     silence_duration_ms: Annotated[int, Field(strict=True, ge=0)] | None = None
     """Silence that ends a turn. Documented as 500 if left out; recorded sessions report 200."""
     idle_timeout_ms: Annotated[int, Field(strict=True, ge=5000, le=30000)] | None = None
-    """Silence after which the model speaks again, 5,000 to 30,000, counted from the end of playback. Off by default."""
+    """Silence after which the model speaks again, 5,000 to 30,000, counted from the end of playback. Off by
+    default, and with None."""
     create_response: StrictBool | None = None
     """Whether the service starts a response at the end of a turn. True if left out."""
     interrupt_response: StrictBool | None = None
@@ -345,6 +349,8 @@ TurnDetection: TypeAlias = Annotated[ServerVad | SemanticVad, Field(discriminato
 
 class AudioInput(Outbound):
     """How the caller's audio is taken in."""
+
+    _nullable = frozenset({"noise_reduction", "transcription", "turn_detection"})
 
     format: AudioFormat | None = None
     """Leave it out on SIP: the phone leg negotiates its codec, and forcing one has silenced calls."""
@@ -566,6 +572,7 @@ class RealtimeSession(Outbound):
     """
 
     _beta_names: ClassVar[dict[str, str]] = beta.advice(beta.SESSION_FIELDS)
+    _nullable = frozenset({"prompt", "tracing"})
 
     type: Literal["realtime"] = "realtime"
     model: Annotated[RealtimeModel, AfterValidator(_not_empty), AfterValidator(_warn_of_shutdown)] | None = None
@@ -587,6 +594,7 @@ class RealtimeSession(Outbound):
     """Reasoning models only; what others do with it is not documented."""
     reasoning: Reasoning | None = None
     prompt: Prompt | None = None
+    """None is no prompt."""
     tracing: Literal["auto"] | Tracing | None = None
     """None, the default, writes no trace. Once on, it cannot be changed."""
     truncation: Literal["auto", "disabled"] | RetentionRatio | None = None
@@ -596,8 +604,6 @@ class RealtimeSession(Outbound):
 
     @model_validator(mode="after")
     def _can_be(self) -> Self:
-        if "model" in self.model_fields_set and self.model is None:
-            raise PydanticCustomError("null_model", "the model cannot be null; leave it out")
         names = Counter(
             tool.name if isinstance(tool, FunctionTool) else f"server {tool.server_label}" for tool in self.tools or []
         )

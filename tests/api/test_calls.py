@@ -185,25 +185,44 @@ def test_create_sends_offer_and_session_as_a_form_and_returns_answer_and_call_id
     face.answer = lambda: (201, {"Location": "/v1/realtime/calls/rtc_new"}, b"v=0\r\nanswer")
     call = face.call("calls.create", sdp="v=0\r\noffer", session={"model": "gpt-realtime-2.1"})
     assert (call.call_id, call.sdp) == ("rtc_new", "v=0\r\nanswer")
-    head = f"Content-Type: {face.sent.headers['content-type']}\r\n\r\n".encode()
-    parts = BytesParser().parsebytes(head + face.sent.content)
-    assert parts.is_multipart()
-    read = {
-        str(part.get_param("name", header="content-disposition")): (part.get_content_type(), part.get_payload())
-        for part in parts.walk()
-        if not part.is_multipart()
-    }
+    read = form(face.sent)
     assert read["sdp"] == ("application/sdp", "v=0\r\noffer")
     kind, payload = read["session"]
     assert kind == "application/json"
-    assert json.loads(str(payload)) == {"type": "realtime", "model": "gpt-realtime-2.1"}
+    assert json.loads(payload) == {"type": "realtime", "model": "gpt-realtime-2.1"}
 
 
-def test_create_without_a_session_sends_the_offer_bare(face: Face) -> None:
+def form(request: Any) -> dict[str, tuple[str, str]]:
+    """Return the parts of a form by name, each with its type."""
+    parts = BytesParser().parsebytes(
+        f"Content-Type: {request.headers['content-type']}\r\n\r\n".encode() + request.content
+    )
+    assert parts.is_multipart()
+    return {
+        str(part.get_param("name", header="content-disposition")): (part.get_content_type(), str(part.get_payload()))
+        for part in parts.walk()
+        if not part.is_multipart()
+    }
+
+
+def test_create_without_a_session_sends_the_offer_as_the_kind_of_key_asks(face: Face) -> None:
+    offer = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
     face.answer = lambda: (201, {"Location": "/v1/realtime/calls/rtc_new"}, b"v=0")
-    face.call("calls.create", sdp="v=0\r\noffer")
-    assert face.sent.headers["content-type"] == "application/sdp"
-    assert face.sent.content == b"v=0\r\noffer"
+    face.call("calls.create", sdp=offer, options={"api_key": "sk-proj-1"})
+    assert offer.encode() in face.sent.content
+    assert form(face.sent).keys() == {"sdp"}
+    assert face.sent.headers["accept"] == "application/sdp"
+
+    face.requests.clear()
+    face.call("calls.create", sdp=offer, options={"api_key": "ek_1"})
+    assert face.sent.headers["content-type"] == face.sent.headers["accept"] == "application/sdp"
+    assert face.sent.content == offer.encode()
+
+
+def test_a_session_goes_along_also_with_an_ephemeral_key(face: Face) -> None:
+    face.answer = lambda: (201, {"Location": "/v1/realtime/calls/rtc_new"}, b"v=0")
+    face.call("calls.create", sdp="v=0", session={"model": "gpt-realtime-2.1"}, options={"api_key": "ek_1"})
+    assert form(face.sent).keys() == {"sdp", "session"}
 
 
 @pytest.mark.parametrize(

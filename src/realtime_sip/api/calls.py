@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from realtime_sip._wire import checked
 from realtime_sip.api import protocol
-from realtime_sip.api.operations import Operation, Repeat, Reply, Verdict, call_path, json_body, nothing, unexpected
+from realtime_sip.api.operations import (
+    Body,
+    Operation,
+    Repeat,
+    Reply,
+    Verdict,
+    call_path,
+    json_body,
+    nothing,
+    unexpected,
+)
 from realtime_sip.api.transport import Transport
 from realtime_sip.errors import InvalidRequestError
 from realtime_sip.session import RealtimeSession, check_tool_choice, warn_of_formats
@@ -97,21 +107,24 @@ def create(*, sdp: str, session: RealtimeSession | dict[str, Any] | None = None)
     """Create a WebRTC call from an SDP offer. Not repeated if it may have been acted on."""
     if not isinstance(sdp, str) or not sdp.startswith("v=") or len(sdp) > _MAX_SDP or _SURROGATE.search(sdp):
         raise InvalidRequestError("sdp", (("", f"must be an SDP offer ('v=0' first, {_MAX_SDP} characters at most)"),))
-    if session is None:
-        content, content_type = sdp.encode(), "application/sdp"
-    else:
+    parts = {"sdp": (None, sdp.encode(), "application/sdp")}
+    if session is not None:
         body = json_body(checked(RealtimeSession, session, what="session"), what="session")
-        parts = {
-            "sdp": (None, sdp.encode(), "application/sdp"),
-            "session": (None, body, "application/json"),
-        }
-        import httpx
+        parts["session"] = (None, body, "application/json")
+    import httpx
 
-        # This request is never sent: httpx knows how to write multipart.
-        form = httpx.Request("POST", "https://api.openai.com", files=parts)
-        content, content_type = form.read(), form.headers["Content-Type"]
-    headers = {"Content-Type": content_type, "Accept": "application/sdp"}
-    return Operation("create", "/realtime/calls", _created, content=content, headers=headers)
+    # This request is never sent: httpx knows how to write multipart.
+    form = httpx.Request("POST", "https://api.openai.com", files=parts)
+    accept = {"Accept": "application/sdp"}
+    return Operation(
+        "create",
+        "/realtime/calls",
+        _created,
+        content=form.read(),
+        headers={"Content-Type": form.headers["Content-Type"], **accept},
+        # Only with an ephemeral key is the offer taken alone.
+        ephemeral=Body(sdp.encode(), {"Content-Type": "application/sdp", **accept}) if session is None else None,
+    )
 
 
 def _created(reply: Reply) -> WebRtcCall:
@@ -198,8 +211,8 @@ class CallFace(Generic[_Done, _Created, _Socket]):
     def create(self, *, sdp: str, session: RealtimeSession | dict[str, Any] | None = None) -> _Created:
         """Create a WebRTC call from a peer's SDP offer. It dials nobody: calls come in by SIP.
 
-        With a session, offer and session are sent as a form. Without one only the offer is sent, as by a client that
-        authenticates with an ephemeral key, which carries the session.
+        Offer and session are sent as a form. Without a session and with an ephemeral key (`ek_…`), which carries the
+        session, the offer is sent alone.
 
         Raises:
             InvalidRequestError: The offer or the session is not valid; nothing was sent.

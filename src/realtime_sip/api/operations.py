@@ -14,7 +14,7 @@ import logging
 import random
 import re
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
@@ -75,6 +75,14 @@ class Repeat(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Body:
+    """What a request carries, and the headers that say what it is."""
+
+    content: bytes = field(repr=False)
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """Send this, and answer with a `Reply` or a `Failure` within `timeout` seconds."""
 
@@ -83,6 +91,13 @@ class Request:
     content: bytes = field(repr=False)
     headers: Mapping[str, str]
     timeout: float
+    ephemeral: Body | None = None
+
+    def with_key(self, key: str) -> Request:
+        """Return what to send with this key: an ephemeral one carries the session, so that it may ask otherwise."""
+        if self.ephemeral is None or not key.startswith("ek_"):
+            return self
+        return replace(self, content=self.ephemeral.content, headers=self.ephemeral.headers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +150,7 @@ class Operation(Generic[T]):
         early_404: Whether `call_id_not_found` may mean "not ready yet", as in the first seconds of a call.
         read: Takes the result out of the reply.
         decides: What success of this decides about a ringing call.
+        ephemeral: What is sent instead if the key turns out to be an ephemeral one.
     """
 
     name: str
@@ -147,6 +163,7 @@ class Operation(Generic[T]):
     content: bytes = field(default=b"", repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
     decides: Verdict | None = None
+    ephemeral: Body | None = None
 
 
 def exchange(
@@ -165,7 +182,12 @@ def exchange(
         # The pauses count by themselves too: a test may have stopped the clock.
         left = min(end - clock(), deadline - paused)
         outcome = yield Request(
-            operation.method, operation.path, operation.content, operation.headers, timeout=max(left, 0.001)
+            operation.method,
+            operation.path,
+            operation.content,
+            operation.headers,
+            timeout=max(left, 0.001),
+            ephemeral=operation.ephemeral,
         )
         if isinstance(outcome, Reply) and _is_success(operation, outcome):
             return operation.read(outcome)

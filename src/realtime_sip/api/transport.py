@@ -121,6 +121,7 @@ class _HttpClient:
 
 def _built(http_client: Any, settings: Settings, request: Request, number: str | None = None) -> Any:
     """Return the request; with `number` to that address in place of the host's name."""
+    request = request.with_key(settings.api_key)
     built = http_client.build_request(
         request.method,
         settings.endpoints.api + request.path,

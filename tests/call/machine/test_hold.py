@@ -323,7 +323,8 @@ def test_a_service_that_rounds_what_it_is_told_is_not_told_again_and_again() -> 
 
 
 def test_what_the_service_leaves_out_or_shows_as_null_is_not_sent() -> None:
-    held = Held({"type": "semantic_vad", "eagerness": None})
+    held = Held(SERVER)
+    held.report({"type": "semantic_vad", "eagerness": None})
     held.begin()
     assert held.wanted == [{"type": "semantic_vad", "create_response": False}]
 

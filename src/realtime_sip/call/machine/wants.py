@@ -83,7 +83,7 @@ def interrupt(s: CallState) -> None:
     going_on = bool(s.active) or s.floor is Floor.UNKNOWN or "response" in s.asks
     if going_on:
         # Without an id it also stops what we asked for just now.
-        send(s, events.ResponseCancel(response_id=s.active or None))
+        send(s, events.ResponseCancel(response_id=s.active) if s.active else events.ResponseCancel())
     if going_on or s.book.audible or any(r.audible and r.heard is None for r in s.book.open.values()):
         send(s, events.OutputAudioBufferClear())
     s.book.cut_off(s.now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import doctest
 import hashlib
 import hmac
@@ -208,6 +209,18 @@ def test_no_number_is_in_a_repr() -> None:
     shown = repr(call())
     assert "rtc_1" in shown
     assert "X-Tier" in shown
+
+
+def test_what_is_not_of_the_body_is_no_part_of_the_event() -> None:
+    event, again = call(), IncomingCall.model_validate(CALL)
+    assert event.caller is not None  # which reads the headers, and keeps them
+    assert event == again
+    assert event.to_wire() == event.model_dump(exclude_unset=True) == CALL
+    assert json.loads(event.model_dump_json(exclude_unset=True)) == CALL
+    assert dict(event) == dict(again)
+    assert (copy.deepcopy(event).webhook_id, event.model_copy().caller) == ("wh_1", event.caller)
+    forged = call({**CALL, "_delivery": ["wh_2", 1, "proj_2"], "_sip": [], "webhook_id": "wh_2"})
+    assert (forged.webhook_id, forged.project, forged.caller) == ("wh_1", None, event.caller)
 
 
 def test_a_call_grows_old() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, NamedTuple, Self, TypeAlias
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 
 from realtime_sip._wire import Inbound, Unknown
 from realtime_sip.sip.headers import Channel, SipHeaders
@@ -20,8 +20,11 @@ class _Delivery(NamedTuple):
 class _Delivered(Inbound):
     """What the headers of the request said. It is not part of the body, so not of `to_wire()` either."""
 
-    # One attribute, and None: pydantic copies each default for each event.
-    _delivery: _Delivery | None = PrivateAttr(None)
+    # In `__dict__`, as `cached_property` does it: no field that a body brings gets there under such a name. Private
+    # attributes of pydantic's were a fifth of what a webhook costs.
+    @property
+    def _delivery(self) -> _Delivery | None:
+        return vars(self).get("_delivery")
 
     @property
     def webhook_id(self) -> str:
@@ -39,7 +42,7 @@ class _Delivered(Inbound):
         return None if self._delivery is None else self._delivery.project
 
     def _note_delivery(self, *, webhook_id: str, timestamp: int, project: str | None) -> None:
-        self._delivery = _Delivery(webhook_id, timestamp, project)
+        vars(self)["_delivery"] = _Delivery(webhook_id, timestamp, project)
 
     def __repr_args__(self) -> Iterator[tuple[str, Any]]:
         """Yield ids and sizes, never a number."""
@@ -95,17 +98,15 @@ class _ConnectedData(Inbound):
 class _SipEvent(_Event):
     data: Any  # a `_SipData`, which one each event says
 
-    _sip: SipHeaders | None = PrivateAttr(None)
-
     @property
     def sip(self) -> SipHeaders:
         """The INVITE's headers in order, with repeats, as the other side sent them: untrusted.
 
         Entries that are not headers are left out here and kept in `to_wire()`.
         """
-        sip = self._sip
+        sip: SipHeaders | None = vars(self).get("_sip")
         if sip is None:
-            sip = self._sip = SipHeaders.from_wire(self.data.sip_headers)
+            sip = vars(self)["_sip"] = SipHeaders.from_wire(self.data.sip_headers)
         return sip
 
     @property
@@ -152,8 +153,6 @@ class IncomingCall(_SipEvent):
     type: Literal["realtime.call.incoming"]
     data: _CallData
 
-    _context: SignedContext | None = PrivateAttr(None)
-
     @property
     def call_id(self) -> str:
         """The id for accept, reject, refer, hangup and the sideband. Opaque: pass it on unchanged."""
@@ -167,26 +166,28 @@ class IncomingCall(_SipEvent):
         whoever placed the call. `CallHost` makes sure that only one call uses it. It cannot be changed, and no `repr`
         shows it.
         """
-        return self._context.values if self._context is not None else MappingProxyType({})
+        signed = self.signed_context
+        return MappingProxyType({}) if signed is None else signed.values
 
     @property
     def parent_call_sid(self) -> str | None:
         """The call from which our own TwiML dialed, from the verified context, or None."""
-        return self._context.parent_call_sid if self._context is not None else None
+        signed = self.signed_context
+        return None if signed is None else signed.parent_call_sid
 
     @property
     def signed_context(self) -> SignedContext | None:
         """The verified context with its nonce and its end, or None."""
-        return self._context
+        return vars(self).get("_context")
 
     def without_context(self) -> Self:
         """Return the same call with an empty context, as for one whose context was used by another call."""
         copy = self.model_copy()
-        copy._context = None
+        vars(copy).pop("_context", None)
         return copy
 
     def _note_context(self, context: SignedContext) -> None:
-        self._context = context
+        vars(self)["_context"] = context
 
 
 class LiveCallIncoming(_SipEvent):

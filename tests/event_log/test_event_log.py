@@ -7,6 +7,7 @@ import errno
 import json
 import logging
 import os
+import re
 import stat
 import threading
 from collections.abc import Iterator
@@ -344,6 +345,46 @@ def test_law_no_secret_text_anywhere_in_an_event_occurs_in_a_redacted_log(
         assert secret not in line
         assert json.dumps(secret)[1:-1] not in line
         assert secret not in json.dumps(json.loads(line), ensure_ascii=False)
+
+
+@settings(max_examples=400, derandomize=True)
+@given(st.data(), st.sampled_from(TEMPLATES))
+def test_law_an_event_is_redacted_where_it_is_as_its_wire_form_would_be(data: st.DataObject, template: Json) -> None:
+    place = data.draw(st.sampled_from([path for path in _places(template) if path != ("type",)]))
+    there = _at(template, place)
+    forms: list[Any] = [
+        "",
+        "item_1",
+        ADA,
+        7,
+        -1e12,
+        4711.5,
+        None,
+        True,
+        {},
+        [],
+        {"id": "a_b", "x": [1]},
+        [there, there],
+    ]
+    if isinstance(there, dict):
+        forms += [{**there, "later": "words", "id": "item_9", "Ada Lovelace": 1}]
+    frame = _with(template, place, data.draw(st.sampled_from(forms))) if place else template
+    parsed = events.parse_server_event(json.dumps(frame))
+    assert redaction.redacted_model(parsed) == redacted_event(parsed.to_wire())
+
+
+@given(
+    st.text(alphabet="aZ09_./- ék\u0660", max_size=12)
+    | st.sampled_from(
+        ["sk_live", "ek_1a", "a_" + "b" * 98, "a_" + "b" * 99, "tel_4155550123", "x_12345678", "x_123456789"]
+    )
+)
+def test_a_name_is_told_alike_on_the_short_way_and_on_the_long(text: str) -> None:
+    pieces = re.split(r"[_./-]", text)
+    name = re.fullmatch(r" ?[A-Za-z0-9_./-]{1,100}", text) and re.search("[A-Za-z]", text)
+    digits = sum(len(piece) for piece in pieces if piece.isdigit())
+    secret = text.startswith(("sk-", "sk_", "ek-", "ek_", "whsec_"))
+    assert redaction.is_name(text) is bool(name and digits <= 8 and not secret)
 
 
 @settings(max_examples=200, derandomize=True)

@@ -11,11 +11,13 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
+from pydantic_core import to_json
+
 from realtime_sip import events
 from realtime_sip._redaction import redact, size_of
 from realtime_sip._wire import Inbound, Outbound
 from realtime_sip.errors import ConfigurationError
-from realtime_sip.event_log.redaction import is_name, redacted_event
+from realtime_sip.event_log.redaction import is_name, redacted_event, redacted_model
 from realtime_sip.outcomes import CallEnded
 
 MAX_LOG = 64 * 1024 * 1024
@@ -24,6 +26,8 @@ MAX_LINE = 1024 * 1024
 """Bytes of the largest entry. Of a larger event only the type is written."""
 MAX_HEADER = 4096
 """Bytes of the largest header."""
+
+_encode = json.JSONEncoder(allow_nan=False).encode
 
 _VERSION = 2
 _VERSION_KEY = "realtime_sip_event_log"
@@ -84,13 +88,17 @@ def encoded_entry(event: Logged, *, at: float, redacted: bool, secret: bool = Fa
     write, or that is larger than `MAX_LINE`, only the type is written.
     """
     source: Source = "service" if isinstance(event, Inbound) else "program" if isinstance(event, Outbound) else "call"
+    hidden = redacted or secret
     try:
-        if isinstance(event, (Inbound, Outbound)):
-            data = event.to_wire()
-            data = redacted_event(data) if redacted or secret else _without_credentials(data)
+        if isinstance(event, Inbound):
+            data = redacted_model(event) if hidden else _without_credentials(event.to_wire())
+        elif isinstance(event, Outbound):
+            data = redacted_event(event.to_wire()) if hidden else _without_credentials(event.to_wire())
         else:
-            data = _own(event, redacted=redacted or secret)
-        line = _line(at, source, data, withheld=secret and not redacted)
+            data = _own(event, redacted=hidden)
+        # What redaction leaves of the wire's own is ASCII, and finite.
+        plain = hidden and source != "call"
+        line = _line(at, source, data, withheld=secret and not redacted, plain=plain)
         if len(line) <= MAX_LINE:
             return line
     except (ValueError, TypeError, RecursionError):
@@ -100,11 +108,12 @@ def encoded_entry(event: Logged, *, at: float, redacted: bool, secret: bool = Fa
     return _line(at, source, {"type": kind}, withheld=True)
 
 
-def _line(at: float, source: Source, data: dict[str, Any], *, withheld: bool) -> bytes:
-    mark = {"withheld": True} if withheld else {}
+def _line(at: float, source: Source, data: dict[str, Any], *, withheld: bool, plain: bool = False) -> bytes:
+    entry = {"at": round(at, 3), "from": source, **({"withheld": True} if withheld else {}), "event": data}
+    if plain:
+        return to_json(entry) + b"\n"  # in a quarter of the time
     # Only ASCII, so that no text looks like another line, and half a surrogate pair can be written too.
-    text = json.dumps({"at": round(at, 3), "from": source, **mark, "event": data}, allow_nan=False)
-    return text.encode("ascii") + b"\n"
+    return _encode(entry).encode("ascii") + b"\n"
 
 
 # What an MCP server is reached and opened with.

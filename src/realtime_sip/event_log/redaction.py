@@ -7,10 +7,14 @@ Shapes stay as far as the events' classes require them, so that a redacted event
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache, lru_cache
 from typing import Any
 
+from pydantic import BaseModel
+
 from realtime_sip._redaction import size_of
+from realtime_sip._wire import Inbound
 
 # Strings that are ids, enumerations of the service, or names that the program gives to tools and servers.
 _NAMES = frozenset(
@@ -75,10 +79,12 @@ _EMPTIED = frozenset({"logprobs", "bytes"})
 
 _KNOWN = _NAMES | _NUMBERS | _PARTS | _MAPS | _EMPTIED | {key for _, key in _NAMES_THERE}
 
+_MOST_NAME = 100
 # One type of the API specification begins with a blank.
 _NAME = re.compile(r" ?[A-Za-z0-9_./-]{1,100}")
 _FIELD = re.compile(r"[a-z][a-z0-9_]{0,39}")
-_SEPARATOR = re.compile(r"[_./-]")
+_LETTER = re.compile(r"[A-Za-z]")
+_DIGITS_ALONE = re.compile(r"(?<![0-9A-Za-z])[0-9]+(?![0-9A-Za-z])")
 _SECRETS = ("sk-", "sk_", "ek-", "ek_", "whsec_")
 _MOST_DIGITS = 8
 """The most digits in a row in a name: the date in the name of a model has as many. A phone number has more."""
@@ -103,6 +109,11 @@ def redacted_event(event: Mapping[str, Any]) -> dict[str, Any]:
     return _part(event, "", 0)
 
 
+def redacted_model(event: Inbound) -> dict[str, Any]:
+    """Return what `redacted_event` does for the wire's form of an event, without making that."""
+    return _of_model(event, "", 0)
+
+
 def is_name(text: str) -> bool:
     """Return whether a string looks like an id or the word of an enumeration, and not like a phone number or a secret.
 
@@ -111,9 +122,48 @@ def is_name(text: str) -> bool:
     >>> is_name("customer-415-555-0100"), is_name("5550100"), is_name("Ada Lovelace"), is_name("sk-proj-1")
     (False, False, False, False)
     """
-    if not _NAME.fullmatch(text) or text.startswith(_SECRETS) or not any(c.isalpha() for c in text):
+    if text.startswith(_SECRETS):
         return False
-    return sum(len(piece) for piece in _SEPARATOR.split(text) if piece.isdigit()) <= _MOST_DIGITS
+    kind, _, rest = text.partition("_")
+    if kind.isalpha() and rest.isalnum() and not rest.isdigit() and text.isascii() and len(text) <= _MOST_NAME:
+        return True  # as most ids are
+    if not _NAME.fullmatch(text) or not _LETTER.search(text):
+        return False
+    return sum(map(len, _DIGITS_ALONE.findall(text))) <= _MOST_DIGITS
+
+
+_is_name_again = lru_cache(maxsize=2048)(is_name)
+"""For what comes again and again: types, and the ids of a response and an item, in each of their deltas."""
+
+
+@cache
+def _fields(kind: type[BaseModel], name: str) -> tuple[tuple[str, Callable[[str], bool] | None, bool], ...]:
+    """Return the fields of a class, each with what tells whether its text is kept, or None if none ever is, and whether
+    its numbers are harmless."""
+
+    def kept_if(key: str) -> Callable[[str], bool] | None:
+        if key == "event_id":
+            return is_name
+        return _is_name_again if key in _NAMES or (name, key) in _NAMES_THERE else None
+
+    return tuple((key, kept_if(key), key in _NUMBERS) for key in kind.model_fields)
+
+
+def _of_model(model: BaseModel, name: str, depth: int) -> dict[str, Any]:
+    fields, came = model.__dict__, model.__pydantic_fields_set__
+    kept: dict[str, Any] = {}
+    for key, is_kept, harmless in _fields(type(model), name):
+        if key in came:
+            value = fields[key]
+            if type(value) is str:
+                named = not value or (is_kept is not None and is_kept(value))
+                kept[key] = value if named else f"<{len(value)} chars>"
+            elif harmless and type(value) is int and -_LARGEST < value < _LARGEST:
+                kept[key] = value
+            else:
+                kept[key] = _value(value, key, name, depth)
+    more = model.__pydantic_extra__
+    return kept | _part(more, name, depth) if more else kept
 
 
 def _part(part: Mapping[str, Any], name: str, depth: int) -> dict[str, Any]:
@@ -126,20 +176,25 @@ def _key(key: object) -> str:
 
 
 def _value(value: object, key: str, parent: str, depth: int) -> object:
-    match value:
-        case None | bool() | "":
-            return value
-        case str():
-            return value if (key in _NAMES or (parent, key) in _NAMES_THERE) and is_name(value) else size_of(value)
-        case int() | float():
-            known = key in _NUMBERS or (parent, key) in _NUMBERS_THERE
-            return value if known and abs(value) < _LARGEST else "<number>"
-        case {} if not value:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        named = key in _NAMES or (parent, key) in _NAMES_THERE
+        return value if not value or (named and _is_name_again(value)) else f"<{len(value)} chars>"
+    if isinstance(value, (int, float)):
+        known = key in _NUMBERS or (parent, key) in _NUMBERS_THERE
+        return value if known and abs(value) < _LARGEST else "<number>"
+    if isinstance(value, BaseModel):
+        if key in _PARTS and depth < _DEEPEST and value.__pydantic_fields_set__:
+            return _of_model(value, key, depth + 1)
+        value = value.model_dump(exclude_unset=True)
+    if isinstance(value, dict):
+        if not value:
             return {}
-        case dict() if key in _PARTS and depth < _DEEPEST:
+        if key in _PARTS and depth < _DEEPEST:
             return _part(value, key, depth + 1)
-        case dict() if key in _MAPS:
+        if key in _MAPS:
             return {size_of(value): "<withheld>"}
-        case list() | tuple() if depth < _DEEPEST:
-            return [] if key in _EMPTIED else [_value(one, key, parent, depth + 1) for one in value]
+    elif isinstance(value, (list, tuple)) and depth < _DEEPEST:
+        return [] if key in _EMPTIED else [_value(one, key, parent, depth + 1) for one in value]
     return size_of(value)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from door import SPEECH_STARTED, SPEECH_STOPPED, SPOKEN, Door, created, done, key, playing, updated
 
+from realtime_sip.call.machine import core
 from realtime_sip.call.machine.call_limits import CallLimits
 from realtime_sip.call.machine.effects import Tell
 from realtime_sip.errors import ConfigurationError
@@ -67,6 +68,17 @@ def test_law_a_call_in_which_nobody_hears_anybody_ends__noise_without_words(blan
     assert line.ends
     assert line.s.decided is not None
     assert line.s.decided.reason is EndReason.LIMIT
+
+
+def test_no_rule_looks_at_a_further_piece_of_what_the_caller_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    settled: list[object] = []
+    line = Line()
+    line.noise()
+    monkeypatch.setattr(core, "_settle", settled.append)
+    piece = {"type": "conversation.item.input_audio_transcription.delta", "item_id": "item_9", "delta": "ye"}
+    for _ in range(5):
+        line.receive(piece)
+    assert len(settled) == 1
 
 
 @pytest.mark.parametrize(

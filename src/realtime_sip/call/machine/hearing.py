@@ -37,8 +37,17 @@ def on_caller_ends(s: CallState, _event: events.ServerEvent) -> None:
 
 
 def on_words(s: CallState, event: events.ServerEvent) -> None:
-    if text(event, "transcript").strip() or text(event, "delta").strip():
+    if text(event, "transcript").strip():
         heard(s)
+
+
+def on_more_words(s: CallState, event: events.ServerEvent) -> bool:
+    """Count anew at the first piece of what the caller says; the others change nothing."""
+    counting = s.wordless or s.unanswered or f"limit {LimitKind.NO_AUDIO.value}" in s.timers
+    if not counting or not text(event, "delta").strip():
+        return False
+    heard(s)
+    return True
 
 
 def on_key(s: CallState, _event: events.ServerEvent) -> None:
@@ -69,7 +78,7 @@ HANDLERS: dict[str, Callable[[CallState, events.ServerEvent], object]] = {
     "input_audio_buffer.speech_started": on_caller_begins,
     "input_audio_buffer.speech_stopped": on_caller_ends,
     "input_audio_buffer.dtmf_event_received": on_key,
-    "conversation.item.input_audio_transcription.delta": on_words,
+    "conversation.item.input_audio_transcription.delta": on_more_words,
     "conversation.item.input_audio_transcription.completed": on_words,
     "conversation.item.input_audio_transcription.failed": on_no_transcript,
     "output_audio_buffer.stopped": on_played,

@@ -28,7 +28,7 @@ def frames(least: int, recordings: Path | None = None) -> tuple[str, list[bytes]
     once = [json.dumps(frame).encode() for frame in recorded] or made()
     found: list[bytes] = []
     for number in range(least // len(once) + 1):
-        found += [IDS.sub(rb'\1\2_%d"' % number, frame) for frame in once]
+        found += [IDS.sub(rb'\g<1>\g<2>%d"' % number, frame) for frame in once]
     return name, found
 
 

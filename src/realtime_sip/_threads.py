@@ -10,9 +10,14 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import ParamSpec, TypeVar
+from weakref import WeakSet
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+pooled: WeakSet[threading.Thread] = WeakSet()
+"""The threads that run here."""
 
 
 class NoThreadError(Exception):
@@ -59,7 +64,9 @@ class Threads(Executor):
 
         try:
             # The exit waits for no thread of these.
-            threading.Thread(target=run, name=self._name, daemon=True).start()
+            thread = threading.Thread(target=run, name=self._name, daemon=True)
+            pooled.add(thread)
+            thread.start()
         except RuntimeError:
             self._give_back()
             raise NoThreadError from None

@@ -162,4 +162,5 @@ def test_law_everything_raised_is_of_the_tree() -> None:
         "realtime_sip.session.ModelDeprecationWarning",
         "realtime_sip.testing.openai.frames.Refusal",
         "realtime_sip._threads.NoThreadError",
+        "realtime_sip.testing.outside.VirtualTimeWarning",
     }

@@ -34,6 +34,7 @@ from realtime_sip.testing.openai.record import RecordedRequest, Said, WebhookRes
 from realtime_sip.testing.openai.recording import RecordedFrame, Recording, Replay
 from realtime_sip.testing.openai.ringing import RingingCall
 from realtime_sip.testing.openai.webhook import CallTarget
+from realtime_sip.testing.outside import VirtualTimeWarning
 from realtime_sip.testing.reply_faults import DecidedElsewhere, RequestFails
 from realtime_sip.testing.scenario import (
     CallerHangsUp,
@@ -90,6 +91,7 @@ __all__ = [
     "Timings",
     "UpdateRefused",
     "VirtualTimeLoop",
+    "VirtualTimeWarning",
     "WebhookResponse",
     "run_virtual",
 ]

@@ -36,6 +36,7 @@ from realtime_sip.testing import (
     CallerSays,
     EndedBy,
     ErrorSent,
+    EventAltered,
     EventLost,
     EventRepeated,
     ModelCalls,
@@ -1115,6 +1116,23 @@ async def test_law_a_call_in_which_nobody_hears_anybody_ends() -> None:
     assert LimitKind.NO_AUDIO in {each.limit for each in near}
     assert ended.attached_at is not None
     assert ended.ended_at - ended.attached_at < 50
+
+
+@virtual
+async def test_law_a_call_in_which_nobody_hears_anybody_ends__noise_without_words() -> None:
+    session = {**SESSION, "audio": {"input": {"transcription": {"model": "gpt-realtime-whisper"}}}}
+    kind = "conversation.item.input_audio_transcription"
+    faults = [
+        EventLost(f"{kind}.delta", times=1000),
+        EventAltered(f"{kind}.completed", lambda event: {**event, "transcript": ""}, times=1000),
+    ]
+    turns = [CallerSays("Mmh mmh."), ModelSays("Sorry?")] * 3
+    async with phone(strict=False) as line:
+        ended, ringing = await line.played(
+            HELLO, *turns, talk=greet, session=session, faults=faults, limits=CallLimits(goodbye=None)
+        )
+    assert (ended.reason, ended.limit) == (EndReason.LIMIT, LimitKind.NO_AUDIO)
+    assert types(ringing.server_events).count("input_audio_buffer.speech_started") == 3
 
 
 @virtual

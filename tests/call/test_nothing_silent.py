@@ -133,8 +133,9 @@ async def test_law_nothing_silent__a_tools_output_that_is_refused(told: Told, ti
 
 @virtual
 async def test_law_nothing_silent__an_mcp_server_that_nobody_approves(
-    told: Told, caplog: pytest.LogCaptureFixture, tmp_path: Any
+    told: Told, caplog: pytest.LogCaptureFixture, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("realtime_sip.call.plausible._told", set())
     folder = EventLogFolder(tmp_path)
     async with phone() as line:
         await line.played(

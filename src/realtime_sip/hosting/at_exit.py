@@ -67,7 +67,7 @@ def end_all() -> None:
     for host in [*_hosts]:
         left = len(host.left_over())
         if left:
-            _log.warning("the program exits while calls are up, %d of them: hanging up", left)
+            _log.warning("the program exits without drain() while calls are up, %d of them: hanging up", left)
             _drained(host)
             _hung_up(host)
     _hosts.clear()

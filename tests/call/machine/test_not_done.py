@@ -234,6 +234,20 @@ def test_law_every_tool_call_is_answered__with_an_error_if_its_output_is_refused
     assert len(talk.asked) == 1, "the model is asked to go on"
 
 
+def test_law_after_a_re_attach_an_output_that_is_refused_is_taken_to_be_there(talk: Talk) -> None:
+    talk.turn(call("call_1"))
+    talk.step(inputs.ToolEnded("call_1", "found"))
+    talk.wait(1)
+    talk.attach_again()
+    creates = [event for event in talk.sent if isinstance(event, events.ConversationItemCreate)]
+    talk.receive(refused(creates[-1].event_id, None), refused(creates[-1].event_id, None))
+    creates = [event for event in talk.sent if isinstance(event, events.ConversationItemCreate)]
+    assert len({str(create.item.id) for create in creates}) == 1
+    assert [one for one in talk.told if isinstance(one, ServiceRefused)] == []
+    talk.wait(5)
+    assert len({ask.event_id for ask in talk.asked}) == 1
+
+
 def test_an_update_of_the_programs_own_event_that_is_refused_is_told(talk: Talk) -> None:
     update = events.SessionUpdate(event_id="mine", session=RealtimeSession(instructions="Be kind."))
     talk.step(inputs.SendEvent(update))

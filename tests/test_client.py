@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import pydoc
 import re
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,13 +17,15 @@ from realtime_sip.api.client_secrets import AsyncClientSecrets, ClientSecret, Cl
 from realtime_sip.api.protocol import Protocol
 from realtime_sip.client import AsyncCalls
 from realtime_sip.errors import ConfigurationError, MisuseError
+from realtime_sip.webhooks import OpenAIWebhooks
 
 ENVIRONMENT = ("OPENAI_API_KEY", "OPENAI_WEBHOOK_SECRET", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID")
+CONTEXT_SECRET = "REALTIME_SIP_CONTEXT_SECRET"
 
 
 @pytest.fixture(autouse=True)
 def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ENVIRONMENT:
+    for name in (*ENVIRONMENT, CONTEXT_SECRET):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -134,6 +137,103 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, Any]) -> None
     with pytest.raises(ConfigurationError) as caught:
         RealtimeSip(**{"api_key": "sk-test", **options})
     assert "pass" not in str(caught.value)
+
+
+MISCOPIED = [
+    ('"{}"', "quotes"),
+    ("'{}'", "quotes"),
+    ("“{}”", "quotes"),
+    ('{}"', "quotes"),
+    (" {}", "white space"),
+    ("{}\n", "white space"),
+    ("{}\r\n", "white space"),
+    ("\ufeff{}", "invisible"),
+    ("{}\u200b", "invisible"),
+    ("NAME={}", "a name"),
+    ("export NAME={}", "a name"),
+    ("NAME = {}", "a name"),
+    ('NAME="{}"', "a name|quotes"),
+    ("name: {}", "a name"),
+    ("my-secret={}", "a name"),
+    ("${{NAME}}", "placeholder"),
+    ("$NAME", "placeholder"),
+    ("<your secret>", "placeholder"),
+]
+"""How a key or a secret looks if something came into it on its way, and what the error says of it."""
+
+
+@pytest.mark.parametrize(("how", "says"), MISCOPIED)
+@pytest.mark.parametrize("what", ["api_key", "webhook_secret", "context_secret", "OPENAI_API_KEY"])
+def test_law_settings_are_what_they_seem(monkeypatch: pytest.MonkeyPatch, what: str, how: str, says: str) -> None:
+    good = {"api_key": "sk-proj-abc123", "webhook_secret": "whsec_c2VjcmV0", "context_secret": "whsec_0123456789abcdef"}
+    for kind in (RealtimeSip, AsyncRealtimeSip):
+        options: dict[str, Any] = {"api_key": good["api_key"]}
+        if what == "OPENAI_API_KEY":
+            monkeypatch.setenv(what, how.format(good["api_key"]))
+            options = {}
+        else:
+            options[what] = how.format(good[what])
+        with pytest.raises(ConfigurationError, match=says) as caught:
+            kind(**options)
+        assert "abc123" not in str(caught.value)
+        assert "c2Vj" not in str(caught.value)
+
+
+@pytest.mark.parametrize("what", ["OPENAI_WEBHOOK_SECRET", "REALTIME_SIP_CONTEXT_SECRET", "OPENAI_ORG_ID"])
+def test_law_settings_are_what_they_seem__from_the_environment(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    monkeypatch.setenv(what, '"whsec_c2VjcmV0"')
+    with pytest.raises(ConfigurationError, match="quotes"):
+        RealtimeSip("sk-test")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"api_key": "Bearer sk-test"}, "Bearer"),
+        ({"api_key": "sk test"}, "blanks"),
+        ({"webhook_secret": "v1,whsec_c2VjcmV0"}, "up to the comma"),
+        ({"webhook_secret": "WHSEC_c2VjcmV0"}, "whsec_"),
+        ({"webhook_secret": "secret whsec_c2VjcmV0"}, "whsec_"),
+        ({"webhook_secret": "whsec_c2VjcmV0,whsec_c2VjcmV0"}, "as a list"),
+        ({"webhook_secret": ["whsec_c2VjcmV0", "'whsec_c2VjcmV0'"]}, "quotes"),
+        ({"webhook_secret": {"'whsec_c2VjcmV0'": "proj_1"}}, "quotes"),
+        ({"context_secret": ["'0123456789abcdef'"]}, "quotes"),
+    ],
+)
+def test_law_settings_are_what_they_seem__what_else_comes_in_front(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        RealtimeSip(**{"api_key": "sk-test", **options})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"api_key": "0123456789abcdef0123456789abcdef"},
+        {"api_key": "c2VjcmV0IGtleQ=="},
+        {"api_key": "eyJhbGciOiJSUzI1NiJ9.eyJhdWQiOiJ4In0.c2ln"},
+        {"api_key": "task-sk-1"},
+        {"webhook_secret": "plain text, é"},
+        {"webhook_secret": "p'ss-w\"rd"},
+        {"webhook_secret": "c2VjcmV0IGtleQ=="},
+        {"context_secret": "a secret of several words"},
+        {"context_secret": "'tis the season, again"},
+        {"context_secret": "MC4CAQAwBQYDK2VwBCIEIA=="},
+    ],
+)
+def test_no_false_refusal_of_a_key_or_a_secret(options: dict[str, Any]) -> None:
+    with RealtimeSip(**{"api_key": "sk-test", "webhook_secret": "whsec_c2VjcmV0", **options}) as client:
+        assert client.webhooks.sign(b"{}", id="wh_1", timestamp=1700000000)
+
+
+@pytest.mark.parametrize("kind", [RealtimeSip, AsyncRealtimeSip])
+def test_law_what_tests_replace_is_looked_up_when_it_is_needed(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = kind("sk-test", webhook_secret="whsec_c2VjcmV0")
+    body = b'{"type": "realtime.call.incoming", "data": {"call_id": "rtc_1", "sip_headers": []}}'
+    headers = client.webhooks.sign(body, id="wh_1", timestamp=1_000_000_000)
+    monkeypatch.setattr(time, "time", lambda: 1_000_000_001.0)
+    assert client.webhooks.unwrap(body, headers).call_id == "rtc_1"
+    assert OpenAIWebhooks("whsec_c2VjcmV0").unwrap(body, headers).webhook_id == "wh_1"
+    assert client.settings.clock() == 1_000_000_001.0
 
 
 @pytest.mark.parametrize(

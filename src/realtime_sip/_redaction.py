@@ -1,4 +1,4 @@
-"""What may be shown of a text that can hold secrets, phone numbers or somebody's words."""
+"""What may be shown of a text that can hold secrets, phone numbers or somebody's words; how secrets are miscopied."""
 
 from __future__ import annotations
 
@@ -11,6 +11,35 @@ MAX_SHOWN = 300
 # Each pattern is a fixed prefix or a run of one character class, so that none backtracks.
 _SECRET = re.compile(r"\b(?:sk|ek|whsec|Bearer)[-_ ][A-Za-z0-9_\-./+=*]+")
 _DIGITS = re.compile(r"\+?\d[\d ().-]{4,}\d")
+
+_QUOTES = "\"'`“”„‘’«»"
+_NAMED = re.compile(
+    # A name in capitals and an equals sign that is not the padding of base64; or any name in front of a known prefix.
+    r"(?:export |set )?(?:[A-Z][A-Z0-9_]{2,} ?= ?[^=]|[A-Za-z_][A-Za-z0-9_.-]* ?[=:] ?[\"']?(?:sk-|ek_|whsec_|v1,))"
+)
+_KNOWN = re.compile("sk-|ek_|whsec_")
+_NOT_REPLACED = re.compile(r"\$[A-Z_][A-Z0-9_]*|\$\{.*\}|\$\(.*\)|%[A-Za-z_]\w*%|\{\{.*\}\}|<[^<>]*>")
+
+
+def miscopied(secret: str) -> str | None:
+    """Return what has come into a key or secret on its way here, and what to do; None if nothing is seen.
+
+    >>> miscopied("OPENAI_API_KEY=sk-example")
+    'has a name in front of it: remove the name and the sign behind it'
+    >>> miscopied("sk-example")
+    """
+    if secret != secret.strip():
+        return "has white space or a line end around it: remove it"
+    if not secret.isprintable():
+        return "has a line end or another invisible character in it: copy it again, on one line"
+    quoted = [end in _QUOTES for end in (secret[:1], secret[-1:])]
+    if all(quoted) or (any(quoted) and _KNOWN.search(secret)):
+        return "has quotes around it: remove them (docker's --env-file, for one, takes them for a part of it)"
+    if _NAMED.match(secret):
+        return "has a name in front of it: remove the name and the sign behind it"
+    if _NOT_REPLACED.fullmatch(secret):
+        return "is a placeholder: whatever should put the secret in its place did not"
+    return None
 
 
 def redact(text: str) -> str:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, Self, TypedDict, TypeVar, Unpack, cast
 
+from realtime_sip._redaction import miscopied
 from realtime_sip.api import protocol
 from realtime_sip.api.calls import CallFace, Calls, WebRtcCall
 from realtime_sip.api.client_secrets import AsyncClientSecrets, ClientSecrets
+from realtime_sip.api.keys import ApiKey, check_is_plain
 from realtime_sip.api.operations import DEADLINE, Operation
-from realtime_sip.api.settings import Settings
+from realtime_sip.api.settings import Settings, unix_now
 from realtime_sip.api.transport import AsyncTransport, Transport
 from realtime_sip.endpoints import Endpoints
 from realtime_sip.errors import ConfigurationError
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 
 # Of the vendors' hosts: a gateway or a stand-in may have any path.
 _UNVERSIONED = re.compile(r"https?://[^/]*\.(?:openai|azure)\.com(?!.*/v[0-9])(?:/.*)?")
-_NO_KEYS = ("whsec_", "proj_", "org-")
 _Secrets = str | Sequence[str] | Mapping[str, str]
 
 _HttpClient = TypeVar("_HttpClient")
@@ -154,7 +154,7 @@ class AsyncCalls(
 class Options(TypedDict, total=False):
     """What `with_options` may change. The names mean what they mean in the clients' constructor."""
 
-    api_key: str
+    api_key: ApiKey
     endpoints: Endpoints
     organization: str | None
     project: str | None
@@ -168,7 +168,7 @@ class _Client(Generic[_HttpClient, _Transport, _Socket]):
 
     def __init__(
         self,
-        api_key: str | None = None,
+        api_key: ApiKey | None = None,
         *,
         webhook_secret: _Secrets | None = None,
         context_secret: str | Sequence[str] | None = None,
@@ -179,13 +179,14 @@ class _Client(Generic[_HttpClient, _Transport, _Socket]):
         timeout: float = DEADLINE,
         ping_interval: float | None = 20.0,
         ping_timeout: float | None = 20.0,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = unix_now,
         http_client: _HttpClient | None = None,
     ) -> None:
         """Make a client. Nothing is sent.
 
         Args:
-            api_key: The API key. If left out, `OPENAI_API_KEY` has it.
+            api_key: The API key, or a function that returns it, for keys that expire: it is asked before each request
+                and each socket. The async client takes an async one too. If left out, `OPENAI_API_KEY` has it.
             webhook_secret: The signing secret, several while rotating, or a mapping of secret to project. If left out,
                 `OPENAI_WEBHOOK_SECRET` has it.
             context_secret: The secret with which your TwiML signs the context of calls, or several while rotating. If
@@ -207,8 +208,6 @@ class _Client(Generic[_HttpClient, _Transport, _Socket]):
         api_key = api_key if api_key is not None else os.environ.get("OPENAI_API_KEY")
         if not api_key:
             raise ConfigurationError("no API key: pass api_key, or set OPENAI_API_KEY")
-        if isinstance(api_key, str) and api_key.startswith(_NO_KEYS):
-            raise ConfigurationError("api_key is a webhook secret, a project or an organization; a key begins with sk-")
         if base_url is None and endpoints is Endpoints.DEFAULT:
             base_url = os.environ.get("OPENAI_BASE_URL") or None
         if isinstance(base_url, str) and _UNVERSIONED.fullmatch(base_url):
@@ -229,6 +228,7 @@ class _Client(Generic[_HttpClient, _Transport, _Socket]):
 
             check_secrets(self._webhook_secret)
         self._context_secret = context_secret or os.environ.get("REALTIME_SIP_CONTEXT_SECRET") or None
+        _check_context_secrets(self._context_secret)
         self._use(self._transport_over(settings, http_client))
 
     def _transport_over(self, settings: Settings, http_client: _HttpClient | None) -> _Transport:
@@ -274,8 +274,10 @@ class _Client(Generic[_HttpClient, _Transport, _Socket]):
         return copy
 
     @classmethod
-    def azure(cls, resource: str, *, region: str, api_key: str, **options: Any) -> Self:
+    def azure(cls, resource: str, *, region: str, api_key: ApiKey, **options: Any) -> Self:
         """Make a client of an Azure OpenAI resource; `options` are those of the constructor.
+
+        `api_key` is a key, or a function that returns one or a token of Entra ID.
 
         Raises:
             ConfigurationError: A value makes no sense.
@@ -297,6 +299,13 @@ class _Client(Generic[_HttpClient, _Transport, _Socket]):
         return f"{type(self).__name__}({self.settings.endpoints.api})"
 
 
+def _check_context_secrets(secret: object) -> None:
+    for one in secret if isinstance(secret, Sequence) and not isinstance(secret, str) else [secret]:
+        wrong = miscopied(one) if isinstance(one, str) else None
+        if wrong is not None:
+            raise ConfigurationError(f"a context secret {wrong}")
+
+
 class RealtimeSip(_Client["httpx.Client | httpx2.Client", Transport, "AbstractContextManager[Sideband]"]):
     """The blocking client. It can be shared between threads.
 
@@ -312,6 +321,7 @@ class RealtimeSip(_Client["httpx.Client | httpx2.Client", Transport, "AbstractCo
         return Transport(settings, http_client)
 
     def _use(self, transport: Transport) -> None:
+        check_is_plain(transport.settings.api_key)
         super()._use(transport)
         self.calls = Calls(transport)
         self.client_secrets = ClientSecrets(transport)

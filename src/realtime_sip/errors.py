@@ -3,6 +3,7 @@
     RealtimeSipError
     ├── MisuseError                      you: the code or its configuration is wrong; repeating will not help
     │   ├── ConfigurationError          a key, secret or option is missing or makes no sense
+    │   │   └── ApiKeyError             `api_key`, a function of yours, failed; nothing was sent (also NetworkError)
     │   ├── MissingExtraError           an optional dependency is not installed (also ImportError)
     │   ├── UnknownCallError            a host is asked about a call that it never had (also LookupError)
     │   └── InvalidRequestError         what was to be sent is not valid; nothing was sent (also ValueError)
@@ -24,6 +25,7 @@
     ├── ToolError                       you: raised by a tool of yours, to tell the model why it failed
     ├── ToolArgumentsError              them: the model called a tool with invalid arguments (also ValueError)
     ├── NetworkError                    the network: no answer; `sent` tells whether the request may have arrived
+    │   ├── ApiKeyError
     │   └── DeadlineError               no answer within the deadline (also TimeoutError)
     ├── EndedError                      it is over
     │   ├── CallEndedError              the call has ended; `ended` says how
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from realtime_sip.outcomes import CallEnded, SocketClose, TransferFailureReason
 
 __all__ = [
+    "ApiKeyError",
     "AuthenticationError",
     "BadRequestError",
     "BetaShapeError",
@@ -294,6 +297,10 @@ class NetworkError(RealtimeSipError):
     def __init__(self, message: str, *, sent: bool) -> None:
         self.sent = sent
         super().__init__(message)
+
+
+class ApiKeyError(ConfigurationError, NetworkError):
+    """`api_key` is a function, and it raised, or did not return in time. What it raised is the `__cause__`."""
 
 
 class DeadlineError(NetworkError, TimeoutError):

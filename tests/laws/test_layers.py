@@ -136,3 +136,30 @@ def test_importing_the_package_loads_no_framework_and_no_test_code() -> None:
     assert not unwanted & set(loaded)
     assert not {name for name in loaded if name.split(".")[1:2] in (["testing"], ["cli"]) and "realtime_sip" in name}
     assert {"realtime_sip.client", "realtime_sip.hosting.host"} <= set(loaded)
+
+
+def _bound(tree: ast.Module) -> list[ast.expr]:
+    """Return what is evaluated once, when a module is loaded: defaults, and what stands outside of functions."""
+    found: list[ast.expr] = []
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            found += [*node.args.defaults, *(default for default in node.args.kw_defaults if default is not None)]
+        elif isinstance(node, (ast.Module, ast.ClassDef)):
+            found += [each.value for each in node.body if isinstance(each, (ast.Assign, ast.AnnAssign)) and each.value]
+    return found
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_law_what_tests_replace_is_looked_up_when_it_is_needed(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        taken = {alias.name for alias in node.names} if isinstance(node, ast.ImportFrom) else set()
+        of = node.module if isinstance(node, ast.ImportFrom) else None
+        assert of != "time", f"{path.name} binds a clock"
+        assert not (of == "os" and taken & {"environ", "getenv"}), f"{path.name} binds the environment"
+    for expression in _bound(tree):
+        for node in ast.walk(expression):
+            named = ast.unparse(node) if isinstance(node, ast.Attribute) else ""
+            assert not named.startswith(("time.", "os.environ", "os.getenv")), (
+                f"{path.name}:{expression.lineno} {named}"
+            )

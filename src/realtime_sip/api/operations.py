@@ -15,7 +15,7 @@ import random
 import re
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import quote
 
 from pydantic_core import from_json
@@ -23,9 +23,11 @@ from pydantic_core import from_json
 from realtime_sip._redaction import redact
 from realtime_sip._wire import Outbound
 from realtime_sip.errors import (
+    ApiKeyError,
     AuthenticationError,
     BadRequestError,
     CallGoneError,
+    ConfigurationError,
     DeadlineError,
     DecisionAlreadyMadeError,
     InvalidRequestError,
@@ -118,11 +120,16 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The service did not answer. `sent` is False if the request certainly did not arrive."""
+    """The service did not answer. `sent` is False if the request certainly did not arrive.
+
+    `of` says what failed: the network, the function that brings the key, or something that is set wrong, so that trying
+    again does not help.
+    """
 
     what: str
     sent: bool
     timed_out: bool = False
+    of: Literal["network", "key", "misuse"] = "network"
     cause: BaseException | None = field(default=None, repr=False, compare=False)
 
 
@@ -174,6 +181,7 @@ def exchange(
     Raises:
         ServiceError: The service refused or failed; the last such answer if repeating did not help.
         NetworkError: No answer came; a DeadlineError if the deadline passed.
+        ConfigurationError: There is no key, or something else is set wrong; nothing was sent.
     """
     end = clock() + deadline
     attempt, paused = 0, 0.0
@@ -223,6 +231,8 @@ def _pause(operation: Operation[T], error: RealtimeSipError, attempt: int) -> fl
     backoff = min(_FIRST_PAUSE * 2.0 ** min(attempt - 1, 10), _LONGEST_PAUSE)
     # Spread, so that calls refused together do not come back together.
     spread = backoff * random.uniform(0.75, 1.25)  # noqa: S311 - nothing secret depends on it
+    if isinstance(error, ConfigurationError):
+        return None
     if isinstance(error, NetworkError):
         return spread if operation.repeat is Repeat.ANY or not error.sent else None
     if not isinstance(error, ServiceError):
@@ -252,8 +262,12 @@ def _may_help(operation: Operation[T], error: ServiceError) -> bool:
     return isinstance(error, RateLimitError) or error.should_retry is True
 
 
-def _error(name: str, outcome: Reply | Failure) -> ServiceError | NetworkError:
+def _error(name: str, outcome: Reply | Failure) -> ServiceError | NetworkError | ConfigurationError:
     if isinstance(outcome, Failure):
+        if outcome.of == "misuse":
+            return ConfigurationError(f"{name}: {outcome.what}")
+        if outcome.of == "key":
+            return ApiKeyError(f"{name}: {outcome.what}", sent=outcome.sent)
         if outcome.timed_out:
             return DeadlineError(f"{name}: no answer in time ({outcome.what})", sent=outcome.sent)
         return NetworkError(f"{name}: {outcome.what}", sent=outcome.sent)

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
+from realtime_sip.api import keys
 from realtime_sip.api.causes import cause_of
 from realtime_sip.api.operations import (
     MAX_REPLY_BYTES,
@@ -42,6 +43,7 @@ connections of those who give up just as it is their turn: after an outage it ha
 # The HTTP library bounds each phase of a request. What bounds their sum comes a little later, so that its finer verdict
 # comes first.
 _GRACE = 0.1
+_SOON = 0.001
 _WAITING = 0.5
 """The part of a request's time in which a connection has to be free, so that as much remains for the answer."""
 _NO_END = Failure("the reply did not end", sent=True, timed_out=True)
@@ -89,6 +91,8 @@ class _HttpClient:
         self._lock = threading.Lock()
         self.number: str | None = None
         """The address that has answered last."""
+        self.key: str | None = None
+        """The key that was sent last."""
         self.free = threading.Semaphore(MAX_REQUESTS)
         # A semaphore of asyncio belongs to one event loop.
         self._free_on: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
@@ -119,15 +123,15 @@ class _HttpClient:
             return self._client if self._owned else None
 
 
-def _built(http_client: Any, settings: Settings, request: Request, number: str | None = None) -> Any:
+def _built(http_client: Any, settings: Settings, request: Request, key: str, number: str | None = None) -> Any:
     """Return the request; with `number` to that address in place of the host's name."""
-    request = request.with_key(settings.api_key)
+    request = request.with_key(key)
     built = http_client.build_request(
         request.method,
         settings.endpoints.api + request.path,
         content=request.content,
         # Replies are a line long; one that is not compressed cannot unfold into a large one, and is read as it comes.
-        headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **settings.headers(), **request.headers},
+        headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **settings.headers(key), **request.headers},
         # To connect, to read, to write; and, if a client of the program's own has fewer connections, to get one.
         timeout=(request.timeout, request.timeout, request.timeout, request.timeout * _WAITING),
     )
@@ -208,11 +212,16 @@ class Transport:
         opened: list[Connection] = []
 
         def send(request: Request) -> _Outcome:
+            began = time.monotonic()
+            key = self._key(request)
+            if isinstance(key, Failure):
+                return key
+            request = replace(request, timeout=max(began + request.timeout - time.monotonic(), _SOON))
             try:
                 opened.append(
                     _within(
                         request.timeout + _GRACE,
-                        lambda: websocket.connect(self.settings, request),
+                        lambda: websocket.connect(self.settings, request, key),
                         late=websocket.Connection.close,
                     )
                 )
@@ -243,23 +252,29 @@ class Transport:
                 time.sleep(step.seconds)
                 outcome = None
 
+    def _key(self, request: Request) -> str | Failure:
+        return keys.ask(self.settings.api_key, lambda asked: _within(request.timeout, asked))
+
     def _send(self, request: Request) -> _Outcome:
         began = time.monotonic()
+        key = self._key(request)
+        if isinstance(key, Failure):
+            return key
         if not self._http.free.acquire(timeout=request.timeout * _WAITING):
             return _NO_CONNECTION
-        request = replace(request, timeout=began + request.timeout - time.monotonic())
+        request = replace(request, timeout=max(began + request.timeout - time.monotonic(), _SOON))
         try:
-            return _within(request.timeout + _GRACE, lambda: self._exchange(request))
+            return _within(request.timeout + _GRACE, lambda: self._exchange(request, key))
         except TimeoutError:
             return _NO_END
 
-    def _exchange(self, request: Request) -> _Outcome:
+    def _exchange(self, request: Request, key: str) -> _Outcome:
         try:
             client, library = self._http.get()
             end = time.monotonic() + request.timeout
             body = bytearray()
             try:
-                built = _built(client, self.settings, request)
+                built = _built(client, self.settings, request, key)
                 response = client.send(built, stream=True, follow_redirects=False)
                 try:
                     for chunk in response.iter_bytes() if response.is_stream_consumed else response.iter_raw():
@@ -327,8 +342,13 @@ class AsyncTransport:
         opened: list[AsyncConnection] = []
 
         async def send(request: Request) -> _Outcome:
+            began = clock()
+            key = await self._key(request)
+            if isinstance(key, Failure):
+                return key
+            request = replace(request, timeout=max(began + request.timeout - clock(), _SOON))
             try:
-                opened.append(await websocket.connect_async(self.settings, request))
+                opened.append(await websocket.connect_async(self.settings, request, key))
             except websocket.FAILURES as error:
                 return websocket.failed(error)
             return Reply(101, {})
@@ -359,6 +379,15 @@ class AsyncTransport:
                 await asyncio.sleep(step.seconds)
                 outcome = None
 
+    async def _key(self, request: Request) -> str | Failure:
+        key = await keys.ask_async(self.settings.api_key, request.timeout)
+        self._http.key = self._http.key if isinstance(key, Failure) else key
+        return key
+
+    def settings_at_exit(self) -> Settings:
+        """Return the settings with the key that was sent last: a function that is async cannot be asked any more."""
+        return self.settings if self._http.key is None else replace(self.settings, api_key=self._http.key)
+
     def _known_number(self) -> str | None:
         """Return the address of the service, if a name cannot be looked up any more."""
         # The main thread has ended and the interpreter exits: no thread starts, and a name is looked up in one.
@@ -367,6 +396,9 @@ class AsyncTransport:
     async def _send(self, request: Request) -> _Outcome:
         loop = asyncio.get_running_loop()
         began = loop.time()
+        key = await self._key(request)
+        if isinstance(key, Failure):
+            return key
         free = self._http.free_on(loop)
         try:
             async with asyncio.timeout(request.timeout * _WAITING):
@@ -374,16 +406,17 @@ class AsyncTransport:
         except TimeoutError:
             return _NO_CONNECTION
         try:
-            return await self._exchange(replace(request, timeout=began + request.timeout - loop.time()))
+            left = max(began + request.timeout - loop.time(), _SOON)
+            return await self._exchange(replace(request, timeout=left), key)
         finally:
             free.release()
 
-    async def _exchange(self, request: Request) -> _Outcome:
+    async def _exchange(self, request: Request, key: str) -> _Outcome:
         client, library = self._http.get()
         body = bytearray()
         try:
             async with asyncio.timeout(request.timeout + _GRACE):
-                built = _built(client, self.settings, request, self._known_number())
+                built = _built(client, self.settings, request, key, self._known_number())
                 response = await client.send(built, stream=True, follow_redirects=False)
                 self._http.number = _number_of(response) or self._http.number
                 try:

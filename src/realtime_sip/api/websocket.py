@@ -91,25 +91,25 @@ FAILURES = (OSError, WebSocketException)
 """What opening raises; `failed` tells what it means."""
 
 
-def connect(settings: Settings, request: Request) -> Connection:
+def connect(settings: Settings, request: Request, key: str) -> Connection:
     """Open a WebSocket, blocking."""
     url = settings.endpoints.socket + request.path
-    opened = _connect_sync(url, create_connection=Connection, **_options(settings, request))
+    opened = _connect_sync(url, create_connection=Connection, **_options(settings, request, key))
     assert isinstance(opened, Connection)
     return opened
 
 
-async def connect_async(settings: Settings, request: Request) -> AsyncConnection:
+async def connect_async(settings: Settings, request: Request, key: str) -> AsyncConnection:
     """Open a WebSocket on the running event loop."""
     url = settings.endpoints.socket + request.path
-    opened = await _connect_async(url, create_connection=AsyncConnection, **_options(settings, request))
+    opened = await _connect_async(url, create_connection=AsyncConnection, **_options(settings, request, key))
     assert isinstance(opened, AsyncConnection)
     return opened
 
 
-def _options(settings: Settings, request: Request) -> dict[str, Any]:
+def _options(settings: Settings, request: Request, key: str) -> dict[str, Any]:
     return {
-        "additional_headers": settings.headers(),
+        "additional_headers": settings.headers(key),
         "user_agent_header": USER_AGENT,
         # The vendor's server compresses nothing worth it, and a window per call costs memory.
         "compression": None,

@@ -16,8 +16,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from realtime_sip.api import calls
-from realtime_sip.api.settings import Settings
-from realtime_sip.api.transport import Transport
+from realtime_sip.api.transport import AsyncTransport, Transport
 from realtime_sip.errors import CallGoneError
 
 _log = logging.getLogger("realtime_sip.host")
@@ -39,7 +38,7 @@ class Undrained(Protocol):
     def loop(self) -> asyncio.AbstractEventLoop | None: ...
 
     @property
-    def settings(self) -> Settings: ...
+    def transport(self) -> AsyncTransport: ...
 
     def drain(self, timeout: float) -> Coroutine[Any, Any, None]: ...
 
@@ -92,7 +91,7 @@ def _hung_up(host: Undrained) -> None:
     if not left:
         return
     end = time.monotonic() + ALL
-    transport = Transport(replace(host.settings, timeout=EACH))
+    transport = Transport(replace(host.transport.settings_at_exit(), timeout=EACH))
     try:
         for call_id, accepted in left:
             if time.monotonic() > end:

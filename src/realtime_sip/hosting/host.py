@@ -187,7 +187,7 @@ class CallHost:
         self._cut: dict[str, _Taken] = {}
         """Calls whose supervision was canceled: the loop was closed beside them."""
         self.loop: asyncio.AbstractEventLoop | None = None
-        self.settings = client.settings
+        self.transport = client.calls.transport
 
     @property
     def live(self) -> int:

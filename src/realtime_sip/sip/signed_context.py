@@ -29,6 +29,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from realtime_sip._redaction import miscopied
 from realtime_sip.errors import ConfigurationError, InvalidRequestError
 from realtime_sip.sip.address import CONTROL
 from realtime_sip.sip.headers import SipHeaders
@@ -191,8 +192,9 @@ class ContextSigner:
 def _key(secret: object) -> bytes:
     if not isinstance(secret, str) or len(secret) < _MIN_SECRET:
         raise ConfigurationError(f"a context secret must be text of at least {_MIN_SECRET} characters")
-    if secret != secret.strip() or CONTROL.search(secret):
-        raise ConfigurationError("a context secret has white space around it, or a control character")
+    wrong = miscopied(secret)
+    if wrong is not None:
+        raise ConfigurationError(f"a context secret {wrong}")
     return secret.encode()
 
 

@@ -156,6 +156,10 @@ def _kind(key: str) -> str:
     return key.rpartition(":")[0]
 
 
+def _monotonic() -> float:
+    return time.monotonic()  # looked up with each call, since tests replace it
+
+
 class MemoryStore:
     """Keeps claims, counters and nonces in memory, for a program of one process, and for tests.
 
@@ -172,7 +176,7 @@ class MemoryStore:
     """
 
     def __init__(
-        self, *, clock: Callable[[], float] = time.monotonic, max_calls: int = 100_000, max_keys: int = 100_000
+        self, *, clock: Callable[[], float] = _monotonic, max_calls: int = 100_000, max_keys: int = 100_000
     ) -> None:
         """Create an empty store.
 

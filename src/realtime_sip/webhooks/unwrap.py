@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 from pydantic import ValidationError
 from standardwebhooks import Webhook
 
+from realtime_sip._redaction import miscopied
 from realtime_sip._wire import read_json, without_lone_surrogates
 from realtime_sip.errors import ConfigurationError, InvalidRequestError, WebhookPayloadError, WebhookVerificationError
 from realtime_sip.sip.signed_context import ContextRefusal, ContextSigner
@@ -42,6 +43,8 @@ _HEADERS = {_ID: 256, _TIMESTAMP: 12, _SIGNATURE: 4096}
 # As WSGI and Django's request.META name them. Of other names the underscore is not read as a hyphen.
 _HEADER_NAMES = {name: name for name in _HEADERS} | {f"http_{name.replace('-', '_')}": name for name in _HEADERS}
 _NO_VALUE = object()
+_VERSIONS = ("v1,", "v1a,")
+_PREFIX = re.compile("whsec_", re.IGNORECASE)
 _NO_SECRETS = ("sk-", "ek_", "proj_", "org-")
 _MAX_SIGNATURES = 20
 _MAX_CALL_ID = 256
@@ -51,6 +54,10 @@ _MAX_CALL_ID = 256
 _SAFE_ID = re.compile(r"[!-\-/-~]+")
 _SAFE_TIMESTAMP = re.compile(r"[1-9][0-9]*")
 _LAST_SECOND = 253402300799  # of the year 9999, beyond which there is no datetime
+
+
+def _unix_now() -> float:
+    return time.time()  # looked up with each call, since tests replace it
 
 
 class OpenAIWebhooks:
@@ -84,7 +91,7 @@ class OpenAIWebhooks:
         secret: str | Sequence[str] | Mapping[str, str],
         *,
         tolerance: float = 300.0,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = _unix_now,
         context_secret: str | Sequence[str] | None = None,
     ) -> None:
         if not 0 < tolerance < math.inf:
@@ -221,10 +228,17 @@ def check_secrets(secret: object) -> None:
 def _key(secret: object) -> bytes:
     if not isinstance(secret, str) or not secret.strip():
         raise ConfigurationError("a webhook secret is empty or no text")
-    if secret != secret.strip():
-        raise ConfigurationError("a webhook secret has white space around it")
+    if secret.startswith(_VERSIONS):
+        raise ConfigurationError(
+            "a webhook secret has the version of a signature in front of it: remove it up to the comma"
+        )
+    wrong = miscopied(secret)
+    if wrong is not None:
+        raise ConfigurationError(f"a webhook secret {wrong}")
     if secret.startswith(_NO_SECRETS):
         raise ConfigurationError("a webhook secret is an API key or a project id; the right one begins with whsec_")
+    if _PREFIX.search(secret) and (secret[:6] != "whsec_" or _PREFIX.search(secret, 6)):
+        raise ConfigurationError("a webhook secret must begin with whsec_ and have it once: pass several as a list")
     prefix, encoded = secret[:6], secret[6:]
     try:
         if prefix != "whsec_":
@@ -232,7 +246,9 @@ def _key(secret: object) -> bytes:
         # The padding may be missing, as other implementations of the standard allow it.
         key = base64.b64decode(encoded.rstrip("=") + "=" * (-len(encoded.rstrip("=")) % 4), validate=True)
     except (binascii.Error, ValueError):
-        raise ConfigurationError("a webhook secret cannot be decoded") from None
+        raise ConfigurationError(
+            "a webhook secret cannot be decoded: copy it again, all of it and nothing else"
+        ) from None
     if not key:
         raise ConfigurationError("a webhook secret is empty")
     return key

@@ -25,6 +25,8 @@ MAX_FRAME_BYTES = 32 * 1024 * 1024
 MAX_FRAMES_WAITING = 4096
 """Frames that wait for a slow reader before the socket is read no further; then pings go unanswered too."""
 CLOSE_TIMEOUT = 2.0
+FIN_TIMEOUT = 0.25
+"""Seconds from the service's close frame until its connection is taken to be over."""
 
 _socket_log = logger_without_wire("realtime_sip.websocket")
 
@@ -78,6 +80,13 @@ class AsyncConnection(_PlainAsyncConnection):
     def __init__(self, protocol: ClientProtocol, **options: Any) -> None:
         _Interim(protocol)
         super().__init__(protocol, **options)
+
+    def data_received(self, data: bytes) -> None:
+        before = self.protocol.close_rcvd
+        super().data_received(data)
+        if before is None and self.protocol.close_rcvd is not None:
+            # The service ends the connection now, or never; websockets would notice that with its next ping.
+            self.loop.call_later(FIN_TIMEOUT, self.transport.close)
 
     async def handshake(self, *args: Any, **kwargs: Any) -> None:
         try:

@@ -342,7 +342,7 @@ class CallHost:
             return taken.ended(EndReason.DETACHED, "inferred", "another host took the call over")
         if not decision.made.is_set():
             return await self._reject(taken, status)
-        if decision.rejected:
+        if decision.rejected and (call is None or call.ended is None):  # else the call itself knows why it was
             return taken.ended(EndReason.REJECTED, "reported", "the program rejected the call")
         if call is not None:
             return await call.wait_ended()  # a canceled handler leaves before its call is hung up

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from phone import Phone, greet, outputs, phone, types, virtual
-from realtime_sip import Call, CallLimits, EndReason, Tools
+from realtime_sip import Call, CallLimits, EndReason, Tools, end_call
 from realtime_sip.testing import (
     Behavior,
     CallerHangsUp,
@@ -93,6 +93,7 @@ def test_an_accept_that_fails_for_good_is_rejected_or_settled(acted: bool) -> No
         async with phone() as line:
             ringing, end = await _rung(line, faults=[RequestFails("accept", times=1000, acted=acted)])
         assert end.by is (EndedBy.CALLER if acted else EndedBy.REJECTED)
+        assert end.reason is (EndReason.CALLER if acted else EndReason.NOT_CONNECTED)
         assert ringing.tally.unattended < 5
 
     run()
@@ -193,6 +194,62 @@ async def test_the_answer_to_a_tool_survives_a_silent_socket() -> None:
     ]
     assert ended.reason is EndReason.CALLER
     assert ringing.said[-1].text == TELL.text
+
+
+@virtual
+@pytest.mark.parametrize(
+    "fault",
+    [
+        ServiceRestarts(when="output_audio_buffer.stopped", seconds=3.0),
+        ServiceRestarts(when="output_audio_buffer.stopped", seconds=8.0),
+        SocketSilent(when="output_audio_buffer.stopped"),
+        SocketSilent(when="output_audio_buffer.stopped", pongs=False),
+        SocketDropped(when="output_audio_buffer.stopped", code=1012, fin=False),
+    ],
+    ids=["3 s", "8 s", "silent", "dead", "without FIN"],
+)
+async def test_a_caller_whose_whole_turn_fell_into_a_hole_is_answered(fault: Any) -> None:
+    """Nothing that was lost says that anything was: the caller asked, the model called a function, and nobody knows."""
+    tools = Tools()
+
+    @tools.function
+    async def order_status(order_id: str) -> str:
+        """Tell where an order is."""
+        return f"{order_id} comes tomorrow"
+
+    ask = CallerSays("My order?", seconds=0.5)
+    async with phone(timings=PATIENT) as line:
+        ended, ringing = await line.played(
+            HELLO, ask, LOOK, TELL, BYE, talk=greet, tools=tools, limits=CallLimits(silence=90.0), faults=[fault]
+        )
+    assert ended.reason is EndReason.CALLER
+    assert ringing.said[-1].text == TELL.text
+
+
+@virtual
+async def test_the_end_of_a_sentence_says_nothing_about_the_function_that_was_called_with_it() -> None:
+    """All that arrives of the response is that it was heard to its end."""
+    tools = Tools()
+    tools.function(end_call)
+    goodbye = [ModelSays("Goodbye.", seconds=4.0), ModelCalls("end_call", same_response=True)]
+    async with phone(timings=PATIENT) as line:
+        fault = SocketDropped(when="input_audio_buffer.speech_stopped", away=0.9)
+        ended, _ = await line.played(
+            *[HELLO, ASK, *goodbye, ModelCalls("end_call")],
+            talk=greet,
+            tools=tools,
+            limits=CallLimits(silence=90.0),
+            faults=[fault],
+        )
+    assert ended.reason is EndReason.AGENT
+
+
+@virtual
+async def test_a_caller_who_says_nothing_after_a_short_hole_is_left_in_peace() -> None:
+    async with phone(timings=PATIENT) as line:
+        drop = SocketDropped(when="output_audio_buffer.stopped", code=1006)
+        _, ringing = await line.played(HELLO, CallerHangsUp(after=20.0), talk=greet, faults=[drop])
+    assert [said.text for said in ringing.said] == [HELLO.text]
 
 
 @virtual

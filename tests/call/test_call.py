@@ -799,6 +799,7 @@ def test_law_a_socket_that_is_silent_is_followed_by_a_new_one(pongs: bool) -> No
             ended, ringing = await line.played(
                 HELLO,
                 CallerSays("Hm.", after=50.0),
+                ModelSays("I was gone for a moment."),  # before that, for nobody knows what was said meanwhile
                 TELL,
                 BYE,
                 talk=greet,

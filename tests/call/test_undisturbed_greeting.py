@@ -68,7 +68,8 @@ async def test_digits_that_are_asked_for_first_are_a_greeting_too_and_nothing_cu
     ],
 )
 async def test_law_never_a_dead_agent__a_call_that_was_to_listen_after_its_greeting_does(faults: list[Any]) -> None:
-    async with phone(timings=PATIENT) as line:
+    # After a silent socket nobody knows what was said, so the model asks too.
+    async with phone(timings=PATIENT, strict=False) as line:
         _, ringing = await line.played(
             HELLO,
             CallerSays("Hello?", after=100.0),

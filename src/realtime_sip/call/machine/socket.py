@@ -46,6 +46,8 @@ SILENT = 30.0
 """Seconds without any frame after which the service is asked for a sign of life."""
 QUIET = 6.0
 """Seconds after a hole until the model learns that what was awaited did not come."""
+A_TURN = 1.0
+"""Seconds without a sideband in which a caller may have had a whole turn, of which nothing shows any more."""
 _EARLY_PAUSES = (0.1, 0.2, 0.4)
 _DROPS_AT_ONCE = 3
 _PAUSES = (0.25, 0.5, 1.0, 2.0)
@@ -267,8 +269,11 @@ def _say_again(s: CallState) -> None:
 
 
 def _awaited(s: CallState) -> bool:
-    """Whether something was about to come when the sideband was lost, so that silence would have a cause."""
-    return s.line.awaited or bool(s.calling)
+    """Whether something was about to come when the sideband was lost, or may have begun since then.
+
+    So that silence would have a cause.
+    """
+    return s.line.awaited or bool(s.calling) or s.now - s.line.lost_at >= A_TURN
 
 
 def _after_hole(s: CallState) -> Steps:
@@ -297,6 +302,9 @@ def closed(s: CallState, what: Closed) -> None:
         or "caller" in s.timers
     )
     line.close, line.closed_at = what.close, s.now
+    if line.proven:
+        dead = "proof" in s.timers or "silent" not in s.timers
+        line.lost_at = line.frame_at if dead else s.now
     if line.drops == 0:
         s.timers.set("shaky", s.now + BEARABLE)
     line.drops += 1

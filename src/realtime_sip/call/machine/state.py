@@ -195,8 +195,8 @@ class Line:
     proven: bool = False
     """Whether the service has spoken over the socket that is open."""
     close: SocketClose | None = None
-    lost_at: float | None = None
-    """When the sideband was lost; None while it is open."""
+    lost_at: float = 0.0
+    """When a sideband over which the service had spoken was last lost: when it closed, or when it fell silent."""
     closed_at: float = 0.0
     awaited: bool = False
     """Whether the service had something to say when the sideband was lost."""

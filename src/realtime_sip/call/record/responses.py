@@ -326,10 +326,11 @@ class Book:
 
     def stopped(self, response_id: str, now: float) -> None:
         """Record that a response was played to its end, or one of its messages was."""
-        self.signs += 1
         response = self.responses.get(response_id)
         if response is None:
             return
+        if response.told_at is not None:
+            self.signs += 1  # else nobody knows whether it has called a function too
         if response.over:
             # Too late for whoever waited, and not for the transcript.
             response.stopped_at = now if response.ended_at is None else response.stopped_at

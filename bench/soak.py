@@ -1,9 +1,10 @@
-"""A thousand calls with random faults, and whether each of them ended as it had to.
+"""Two thousand calls with random faults, and whether each of them ended as it had to.
 
 Run by `make soak`. The calls run against the emulator over real sockets on virtual time, fifty at a time. A seed
 decides what happens on each and what goes wrong; the script says how it must end, for the program and for the service,
 and what else must hold: who was dialed, which digits were collected, what is in the log. The SDK is held to that. At
-the end no call may be up without an agent, and no task, socket, thread or file may be left.
+the end no call may be up without an agent, and no task, socket, thread or file may be left. The service counts for how
+long each call was up with nobody attached.
 
     python bench/soak.py [--calls N] [--seed N] [--at-once N] [--only NAME]
 """
@@ -25,16 +26,17 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from plans import Plan, Shelf, drawn, scripted
+from plans import Plan, Shelf, World, drawn, scripted
 from realtime_sip import (
     AsyncRealtimeSip,
+    CallEnded,
     CallHost,
-    CallPolicy,
     EndReason,
     IncomingCall,
     MemoryStore,
     RealtimeSession,
     Router,
+    Submission,
 )
 from realtime_sip.errors import CallEndedError, TransferError
 from realtime_sip.testing import OpenAIEmulator, Timings, run_virtual
@@ -44,8 +46,11 @@ BROKEN_ROUTE = "+14155550151"
 PATIENCE = 150.0
 """Seconds that callers wait for the program: longer than any transfer takes to come to nothing."""
 
-STUCK = 900.0
-"""Seconds, real ones, after which the soak is given up: it takes less than one minute."""
+STUCK = 1800.0
+"""Seconds, real ones, after which the soak is given up: it takes a minute or two."""
+
+PATIENCE_OF_SOAK = 72 * 3600.0
+"""Seconds for one call: a webhook may be that late."""
 
 ALONE = 20.0
 """Seconds that a call may be up with nobody attached: while attaching again is tried, or the hang-up is repeated."""
@@ -68,12 +73,30 @@ class Progress:
             print(f"{self.done}/{self.total}", flush=True)
 
 
+class Door:
+    """A host behind an endpoint whose client goes away after so many seconds: what it awaits is canceled."""
+
+    def __init__(self, host: CallHost, seconds: float) -> None:
+        self._host, self._seconds = host, seconds
+
+    async def submit(self, incoming: IncomingCall) -> Submission:
+        """Hand a call on, for as long as somebody waits for that."""
+        async with asyncio.timeout(self._seconds):
+            return await self._host.submit(incoming)
+
+    async def ended(self, call_id: str) -> CallEnded:
+        """Wait for the end of a call."""
+        return await self._host.ended(call_id)
+
+
 class Exchange:
     """An emulated service, and a program that answers its calls: each as its plan says."""
 
-    def __init__(self, openai: OpenAIEmulator) -> None:
+    def __init__(self, openai: OpenAIEmulator, world: World) -> None:
         self.openai = openai
-        self.client = AsyncRealtimeSip(**openai.client_options)
+        options = openai.client_options
+        options["clock"] = lambda: openai.now() + world.clock_off
+        self.client = AsyncRealtimeSip(**options)
         self.plans: dict[str, Plan] = {}
         self.router = Router()
 
@@ -101,22 +124,34 @@ class Exchange:
                 plan.broken = error
                 raise
 
-    def host_for(self, policy: CallPolicy | None) -> CallHost:
-        """Return a host with this policy."""
-        if policy is None:
+    def host_for(self, plan: Plan) -> CallHost:
+        """Return a host as the plan wants it."""
+        if (plan.policy, plan.store, plan.max_calls) == (None, None, None):
             return self.host
-        store = MemoryStore(clock=asyncio.get_running_loop().time)
-        return CallHost(self.router, client=self.client, policy=policy, store=store)
+        store = MemoryStore(clock=asyncio.get_running_loop().time) if plan.store is None else plan.store()
+        return CallHost(
+            self.router, client=self.client, policy=plan.policy, store=store, max_calls=plan.max_calls or 200
+        )
+
+    def another(self) -> CallHost:
+        """Return another worker's host, which shares no store with anybody."""
+        return CallHost(self.router, client=self.client)
 
     async def play(self, plan: Plan, host: CallHost) -> None:
         """Let a call come in, and go to its end."""
-        plan.ringing = ringing = await self.openai.ring(host, scenario=plan.scenario, **{"dialed": DIALED} | plan.ring)
+        hosts = [host, *(self.another() for _ in range(plan.rivals))]
+        target = hosts if plan.goes_away is None else Door(host, plan.goes_away)
+        plan.ringing = ringing = await self.openai.ring(
+            target, scenario=plan.scenario, **{"dialed": DIALED} | plan.ring
+        )
         self.plans[ringing.call_id] = plan
         outside = None if plan.outside is None else asyncio.ensure_future(plan.outside(plan))
         try:
-            async with asyncio.timeout(7200):
-                await ringing.until_delivered()
-                plan.ended = await host.ended(ringing.call_id)
+            async with asyncio.timeout(PATIENCE_OF_SOAK):
+                await ringing.until_delivered(timeout=PATIENCE_OF_SOAK, count=len(hosts))
+                ends = [await each.ended(ringing.call_id) for each in hosts]
+                ends.sort(key=lambda ended: ended.reason is EndReason.DECIDED_ELSEWHERE)
+                plan.ended, *plan.others = ends
                 plan.end = await ringing.ended(timeout=600)
                 if outside is not None:
                     await outside
@@ -127,20 +162,33 @@ class Exchange:
 
 
 @asynccontextmanager
-async def exchange(wrong: list[str], fails: dict[str, Any] | None = None) -> AsyncIterator[Exchange]:
-    """Set up an exchange on which requests fail, and see that nothing is left of it."""
+async def exchange(wrong: list[str], world: World | None = None) -> AsyncIterator[Exchange]:
+    """Set up an exchange in a world, and see that nothing is left of it."""
+    world = world or World()
     async with OpenAIEmulator(timings=Timings(patience=PATIENCE), strict=False) as openai:
-        here = Exchange(openai)
-        if fails is not None:
-            openai.fail(**fails)
+        here = Exchange(openai, world)
+        if world.fails is not None:
+            openai.fail(**world.fails)
         async with here.client:
+            meanwhile = asyncio.ensure_future(changes(here, world))
             yield here
+            await meanwhile
             await here.host.drain(1)
             if here.host.live:
                 wrong.append(f"{here.host.live} calls are still held by the host")
             up = [call for call in openai.calls.values() if call.state != "ended"]
             if up:
-                wrong.append(f"{len(up)} calls are up without an agent")
+                wrong.append(f"{len(up)} calls are up without an agent, {len(openai.unattended)} with nobody attached")
+
+
+async def changes(here: Exchange, world: World) -> None:
+    """Let happen what happens in a world."""
+    if world.weather is not None:
+        await world.weather(here.openai)
+    if world.drains is not None:
+        after, seconds = world.drains
+        await asyncio.sleep(after)
+        await here.host.drain(seconds)
 
 
 def judged(plan: Plan) -> Iterator[str]:
@@ -164,6 +212,8 @@ def judged(plan: Plan) -> Iterator[str]:
         yield f"it was accepted {tally.accepts} times"
     if tally.unattended > ALONE and plan.reason is not EndReason.DETACHED:
         yield f"it was up for {tally.unattended:.0f} s with nobody attached"
+    if len(plan.others) != plan.rivals or any(each.reason is not EndReason.DECIDED_ELSEWHERE for each in plan.others):
+        yield f"the other workers say {', '.join(each.reason.value for each in plan.others)}"
     for check in plan.checks:
         yield from check(plan)
     if plan.call is not None and plan.untroubled:
@@ -193,12 +243,15 @@ async def soak(calls: int, seed: int, at_once: int, only: str, shelf: Shelf) -> 
     names = Counter(each.name for plan in plans for each in (*plan.crowd, plan))
     progress = Progress(names.total())
     free = asyncio.Semaphore(at_once)
+    alone: list[tuple[float, str]] = []
     async with exchange(wrong) as shared:
 
         async def play(plan: Plan, here: Exchange, host: CallHost) -> None:
             try:
                 await here.play(plan, host)
                 found = list(judged(plan))
+                if plan.reason not in (EndReason.DETACHED, EndReason.DECIDED_ELSEWHERE):
+                    alone.append((plan.ringing.tally.unattended, plan.name))
             except Exception as error:  # noqa: BLE001 - whatever it is, it is wrong
                 found = [f"{type(error).__name__}: {error}"]
             wrong.extend(f"call {plan.number}, {plan.name}: {what}; {plan.troubles()}" for what in found)
@@ -206,16 +259,19 @@ async def soak(calls: int, seed: int, at_once: int, only: str, shelf: Shelf) -> 
 
         async def play_all(plan: Plan) -> None:
             async with free:
-                if plan.fails is not None:
-                    async with exchange(wrong, plan.fails) as own:
-                        await play(plan, own, own.host)
+                if plan.world is None:
+                    await play_on(plan, shared)
                     return
-                host = shared.host_for(plan.policy)
-                playing: list[asyncio.Future[None]] = []
-                for each in (*plan.crowd, plan):
-                    await asyncio.sleep(each.pause if playing else 0.0)
-                    playing.append(asyncio.ensure_future(play(each, shared, host)))
-                await asyncio.gather(*playing)
+                async with exchange(wrong, plan.world) as own:
+                    await play_on(plan, own)
+
+        async def play_on(plan: Plan, here: Exchange) -> None:
+            host = here.host_for(plan)
+            playing: list[asyncio.Future[None]] = []
+            for each in (*plan.crowd, plan):
+                await asyncio.sleep(each.pause if playing else 0.0)
+                playing.append(asyncio.ensure_future(play(each, here, host)))
+            await asyncio.gather(*playing)
 
         await asyncio.gather(*map(play_all, plans))
     left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
@@ -224,6 +280,10 @@ async def soak(calls: int, seed: int, at_once: int, only: str, shelf: Shelf) -> 
     print()
     for name, count in sorted(names.items()):
         print(f"  {count:5} {name}")
+    longest, name = max(alone, default=(0.0, "none"))
+    print(
+        f"\nno call was up for longer than {longest:.1f} s with nobody attached ({name}; at most {ALONE:g} s are borne)"
+    )
     return names.total(), wrong
 
 
@@ -244,7 +304,7 @@ def soaked(calls: int, seed: int, at_once: int, only: str) -> tuple[int, list[st
 def main() -> int:
     """Run the soak and return its exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--calls", type=int, default=1000)
+    parser.add_argument("--calls", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=20261122)
     parser.add_argument("--at-once", type=int, default=50)
     parser.add_argument("--only", default="", metavar="NAME", help="play those of the calls alone that have this name")
@@ -263,7 +323,7 @@ def main() -> int:
         wrong.append(f"{sockets() - before} sockets or files are left open")
     if threading.active_count() > 1:
         wrong.append(f"{threading.active_count() - 1} threads are left")
-    print(f"\n{calls} calls, seed {options.seed}, in {time.monotonic() - began:.1f} s: ", end="")
+    print(f"{calls} calls, seed {options.seed}, in {time.monotonic() - began:.1f} s: ", end="")
     print("each ended as it had to, and nothing is left" if not wrong else f"{len(wrong)} went wrong")
     for line in wrong[:50]:
         print(f"  {line}")

@@ -7,12 +7,16 @@ import random
 from collections.abc import Callable
 
 from plans.ends import ENDS
-from plans.plan import Plan, scripted
+from plans.outages import OUTAGES
+from plans.plan import Plan, World, scripted
 from plans.records import LOGGED, RECORDS, Shelf
 from plans.sessions import SESSIONS
+from plans.speech import SPEECH
+from plans.toolwork import TOOLWORK
 from plans.transfers import TRANSFERS
+from plans.workers import WORKERS
 
-__all__ = ["Plan", "Shelf", "drawn", "scripted"]
+__all__ = ["Plan", "Shelf", "World", "drawn", "scripted"]
 
 
 def drawn(rng: random.Random, *, calls: int, shelf: Shelf) -> list[Plan]:
@@ -22,6 +26,7 @@ def drawn(rng: random.Random, *, calls: int, shelf: Shelf) -> list[Plan]:
     """
     logged = [functools.partial(make, shelf=shelf) for make in LOGGED]
     kinds: list[Callable[[random.Random], Plan]] = [*ENDS, *TRANSFERS, *SESSIONS, *RECORDS, *logged]
+    kinds += [*OUTAGES, *WORKERS, *SPEECH, *TOOLWORK]
     plans: list[Plan] = []
     count = 0
     while count < calls:

@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import Iterator
 
-from plans.plan import ASK, BY_AGENT, BYE, HELLO, LOOK, TELL, Plan, scripted
+from plans.plan import ASK, BY_AGENT, BYE, HELLO, LOOK, NOT_ANSWERED, TELL, Plan, World, scripted
 from realtime_sip import Call, EndReason, LimitKind
 from realtime_sip.testing import (
     Behavior,
@@ -137,8 +137,15 @@ def repeated_webhook(rng: random.Random) -> Plan:
 
 
 def stale_webhook(rng: random.Random) -> Plan:
-    by = frozenset({EndedBy.NOT_ANSWERED})
-    return Plan(name="webhook stale", ring={"late": rng.uniform(40, 3600)}, reason=EndReason.STALE, by=by)
+    late = rng.choice([rng.uniform(40, 280), rng.uniform(320, 7200), 71 * 3600.0])
+
+    def check(plan: Plan) -> Iterator[str]:
+        asked = [request.operation for request in plan.ringing.requests]
+        if asked != (["accept"] if late < 300 else []):
+            yield f"{late:.0f} s late, it asked for {asked}"
+
+    ring = {"late": late}
+    return Plan(name="webhook stale", ring=ring, reason=EndReason.STALE, by=NOT_ANSWERED, checks=(check,))
 
 
 def raced(rng: random.Random) -> Plan:
@@ -186,7 +193,7 @@ def service_fails(rng: random.Random) -> Plan:
     """The replies to one operation fail a few times, or its last one is lost."""
     operation = rng.choice(["accept", "attach", "hangup"])
     fails = {"operation": operation, "status": rng.choice([500, 503]), "times": 1}
-    plan = Plan(name=f"{operation} fails", fails=fails)
+    plan = Plan(name=f"{operation} fails", world=World(fails=fails))
     match operation:
         case "accept":
             # Whether it was carried out is unknown, and so it is not repeated: attaching tells.

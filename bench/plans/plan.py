@@ -16,6 +16,7 @@ from realtime_sip import (
     CallPolicy,
     EndReason,
     LimitKind,
+    MemoryStore,
     Tools,
     end_call,
     transfer_to_human,
@@ -27,6 +28,7 @@ from realtime_sip.testing import (
     EndedBy,
     ModelCalls,
     ModelSays,
+    OpenAIEmulator,
     RingingCall,
 )
 from realtime_sip.testing.openai.call import CallEnd
@@ -40,12 +42,17 @@ __all__ = [
     "HANDS_OVER",
     "HELLO",
     "LOOK",
+    "NOT_ANSWERED",
+    "REJECTED",
     "SESSION",
     "TELL",
     "TRANSCRIBED",
     "Check",
     "Plan",
+    "World",
     "greet",
+    "heard_out",
+    "operations",
     "scripted",
     "turn_detection",
 ]
@@ -59,6 +66,8 @@ TELL = ModelSays("It comes tomorrow.")
 BYE = CallerHangsUp()
 BY_CALLER = frozenset({EndedBy.CALLER})
 BY_AGENT = frozenset({EndedBy.AGENT})
+NOT_ANSWERED = frozenset({EndedBy.NOT_ANSWERED})
+REJECTED = frozenset({EndedBy.REJECTED})
 
 TOOLS = Tools()
 TOOLS.function(end_call)
@@ -81,6 +90,23 @@ async def greet(call: Call) -> None:
     await call.wait_ended()
 
 
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """A service of a plan's own, and what happens there.
+
+    Attributes:
+        fails: How requests fail, as `OpenAIEmulator.fail` takes it.
+        weather: What happens to the service meanwhile.
+        clock_off: Seconds by which the program's clock is ahead of the service's.
+        drains: After so many seconds the program's host is drained, in as many; None for never.
+    """
+
+    fails: dict[str, Any] | None = None
+    weather: Callable[[OpenAIEmulator], Awaitable[None]] | None = None
+    clock_off: float = 0.0
+    drains: tuple[float, float] | None = None
+
+
 @dataclass(kw_only=True)
 class Plan:
     """One call: what happens on it, how it must end, and what else must hold then.
@@ -93,8 +119,12 @@ class Plan:
         answer: What else `calls.answer` takes.
         talk: What the program does on it.
         outside: What the world does meanwhile: the carrier, or the caller of their own accord.
-        fails: How requests fail, as `OpenAIEmulator.fail` takes it, on an emulator of the call's own.
+        world: A service of the call's own.
         policy: Who may call, on a host of the call's own.
+        store: Makes the store of a host of the call's own.
+        max_calls: How many calls a host of the call's own takes.
+        goes_away: Seconds after which whoever delivers the webhook goes away, so that what it awaits is canceled.
+        rivals: How many more workers get the webhook, each with a store of its own. One of them all has the call.
         crowd: Calls to that host before this one.
         pause: Seconds after the call before this one, where it is in or after a crowd.
         reason: Why it ended, for the program.
@@ -112,8 +142,12 @@ class Plan:
     answer: dict[str, Any] = field(default_factory=dict)
     talk: Callable[[Call], Awaitable[None]] = greet
     outside: Callable[[Plan], Awaitable[None]] | None = None
-    fails: dict[str, Any] | None = None
+    world: World | None = None
     policy: CallPolicy | None = None
+    store: Callable[[], MemoryStore] | None = None
+    max_calls: int | None = None
+    goes_away: float | None = None
+    rivals: int = 0
     crowd: tuple[Plan, ...] = ()
     pause: float = 1.0
     reason: EndReason = EndReason.CALLER
@@ -127,6 +161,8 @@ class Plan:
     ringing: RingingCall = field(init=False, repr=False)
     call: Call | None = field(default=None, init=False)
     ended: CallEnded = field(init=False)
+    others: list[CallEnded] = field(default_factory=list, init=False)
+    """What the other workers say about the end, where there are any."""
     end: CallEnd = field(init=False)
     detection: Any = field(default=None, init=False)
     """Turn detection as it was when the program began to talk."""
@@ -156,7 +192,8 @@ class Plan:
     def troubles(self) -> str:
         """Say what is done to it, without what is usual."""
         usual, parts = Behavior(), []
-        for name, value in {**self.ring, "fails": self.fails}.items():
+        fails = None if self.world is None else self.world.fails
+        for name, value in {**self.ring, "fails": fails}.items():
             if isinstance(value, Behavior):
                 shown = {part.name: getattr(value, part.name) for part in fields(Behavior)}
                 parts += [f"{part}={is_!r}" for part, is_ in shown.items() if is_ != getattr(usual, part)]
@@ -188,6 +225,31 @@ def scripted(plan: Plan) -> Iterator[str]:
     """Tell where more or less was asked of the model than the script has."""
     signs = ("has no step", "was skipped", "the caller went on")
     yield from (note for note in plan.ringing.notes if any(sign in note for sign in signs))
+
+
+def heard_out(plan: Plan) -> Iterator[str]:
+    """Tell where the caller did not hear all that the model was to say, each to its end."""
+    heard = [event["type"].rpartition(".")[2] for event in plan.told("output_audio_buffer.started")]
+    ends = [*plan.told("output_audio_buffer.stopped"), *plan.told("output_audio_buffer.cleared")]
+    scripted = [step for step in plan.scenario if isinstance(step, ModelSays)]
+    if plan.said("model") != [step.text for step in scripted] or plan.told("output_audio_buffer.cleared"):
+        yield f"of {len(scripted)} sentences {len(plan.said('model'))} were said, and {len(ends)} ended"
+    elif len(ends) != len(heard):
+        yield f"{len(heard)} sentences began, and {len(ends)} were heard to their end"
+    seconds = sum(step.seconds or 0.0 for step in scripted)
+    if plan.end.seconds < seconds:
+        yield f"the call was over after {plan.end.seconds:.1f} s, though {seconds:.1f} s were to be said"
+
+
+def operations(*expected: str) -> Check:
+    """Return a check that the program has asked for these operations on the call, and for no other."""
+
+    def check(plan: Plan) -> Iterator[str]:
+        found = [request.operation for request in plan.ringing.requests]
+        if found != list(expected):
+            yield f"it asked for {', '.join(found) or 'nothing'}, not for {', '.join(expected) or 'nothing'}"
+
+    return check
 
 
 def turn_detection(plan: Plan) -> Any:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from plans.plan import ASK, BY_AGENT, BYE, HELLO, TELL, TRANSCRIBED, Plan
+from plans.plan import ASK, BY_AGENT, BYE, HELLO, REJECTED, TELL, TRANSCRIBED, Plan
 from realtime_sip import Call, CallLimits, CallPolicy, EndReason, EventLogFolder, IncomingCall, LimitKind, LimitNear
 from realtime_sip.event_log import read_event_log
 from realtime_sip.policy import CallRate, ConcurrentCalls, DailySpend, DenyCallers, Rule
@@ -18,7 +18,6 @@ from realtime_sip.testing import (
     CallerHangsUp,
     CallerPresses,
     CallerSays,
-    EndedBy,
     ModelCalls,
     ModelSays,
     SocketDropped,
@@ -249,8 +248,6 @@ def barges_in(rng: random.Random) -> Plan:
 
 
 # --- who may call -----------------------------------------------------------------------------------------------------
-
-REJECTED = frozenset({EndedBy.REJECTED})
 
 
 def refused(name: str, policy: CallPolicy | None, status_code: int, **more: Any) -> Plan:

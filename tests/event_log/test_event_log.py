@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from realtime_sip import events
 from realtime_sip.call.event_queue import EventsDropped
-from realtime_sip.errors import ConfigurationError
+from realtime_sip.errors import ConfigurationError, NotAnEventError
 from realtime_sip.event_log import (
     CallLogHeader,
     EventLog,
@@ -535,6 +535,17 @@ async def test_a_log_is_read_back(tmp_path: Path) -> None:
     assert [entry.at for entry in read.entries] == sorted(round(entry.at, 3) for entry in read.entries)
     assert "Hello" not in repr(read) + repr(read.entries)
     assert str(header.caller) not in repr(read)
+
+
+def test_an_entry_that_json_cannot_write_is_no_event() -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(5000):
+        deep = {"inner": deep}
+    for data in (deep, {"number": 10**5000}, {"odd": object()}):
+        with pytest.raises(NotAnEventError, match="cannot write"):
+            LogEntry(at=1.0, source="service", data={"type": "x", **data}).event()
+    halved = LogEntry(at=1.0, source="service", data={"type": "x", "text": "\ud800"}).event()
+    assert isinstance(halved, events.UnknownServerEvent)
 
 
 async def test_the_times_count_from_the_start_of_the_call(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from pydantic_core import to_json
 from realtime_sip import events
 from realtime_sip._redaction import redact, size_of
 from realtime_sip._wire import Inbound, Outbound
-from realtime_sip.errors import ConfigurationError
+from realtime_sip.errors import ConfigurationError, NotAnEventError
 from realtime_sip.event_log.redaction import is_name, redacted_event, redacted_model
 from realtime_sip.outcomes import CallEnded
 
@@ -204,8 +204,17 @@ class LogEntry:
         """Return the event of the service, typed; None for one that is not the service's.
 
         In a redacted log its words are "<12 chars>" and its keys "<1 chars>".
+
+        Raises:
+            NotAnEventError: `data` is nothing that JSON can write; no entry that was read from a log is.
         """
-        return events.parse_server_event(json.dumps(self.data)) if self.source == "service" else None
+        if self.source != "service":
+            return None
+        try:
+            frame = json.dumps(self.data)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise NotAnEventError(f"JSON cannot write the entry: {type(error).__name__}") from None
+        return events.parse_server_event(frame)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

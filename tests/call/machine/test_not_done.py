@@ -197,6 +197,13 @@ def test_what_an_error_says_is_told_without_numbers_and_in_a_bounded_length(talk
     assert len(str(told)) < 700
 
 
+@pytest.mark.parametrize("odd", [None, 7, ["a"], {"a": 1}, "", True])
+def test_an_error_of_any_shape_is_told(talk: Talk, odd: Any) -> None:
+    error = {"type": odd, "code": odd, "param": odd, "message": odd, "event_id": "mine"}
+    talk.receive({"type": "error", "error": error}, {"type": "error", "error": odd})
+    assert talk.told == [ServiceRefused(RefusalKind.REFUSED)] * 2
+
+
 def test_that_there_was_nothing_to_stop_any_more_is_no_refusal(talk: Talk) -> None:
     talk.receive(refused("cancel_1", "response_cancel_not_active"))
     assert talk.told == []

@@ -38,7 +38,7 @@ def of_response(s: CallState, response: Response, kind: RefusalKind, *, again: b
 def of_event(s: CallState, error: object, *, item_id: str | None = None, again: bool = False) -> None:
     """Tell of an `error` event, or that no answer came; then `error` is None."""
     code = get(error, "code")
-    if code in _RACED:
+    if isinstance(code, str) and code in _RACED:
         return
     kind = RefusalKind.QUOTA if is_hopeless(error) else RefusalKind.REFUSED
     s.out.append(Tell(ServiceRefused(kind, _shown(code), _shown(get(error, "param")), None, item_id, again)))

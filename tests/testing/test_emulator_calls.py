@@ -9,7 +9,7 @@ import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from emulated import SESSION, SPEED, Program, accepted, act, auth, error_of, post, sideband
+from emulated import SESSION, SPEED, Peer, Program, accepted, act, auth, error_of, post, sideband, socket
 from realtime_sip.testing import Behavior, CallerHangsUp, CallState, EndedBy, OpenAIEmulator, Timings
 
 ACTIONS = [("accept", SESSION), ("reject", None), ("refer", {"target_uri": "tel:+14155550101"}), ("hangup", None)]
@@ -334,10 +334,36 @@ async def test_a_client_secret_may_be_for_transcription_and_needs_no_body(openai
     assert (await post(openai, "/client_secrets", json={"model": "gpt-realtime-2.1"})).status_code == 400
 
 
-async def test_an_audio_format_is_taken_with_a_warning(
+@pytest.mark.parametrize("by", ["accept", "session.update"])
+async def test_law_no_false_refusal__an_audio_format_is_taken_with_a_warning(
+    by: str, openai: OpenAIEmulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    formats = {"input": {"format": {"type": "audio/pcmu"}}, "output": {"format": {"type": "audio/pcm"}}}
+    session = {"type": "realtime", "audio": formats}
+    ringing = await accepted(openai, Program(), session if by == "accept" else SESSION)
+    async with sideband(openai, ringing) as connection:
+        if by == "session.update":
+            peer = Peer(connection)
+            await peer.send("session.update", session={"type": "realtime", "audio": {"output": {"voice": "marin"}}})
+            await peer.until("session.updated")
+            assert ringing.notes == []
+            await peer.send("session.update", session=session)
+            shown = (await peer.until("session.updated"))["session"]["audio"]
+            assert shown["input"]["format"] == {"type": "audio/pcmu"}
+    for side in ("input", "output"):
+        assert len([note for note in ringing.notes if f"{by} sets audio.{side}.format" in note]) == 1
+        assert f"{by} sets audio.{side}.format" in caplog.text
+
+
+async def test_an_audio_format_of_a_primary_socket_is_nothing_strange(
     openai: OpenAIEmulator, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ringing = await openai.ring(Program())
-    session = {"type": "realtime", "audio": {"input": {"format": {"type": "audio/pcmu"}}}}
-    assert (await act(openai, ringing, "accept", session)).status_code == 200
-    assert "audio.input.format" in caplog.text
+    expected = openai.expect_socket()
+    async with socket(openai, "model=gpt-realtime-2.1") as connection:
+        peer = Peer(connection)
+        await peer.send(
+            "session.update", session={"type": "realtime", "audio": {"input": {"format": {"type": "audio/pcmu"}}}}
+        )
+        await peer.until("session.updated")
+    assert expected.notes == []
+    assert "format" not in caplog.text

@@ -15,7 +15,7 @@ from realtime_sip.testing.openai.frames import BUSY, Frame, Ids, Refusal, error_
 from realtime_sip.testing.openai.record import LineRecord
 from realtime_sip.testing.openai.recording import Recording, Replay
 from realtime_sip.testing.openai.responses import Responses
-from realtime_sip.testing.openai.session import EmulatedSession
+from realtime_sip.testing.openai.session import EmulatedSession, note_formats
 from realtime_sip.testing.openai.websocket import WebSocket
 from realtime_sip.testing.openai.wire import Wire
 from realtime_sip.testing.scenario import Scenario
@@ -215,6 +215,8 @@ class Line:
             if refused is not None:
                 raise Refusal(refused.message, code=refused.code, param=refused.param)
         self.session.update(session)
+        if not self._primary:
+            note_formats(session, "session.update", self._record)
         self.wire.emit("session.updated", session=self.session.shown())
         if self.session.kind == "realtime":
             self._responses.mcp.list_tools()

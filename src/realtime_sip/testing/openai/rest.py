@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 from collections.abc import Callable
 from typing import Any
@@ -15,13 +14,11 @@ from realtime_sip.testing.openai.frames import Frame, Ids, Refusal, error_event,
 from realtime_sip.testing.openai.record import MAX_RECORDED, RecordedRequest
 from realtime_sip.testing.openai.sdp import SDP_ANSWER, offer_and_session
 from realtime_sip.testing.openai.server import Answer, Reply, Request, Silence, Upgrade
-from realtime_sip.testing.openai.session import EmulatedSession, check_session
+from realtime_sip.testing.openai.session import EmulatedSession, check_session, note_formats
 from realtime_sip.testing.openai.websocket import WebSocket
 from realtime_sip.testing.reply_faults import Operation, ReplyFault, ReplyFaults
 
 __all__ = ["CallsApi"]
-
-_logger = logging.getLogger("realtime_sip.testing")
 
 _ON_CALLS: dict[str, Operation] = {"accept": "accept", "reject": "reject", "refer": "refer", "hangup": "hangup"}
 _BETA = Refusal(
@@ -164,9 +161,7 @@ class CallsApi:
                 raise
             call.believe()
             return Reply()
-        for side, half in (session.get("audio") or {}).items():
-            if isinstance(half, dict) and half.get("format") is not None:
-                _logger.warning("a call is accepted with audio.%s.format, which has given silence; leave it out", side)
+        note_formats(session, "accept", call.record)
         if call.behavior.accept == "lies":
             call.believe()
         else:

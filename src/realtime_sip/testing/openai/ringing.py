@@ -87,7 +87,7 @@ class RingingCall:
 
     @property
     def notes(self) -> list[str]:
-        """What the emulator found strange, such as a response that nobody scripted."""
+        """What the emulator found strange, such as a response that nobody scripted, or an audio format in a session."""
         return self._call.record.notes
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,8 +12,11 @@ from realtime_sip.session import MODEL_SHUTDOWNS, RealtimeSession, Transcription
 from realtime_sip.testing.openai.behavior import Behavior
 from realtime_sip.testing.openai.frames import Refusal
 from realtime_sip.testing.openai.parameters import check_tokens
+from realtime_sip.testing.openai.record import LineRecord
 
-__all__ = ["EmulatedSession", "check_session"]
+__all__ = ["EmulatedSession", "check_session", "note_formats"]
+
+_logger = logging.getLogger("realtime_sip.testing")
 
 _TURN_DETECTION: dict[str, dict[str, Any]] = {
     "server_vad": {
@@ -66,6 +70,15 @@ def check_session(value: object, *, place: str, kinds: tuple[str, ...] = ("realt
         raise _refusal(error, place, value) from None
     check_tokens(value.get("max_output_tokens", "inf"), f"{place}max_output_tokens")
     return value
+
+
+def note_formats(session: Mapping[str, Any], by: str, record: LineRecord) -> None:
+    """Note and log each audio format in a valid session of a call. It is taken all the same."""
+    for side, half in (session.get("audio") or {}).items():
+        if isinstance(half, dict) and half.get("format") is not None:
+            text = f"{by} sets audio.{side}.format, which has given silence on calls; leave it out"
+            record.note(text)
+            _logger.warning(text)
 
 
 def _undated(value: dict[str, Any]) -> dict[str, Any]:

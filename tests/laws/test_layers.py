@@ -19,7 +19,7 @@ FLOORS = [
     *("usage", "rates", "items", "session", "response", "events"),
     *("sip", "tools", "webhooks", "api", "stores", "policy", "event_log"),
     *("call/record", "call/machine", "call"),
-    *("client", "hosting", "testing", "cli"),
+    *("client", "twilio", "hosting", "testing", "cli"),
 ]
 MOST_AT_THE_TOP = 20
 MOST_LINES = 500
@@ -30,7 +30,7 @@ WIRE_MODELS = {"events", "items", "session"}
 FRAMEWORKS = {"fastapi", "starlette", "uvicorn", "flask", "django", "twilio", "phonenumbers", "redis", "pytest", "h11"}
 MAY_IMPORT_FRAMEWORKS = {"testing", "cli"}
 # What an extra brings, imported when it is asked for.
-LAZILY = {("policy", "phonenumbers")}
+LAZILY = {("policy", "phonenumbers"), ("twilio", "twilio")}
 
 
 def modules() -> list[Path]:

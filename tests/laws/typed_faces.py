@@ -8,11 +8,14 @@ from typing import Any, assert_type
 
 import httpx
 import httpx2
+from twilio.twiml import voice_response as vendor
 
 from realtime_sip import AsyncRealtimeSip, AsyncSideband, Call, RealtimeSip, Sideband
 from realtime_sip.api.calls import WebRtcCall
 from realtime_sip.api.client_secrets import ClientSecret
 from realtime_sip.api.settings import Settings
+from realtime_sip.twilio import twiml
+from realtime_sip.twilio.elements import Dial, Enqueue, Say, Sip, Task
 
 
 def blocking(client: RealtimeSip) -> None:
@@ -49,3 +52,18 @@ async def awaiting(client: AsyncRealtimeSip) -> None:
     AsyncRealtimeSip(http_client=httpx.Client())  # type: ignore[arg-type]
     # A forgotten `await` is seen.
     client.calls.hangup("rtc_1")  # type: ignore[unused-coroutine]
+
+
+def composing(response: twiml.VoiceResponse) -> None:
+    assert_type(response.dial(answer_on_bridge=True), Dial)
+    assert_type(response.dial().sip("sip:a@example.com", status_callback_event=["ringing"]), Sip)
+    assert_type(response.enqueue(workflow_sid="WW1"), Enqueue)
+    assert_type(response.enqueue(workflow_sid="WW1").task("{}"), Task)
+    assert_type(response.say("Hello."), Say)
+    assert_type(response.append(vendor.Echo()).append("text"), twiml.VoiceResponse)
+    assert_type(response.to_xml(), str)
+    assert_type(str(response), str)
+    theirs: vendor.VoiceResponse = response
+    theirs.append(response)
+    response.dial(anwser_on_bridge=True)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+    response.dial().sip("sip:a@example.com", status_callback_event=["rang"])  # type: ignore[list-item] # pyright: ignore[reportArgumentType]

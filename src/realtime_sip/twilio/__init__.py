@@ -1,0 +1,37 @@
+"""Twilio's side of a call: what your webhooks answer, and what Twilio says to them. It comes with the extra `twilio`.
+
+- `twiml`: what a voice webhook answers, above all `twiml.dial_openai`, which sends the caller to OpenAI.
+
+Nothing here imports Twilio's package before it is needed; if it is missing then, that is a `MissingExtraError`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from realtime_sip.twilio import twiml
+
+__all__ = ["twiml"]
+
+# Imported when it is first asked for (PEP 562): a module, or a name and the module that has it.
+_MODULES = {"twiml"}
+_PLACES: dict[str, str] = {}
+
+
+# Not for type checkers, which would believe in every name then.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name in _MODULES:
+            return import_module(f"realtime_sip.twilio.{name}")
+        if name not in _PLACES:
+            raise AttributeError(f"module 'realtime_sip.twilio' has no attribute {name!r}")
+        value = getattr(import_module(_PLACES[name]), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

@@ -1,0 +1,78 @@
+"""Twilio's TwiML objects with types: they write what Twilio's own write, and refuse what those let pass."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from twilio.twiml import voice_response as vendor
+
+from realtime_sip.errors import InvalidRequestError
+from realtime_sip.twilio.twiml import VoiceResponse
+
+
+def test_they_are_twilios_own_and_write_the_same() -> None:
+    ours, theirs = VoiceResponse(), vendor.VoiceResponse()
+    assert isinstance(ours, vendor.VoiceResponse)
+    for response, events in ((ours, ["ringing", "answered"]), (theirs, "ringing answered")):
+        response.say("a & b <c>", language="pt-BR")
+        response.pause(2)
+        response.play("https://example.com/a.mp3?b=c&d", loop=2)
+        dial = response.dial(answer_on_bridge=True, time_limit=60, action="/after?a=1&b=2", hangup_on_star=False)
+        dial.sip("sip:a@example.com;transport=tls", status_callback="/s", status_callback_event=events)
+        dial.number("+14155550100", send_digits="wwww1")
+        dial.client("ana")
+        dial.conference("room", beep=False, wait_url="")
+        dial.whats_app("+14155550100")
+        response.enqueue(None, workflow_sid="WW1").task('{"a": "<b>"}', priority=1)
+        response.record(max_length=60, play_beep=True)
+        response.redirect("/next", method="POST")
+        response.reject("busy")
+        response.hangup()
+    assert str(ours) == str(theirs)
+    assert ours.to_xml(xml_declaration=False) == theirs.to_xml(xml_declaration=False)
+
+
+def test_they_go_together_with_twilios_own() -> None:
+    ours = VoiceResponse().append(vendor.Echo()).append("text")
+    theirs = vendor.VoiceResponse()
+    theirs.append(ours.dial("+14155550100"))
+    assert str(ours).endswith("<Response><Echo />text<Dial>+14155550100</Dial></Response>")
+    assert str(theirs).endswith("<Response><Dial>+14155550100</Dial></Response>")
+
+
+def test_a_misspelled_attribute_is_an_error() -> None:
+    with pytest.raises(TypeError, match="anwser_on_bridge"):
+        VoiceResponse().dial(anwser_on_bridge=True)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("text", ["\x00", "\x0b", "\x1f", "\ufffe", "\ud800"])
+def test_what_xml_cannot_hold_is_refused_wherever_it_stands(text: str) -> None:
+    for response in (
+        VoiceResponse().append(vendor.Say(text)),
+        VoiceResponse().append(vendor.Dial(caller_id=f"a{text}")),
+        VoiceResponse().append(vendor.Echo()).append(text),
+    ):
+        with pytest.raises(InvalidRequestError, match="XML cannot hold") as refused:
+            str(response)
+        assert text not in str(refused.value)
+
+
+def test_without_the_extra_the_error_says_what_to_install() -> None:
+    code = (
+        "import sys; sys.modules['twilio'] = None\n"
+        "import realtime_sip.twilio\n"
+        "from realtime_sip.errors import MissingExtraError\n"
+        "assert 'twiml' in dir(realtime_sip.twilio)\n"
+        "try: realtime_sip.twilio.twiml\n"
+        "except MissingExtraError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "twilio is not installed; it comes with: pip install 'realtime-sip[twilio]'"
+
+
+def test_the_room_loads_nothing_before_it_is_asked() -> None:
+    code = "import sys, realtime_sip.twilio as room; print('twilio' in sys.modules, 'twiml' in dir(room))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]

@@ -348,7 +348,7 @@ class RealtimeSip(_Client["httpx.Client | httpx2.Client", Transport, "AbstractCo
 class AsyncRealtimeSip(
     _Client["httpx.AsyncClient | httpx2.AsyncClient", AsyncTransport, "AbstractAsyncContextManager[AsyncSideband]"]
 ):
-    """The async client, for one event loop."""
+    """The async client. It belongs to the event loop that uses it first."""
 
     calls: AsyncCalls
     client_secrets: AsyncClientSecrets

@@ -130,7 +130,7 @@ def test_law_never_an_agent_with_a_dead_line__a_program_that_ends_while_calls_ar
         assert program.returncode == 0, told
         assert openai.run(ringing.ended).by is EndedBy.AGENT, told
         drained = ending is OWN or (ending is RUN and handler == "on_call")
-        assert ("exits while calls are up" in told) != drained
+        assert ("without drain()" in told) != drained
         if ending in (THREAD, OWN) and handler == "on_call":
             assert "behind the block" in told
         assert "Traceback" not in told, told

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import Future
+from contextlib import nullcontext, suppress
 from contextvars import ContextVar, copy_context
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from realtime_sip.api import keys
 from realtime_sip.api.causes import cause_of
+from realtime_sip.api.http_client import HttpClient
 from realtime_sip.api.operations import (
     MAX_REPLY_BYTES,
     Failure,
@@ -26,7 +26,6 @@ from realtime_sip.api.operations import (
     exchange,
 )
 from realtime_sip.api.settings import USER_AGENT, Settings
-from realtime_sip.errors import ConfigurationError, MisuseError
 
 if TYPE_CHECKING:
     import httpx
@@ -35,10 +34,6 @@ if TYPE_CHECKING:
     from realtime_sip.api.websocket import AsyncConnection, Connection
 
 T = TypeVar("T")
-
-MAX_REQUESTS = 100
-"""Requests under way at a time over one HTTP client. More wait here, and not in the client's own pool, which loses the
-connections of those who give up just as it is their turn: after an outage it had none left."""
 
 # The HTTP library bounds each phase of a request. What bounds their sum comes a little later, so that its finer verdict
 # comes first.
@@ -65,62 +60,6 @@ def _request_failed(library: Any, error: Exception) -> Failure:
         timed_out=isinstance(error, library.TimeoutException),
         cause=error,
     )
-
-
-def _library_of(http_client: object, kind: Literal["Client", "AsyncClient"]) -> Any:
-    """Return the module whose client this is: its exceptions are its own."""
-    for name in ("httpx", "httpx2"):
-        library = sys.modules.get(name)
-        if library is not None and isinstance(http_client, getattr(library, kind)):
-            return library
-    raise ConfigurationError(f"http_client must be an httpx.{kind} or httpx2.{kind}")
-
-
-class _HttpClient:
-    """The HTTP client of one transport or several: the one that was given, or one made when it is first used.
-
-    Its TLS context and its library cost more than all else about a client of ours.
-    """
-
-    def __init__(self, kind: Literal["Client", "AsyncClient"], given: Any) -> None:
-        self._kind = kind
-        self._client = given
-        self._library: Any = None if given is None else _library_of(given, kind)
-        self._owned = given is None
-        self._closed = False
-        self._lock = threading.Lock()
-        self.number: str | None = None
-        """The address that has answered last."""
-        self.key: str | None = None
-        """The key that was sent last."""
-        self.free = threading.Semaphore(MAX_REQUESTS)
-        # A semaphore of asyncio belongs to one event loop.
-        self._free_on: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
-
-    def free_on(self, loop: asyncio.AbstractEventLoop) -> asyncio.Semaphore:
-        return self._free_on.setdefault(loop, asyncio.Semaphore(MAX_REQUESTS))
-
-    def get(self) -> tuple[Any, Any]:
-        """Return the client and the module that it is of.
-
-        Raises:
-            MisuseError: It has been closed.
-        """
-        with self._lock:
-            if self._client is None and not self._closed:
-                import httpx
-
-                limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)  # nobody waits in its pool
-                self._library, self._client = httpx, getattr(httpx, self._kind)(limits=limits)
-        if self._client is None or self._client.is_closed:
-            raise MisuseError("the client has been closed")
-        return self._client, self._library
-
-    def closing(self) -> Any:
-        """Return the client that is to be closed, or None if it is not ours or was never used."""
-        with self._lock:
-            self._closed = self._closed or self._owned
-            return self._client if self._owned else None
 
 
 def _built(http_client: Any, settings: Settings, request: Request, key: str, number: str | None = None) -> Any:
@@ -192,7 +131,7 @@ class Transport:
 
     def __init__(self, settings: Settings, http_client: httpx.Client | httpx2.Client | None = None) -> None:
         self.settings = settings
-        self._http = _HttpClient("Client", http_client)
+        self._http = HttpClient("Client", http_client)
         self._first = self
 
     def sharing(self, settings: Settings) -> Transport:
@@ -304,7 +243,7 @@ class AsyncTransport:
 
     def __init__(self, settings: Settings, http_client: httpx.AsyncClient | httpx2.AsyncClient | None = None) -> None:
         self.settings = settings
-        self._http = _HttpClient("AsyncClient", http_client)
+        self._http = HttpClient("AsyncClient", http_client)
         self._first = self
         self._calls: set[Ongoing] = set()
 
@@ -313,6 +252,10 @@ class AsyncTransport:
         same = AsyncTransport(settings)
         same._http, same._first = self._http, self._first
         return same
+
+    def on_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the running event loop, to which this belongs from now on. Raises as `HttpClient.on_loop` does."""
+        return self._http.on_loop()
 
     def carry(self, call: Ongoing) -> None:
         """Note a call that is to be ended before this is closed."""
@@ -329,7 +272,7 @@ class AsyncTransport:
 
         Whoever runs an accept or a reject, a host that has started the handler knows of it.
         """
-        clock = asyncio.get_running_loop().time
+        clock = self.on_loop().time
         result = await self._drive(exchange(operation, deadline=self.settings.timeout, clock=clock), self._send)
         told = on_verdict.get()
         if operation.decides is not None and told is not None:
@@ -339,6 +282,7 @@ class AsyncTransport:
     async def open(self, operation: Operation[None]) -> AsyncConnection:
         from realtime_sip.api import websocket
 
+        clock = self.on_loop().time
         opened: list[AsyncConnection] = []
 
         async def send(request: Request) -> _Outcome:
@@ -353,15 +297,24 @@ class AsyncTransport:
                 return websocket.failed(error)
             return Reply(101, {})
 
-        clock = asyncio.get_running_loop().time
         await self._drive(exchange(operation, deadline=self.settings.timeout, clock=clock), send)
         return opened[0]
 
     async def close(self) -> None:
-        """End the calls that are up, and close the HTTP client, unless it was given."""
-        await asyncio.gather(*(call.end_soon() for call in self._calls))
+        """End the calls that are up, and close the HTTP client, unless it was given.
+
+        Raises:
+            MisuseError: It belongs to another event loop, which still runs.
+        """
+        over = self._http.loop_is_over  # and with it all calls
+        if self._calls and not over:
+            self.on_loop()
+            await asyncio.gather(*(call.end_soon() for call in self._calls))
         client = self._http.closing() if self._first is self else None
-        if client is not None:
+        if client is None:
+            return
+        # The connections of a loop that was closed cannot be closed any more.
+        with suppress(RuntimeError) if over else nullcontext():
             await client.aclose()
 
     @staticmethod
@@ -399,7 +352,7 @@ class AsyncTransport:
         key = await self._key(request)
         if isinstance(key, Failure):
             return key
-        free = self._http.free_on(loop)
+        free = self._http.free_on_loop
         try:
             async with asyncio.timeout(request.timeout * _WAITING):
                 await free.acquire()

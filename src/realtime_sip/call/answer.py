@@ -101,6 +101,7 @@ async def answer(
     options: AnswerOptions,
 ) -> AsyncIterator[Call]:
     """Answer a call, as `AsyncCalls.answer` describes it."""
+    transport.on_loop()
     whole = options.tools.merged_into(checked(RealtimeSession, session, what="session"))
     plausible.warn(whole, approves=options.approve_mcp is not None)
     priced = options.rates.has_price(whole.model, transcription_model=transcription_model(whole))

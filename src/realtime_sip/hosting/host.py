@@ -25,7 +25,7 @@ from realtime_sip.errors import (
 )
 from realtime_sip.hosting import at_exit
 from realtime_sip.hosting.claims import DECIDE, Claims
-from realtime_sip.hosting.handlers import OnCall, check_async
+from realtime_sip.hosting.handlers import OnCall, check_async, check_loop
 from realtime_sip.outcomes import CallEnded, Certainty, EndReason
 from realtime_sip.policy import CallPolicy, Refusal
 from realtime_sip.sip.status import FINAL_FAILURE, is_final_failure
@@ -205,7 +205,9 @@ class CallHost:
 
         Raises:
             DeadlineError: The store did not answer within ten seconds.
+            MisuseError: The host's client belongs to another event loop, or this one ends with the submit.
         """
+        check_loop(self.transport, CallHost.submit.__code__)
         call_id = incoming.call_id
         if incoming.is_test or incoming.is_stale(self._clock()):
             late = "a test delivery" if incoming.is_test else "the webhook was older than any phone rings"

@@ -972,6 +972,27 @@ async def test_events_are_optional_and_a_slow_reader_loses_the_oldest_deltas_and
 
 
 @virtual
+async def test_law_before_anybody_reads_deltas_go_and_the_latest_others_and_the_calls_own_stay__over_sockets() -> None:
+    seen: list[Any] = []
+
+    async def talk(call: Call) -> None:
+        for _ in range(20):
+            await call.respond("Talk.")
+        seen.extend([event async for event in call])
+
+    async with phone() as line:
+        dropped = SocketDropped(when="output_audio_buffer.stopped")
+        _, ringing = await line.played(*[ModelSays("word " * 50)] * 20, BYE, talk=talk, faults=[dropped])
+    first, gap, *others = seen
+    assert isinstance(first, EventsDropped)
+    assert isinstance(gap, SidebandGap)
+    sent = [frame for frame in ringing.server_events if not frame["type"].endswith(".delta")]
+    assert len(others) == 40
+    assert [event.event_id for event in others] == [frame["event_id"] for frame in sent[-40:]]
+    assert first.count > 20 * 10
+
+
+@virtual
 async def test_send_checks_and_a_response_sent_by_hand_waits_for_its_turn() -> None:
     async def talk(call: Call) -> None:
         with pytest.raises(InvalidRequestError):

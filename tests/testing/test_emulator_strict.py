@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from emulated import SESSION, Frame, Peer, Program, accepted, act, error_of, sideband, virtual
+from emulated import SESSION, Frame, Peer, Program, accepted, act, error_of, sideband, socket, virtual
 from realtime_sip.testing import (
     Behavior,
     CallerHangsUp,
@@ -17,9 +17,12 @@ from realtime_sip.testing import (
     ModelCalls,
     ModelSays,
     OpenAIEmulator,
+    RecordedFrame,
+    Recording,
     ScenarioError,
     run_virtual,
 )
+from realtime_sip.testing.openai import emulator
 
 TOOLS: Frame = {**SESSION, "tools": [{"type": "function", "name": "order_status"}]}
 
@@ -191,6 +194,75 @@ def test_one_call_can_be_strict_where_the_emulator_is_not() -> None:
     async def run() -> None:
         async with OpenAIEmulator(strict=False) as openai:
             await _play(openai, responses=0, scenario=TALK, strict=True)
+
+    with pytest.raises(ScenarioError, match="not reached"):
+        run_virtual(run())
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_recording_has_to_be_played_to_its_end(whole: bool) -> None:
+    recording = Recording(
+        [RecordedFrame("sent", {"type": "response.create"}), RecordedFrame("received", {"type": "response.done"})]
+    )
+
+    async def run() -> None:
+        async with OpenAIEmulator() as openai:
+            ringing = await accepted(openai, Program(), recording=recording)
+            async with sideband(openai, ringing) as connection:
+                if whole:
+                    await Peer(connection).send("response.create")
+                    await ringing.ended()
+                else:
+                    await act(openai, ringing, "hangup")
+
+    if whole:
+        run_virtual(run())
+        return
+    with pytest.raises(ScenarioError, match="the recording was not played to its end"):
+        run_virtual(run())
+
+
+@pytest.mark.parametrize(("responses", "told"), [(None, "did not come"), (0, "not reached: step 1"), (2, "no step")])
+@pytest.mark.parametrize("strict", [True, False])
+def test_an_expected_socket_is_as_strict_as_a_call(responses: int | None, told: str, strict: bool) -> None:
+    async def run() -> None:
+        async with OpenAIEmulator() as openai:
+            openai.expect_socket(scenario=[ModelSays("Hello.")], strict=None if strict else False)
+            if responses is None:
+                return
+            async with socket(openai, "model=gpt-realtime-2.1") as connection:
+                peer = Peer(connection)
+                for _ in range(responses):
+                    await peer.send("response.create")
+                    await peer.until("response.done")
+
+    if not strict:
+        run_virtual(run())
+        return
+    with pytest.raises(ScenarioError, match=rf"an expected socket: .*{told}.* Expected: ModelSays"):
+        run_virtual(run())
+
+
+def test_an_expected_socket_that_was_played_passes() -> None:
+    async def run() -> None:
+        async with OpenAIEmulator() as openai:
+            expected = openai.expect_socket(scenario=[ModelSays("Hello.")])
+            async with socket(openai, "model=gpt-realtime-2.1") as connection:
+                await Peer(connection).send("response.create")
+                await Peer(connection).until("response.done")
+            await expected.closed()
+
+    run_virtual(run())
+
+
+def test_a_call_that_made_room_for_others_is_still_accounted_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(emulator, "_MAX_CALLS", 1)
+
+    async def run() -> None:
+        async with OpenAIEmulator() as openai:
+            await _play(openai, responses=0, scenario=[ModelSays("Hello.")])
+            await _play(openai, responses=1, scenario=[ModelSays("Hello.")])
+            assert len(openai.calls) == 1
 
     with pytest.raises(ScenarioError, match="not reached"):
         run_virtual(run())

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from importlib.metadata import entry_points
 
 import pytest
 
 from realtime_sip.errors import ConfigurationError
-from realtime_sip.testing import EndedBy, OpenAIEmulator
+from realtime_sip.testing import EndedBy, ModelSays, OpenAIEmulator, ScenarioError
 from realtime_sip.testing.on_thread import EmulatorOnThread
 
 pytest_plugins = ["pytester"]
@@ -106,6 +107,22 @@ def test_the_emulator_on_a_thread_must_be_entered_and_hides_no_error() -> None:
         assert openai.run(ringing.ended).by is EndedBy.CALLER
     with pytest.raises(ConfigurationError):
         openai.run(ringing.hang_up)
+
+
+def test_the_emulator_on_a_thread_is_strict_and_does_not_cover_up_a_failure() -> None:
+    def play(*, fail: bool) -> None:
+        with EmulatorOnThread(OpenAIEmulator(speed=100)) as openai:
+            ringing = openai.run(openai.emulator.ring, "http://127.0.0.1:9/", scenario=[ModelSays("Hello.")])
+            openai.run(ringing.hang_up)
+            if fail:
+                raise ValueError("mine")
+
+    before = threading.active_count()
+    with pytest.raises(ScenarioError, match="not reached"):
+        play(fail=False)
+    with pytest.raises(ValueError, match="mine"):
+        play(fail=True)
+    assert threading.active_count() == before
 
 
 @pytest.mark.parametrize("module", ["realtime_sip", "realtime_sip.testing"])

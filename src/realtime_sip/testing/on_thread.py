@@ -72,6 +72,10 @@ class EmulatorOnThread:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """End all calls, and the thread."""
+        """End all calls, and the thread.
+
+        Raises:
+            ScenarioError: A strict call did not go as its scenario says, and nothing else failed.
+        """
         self._portal = None
-        self._stack.close()
+        self._stack.__exit__(kind, error, traceback)

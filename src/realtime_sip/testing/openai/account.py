@@ -1,4 +1,4 @@
-"""What a strict call tells if it went otherwise than its scenario says."""
+"""What a strict call or socket tells if it went otherwise than its scenario says."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ __all__ = ["account"]
 _MOST = 40
 
 
-def account(call_id: str, scenario: Scenario, record: LineRecord, replay: Replay | None, *, end: str) -> str | None:
-    """Return what was expected of a call and what was seen, without anybody's words; None if they agree.
+def account(
+    what: str, scenario: Scenario, record: LineRecord, replay: Replay | None, *, end: str, came: bool = True
+) -> str | None:
+    """Return what was expected of a line and what was seen, without anybody's words; None if they agree.
 
-    `end` is who ended it.
+    `end` is who ended it, `came` whether it came at all.
     """
-    wrong = list(record.strange)
+    wrong = list(record.strange) if came else ["it did not come"]
     if scenario.left:
         wrong.append(f"not reached: {', '.join(scenario.left[:_MOST])}")
     if replay is not None and not replay.complete:
@@ -29,7 +31,7 @@ def account(call_id: str, scenario: Scenario, record: LineRecord, replay: Replay
         return None
     expected = ", ".join(scenario.expected[:_MOST]) or "nothing"
     seen = ", ".join([*_seen(record.server_events)][-_MOST:]) or "nothing"
-    return f"call {call_id}: {'; '.join(wrong)}. Expected: {expected}. Seen: {seen}, ended by: {end}"
+    return f"{what}: {'; '.join(wrong)}. Expected: {expected}. Seen: {seen}, {end}"
 
 
 def _seen(events: Iterable[Frame]) -> Iterable[str]:

@@ -327,7 +327,7 @@ class EmulatedCall:
             return None
         replay = None if self.line is None else self.line.replay
         end = "nobody" if self.end is None else str(self.end.by)
-        return account(self.call_id, self.scenario, self.record, replay, end=end)
+        return account(f"call {self.call_id}", self.scenario, self.record, replay, end=f"ended by: {end}")
 
     def describe(self) -> str:
         """Say what has happened so far, without anybody's words or numbers."""

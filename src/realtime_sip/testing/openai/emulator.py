@@ -74,9 +74,9 @@ class OpenAIEmulator:
         port: The port to listen on; a free one if 0.
         timings: Durations; see `Timings`.
         behavior: Which way the service goes if that is unknown; see `Behavior`.
-        strict: Whether every call has to go as its scenario says. If a call did not reach a step, or asked for a
-            response that no step has, leaving the emulator raises `ScenarioError`, which says what was expected and
-            seen. `ring` sets it for a single call.
+        strict: Whether every call and every expected socket has to go as its scenario says. If one did not reach a
+            step, or asked for a response that no step has, leaving the emulator raises `ScenarioError`, which says what
+            was expected and seen. `ring` and `expect_socket` set it for a single one.
         starts_at: The Unix time at which the emulator's wall clock starts, for times on the wire (`expires_at`,
             `created_at`, timestamps of webhooks); the current time if left out. See `now`.
 
@@ -117,6 +117,8 @@ class OpenAIEmulator:
         self._calls: dict[str, EmulatedCall] = {}
         self._expected: list[ExpectedSocket] = []
         self._connected: set[ExpectedSocket] = set()
+        self._sockets: list[ExpectedSocket] = []
+        self._accounts: list[str | None] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._port = port
         self._sender: WebhookSender | None = None
@@ -198,9 +200,11 @@ class OpenAIEmulator:
             await call.stopped()
         if self._sender is not None:
             await self._sender.close()
-        accounts = [text for call in self._calls.values() if (text := call.account()) is not None]
-        if kind is None and accounts:
-            raise ScenarioError("\n".join(accounts))
+        self._accounts += [call.account() for call in self._calls.values()]
+        self._accounts += [socket.account() for socket in self._sockets]
+        told = [text for text in self._accounts if text is not None]
+        if kind is None and told:
+            raise ScenarioError("\n".join(told))
 
     async def ring(
         self,
@@ -285,16 +289,19 @@ class OpenAIEmulator:
         scenario: Iterable[Step] = (),
         recording: Recording | None = None,
         faults: Iterable[LineFault] = (),
+        strict: bool | None = None,
     ) -> ExpectedSocket:
         """Say what the next primary socket (`?model=`) plays: a scenario, or the recording of one.
 
-        A socket that nobody expected answers every response with a placeholder.
+        A socket that nobody expected answers every response with a placeholder. `strict` is as for `ring`.
 
         Raises:
             ConfigurationError: The recording is of a sideband, or both are given.
         """
-        expected = ExpectedSocket(scenario=scenario, recording=recording, faults=faults)
+        strict = self._strict if strict is None else strict
+        expected = ExpectedSocket(scenario=scenario, recording=recording, faults=faults, strict=strict)
         self._expected.append(expected)
+        self._sockets.append(expected)
         return expected
 
     def fail(
@@ -382,7 +389,7 @@ class OpenAIEmulator:
             oldest = next((i for i, call in self._calls.items() if call.state is CallState.ENDED), None)
             if oldest is None:
                 raise ConfigurationError(f"an emulator has at most {_MAX_CALLS} calls at once")
-            del self._calls[oldest]
+            self._accounts.append(self._calls.pop(oldest).account())
         call_id = self._ids("rtc_u0")
         call = EmulatedCall(
             call_id,

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.testing.clock import Changes, Clock, ScenarioError, deadline
 from realtime_sip.testing.faults import LineFault
+from realtime_sip.testing.openai.account import account
 from realtime_sip.testing.openai.behavior import Behavior, Timings
 from realtime_sip.testing.openai.frames import Frame, Ids
 from realtime_sip.testing.openai.line import Line
@@ -31,7 +32,9 @@ class ExpectedSocket:
         scenario: Iterable[Step] = (),
         recording: Recording | None = None,
         faults: Iterable[LineFault] = (),
+        strict: bool = False,
     ) -> None:
+        self._strict = strict
         self._scenario = Scenario(scenario)
         first = self._scenario.next
         if isinstance(first, CallerHangsUp) and first.while_ringing:
@@ -91,6 +94,14 @@ class ExpectedSocket:
         """Close the socket, if it is open. For the emulator."""
         if self._line is not None:
             self._line.end(self._line.wire.behavior.end_code)
+
+    def account(self) -> str | None:
+        """Say how the socket differed from its scenario, if it is strict; None if it did not. For the emulator."""
+        if not self._strict:
+            return None
+        came = self._line is not None
+        end = "closed" if self._closed else "still open" if came else "never opened"
+        return account("an expected socket", self._scenario, self._record, self.replay, end=end, came=came)
 
     async def serve(
         self,

@@ -101,6 +101,8 @@ def test_the_largest_context_leaves_room_for_our_other_headers() -> None:
     longest = max(n for n in range(600) if fits({"a": "x" * min(n, 256), "b": "x" * max(n - 256, 0)}))
     assert longest > 350
     value = header({"a": "x" * min(longest, 256), "b": "x" * (longest - 256)})
+    facts: dict[str, Any] = {"channel": "whatsapp", "dialed": "+" + "1" * 15, "refer_url": False}
+    assert header({"a": "x" * min(longest - 50, 256), "b": "x" * (longest - 50 - 256)}, **facts)
     others = f"&X-Channel=whatsapp&X-Dialed-Number=%2B{'1' * 15}&X-Parent-Call-Sid={SID}"
     assert len(f"{CONTEXT_HEADER}={value}{others}") < 1024
 
@@ -149,6 +151,46 @@ def test_ids_and_times_are_checked_at_the_door(options: dict[str, Any]) -> None:
 def test_a_life_is_more_than_nothing_and_at_most_a_day(seconds: float) -> None:
     with pytest.raises(ConfigurationError, match="expires_in"):
         header(expires_in=seconds)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {},
+        {"channel": "whatsapp"},
+        {"channel": "phone", "dialed": "+551130000001", "refer_url": False},
+        {"channel": "sip", "refer_url": True},
+    ],
+)
+def test_what_our_twiml_knows_of_a_call_comes_back(facts: dict[str, Any]) -> None:
+    context = good(header({}, **facts))
+    assert {"channel": context.channel, "dialed": context.dialed, "refer_url": context.refer_url} == {
+        "channel": None,
+        "dialed": None,
+        "refer_url": None,
+        **facts,
+    }
+    assert "+5511" not in repr(context)
+
+
+@pytest.mark.parametrize(
+    ("facts", "key"),
+    [
+        ({"channel": "fax"}, "w"),
+        ({"channel": ["phone"]}, "w"),
+        ({"dialed": "4155550100"}, "d"),
+        ({"dialed": "+1 415 555 0100"}, "d"),
+        ({"dialed": 7}, "d"),
+        ({"refer_url": 1}, "r"),
+        ({"refer_url": "https://example.com"}, "r"),
+    ],
+)
+def test_what_our_twiml_cannot_know_is_neither_signed_nor_believed(facts: dict[str, Any], key: str) -> None:
+    with pytest.raises(InvalidRequestError, match=next(iter(facts))) as refused:
+        header(**facts)
+    assert "0100" not in str(refused.value)
+    content = {"c": {}, "e": int(NOW) + 60, "n": "nonce-01", key: next(iter(facts.values()))}
+    assert verify(by_hand(content)) is ContextRefusal.MALFORMED
 
 
 def test_each_context_has_a_nonce_of_its_own() -> None:
@@ -275,10 +317,14 @@ def webhooks(**options: Any) -> OpenAIWebhooks:
 
 
 def incoming(
-    *values: str, call_id: str = "rtc_1", hooks: OpenAIWebhooks | None = None, now: float = NOW
+    *values: str,
+    call_id: str = "rtc_1",
+    hooks: OpenAIWebhooks | None = None,
+    now: float = NOW,
+    claims: tuple[tuple[str, str], ...] = (),
 ) -> IncomingCall:
     hooks = hooks or webhooks()
-    headers = [("From", "<sip:+14155550100@example.com>"), *((CONTEXT_HEADER, value) for value in values)]
+    headers = [("From", "<sip:+14155550100@example.com>"), *claims, *((CONTEXT_HEADER, value) for value in values)]
     data = {"call_id": call_id, "sip_headers": [{"name": name, "value": value} for name, value in headers]}
     body = json.dumps({"type": "realtime.call.incoming", "created_at": int(now), "data": data})
     event = hooks.unwrap(body, hooks.sign(body, id="wh_1", timestamp=now))
@@ -303,6 +349,17 @@ def test_a_verified_context_is_on_the_call(log: pytest.LogCaptureFixture) -> Non
     for hidden in ("gold", SID, "nonce-01", "0100"):
         assert hidden not in repr(call) + str(call)
     assert not log.records
+
+
+def test_what_is_signed_of_channel_and_number_comes_before_what_headers_claim() -> None:
+    signed = header(channel="whatsapp", dialed="+551130000001")
+    claims = (("X-Channel", "phone"), ("X-Dialed-Number", "+14155550199"))
+    call = incoming(signed, claims=claims)
+    assert (call.channel, call.dialed) == ("whatsapp", "+551130000001")
+    assert (call.without_context().channel, call.without_context().dialed) == ("phone", "+14155550199")
+    silent = incoming(header(), claims=claims)
+    assert (silent.channel, silent.dialed) == ("phone", "+14155550199")
+    assert incoming(claims=()).dialed is None
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ Whoever places a call writes its SIP headers. The value of `X-Realtime-Sip-Conte
     v1.PAYLOAD.MAC
 
 PAYLOAD is base64url without padding of the UTF-8 of a JSON object without white space: `c` the values (text to text),
-`e` the end in Unix seconds, `n` the nonce, and `p` the SID of the parent call if there is one. MAC is base64url
-without padding of HMAC-SHA256, under the UTF-8 of the secret, over the ASCII text `realtime-sip context v1`, a line end
+`e` the end in Unix seconds, `n` the nonce, and, if known, `p` the SID of the parent call, `w` the channel, `d` the
+number that was dialed, and `r` whether the TwiML has a URL for transfers. MAC is base64url without padding of
+HMAC-SHA256, under the UTF-8 of the secret, over the ASCII text `realtime-sip context v1`, a line end
 (0x0A), and PAYLOAD as it is written. The characters are those that a URI and a header take as they are.
 
 It is signed, not encrypted: carriers read it. A signature holds for every call that carries it until it expires, so
@@ -27,12 +28,12 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args
 
 from realtime_sip._redaction import miscopied
 from realtime_sip.errors import ConfigurationError, InvalidRequestError
-from realtime_sip.sip.address import CONTROL
-from realtime_sip.sip.headers import SipHeaders
+from realtime_sip.sip.address import CONTROL, e164
+from realtime_sip.sip.headers import Channel, SipHeaders
 
 CONTEXT_HEADER = "X-Realtime-Sip-Context"
 """The header with the signed context. Twilio passes on headers whose name begins with X-, but not X-Twilio."""
@@ -78,12 +79,18 @@ class SignedContext:
         parent_call_sid: The call that our TwiML answered and from which it dialed, or None.
         expires_at: Unix seconds from which it no longer counts.
         nonce: Its unique name, to be used once.
+        channel: How the call came, if our TwiML knew it.
+        dialed: The number that was dialed as E.164, if our TwiML knew it.
+        refer_url: Whether our TwiML gave the carrier a URL to ask when the call is transferred by REFER.
     """
 
     items: tuple[tuple[str, str], ...] = field(repr=False)
     parent_call_sid: str | None = field(repr=False)
     expires_at: int
     nonce: str = field(repr=False)
+    channel: Channel | None = None
+    dialed: str | None = field(default=None, repr=False)
+    refer_url: bool | None = None
 
     @property
     def values(self) -> Mapping[str, str]:
@@ -128,19 +135,25 @@ class ContextSigner:
         now: float,
         expires_in: float = 300.0,
         nonce: str | None = None,
+        channel: Channel | None = None,
+        dialed: str | None = None,
+        refer_url: bool | None = None,
     ) -> dict[str, str]:
         """Return the header, name to value: ASCII that a URI, a SIP header and XML take as it is.
 
         Args:
             context: At most 16 values of up to 256 characters without control characters. A key has up to 32 letters
                 and digits of ASCII, "_", "-" and ".". All together fit into `MAX_CONTEXT`, which leaves about 400
-                bytes. Carriers can read them.
+                bytes, 50 fewer with all that follows. Carriers can read them.
             parent_call_sid: The call that the TwiML is for (`CallSid` of its webhook). The INVITE's own
                 `X-Twilio-CallSid` is that of the leg to OpenAI, another call.
             now: Unix seconds.
             expires_in: Seconds from `now` to its end, at most a day. It must outlast the time from the TwiML to the
                 webhook, and the difference between both clocks.
             nonce: Its unique name, 8 to 64 letters and digits of ASCII, "_" and "-"; a random one if left out.
+            channel: How the call came. What is signed comes before what `X-Channel` claims.
+            dialed: The number that was dialed, as E.164. It comes before what `X-Dialed-Number` claims.
+            refer_url: Whether the TwiML has a `referUrl`.
 
         Raises:
             InvalidRequestError: The context is not valid, or too long.
@@ -149,14 +162,14 @@ class ContextSigner:
         if not 0 < expires_in <= _MAX_LIFE:
             raise ConfigurationError("expires_in must be a number of seconds of at most a day")
         nonce = secrets.token_urlsafe(12) if nonce is None else nonce
-        problems = _problems(context, parent_call_sid, nonce)
+        problems = _problems(context, parent_call_sid, nonce) + _strange(channel, dialed, refer_url)
         if not 0 <= now <= _LAST_SECOND - _MAX_LIFE:
             problems.append(("now", "must be Unix seconds"))
         if problems:
             raise InvalidRequestError("context", tuple(problems))
         content: dict[str, Any] = {"c": dict(context), "e": math.ceil(now + expires_in), "n": nonce}
-        if parent_call_sid is not None:
-            content["p"] = parent_call_sid
+        known = {"p": parent_call_sid, "w": channel, "d": dialed, "r": refer_url}
+        content |= {name: value for name, value in known.items() if value is not None}
         text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
         payload = _encoded(text.encode())
         value = f"v1.{payload}.{_mac(self._keys[0], payload)}"
@@ -225,6 +238,17 @@ def _problems(context: object, parent_call_sid: object, nonce: object) -> list[t
     return problems
 
 
+def _strange(channel: object, dialed: object, refer_url: object) -> list[tuple[str, str]]:
+    problems = []
+    if channel is not None and channel not in get_args(Channel):
+        problems.append(("channel", "must be 'phone', 'whatsapp' or 'sip'"))
+    if dialed is not None and not (isinstance(dialed, str) and e164(dialed) == dialed):
+        problems.append(("dialed", "must be a number as E.164"))
+    if refer_url is not None and not isinstance(refer_url, bool):
+        problems.append(("refer_url", "must be True or False"))
+    return problems
+
+
 def _is_id(value: object) -> bool:
     return isinstance(value, str) and _ID.fullmatch(value) is not None
 
@@ -240,6 +264,9 @@ def _read(payload: str) -> SignedContext | None:
     values: Any = content.get("c")
     nonce: Any = content.get("n")
     expires_at, parent = content.get("e"), content.get("p")
-    if type(expires_at) is not int or not 0 < expires_at <= _LAST_SECOND or _problems(values, parent, nonce):
+    channel, dialed, refer_url = (content.get(name) for name in ("w", "d", "r"))
+    if _problems(values, parent, nonce) or _strange(channel, dialed, refer_url):
         return None
-    return SignedContext(tuple(values.items()), parent, expires_at, nonce)
+    if type(expires_at) is not int or not 0 < expires_at <= _LAST_SECOND:
+        return None
+    return SignedContext(tuple(values.items()), parent, expires_at, nonce, channel, dialed, refer_url)

@@ -159,6 +159,18 @@ class IncomingCall(_SipEvent):
         return self.data.call_id
 
     @property
+    def dialed(self) -> str | None:
+        """The number that was dialed as E.164, or None. Signed by our own TwiML, or else a claim (`SipHeaders.dialed`)."""
+        signed = self.signed_context
+        return (signed and signed.dialed) or self.sip.dialed
+
+    @property
+    def channel(self) -> Channel:
+        """Either "phone", "whatsapp" or "sip". Signed by our own TwiML, or else a claim (`SipHeaders.channel`)."""
+        signed = self.signed_context
+        return (signed and signed.channel) or self.sip.channel
+
+    @property
     def context(self) -> Mapping[str, str]:
         """What our own TwiML signed about the call; empty if nothing is proven.
 

@@ -10,6 +10,7 @@ from plans.ends import ENDS
 from plans.outages import OUTAGES
 from plans.plan import Plan, World, scripted
 from plans.records import LOGGED, RECORDS, Shelf
+from plans.refusals import REFUSALS
 from plans.sessions import SESSIONS
 from plans.speech import SPEECH
 from plans.toolwork import TOOLWORK
@@ -26,7 +27,7 @@ def drawn(rng: random.Random, *, calls: int, shelf: Shelf) -> list[Plan]:
     """
     logged = [functools.partial(make, shelf=shelf) for make in LOGGED]
     kinds: list[Callable[[random.Random], Plan]] = [*ENDS, *TRANSFERS, *SESSIONS, *RECORDS, *logged]
-    kinds += [*OUTAGES, *WORKERS, *SPEECH, *TOOLWORK]
+    kinds += [*OUTAGES, *WORKERS, *SPEECH, *TOOLWORK, *REFUSALS]
     plans: list[Plan] = []
     count = 0
     while count < calls:

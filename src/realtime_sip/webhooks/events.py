@@ -160,13 +160,13 @@ class IncomingCall(_SipEvent):
 
     @property
     def dialed(self) -> str | None:
-        """The number that was dialed as E.164, or None. Signed by our own TwiML, or else a claim (`SipHeaders.dialed`)."""
+        """The number that was dialed as E.164, or None. Signed by our TwiML, or else a claim (`SipHeaders.dialed`)."""
         signed = self.signed_context
         return (signed and signed.dialed) or self.sip.dialed
 
     @property
     def channel(self) -> Channel:
-        """Either "phone", "whatsapp" or "sip". Signed by our own TwiML, or else a claim (`SipHeaders.channel`)."""
+        """Either "phone", "whatsapp" or "sip". Signed by our TwiML, or else a claim (`SipHeaders.channel`)."""
         signed = self.signed_context
         return (signed and signed.channel) or self.sip.channel
 

@@ -138,6 +138,13 @@ def test_a_service_that_has_nothing_to_say_is_not_asked_over_and_over(talk: Talk
     assert len(talk.asked) <= 1
 
 
+def test_an_empty_response_that_nothing_else_has_shown_is_told_and_not_asked_for_again(talk: Talk) -> None:
+    talk.receive(created("resp_1"), done("resp_foreign"), done("resp_1", SPOKEN))
+    assert talk.told == [ServiceRefused(RefusalKind.NOTHING_TO_HEAR, response_id="resp_foreign")]
+    talk.wait(300)
+    assert talk.asked == []
+
+
 def test_text_is_nothing_unusual_in_a_session_of_text() -> None:
     talk = Talk(RealtimeSession(output_modalities=["text"]))
     talk.turn(WRITTEN)

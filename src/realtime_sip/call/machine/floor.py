@@ -196,7 +196,9 @@ def on_done(s: CallState, event: events.ServerEvent) -> None:
     s.sounded = s.sounded or (live and response.has_spoken)
     called = live and (take_calls(s, items(shown, "output")) or tools_hold(s))
     if first:
-        _see_to(s, response, refusals.kind_of(s, response, called=called), live=live and not called)
+        # Of one that nothing else has shown, nobody knows whether the caller waits for it.
+        live = live and not called and (known is not None or response.key is not None or response.status != "completed")
+        _see_to(s, response, refusals.kind_of(s, response, called=called), live=live)
 
 
 def _made_meanwhile(s: CallState, response: Response) -> None:

@@ -254,6 +254,16 @@ def test_dtmf_has_no_event_id_and_a_blank_in_its_type_does_no_harm() -> None:
 
 
 @pytest.mark.parametrize(
+    ("received_at", "expected"),
+    [({}, None), ({"received_at": None}, None), ({"received_at": 7.25}, 7), ({"received_at": "2026-11-26"}, None)],
+)
+def test_a_key_is_a_key_without_its_time(received_at: dict[str, Any], expected: int | None) -> None:
+    event = _parse({"type": "input_audio_buffer.dtmf_event_received", "event": "9", **received_at})
+    assert isinstance(event, events.InputAudioBufferDtmfEventReceived)
+    assert (event.event, event.received_at) == ("9", expected)
+
+
+@pytest.mark.parametrize(
     ("kind", "expected"),
     [
         ("output_text", items.OutputTextPart),

@@ -467,6 +467,11 @@ class InputAudioBufferCommitted(_Event):
     previous_item_id: str | None = None
 
 
+def _whole_seconds(value: object) -> int | None:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e12
+    return int(value) if number else None  # type: ignore[call-overload]
+
+
 class InputAudioBufferDtmfEventReceived(Inbound):
     """The caller pressed a key. SIP only. The one event without an `event_id`."""
 
@@ -474,8 +479,8 @@ class InputAudioBufferDtmfEventReceived(Inbound):
     type: Literal["input_audio_buffer.dtmf_event_received", " input_audio_buffer.dtmf_event_received"]
     event: str
     """The key: "0" to "9", "*", "#", or "A" to "D"."""
-    received_at: int
-    """Unix seconds."""
+    received_at: Annotated[int | None, BeforeValidator(_whole_seconds)] = None
+    """Unix seconds, or None if the service does not say them: the key counts without."""
     event_id: str | None = None
     """Not sent. It is here so that every event has the attribute."""
 

@@ -68,6 +68,7 @@ NEEDED = {
 
 ALWAYS = {
     "ConversationItemInputAudioTranscriptionCompleted.usage": "other services of this protocol leave it out",
+    "InputAudioBufferDtmfEventReceived.received_at": "a key counts, whether or not its time is said",
     "ResponseFunctionCallArgumentsDone.name": "other services of this protocol leave it out",
     "ReportedRealtimeSession.id": "in the session of a client secret; theirs of session events has no such field",
     "ReportedRealtimeSession.object": "in the session of a client secret; theirs of session events has no such field",

@@ -11,6 +11,7 @@ from typing import Any
 
 from realtime_sip import events
 from realtime_sip.call.options import CheckSpeech, Failed, logged
+from realtime_sip.call.record.frame import text
 
 __all__ = ["Guardrail"]
 
@@ -20,6 +21,7 @@ CHECK_TIMEOUT = 10.0
 """Seconds that one check may take; after that the model goes on."""
 _MOST_CHARACTERS = 20_000
 _MOST_RESPONSES = 8
+_SAYS = frozenset({"response.output_audio_transcript.delta", "response.output_text.delta"})
 
 
 class Guardrail:
@@ -40,12 +42,12 @@ class Guardrail:
 
     def receive(self, event: events.ServerEvent) -> Coroutine[Any, Any, str | None] | None:
         """Take in an event; return a check to carry out beside the events, if there is something to check."""
-        if not isinstance(event, (events.ResponseOutputAudioTranscriptDelta, events.ResponseOutputTextDelta)):
+        if event.type not in _SAYS:
             return None
-        response_id = event.response_id
-        if response_id in self._stopped:
+        response_id, delta = text(event, "response_id"), text(event, "delta")
+        if not delta or response_id in self._stopped:
             return None
-        self._said[response_id] = (self._said.get(response_id, "") + event.delta)[-_MOST_CHARACTERS:]
+        self._said[response_id] = (self._said.get(response_id, "") + delta)[-_MOST_CHARACTERS:]
         self._unchecked[response_id] = None
         if len(self._said) > _MOST_RESPONSES:
             self._forget(next(iter(self._said)))

@@ -33,6 +33,7 @@ from realtime_sip.call.machine.keypad import CollectedDigits
 from realtime_sip.call.machine.state import End, Socket
 from realtime_sip.call.options import AnswerOptions
 from realtime_sip.call.record.call_record import CallRecord
+from realtime_sip.call.record.frame import text
 from realtime_sip.call.record.struggle import STRUGGLES, Escalation, Struggle
 from realtime_sip.call.speech import Speech
 from realtime_sip.call.tool_runner import ToolRunner, is_approved
@@ -164,7 +165,7 @@ class Runtime:
         self.record.receive(event, now, secret=withheld)
         if kind in _CALLER:
             self.tools.caller_spoke()
-        if self._guardrail is not None and not self.state.book.is_outside(getattr(event, "response_id", None) or ""):
+        if self._guardrail is not None and not self.state.book.is_outside(text(event, "response_id")):
             check = self._guardrail.receive(event)
             if check is not None:
                 self.spawn(self._guard(check))

@@ -237,9 +237,9 @@ def on_output_item(s: CallState, event: events.ServerEvent) -> None:
     if s.book.is_outside(text(event, "response_id")):
         return
     item = get(event, "item")
-    if text(item, "type") == "function_call" and text(item, "status") == "in_progress":
+    if text(item, "type") == "function_call" and (text(item, "status") or "in_progress") == "in_progress":
         tool_of_item(s, text(item, "id"))
-    called = take_calls(s, [item])
+    called = take_calls(s, [item], begun=event.type.endswith(".added"))
     response = s.book.get(text(event, "response_id"))
     if called and response is not None and response.id == s.active and not response.has_spoken:
         s.timers.set("called", s.now + CALLED)

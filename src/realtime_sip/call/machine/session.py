@@ -24,7 +24,7 @@ from realtime_sip.call.machine.inputs import SendEvent, Update
 from realtime_sip.call.machine.refusals import of_event
 from realtime_sip.call.machine.state import CallState, End, Hold, Socket, answered, ask, send
 from realtime_sip.call.machine.tools import put
-from realtime_sip.call.record.frame import get, has, plain
+from realtime_sip.call.record.frame import get, has, plain, text
 from realtime_sip.errors import DeadlineError, EventRefusedError
 from realtime_sip.items import SystemMessage
 from realtime_sip.session import AudioConfig, AudioInput, RealtimeSession, SemanticVad, ServerVad
@@ -188,8 +188,8 @@ def transcribes(session: RealtimeSession) -> bool:
 
 
 def forces_tools(choice: object) -> bool:
-    """Whether this `tool_choice` makes every response call a tool."""
-    return choice is not None and choice not in ("auto", "none")
+    """Whether this `tool_choice` makes every response call a tool. What is neither a word nor a tool makes none."""
+    return choice not in ("auto", "none") if isinstance(choice, str) else bool(text(choice, "type"))
 
 
 def _expires(s: CallState, unix: float) -> None:

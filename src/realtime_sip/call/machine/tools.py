@@ -16,7 +16,7 @@ from realtime_sip.call.machine import refusals
 from realtime_sip.call.machine.effects import AskApproval, RunTool
 from realtime_sip.call.machine.inputs import ApprovalDecided, ToolEnded
 from realtime_sip.call.machine.state import CallState, Tool, answered, ask, remember, send
-from realtime_sip.call.record.frame import get, has, text
+from realtime_sip.call.record.frame import get, text
 from realtime_sip.items import FunctionCallOutput, McpApprovalResponse, SystemMessage
 from realtime_sip.tools.registry import error_output
 
@@ -70,12 +70,15 @@ def over(s: CallState, name: str, state: Tool | None) -> None:
 # --- what the model calls ---------------------------------------------------------------------------------------------
 
 
-def take_calls(s: CallState, items: Iterable[object]) -> bool:
-    """Take up the calls among these items, once each; return whether there are any."""
+def take_calls(s: CallState, items: Iterable[object], *, begun: bool = False) -> bool:
+    """Take up the calls among these items, once each; return whether there are any.
+
+    `begun` says that the items were just added: what does not say that it is complete is not, then.
+    """
     found = False
     for item in items:
         kind, item_id, name = text(item, "type"), text(item, "id"), text(item, "name")
-        status = get(item, "status") if has(item, "status") else "completed"
+        status = text(item, "status") or ("" if begun else "completed")
         if kind == "function_call" and status == "completed":
             call_id = text(item, "call_id")
             found = True

@@ -352,15 +352,16 @@ class Conversation:
 
 
 def _index(event: events.ServerEvent) -> int | None:
+    """Return the place of a part: the first if it is not a number, because most messages have one part."""
     value = getattr(event, "content_index", None)
-    if value is None:
+    if not isinstance(value, int) or isinstance(value, bool):
         return 0
-    return value if isinstance(value, int) and 0 <= value < MAX_PARTS else None
+    return value if 0 <= value < MAX_PARTS else None
 
 
 def _milliseconds(event: events.ServerEvent) -> int | None:
     value = get(event, "audio_end_ms")
-    return value if isinstance(value, int) and 0 <= value < _MAX_AUDIO else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MAX_AUDIO else None
 
 
 # Diarized segments are not here: the completed transcript has their words.

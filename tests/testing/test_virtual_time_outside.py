@@ -387,6 +387,25 @@ def test_a_socket_whose_other_end_is_on_the_loop_does_not_hold_the_clock(unix: b
     run_virtual(main(), patience=NEVER)
 
 
+def test_futures_of_a_server_on_the_loop_do_not_hold_the_clock_beside_a_thread(database: Database) -> None:
+    async def main() -> None:
+        server = await asyncio.get_running_loop().create_server(Client, "127.0.0.1", 0)
+        _, writer = await _open(server.sockets[0].getsockname())
+        await database.execute(_work)
+        served = asyncio.get_running_loop().create_future()
+        began = _now()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(3600):
+                await served
+        assert _now() - began == 3600
+        writer.close()
+        await writer.wait_closed()
+        server.close()
+        await server.wait_closed()
+
+    run_virtual(main(), patience=NEVER)
+
+
 def test_a_socket_pair_on_the_loop_does_not_hold_the_clock() -> None:
     async def main() -> None:
         mine, other = socket.socketpair()

@@ -10,6 +10,8 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import thread as pools
 from contextlib import contextmanager
+from functools import cache
+from selectors import SelectorKey
 from types import FrameType
 from typing import Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
@@ -22,6 +24,8 @@ _LINGER = 0.1
 """Real seconds after bytes from outside in which more of them may come: a reply is often sent in pieces."""
 _AT_HOME = frozenset({"anyio", "asyncio", "realtime_sip", "uvicorn", "websockets"})
 """Packages that complete their own futures on the loop."""
+
+_FROM_POOL = asyncio.wrap_future.__code__
 
 _Ends = tuple[Any, Any]
 
@@ -77,11 +81,11 @@ class Outside:
 
     def made(self, future: asyncio.Future[Any], maker: FrameType) -> None:
         """Record a future that a thread may complete."""
-        module = str(maker.f_globals.get("__name__", ""))
-        from_pool = module == "asyncio.futures" and maker.f_code.co_name == "wrap_future"
-        package = "" if from_pool else _package(module)
+        package = _package(maker.f_globals.get("__name__", ""))
         if package in _AT_HOME:
-            return
+            if maker.f_code is not _FROM_POOL:
+                return
+            package = ""
         place: FrameType | None = maker
         while place is not None and str(place.f_globals.get("__name__", "")).startswith("asyncio."):
             place = place.f_back
@@ -118,12 +122,12 @@ class Outside:
             link = self._links[descriptor] = _Link(f"the file descriptor {descriptor}", asks=True)
         self._ask(descriptor, link)
 
-    def came(self, descriptors: Iterable[int]) -> None:
+    def came(self, found: Iterable[tuple[SelectorKey, int]]) -> None:
         """Record what the selector found."""
-        for descriptor in descriptors:
-            link = self._links.get(descriptor)
+        for key, _ in found:
+            link = self._links.get(key.fd)
             if link is not None and self._is_outside(link):
-                self._asked.pop(descriptor, None)
+                self._asked.pop(key.fd, None)
                 link.awaited = None
                 self._linger_until = time.monotonic() + _LINGER
 
@@ -191,20 +195,25 @@ class Outside:
         others, busy = self._threads()
         found = [*self._others, *busy]
         found += [link.awaited for link in self._asked.values() if link.awaited is not None and self._is_outside(link)]
-        packages: set[str] | None = None
         for future, (awaited, package) in list(self._futures.items()):
             if future.done():
                 del self._futures[future]
-                continue
-            if package and not others and packages is None:
-                packages = {link.package for link in self._links.values() if self._is_outside(link)}
-            if not package or others or package in (packages or ()):
+            elif not package or self._completes(package, others):
                 found.append(awaited)
         return found
 
+    def _completes(self, package: str, others: bool) -> bool:
+        """Return whether something outside may complete a future of this package."""
+        links = [self._is_outside(link) for link in self._links.values() if link.package == package]
+        # A package with sockets on the loop, as a web server's, completes its futures here.
+        return any(links) or (others and not links)
+
     def _threads(self) -> tuple[bool, list[_Awaited]]:
         """Return whether there are threads that may complete a future, and the work of anyio's, which says so."""
-        others, busy = False, []
+        others = False
+        busy: list[_Awaited] = []
+        if threading.active_count() == 1:
+            return others, busy
         for thread in threading.enumerate():
             idle = getattr(thread, "idle_workers", None)
             if idle is not None:
@@ -222,6 +231,7 @@ class Outside:
         return known[1]
 
 
+@cache
 def _package(module: str) -> str:
     return module.partition(".")[0]
 

@@ -45,13 +45,14 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     - a descriptor that a library watches with `add_reader`, until it is ready.
 
     For each of these it waits `patience` real seconds at most. Then a `VirtualTimeWarning` names what did not come, and
-    the clock jumps on without it, and no longer waits for it until it answers. If no timer is set, there
-    is nothing to jump to, and no bound.
+    the clock jumps on without it, and no longer waits for it until it answers. If no timer is set, there is nothing to
+    jump to, and no bound.
 
-    It does not see threads that set an `asyncio.Event` or put into a queue, threads of C libraries, child processes,
-    datagrams, `sock_recv`, what comes unasked, and a longer pause within a reply. If a test waits for these, use
-    `real_time`, which has no bound. If another thread is alive, a future of a program's own that a timer completes is
-    taken for the thread's, and delays the test by `patience` once.
+    It does not see threads that set an `asyncio.Event` or put into a queue, those of a package that has a protocol of
+    its own on the loop (as a web server has), threads of C libraries, child processes, datagrams, `sock_recv`, what
+    comes unasked, and a longer pause within a reply. If a test waits for these, use `real_time`, which has no bound. If
+    another thread is alive, a future of a program's own that a timer completes is taken for the thread's, and delays
+    the test by `patience` once.
 
     It is a loop factory: `asyncio.Runner(loop_factory=VirtualTimeLoop)`; with anyio's pytest plugin let the fixture
     `anyio_backend` return `("asyncio", {"loop_factory": VirtualTimeLoop})`; with pytest-asyncio name it in the hook
@@ -135,7 +136,8 @@ class _JumpingSelector(selectors.BaseSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         found = self._select(timeout)
-        self._outside.came(key.fd for key, _ in found)
+        if found:
+            self._outside.came(found)
         return found
 
     def _select(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:

@@ -102,6 +102,18 @@ def test_new_models_and_voices_need_no_new_version() -> None:
     assert own.to_wire() == AudioOutput.model_validate({"voice": {"id": "voice_1"}}).to_wire()
 
 
+@pytest.mark.parametrize("voice", ["marin", "a-new-one", {"id": "voice_1"}, CustomVoice(id="voice_1")])
+def test_a_voice_is_a_name_or_the_id_of_ones_own_wherever_it_goes(voice: Any) -> None:
+    wire = voice if isinstance(voice, (str, dict)) else {"id": "voice_1"}
+    audio = {"audio": {"output": {"voice": voice}}}
+    for model in (RealtimeSession, ResponseConfig):
+        assert checked(model, audio, what="x").to_wire()["audio"] == {"output": {"voice": wire}}
+    for wrong in ("", " ", {"id": ""}, {"name": "x"}, {}, 7):
+        for model in (RealtimeSession, ResponseConfig):
+            with pytest.raises(InvalidRequestError, match="voice"):
+                checked(model, {"audio": {"output": {"voice": wrong}}}, what="x")
+
+
 def test_messages_of_one_text_are_short_to_write() -> None:
     assert UserMessage.text("hi").to_wire()["content"] == [{"type": "input_text", "text": "hi"}]
     assert SystemMessage.text("hi").to_wire()["role"] == "system"

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime_sip import usage as usage_module
+from realtime_sip.endpoints import Endpoints
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.rates import ModelRates, RateCard, TranscriptionRates
 from realtime_sip.usage import TokenUsage, TranscriptionUsage, Usage
@@ -253,6 +254,48 @@ def test_the_published_price_of_a_minute(model: str) -> None:
 def test_the_card_says_from_when_and_where_it_is() -> None:
     assert CARD.as_of.year == 2026
     assert "gpt-realtime by its launch pricing" in CARD.source
+
+
+@pytest.mark.parametrize(
+    ("model", "factor"),
+    [
+        ("gpt-realtime-2.1", "1.1"),
+        ("gpt-realtime-2.1-2026-05-01", "1.1"),
+        ("gpt-realtime-2", "1.1"),
+        ("gpt-realtime-2.1-mini", "1.1"),
+        ("gpt-realtime-1.5", "1"),
+        ("gpt-realtime", "1"),
+    ],
+)
+def test_residency_costs_a_tenth_more_with_newer_models(model: str, factor: str) -> None:
+    usage = Usage(tokens=TokenUsage.from_wire(EVERYTHING))
+    usual = CARD.cost(usage, model=model)
+    assert usual is not None
+    for api in ("https://eu.api.openai.com/v1", "https://us.api.openai.com/v1"):
+        there = CARD.at(replace(Endpoints.DEFAULT, api=api))
+        assert there.cost(usage, model=model) == usual * USD(factor)
+        assert there.at(Endpoints.EU).rates == there.rates
+    for endpoints in (Endpoints.DEFAULT, Endpoints.azure("shop", region="swedencentral")):
+        assert CARD.at(endpoints) is CARD
+        assert not endpoints.has_residency
+
+
+def test_what_is_not_known_to_have_a_price_at_a_residency_host_has_none() -> None:
+    there = CARD.at(Endpoints.EU)
+    assert not there.has_price("gpt-realtime-2.1", transcription_model="gpt-realtime-whisper")
+    assert there.cost(transcribed("gpt-realtime-whisper", seconds=USD(60)), model="gpt-realtime-2.1") is None
+    assert "residency" in there.source
+    own = ModelRates(**dict.fromkeys(PRICES, USD(1)))
+    card = CARD.with_rates({"ours": own, "theirs": replace(own, residency=USD("1.5"))})
+    assert card.at(Endpoints.EU).of_model("ours") is None
+    assert card.at(Endpoints.EU).of_model("theirs") == ModelRates(**dict.fromkeys(PRICES, USD("1.5")), residency=USD(1))
+    with pytest.raises(ConfigurationError, match="residency must be a Decimal"):
+        replace(own, residency=USD(-1))
+    with pytest.raises(ConfigurationError, match="need a price"):
+        TranscriptionRates(residency=USD("1.1"))
+
+
+PRICES = ("text_in", "cached_text_in", "text_out", "audio_in", "cached_audio_in", "audio_out")
 
 
 def test_a_response_as_computed_by_hand() -> None:

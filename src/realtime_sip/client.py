@@ -104,7 +104,7 @@ class AsyncCalls(
             limits: The limits at which the call is ended.
             transfers: Where the call may be transferred to, by name; without it, nowhere.
             escalation: After how many failures in a row an `Escalation` is emitted.
-            rates: What tokens cost; the published prices if left out.
+            rates: What tokens cost, by model and host; the published prices if left out.
             event_log: Where to log what happens on the call, redacted unless it says otherwise.
             consent: Asked before the block begins. Without it, or if it returns True, the call is logged.
             approve_mcp: Decides whether an MCP server that needs approval may be called. Without it, it may not.

@@ -70,6 +70,15 @@ class Endpoints:
         """
         return "ws" + self.api.removeprefix("http")
 
+    @property
+    def has_residency(self) -> bool:
+        """Whether the API's host is one of OpenAI's with data residency, which costs more with some models.
+
+        >>> Endpoints.EU.has_residency, Endpoints.DEFAULT.has_residency
+        (True, False)
+        """
+        return (urlsplit(self.api).hostname or "").removesuffix(".").endswith(".api.openai.com")
+
     def sip_uri(self, project: str) -> str:
         """Return the SIP URI that a trunk or TwiML dials to reach `project` (SIP guide, November 2026).
 

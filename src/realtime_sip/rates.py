@@ -19,6 +19,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from realtime_sip.endpoints import Endpoints
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.usage import TokenUsage, TranscriptionUsage, Usage, check_amount, exactly
 
@@ -30,7 +31,8 @@ _SNAPSHOT = re.compile(r"-20[0-9]{2}-[01][0-9]-[0-3][0-9]")
 class ModelRates:
     """What a realtime model costs, in USD for a million tokens. A `cached` price replaces the full price.
 
-    An image price may be None: then the cost of a call with images is not known.
+    An image price may be None: then the cost of a call with images is not known. `residency` is what the prices are
+    multiplied by at hosts with data residency; with None the model has no known price there.
     """
 
     text_in: Decimal
@@ -41,6 +43,7 @@ class ModelRates:
     audio_out: Decimal
     image_in: Decimal | None = None
     cached_image_in: Decimal | None = None
+    residency: Decimal | None = None
 
     def __post_init__(self) -> None:
         """Refuse prices that are not valid.
@@ -49,7 +52,7 @@ class ModelRates:
             ConfigurationError: A price is negative, not finite, or not a Decimal.
         """
         for entry in fields(self):
-            check_amount(self, entry.name, optional="image" in entry.name)
+            check_amount(self, entry.name, optional="image" in entry.name or entry.name == "residency")
 
     def cost(self, tokens: TokenUsage) -> Decimal | None:
         """Return what these tokens cost in USD, or None if some of them have no price."""
@@ -67,12 +70,16 @@ class ModelRates:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TranscriptionRates:
-    """What a transcription model costs in USD: for a minute, or for a million tokens. None is unknown, not 0."""
+    """What a transcription model costs in USD: for a minute, or for a million tokens. None is unknown, not 0.
+
+    `residency` is what the prices are multiplied by at hosts with data residency.
+    """
 
     per_minute: Decimal | None = None
     text_in: Decimal | None = None
     audio_in: Decimal | None = None
     text_out: Decimal | None = None
+    residency: Decimal | None = None
 
     def __post_init__(self) -> None:
         """Refuse prices that are not valid.
@@ -82,7 +89,7 @@ class TranscriptionRates:
         """
         for entry in fields(self):
             check_amount(self, entry.name, optional=True)
-        if all(getattr(self, entry.name) is None for entry in fields(self)):
+        if all(getattr(self, entry.name) is None for entry in fields(self) if entry.name != "residency"):
             raise ConfigurationError("transcription rates need a price: per_minute, or one of the prices of tokens")
 
     def cost(self, used: TranscriptionUsage) -> Decimal | None:
@@ -140,7 +147,9 @@ class RateCard:
 
         The prices of current models come from their model pages, in copies of 2026. That of gpt-realtime is its launch
         price, not verified since. Without a price are gpt-realtime-mini, the previews of gpt-4o, and transcription by
-        gpt-transcribe, whisper-1 and gpt-4o.
+        gpt-transcribe, whisper-1 and gpt-4o. At hosts with data residency, models released since 2026-03-05 cost a
+        tenth more (data controls guide, autumn 2026): gpt-realtime-2 and later. When the transcription models were
+        released is not known, so they have no price there. Azure bills by a list of its own.
         """
         return cls(
             as_of=date(2026, 11, 1),
@@ -160,6 +169,18 @@ class RateCard:
         if not isinstance(added, Mapping):
             raise ConfigurationError("rates must map models to ModelRates or TranscriptionRates")
         return replace(self, rates={**self.rates, **added})
+
+    def at(self, endpoints: Endpoints) -> RateCard:
+        """Return the card of a host. At one with data residency, some models cost more, and others have no known price.
+
+        >>> card = RateCard.published().at(Endpoints.EU)
+        >>> card.has_price("gpt-realtime-2.1"), card.has_price(None, transcription_model="gpt-live-transcribe")
+        (True, False)
+        """
+        if not endpoints.has_residency:
+            return self
+        rates = {model: _at_residency(rates) for model, rates in self.rates.items() if rates.residency is not None}
+        return replace(self, source=f"{self.source}; at hosts with data residency", rates=rates)
 
     def of_model(self, model: str | None) -> ModelRates | None:
         """Return the prices of a realtime model or of its dated snapshot, or None if they are not known."""
@@ -212,8 +233,9 @@ def _published() -> dict[str, ModelRates | TranscriptionRates]:
         {"audio_in": usd(32), "cached_audio_in": usd("0.40"), "audio_out": usd(64)},
         {"image_in": usd(5), "cached_image_in": usd("0.50")},
     )
-    reasoning = ModelRates(**text, text_out=usd(24), **audio, **image)
-    before = ModelRates(**text, text_out=usd(16), **audio, **image)
+    since, earlier = usd("1.1"), usd(1)
+    reasoning = ModelRates(**text, text_out=usd(24), **audio, **image, residency=since)
+    before = ModelRates(**text, text_out=usd(16), **audio, **image, residency=earlier)
     mini = ModelRates(
         text_in=usd("0.60"),
         cached_text_in=usd("0.06"),
@@ -223,6 +245,7 @@ def _published() -> dict[str, ModelRates | TranscriptionRates]:
         audio_out=usd(20),
         image_in=usd("0.80"),
         cached_image_in=usd("0.08"),
+        residency=since,
     )
     by_time = TranscriptionRates(per_minute=usd("0.017"))
     return {
@@ -234,6 +257,18 @@ def _published() -> dict[str, ModelRates | TranscriptionRates]:
         "gpt-realtime-whisper": by_time,
         "gpt-live-transcribe": by_time,
     }
+
+
+def _at_residency(rates: ModelRates | TranscriptionRates) -> ModelRates | TranscriptionRates:
+    """Return the rates at hosts with data residency, for which the factor is known. Once is enough: it is 1 then."""
+    factor, one = rates.residency or Decimal(0), Decimal(1)
+    with exactly():
+        prices = {
+            entry.name: price * factor
+            for entry in fields(rates)
+            if entry.name != "residency" and (price := getattr(rates, entry.name)) is not None
+        }
+    return replace(rates, **prices, residency=one)
 
 
 def _priced(*parts: tuple[int, Decimal | None]) -> Decimal | None:

@@ -16,16 +16,15 @@ from realtime_sip._wire import Inbound, Open, Outbound, Unknown
 from realtime_sip.items import Item, ResponseInputItem
 from realtime_sip.session import (
     AudioFormat,
-    CustomVoice,
     MaxOutputTokens,
     OutputModalities,
+    OutputVoice,
     Prompt,
     Reasoning,
     ReportedFormat,
     ReportedVoice,
     Tool,
     ToolChoice,
-    Voice,
 )
 
 __all__ = [
@@ -58,7 +57,7 @@ class ResponseAudioOutput(Outbound):
 
     format: AudioFormat | None = None
     """Leave it out on SIP."""
-    voice: Voice | CustomVoice | None = None
+    voice: OutputVoice | None = None
     """Fixed once the model has spoken in the session."""
 
 

@@ -369,12 +369,15 @@ class CustomVoice(Outbound):
     """`voice_...`"""
 
 
+OutputVoice: TypeAlias = Annotated[Voice, AfterValidator(_not_empty)] | CustomVoice
+
+
 class AudioOutput(Outbound):
     """How the model sounds."""
 
     format: AudioFormat | None = None
     """Leave it out on SIP: the phone leg negotiates its codec, and forcing one has silenced calls."""
-    voice: Annotated[Voice, AfterValidator(_not_empty)] | CustomVoice | None = None
+    voice: OutputVoice | None = None
     """Fixed once the model has spoken."""
     speed: Annotated[float, Field(strict=True, ge=0.25, le=1.5)] | None = None
     """0.25 to 1.5 times the usual 1.0. It can only be changed between responses."""

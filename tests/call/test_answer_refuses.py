@@ -16,6 +16,7 @@ from realtime_sip import (
     Call,
     CallHost,
     CallLimits,
+    Endpoints,
     EndReason,
     IncomingCall,
     RealtimeSession,
@@ -73,6 +74,17 @@ async def test_a_limit_of_cost_names_the_models_that_have_a_price() -> None:
         with pytest.raises(ConfigurationError, match="gpt-realtime"):
             async with line.client.calls.answer("rtc_1", {"model": "gpt-of-mine"}, limits=CallLimits(max_cost=1.0)):
                 raise AssertionError
+
+
+@virtual
+async def test_a_limit_of_cost_goes_by_the_prices_of_the_host() -> None:
+    session = {**SESSION, "audio": {"input": {"transcription": {"model": "gpt-realtime-whisper"}}}}
+    async with phone() as line:
+        there = line.client.with_options(endpoints=Endpoints.EU)
+        with pytest.raises(ConfigurationError, match="for this host; it has gpt-realtime, ") as refused:
+            async with there.calls.answer("rtc_1", session, limits=CallLimits(max_cost=1.0)):
+                raise AssertionError
+    assert "whisper" not in str(refused.value)
 
 
 @virtual

@@ -50,6 +50,29 @@ def updates(ringing: RingingCall) -> list[dict[str, Any]]:
 
 
 @virtual
+async def test_a_voice_of_the_accounts_own_goes_wherever_a_voice_goes() -> None:
+    own, other = {"id": "voice_1"}, {"id": "voice_2"}
+    seen: list[object] = []
+
+    async def talk(call: Call) -> None:
+        (ringing,) = line.ringings
+        await call.update({"audio": {"output": {"voice": other}}})
+        seen.append(ringing.session and ringing.session["audio"]["output"]["voice"])
+        await call.respond("Greet.", config={"audio": {"output": {"voice": own}}})
+        await call.send({"type": "response.create", "response": {"audio": {"output": {"voice": "ash"}}}})
+        await call.wait_ended()
+
+    async with phone() as line:
+        session = {**SESSION, "audio": {"output": {"voice": own}}}
+        _, ringing = await line.played(HELLO, HELLO, CallerHangsUp(after=5.0), talk=talk, session=session)
+    assert ringing.accepted_session is not None
+    assert ringing.accepted_session["audio"]["output"]["voice"] == own
+    assert seen == [other]
+    asked = [frame["response"] for frame in ringing.client_events if frame["type"] == "response.create"]
+    assert [response["audio"]["output"]["voice"] for response in asked] == [own, "ash"]
+
+
+@virtual
 async def test_an_update_returns_when_the_service_has_taken_it() -> None:
     taken: list[bool] = []
 

@@ -8,6 +8,7 @@ import logging
 import warnings
 from collections.abc import AsyncIterator, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, NoReturn
 
@@ -104,10 +105,11 @@ async def answer(
     transport.on_loop()
     whole = options.tools.merged_into(checked(RealtimeSession, session, what="session"))
     plausible.warn(whole, approves=options.approve_mcp is not None)
+    options = replace(options, rates=options.rates.at(transport.settings.endpoints))
     priced = options.rates.has_price(whole.model, transcription_model=transcription_model(whole))
     if options.limits.max_cost is not None and not priced:
         known = ", ".join(sorted(options.rates.rates))
-        problem = "max_cost needs models, for transcription too, with a price in the rate card"
+        problem = "max_cost needs models, for transcription too, with a price in the rate card for this host"
         raise ConfigurationError(f"{problem}; it has {known}")
     warn_of_formats(whole)
     call = Call(transport, incoming, whole, options)

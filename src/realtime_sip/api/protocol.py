@@ -97,6 +97,17 @@ def _code(event: events.ServerEvent) -> object:
     return error.get("code") if isinstance(error, dict) else getattr(error, "code", None)
 
 
+def _is_too_much(frame: str | bytes) -> bool:
+    """Whether reading the frame would hold the event loop for too long, which is logged."""
+    if len(frame) > MAX_EVENT_BYTES:
+        _log.warning("skipped a frame of %d characters: larger than %d", len(frame), MAX_EVENT_BYTES)
+        return True
+    if _parts(frame) > _MAX_PARTS:
+        _log.warning("skipped a frame of %d characters: more than %d objects and lists", len(frame), _MAX_PARTS)
+        return True
+    return False
+
+
 class Protocol:
     """One connection: encodes and decodes, remembers what was sent, and says what a close means."""
 
@@ -129,17 +140,13 @@ class Protocol:
 
     def receive(self, frame: str | bytes) -> events.ServerEvent | None:
         """Return the frame's event, or None for a frame that is not an event: it is logged and skipped."""
-        self.frame_size = len(frame)
-        if len(frame) > MAX_EVENT_BYTES:
-            _log.warning("skipped a frame of %d characters: larger than %d", len(frame), MAX_EVENT_BYTES)
-            return None
-        if len(frame) > _LARGE and _parts(frame) > _MAX_PARTS:
-            _log.warning("skipped a frame of %d characters: more than %d objects and lists", len(frame), _MAX_PARTS)
+        self.frame_size = size = len(frame)
+        if size > _LARGE and _is_too_much(frame):
             return None
         try:
             event = events.parse_server_event(frame)
         except RealtimeSipError as error:
-            _log.warning("skipped a frame of %d characters: %s", len(frame), error)
+            _log.warning("skipped a frame of %d characters: %s", size, error)
             return None
         kind = event.type
         if kind.startswith(" "):

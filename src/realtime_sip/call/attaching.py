@@ -70,8 +70,8 @@ class Sideline:
             try:
                 self.opened.set()
                 self._attached()
-                async for event in sideband:
-                    self._received(event)
+                while True:  # iterating would be another coroutine for each event
+                    self._received(await sideband.recv())
             except SocketClosedError:
                 pass  # the sideband knows how it closed
             finally:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, NamedTuple, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import Field
 
@@ -11,38 +11,33 @@ from realtime_sip.sip.headers import Channel, SipHeaders
 from realtime_sip.sip.signed_context import SignedContext
 
 
-class _Delivery(NamedTuple):
-    webhook_id: str
-    timestamp: int
-    project: str | None
-
-
 class _Delivered(Inbound):
     """What the headers of the request said. It is not part of the body, so not of `to_wire()` either."""
 
     # In `__dict__`, as `cached_property` does it: no field that a body brings gets there under such a name. Private
     # attributes of pydantic's were a fifth of what a webhook costs.
     @property
-    def _delivery(self) -> _Delivery | None:
-        return vars(self).get("_delivery")
+    def _delivery(self) -> tuple[str, int | None, str | None]:
+        delivery: tuple[str, int | None, str | None] = vars(self).get("_delivery", ("", None, None))
+        return delivery
 
     @property
     def webhook_id(self) -> str:
         """The `webhook-id` header, the same at each retry; two endpoints get different ones. "" outside `unwrap`."""
-        return "" if self._delivery is None else self._delivery.webhook_id
+        return self._delivery[0]
 
     @property
     def webhook_timestamp(self) -> int | None:
         """The `webhook-timestamp` header: Unix seconds of this delivery, new at each retry. None outside `unwrap`."""
-        return None if self._delivery is None else self._delivery.timestamp
+        return self._delivery[1]
 
     @property
     def project(self) -> str | None:
         """The project whose secret signed it, if `OpenAIWebhooks` was given a mapping of secrets to projects."""
-        return None if self._delivery is None else self._delivery.project
+        return self._delivery[2]
 
     def _note_delivery(self, *, webhook_id: str, timestamp: int, project: str | None) -> None:
-        vars(self)["_delivery"] = _Delivery(webhook_id, timestamp, project)
+        vars(self)["_delivery"] = (webhook_id, timestamp, project)
 
     def __repr_args__(self) -> Iterator[tuple[str, Any]]:
         """Yield ids and sizes, never a number."""

@@ -52,7 +52,6 @@ _MAX_CALL_ID = 256
 # Without a dot (so says Standard Webhooks), because the signed text is split at dots: a dot in the id would let a part
 # of a signed body pass for the timestamp.
 _SAFE_ID = re.compile(r"[!-\-/-~]+")
-_SAFE_TIMESTAMP = re.compile(r"[1-9][0-9]*")
 _LAST_SECOND = 253402300799  # of the year 9999, beyond which there is no datetime
 
 
@@ -140,8 +139,8 @@ class OpenAIWebhooks:
         project = self._verify(data, received[_ID], timestamp, received[_SIGNATURE])
         event = _parse(data)
         event._note_delivery(webhook_id=received[_ID], timestamp=timestamp, project=project)
-        if isinstance(event, IncomingCall):
-            self._read_context(event, now)
+        if self._contexts is not None and isinstance(event, IncomingCall):
+            self._read_context(event, self._contexts, now)
         return event
 
     def sign(self, body: bytes | str, *, id: str, timestamp: float) -> dict[str, str]:  # noqa: A002 - its name
@@ -174,8 +173,9 @@ class OpenAIWebhooks:
         signature = self._signer.sign(id, datetime.fromtimestamp(seconds, UTC), text)
         return {_ID: id, _TIMESTAMP: str(seconds), _SIGNATURE: signature}
 
-    def _read_context(self, call: IncomingCall, now: float) -> None:
-        context = self._contexts.verify(call.sip, now=now) if self._contexts is not None else None
+    @staticmethod
+    def _read_context(call: IncomingCall, contexts: ContextSigner, now: float) -> None:
+        context = contexts.verify(call.sip, now=now)
         if isinstance(context, ContextRefusal):
             logger.warning("call %s: the context in its headers does not count: %s", call.call_id, context.value)
         elif context is not None:
@@ -309,8 +309,9 @@ def _read_headers(headers: object) -> dict[str, str]:
         if not isinstance(value, str) or not value.isascii() or len(value) > limit:
             _refuse("a webhook header is malformed", "header_malformed")
         texts[name] = value
-    well_formed = _SAFE_ID.fullmatch(texts[_ID]) and _SAFE_TIMESTAMP.fullmatch(texts[_TIMESTAMP])
-    if not well_formed or int(texts[_TIMESTAMP]) > _LAST_SECOND:
+    seconds = texts[_TIMESTAMP]
+    well_formed = _SAFE_ID.fullmatch(texts[_ID]) and seconds.isdecimal() and seconds[0] != "0"  # of ASCII by now
+    if not well_formed or int(seconds) > _LAST_SECOND:
         _refuse("a webhook header is malformed", "header_malformed")
     return texts
 
@@ -333,12 +334,14 @@ def _parse(body: bytes) -> WebhookEvent:
     model = KNOWN.get(kind)
     if model is not None:
         try:
-            event = model.model_validate(data)
+            # Without the arguments of `model_validate`, which are checked at each call.
+            event: Any = model.__pydantic_validator__.validate_python(data)
         except ValidationError:
             event = None
         # Nothing could be done with a call of another id, which would make lines of its own in logs.
-        if event is not None and not (isinstance(event, IncomingCall) and not _is_call_id(event.call_id)):
-            return event
+        if event is not None and (model is not IncomingCall or _is_call_id(event.data.call_id)):
+            known: WebhookEvent = event
+            return known
         logger.warning("a webhook of type %s lacks what its type must have; it is taken as unknown", kind)
     return UnknownWebhookEvent.model_validate(data)
 

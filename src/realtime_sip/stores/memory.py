@@ -197,9 +197,10 @@ class MemoryStore:
         self._windows: _Counters[Window] = _Counters(max_keys)
         self._places: _Counters[Places] = _Counters(max_keys)
         self._open: dict[str, Claim] = {}
-        # Both in the order in which they came, which is nearly the order in which to forget them.
-        self._done: dict[str, Claim] = {}
-        self._used: dict[str, Use] = {}
+        # Both in the order in which they came, which is nearly the order in which to forget them. To find the first, a
+        # dict would walk over the gaps of all that was forgotten.
+        self._done: OrderedDict[str, Claim] = OrderedDict()
+        self._used: OrderedDict[str, Use] = OrderedDict()
 
     async def claim(self, call_id: str, *, owner: str, lease: float) -> Claimed:
         """Claim a call for `lease` seconds, if it is free.

@@ -23,7 +23,7 @@ check: $(READY)
 	$(BIN)/python -m pytest -q tests/laws
 
 bench: $(READY)
-	status=0; for row in parse imports webhooks calls unread; do $(BIN)/python bench/$$row.py || status=1; done; exit $$status
+	status=0; for row in parse imports webhooks accepts calls unread; do $(BIN)/python bench/$$row.py || status=1; done; exit $$status
 
 soak: $(READY)
 	$(BIN)/python bench/soak.py

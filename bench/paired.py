@@ -31,6 +31,10 @@ class Rows:
         for name, seconds in costs.items():
             self._seconds.setdefault(name, []).append(seconds)
 
+    def median(self, name: str) -> float:
+        """Return what a row cost in the median of its rounds."""
+        return statistics.median(self._seconds[name])
+
     def compare(self, name: str, value: float, unit: str, *, most: float) -> None:
         """Print one number beside what was asked, and note what was missed."""
         print(f"  {name:<44}{value:>10.2f} {unit}{self._asked(value, most=most)}")
@@ -47,7 +51,7 @@ class Rows:
         """Print a row: the median, its ratio to the floor with the range of the rounds, what was asked, and whether it
         is reached. With `least` the row is so many times as fast as the floor."""
         seconds = self._seconds[name]
-        text = f"  {name:<44}{statistics.median(seconds) / unit:>10.2f} {'us' if unit == 1e-6 else 'ms'}"
+        text = f"  {name:<44}{self.median(name) / unit:>10.2f} {'us' if unit == 1e-6 else 'ms'}"
         if floor is not None:
             pairs = zip(seconds, self._seconds[floor], strict=True)
             ratios = [its / mine if least is not None else mine / its for mine, its in pairs]

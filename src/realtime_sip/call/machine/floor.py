@@ -233,16 +233,21 @@ def _see_to(s: CallState, response: Response, kind: RefusalKind | None, *, live:
         respond(s, f"notice_{secrets.token_hex(8)}", _SORRY, ResponseConfig(tool_choice="none"))
 
 
-def on_output_item(s: CallState, event: events.ServerEvent) -> None:
+def on_output_item(s: CallState, event: events.ServerEvent) -> bool:
+    """Record the calls in what the model makes. Of a message, only the book keeps anything, and `sign` has."""
     if s.book.is_outside(text(event, "response_id")):
-        return
+        return False
     item = get(event, "item")
-    if text(item, "type") == "function_call" and (text(item, "status") or "in_progress") == "in_progress":
+    kind = text(item, "type")
+    if kind == "message":
+        return False
+    if kind == "function_call" and (text(item, "status") or "in_progress") == "in_progress":
         tool_of_item(s, text(item, "id"))
     called = take_calls(s, [item], begun=event.type.endswith(".added"))
     response = s.book.get(text(event, "response_id"))
     if called and response is not None and response.id == s.active and not response.has_spoken:
         s.timers.set("called", s.now + CALLED)
+    return True
 
 
 def on_delta(s: CallState, event: events.ServerEvent) -> bool:

@@ -114,7 +114,8 @@ def on_retrieved(s: CallState, event: events.ServerEvent) -> None:
         take_calls(s, [item])
 
 
-def on_item(s: CallState, event: events.ServerEvent) -> None:
+def on_item(s: CallState, event: events.ServerEvent) -> bool:
+    """Record an item that the service shows. A message that we have not put there changes nothing."""
     item = get(event, "item")
     kind, called = text(item, "type"), f"call {text(item, 'call_id')}"
     shown = answered(s, f"item {text(item, 'id')}")
@@ -128,6 +129,7 @@ def on_item(s: CallState, event: events.ServerEvent) -> None:
                 answered(s, name)
         if s.tools.get(called) is Tool.SENT:
             s.tools[called] = Tool.KNOWN
+    return shown is not None or kind != "message"
 
 
 def on_mcp_begins(s: CallState, event: events.ServerEvent) -> None:

@@ -15,8 +15,12 @@ def get(value: object, *path: str) -> Any:
     for name in path:
         if isinstance(value, BaseModel):
             # An attribute that is not there costs pydantic an exception, and a method may have its name.
-            fields = value.__dict__ if name in value.__dict__ else value.__pydantic_extra__ or {}
-            value = fields.get(name)
+            fields = value.__dict__
+            if name in fields:
+                value = fields[name]
+            else:
+                more = value.__pydantic_extra__
+                value = more.get(name) if more else None
         elif isinstance(value, dict):
             value = value.get(name)
         else:

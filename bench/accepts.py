@@ -127,7 +127,7 @@ async def _rows(port: int) -> Rows:
     endpoints = replace(Endpoints.DEFAULT, api=url)
     webhooks = _webhooks()
     async with AsyncExitStack() as stack:
-        ours = await stack.enter_async_context(AsyncRealtimeSip("sk", endpoints=endpoints))
+        ours = await stack.enter_async_context(AsyncRealtimeSip("sk", endpoints=endpoints, timeout=60))
         takes = {"over httpx": _ours(ours)}
         if find_spec("httpx2") is None:
             print("  over httpx2: skipped, httpx2 is not installed")
@@ -136,7 +136,7 @@ async def _rows(port: int) -> Rows:
 
             http_client = await stack.enter_async_context(httpx2.AsyncClient())
             faster = await stack.enter_async_context(
-                AsyncRealtimeSip("sk", endpoints=endpoints, http_client=http_client)
+                AsyncRealtimeSip("sk", endpoints=endpoints, timeout=60, http_client=http_client)
             )
             takes["over httpx2"] = _ours(faster)
         vendor: str | None = None

@@ -1,4 +1,5 @@
-"""What a webhook costs, verified and parsed, beside a bare HMAC of the same bytes and the `openai` package."""
+"""What a webhook costs, verified and parsed: OpenAI's beside a bare HMAC of the same bytes and the `openai` package,
+Twilio's signature beside the `twilio` package from the same raw body."""
 
 from __future__ import annotations
 
@@ -8,11 +9,15 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from urllib.parse import parse_qsl, urlencode
 
 import openai
 from openai import OpenAI
+from twilio.request_validator import RequestValidator
 
+import twilio
 from paired import Rows, cpu
+from realtime_sip.twilio import TwilioSignature
 from realtime_sip.webhooks import IncomingCall, OpenAIWebhooks
 
 ROUNDS = 30
@@ -32,6 +37,23 @@ _HEADERS = {
     "Content-Type": "application/sdp",
 }
 
+_TOKEN = "0123456789abcdef" * 2
+_URL = "https://voice.example.com/voice"
+_VOICE = {
+    "CallSid": "CA" + "0" * 32,
+    "AccountSid": "AC" + "0" * 32,
+    "ApplicationSid": "AP" + "0" * 32,
+    **dict.fromkeys(("From", "Caller"), "whatsapp:+5511987650001"),
+    **dict.fromkeys(("To", "Called"), "whatsapp:+551130000001"),
+    "CallStatus": "ringing",
+    "Direction": "inbound",
+    "ApiVersion": "2010-04-01",
+    "FromCity": "SAO PAULO",
+    **{f"{who}{what}": "" for who in ("From", "To", "Caller", "Called") for what in ("State", "Zip", "Country")},
+    "CallToken": json.dumps({"parentCallInfoToken": "eyJhbGciOiJFUzI1NiJ9." + "a" * 64}),
+}
+"""A WhatsApp caller, as Twilio announces one."""
+
 
 def _body() -> bytes:
     sip = [{"name": name, "value": value} for name, value in _HEADERS.items()]
@@ -48,6 +70,24 @@ def _timed(act: Callable[[], object]) -> Callable[[], float]:
         return (cpu() - begun) / TIMES
 
     return seconds
+
+
+def _twilio(rows: Rows) -> None:
+    """Measure and print what Twilio's signature costs."""
+    body = urlencode(_VOICE).encode()
+    ours, theirs = TwilioSignature(_TOKEN, "https://voice.example.com"), RequestValidator(_TOKEN)
+    signature = theirs.compute_signature(_URL, _VOICE)
+    headers = {"host": "voice.example.com", "content-type": "application/x-www-form-urlencoded; charset=UTF-8"}
+    headers |= {"user-agent": "TwilioProxy/1.1", "x-twilio-signature": signature}
+
+    def validate() -> None:
+        assert theirs.validate(_URL, dict(parse_qsl(body.decode(), keep_blank_values=True)), signature)
+
+    vendor = f"twilio {twilio.__version__}, form parsed"
+    rows.measure(ROUNDS, {vendor: _timed(validate), "ours": _timed(lambda: ours.verify("/voice", body, headers))})
+    print(f"\nTwilio's signature, a form of {len(body)} bytes with {len(_VOICE)} fields, {ROUNDS} rounds")
+    rows.show(vendor)
+    rows.show("ours", floor=vendor, least=5)
 
 
 def main() -> int:
@@ -82,6 +122,7 @@ def main() -> int:
     rows.show("with caller, dialed and channel", floor="bare HMAC")
     rows.show("caller, dialed and channel again", floor="bare HMAC")
     rows.show(f"openai {openai.__version__}", floor="bare HMAC")
+    _twilio(rows)
     return int(rows.missed)
 
 

@@ -1,5 +1,6 @@
 """Twilio's side of a call: what your webhooks answer, and what Twilio says to them. It comes with the extra `twilio`.
 
+- `TwilioSignature`: proof that Twilio sent a request.
 - `twiml`: what a voice webhook answers, above all `twiml.dial_openai`, which sends the caller to OpenAI.
 
 Nothing here imports Twilio's package before it is needed; if it is missing then, that is a `MissingExtraError`.
@@ -12,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from realtime_sip.twilio import twiml
+    from realtime_sip.twilio.signature import TwilioSignature
 
-__all__ = ["twiml"]
+__all__ = ["TwilioSignature", "twiml"]
 
 # Imported when it is first asked for (PEP 562): a module, or a name and the module that has it.
 _MODULES = {"twiml"}
-_PLACES: dict[str, str] = {}
+_PLACES = {"TwilioSignature": "realtime_sip.twilio.signature"}
 
 
 # Not for type checkers, which would believe in every name then.

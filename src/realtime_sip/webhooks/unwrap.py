@@ -16,7 +16,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, NoReturn
+from typing import Any
 
 from pydantic import ValidationError
 from standardwebhooks import Webhook
@@ -31,6 +31,7 @@ from realtime_sip.webhooks.events import (
     UnknownWebhookEvent,
     WebhookEvent,
 )
+from realtime_sip.webhooks.received import header_texts, names_of, read_headers, refuse
 
 logger = logging.getLogger("realtime_sip.webhooks")
 
@@ -40,9 +41,7 @@ MAX_BODY = 1024 * 1024
 _ID, _TIMESTAMP, _SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
 # Each header with the characters it may have at most.
 _HEADERS = {_ID: 256, _TIMESTAMP: 12, _SIGNATURE: 4096}
-# As WSGI and Django's request.META name them. Of other names the underscore is not read as a hyphen.
-_HEADER_NAMES = {name: name for name in _HEADERS} | {f"http_{name.replace('-', '_')}": name for name in _HEADERS}
-_NO_VALUE = object()
+_HEADER_NAMES = names_of(_HEADERS)
 _VERSIONS = ("v1,", "v1a,")
 _PREFIX = re.compile("whsec_", re.IGNORECASE)
 _NO_SECRETS = ("sk-", "ek_", "proj_", "org-")
@@ -133,9 +132,9 @@ class OpenAIWebhooks:
         now = self._clock()
         age = now - timestamp
         if age > self._tolerance:
-            _refuse("the webhook was sent too long ago", "too_old")
+            refuse("the webhook was sent too long ago", "too_old")
         if age < -self._tolerance:
-            _refuse("the webhook's timestamp is in the future", "too_new")
+            refuse("the webhook's timestamp is in the future", "too_new")
         project = self._verify(data, received[_ID], timestamp, received[_SIGNATURE])
         event = _parse(data)
         event._note_delivery(webhook_id=received[_ID], timestamp=timestamp, project=project)
@@ -184,9 +183,9 @@ class OpenAIWebhooks:
     def _verify(self, body: bytes, webhook_id: str, timestamp: int, signatures: str) -> str | None:
         candidates = [part.encode() for part in signatures.split(" ") if part.startswith("v1,")]
         if not candidates:
-            _refuse("the webhook has no signature of version v1", "no_signature")
+            refuse("the webhook has no signature of version v1", "no_signature")
         if len(candidates) > _MAX_SIGNATURES:
-            _refuse("the webhook has too many signatures", "too_many_signatures")
+            refuse("the webhook has too many signatures", "too_many_signatures")
         matches: list[str | None] = []
         # Every secret is tried against every signature, whatever matched before, so that time does not tell which did.
         signed = b"%b.%d.%b" % (webhook_id.encode(), timestamp, body)
@@ -199,7 +198,7 @@ class OpenAIWebhooks:
             if matched:
                 matches.append(project)
         if not matches:
-            _refuse(
+            refuse(
                 "no signature of the webhook matches: it is not from the service, the secret is another endpoint's, or "
                 "the body is not as it was received, such as parsed and written again",
                 "no_match",
@@ -254,15 +253,11 @@ def _key(secret: object) -> bytes:
     return key
 
 
-def _refuse(message: str, reason: str) -> NoReturn:
-    raise WebhookVerificationError(message, reason=reason)
-
-
 def _bytes(body: object) -> bytes:
     if not isinstance(body, (bytes, str)):
-        _refuse("the body as it was received (bytes) is needed to check the signature", "body_type")
+        refuse("the body as it was received (bytes) is needed to check the signature", "body_type")
     if len(body) > MAX_BODY:
-        _refuse("the body is too large", "body_too_large")
+        refuse("the body is too large", "body_too_large")
     try:
         # The service signs JSON, which is UTF-8 (RFC 8259 8.1): anything else is not from there.
         if isinstance(body, str):
@@ -273,52 +268,18 @@ def _bytes(body: object) -> bytes:
     except UnicodeError:
         raise WebhookVerificationError("the body is not UTF-8", reason="body_encoding") from None
     if len(data) > MAX_BODY:
-        _refuse("the body is too large", "body_too_large")
+        refuse("the body is too large", "body_too_large")
     return data
 
 
 def _read_headers(headers: object) -> dict[str, str]:
     """Return the three headers, each present once and well formed."""
-    found: dict[str, object] = {}
-    try:
-        for name, value in _pairs(headers):
-            text = name if isinstance(name, str) else name.decode("latin-1") if isinstance(name, bytes) else ""
-            key = _HEADER_NAMES.get(text.lower())
-            # Some letters beyond ASCII have one of ASCII for their lower case.
-            if key is None or not text.isascii():
-                continue
-            if isinstance(value, (list, tuple)):
-                # API gateways give lists of values.
-                if len(value) > 1:
-                    _refuse("a webhook header is repeated", "header_repeated")
-                value = next(iter(value), _NO_VALUE)
-                if value is _NO_VALUE:
-                    continue
-            if key in found:
-                _refuse("a webhook header is repeated", "header_repeated")
-            found[key] = value
-    except (TypeError, ValueError):
-        raise WebhookVerificationError("the headers cannot be read", reason="header_malformed") from None
-    texts: dict[str, str] = {}
-    for name, limit in _HEADERS.items():
-        value = found.get(name)
-        if isinstance(value, bytes):
-            value = value.decode("latin-1")
-        if value is None or value == "":
-            _refuse("a webhook header is missing", "header_missing")
-        if not isinstance(value, str) or not value.isascii() or len(value) > limit:
-            _refuse("a webhook header is malformed", "header_malformed")
-        texts[name] = value
+    texts = header_texts(read_headers(headers, _HEADER_NAMES), _HEADERS)
     seconds = texts[_TIMESTAMP]
     well_formed = _SAFE_ID.fullmatch(texts[_ID]) and seconds.isdecimal() and seconds[0] != "0"  # of ASCII by now
     if not well_formed or int(seconds) > _LAST_SECOND:
-        _refuse("a webhook header is malformed", "header_malformed")
+        refuse("a webhook header is malformed", "header_malformed")
     return texts
-
-
-def _pairs(headers: Any) -> Iterable[tuple[object, object]]:
-    pairs: Any = headers.items() if callable(getattr(headers, "items", None)) else headers
-    return pairs  # type: ignore[no-any-return] # whatever it is, the loop over it tells
 
 
 def _parse(body: bytes) -> WebhookEvent:

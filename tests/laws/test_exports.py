@@ -155,12 +155,15 @@ def test_law_everything_raised_is_of_the_tree() -> None:
         for full in defined
         if not issubclass(getattr(module(full.rpartition(".")[0]), full.rpartition(".")[2]), errors.RealtimeSipError)
     }
-    # A warning is not raised; a refusal of the emulator's is its answer to the client, and that no thread is left is a
+    # A warning is not raised; a refusal of an emulator is its answer to the client, and that no thread is left is a
     # tool's error: both are caught inside.
     assert outside <= {
         "realtime_sip.session.AudioFormatWarning",
         "realtime_sip.session.ModelDeprecationWarning",
         "realtime_sip.testing.openai.frames.Refusal",
+        "realtime_sip.testing.twilio.record.TwilioRefusal",
+        "realtime_sip.testing.twilio.stages.Interrupted",
+        "realtime_sip.testing.twilio.stages.Restored",
         "realtime_sip._threads.NoThreadError",
         "realtime_sip.testing.outside.VirtualTimeWarning",
     }

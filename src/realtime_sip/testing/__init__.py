@@ -5,10 +5,15 @@ the caller does (`CallerSays`, `CallerPresses`, `CallerHangsUp`) and what the mo
 `ModelCallsMcp`, `ModelFails`, `ModelSaysNothing`), or replays a `Recording`. Faults and `Behavior` say what goes wrong.
 A call that goes otherwise than its scenario fails the test, unless `strict=False`.
 
+`TwilioEmulator` is Twilio's side, and rings it: it fetches your TwiML and obeys it.
+
 `run_virtual` runs a test in virtual time: an hour-long call, with its real timings, takes a moment.
 """
 
 from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from realtime_sip.testing.clock import ScenarioError
 from realtime_sip.testing.faults import (
@@ -49,11 +54,19 @@ from realtime_sip.testing.scenario import (
 )
 from realtime_sip.testing.virtual_time import VirtualTimeLoop, run_virtual
 
+if TYPE_CHECKING:
+    from realtime_sip.testing.twilio.behavior import TwilioBehavior, TwilioTimings
+    from realtime_sip.testing.twilio.emulator import TwilioEmulator
+    from realtime_sip.testing.twilio.ends import Callee
+    from realtime_sip.testing.twilio.record import TwilioAlert, TwilioRequest
+    from realtime_sip.testing.twilio.ringing import TwilioCall
+
 __all__ = [
     "Behavior",
     "CallEnd",
     "CallState",
     "CallTarget",
+    "Callee",
     "CallerHangsUp",
     "CallerPresses",
     "CallerSays",
@@ -89,9 +102,33 @@ __all__ = [
     "Step",
     "Tally",
     "Timings",
+    "TwilioAlert",
+    "TwilioBehavior",
+    "TwilioCall",
+    "TwilioEmulator",
+    "TwilioRequest",
+    "TwilioTimings",
     "UpdateRefused",
     "VirtualTimeLoop",
     "VirtualTimeWarning",
     "WebhookResponse",
     "run_virtual",
 ]
+
+# Imported when they are asked for: not everybody who tests has Twilio.
+_LATER = {
+    "Callee": "ends",
+    "TwilioAlert": "record",
+    "TwilioBehavior": "behavior",
+    "TwilioCall": "ringing",
+    "TwilioEmulator": "emulator",
+    "TwilioRequest": "record",
+    "TwilioTimings": "behavior",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(f"{__name__}.twilio.{_LATER[name]}"), name)
+    return value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -134,6 +134,8 @@ class EmulatedCall:
         self._faults = [fault for fault in given if isinstance(fault, LineFault)]
         self.reply_faults = ReplyFaults(fault for fault in given if isinstance(fault, RequestFails))
         """Which requests on this call fail."""
+        self.carrier: Callable[[str], None] | None = None
+        """What takes a refer in place of `Behavior.refer`, if the carrier is emulated too."""
         self.decides = next((fault for fault in given if isinstance(fault, DecidedElsewhere)), None)
         """What another worker decides."""
         self.elsewhere = False
@@ -202,13 +204,17 @@ class EmulatedCall:
                 self.finish(EndedBy.CALLER)
             if self.decided:
                 return
-            self.abandoned = True
-            if self.behavior.canceled == "gone":
-                self.finish(EndedBy.CALLER)
-                return
+            self.cancel()
         patience = self.clock.patience(self._timings.ring)
         if not await self.changes.until(lambda: self.decided, seconds=patience):
             self.finish(EndedBy.CALLER if self.abandoned else EndedBy.NOT_ANSWERED)
+
+    def cancel(self) -> None:
+        """Have the caller, or the carrier, give up while it rings."""
+        self.abandoned = True
+        if self.behavior.canceled == "gone":
+            self.finish(EndedBy.CALLER)
+        self.changes.notify()
 
     def accept(self, session: Frame) -> None:
         """Accept with a session that is known to be valid."""
@@ -249,9 +255,12 @@ class EmulatedCall:
         assert self.line is not None
         if self.behavior.refer == "ignored":
             return
+        if self.carrier is not None:
+            self.carrier(target_uri)
+            return
         if self._transfers:
             self.record.note("a refer came while another one was under way; what happens then is not known: both dial")
-        self._dial(target_uri)
+        self.dial(target_uri)
         self._transfers += 1
         self.line.divert(True)
         self.line.wire.spawn(self._transfer(target_uri))
@@ -262,7 +271,7 @@ class EmulatedCall:
             return False
         if self.end is not None and self.end.by is EndedBy.TRANSFERRED:
             self.record.note("the carrier took the caller away from a target that was reached before")
-        self._dial(target_uri)
+        self.dial(target_uri)
         self.finish(EndedBy.TRANSFERRED, target_uri=target_uri)
         return True
 
@@ -304,7 +313,8 @@ class EmulatedCall:
         if self.line is not None:
             await self.line.wire.stopped()
 
-    def _dial(self, target_uri: str) -> None:
+    def dial(self, target_uri: str) -> None:
+        """Record a target that the carrier dials for the caller."""
         self.record.keep(self.dialed, target_uri)
         self.changes.notify()
 

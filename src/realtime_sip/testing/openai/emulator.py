@@ -249,6 +249,39 @@ class OpenAIEmulator:
         Raises:
             ConfigurationError: A value makes no sense, or the emulator is not running.
         """
+        if channel not in get_args(Channel):
+            raise ConfigurationError(f"channel must be one of: {', '.join(get_args(Channel))}")
+        invite = Invite(caller=caller, dialed=dialed, channel=channel, given=sip_headers, media_security=media_security)
+        call = await self._ring(
+            target,
+            invite,
+            scenario=scenario,
+            recording=recording,
+            behavior=behavior,
+            faults=faults,
+            late=late,
+            duplicates=duplicates,
+            live=live,
+            strict=strict,
+        )
+        return RingingCall(call)
+
+    async def _ring(
+        self,
+        target: str | CallTarget | Iterable[str | CallTarget],
+        invite: Invite,
+        *,
+        scenario: Iterable[Step],
+        recording: Recording | None = None,
+        behavior: Behavior | None = None,
+        faults: Iterable[CallFault] = (),
+        late: float = 0.0,
+        duplicates: int = 0,
+        live: bool = False,
+        strict: bool | None = None,
+        carrier: Callable[[str], None] | None = None,
+    ) -> EmulatedCall:
+        """Let a call come in with this INVITE; `carrier` takes the refers, if it is emulated too."""
         if self._sender is None:
             raise ConfigurationError("the emulator must be entered first: async with OpenAIEmulator() as openai")
         targets = check_targets(target)
@@ -267,9 +300,7 @@ class OpenAIEmulator:
             strict=self._strict if strict is None else strict,
         )
         call.targets += [each for each in targets if isinstance(each, CallTarget)]
-        if channel not in get_args(Channel):
-            raise ConfigurationError(f"channel must be one of: {', '.join(get_args(Channel))}")
-        invite = Invite(caller=caller, dialed=dialed, channel=channel, given=sip_headers, media_security=media_security)
+        call.carrier = carrier
         told = [(REALTIME, invite.realtime(call.call_id))]
         if live:
             session_id = call.call_id if call.behavior.live_ids == "rtc" else self._ids("live_u0")
@@ -281,7 +312,7 @@ class OpenAIEmulator:
         for kind, data in told:
             self._spawn(self._deliver(call, targets, kind, data, late=late, copies=1 + duplicates))
         self._spawn(call.ring())
-        return RingingCall(call)
+        return call
 
     def expect_socket(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, Self
 
 from realtime_sip.sip.headers import CHANNEL_HEADER, DIALED_HEADER, Channel
 from realtime_sip.testing.openai.frames import Frame
@@ -53,9 +53,14 @@ class Invite:
             ("X-Twilio-AccountSid", f"AC{'0' * 32}"),
         ]
         headers = [(name, value) for name, value in usual if name.lower() not in replaced] + more
-        self._data: Frame = {"sip_headers": [{"name": name, "value": value} for name, value in headers]}
-        if media_security is not None:
-            self._data["sip_media_security"] = media_security
+        self._data = _data(headers, media_security)
+
+    @classmethod
+    def with_headers(cls, headers: Iterable[tuple[str, str]], *, media_security: Literal["rtp", "srtp"]) -> Self:
+        """Return an INVITE of exactly these headers, for a carrier that is emulated too."""
+        invite = cls.__new__(cls)
+        invite._data = _data(headers, media_security)
+        return invite
 
     def realtime(self, call_id: str) -> Frame:
         """Return the `data` of `realtime.call.incoming`."""
@@ -64,3 +69,10 @@ class Invite:
     def live(self, session_id: str) -> Frame:
         """Return the `data` of `live.transport.incoming`."""
         return {"type": "sip", "session_id": session_id, **self._data}
+
+
+def _data(headers: Iterable[tuple[str, str]], media_security: Literal["rtp", "srtp"] | None) -> Frame:
+    data: Frame = {"sip_headers": [{"name": name, "value": value} for name, value in headers]}
+    if media_security is not None:
+        data["sip_media_security"] = media_security
+    return data

@@ -16,6 +16,7 @@ from realtime_sip.api.calls import CallFace, Calls, WebRtcCall
 from realtime_sip.api.client_secrets import AsyncClientSecrets, ClientSecrets
 from realtime_sip.api.keys import ApiKey, check_is_plain
 from realtime_sip.api.operations import DEADLINE, Operation
+from realtime_sip.api.proxies import ProxyOption
 from realtime_sip.api.settings import Settings, unix_now
 from realtime_sip.api.transport import AsyncTransport, Transport
 from realtime_sip.endpoints import Endpoints
@@ -24,6 +25,8 @@ from realtime_sip.errors import ConfigurationError
 # What a client needs for a call, a socket or a webhook is loaded with the first of them: a program that does without
 # starts in half the time.
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     import httpx
     import httpx2
 
@@ -180,6 +183,9 @@ class _Client(Generic[_HttpClient, _Transport, _Socket]):
         ping_interval: float | None = 20.0,
         ping_timeout: float | None = 20.0,
         clock: Callable[[], float] = unix_now,
+        ssl: SSLContext | None = None,
+        proxy: ProxyOption = None,
+        headers: Mapping[str, str] | None = None,
         http_client: _HttpClient | None = None,
     ) -> None:
         """Make a client. Nothing is sent.
@@ -199,8 +205,13 @@ class _Client(Generic[_HttpClient, _Transport, _Socket]):
             ping_interval: Seconds between pings on a WebSocket, or None.
             ping_timeout: Seconds after which an unanswered ping ends a WebSocket, or None.
             clock: Returns Unix seconds. It decides how old a webhook is, and dates what happens.
+            ssl: What is trusted, for authorities of your own. If left out, the system's and certifi's are.
+            proxy: The URL of a proxy, or False for none. If left out, the environment has it (`HTTPS_PROXY`,
+                `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`), except for this machine itself.
+            headers: More headers of each request and each upgrade, such as a gateway's.
             http_client: Your own httpx or httpx2 client, which `close` does not close; without it, an httpx client is
                 made. With many calls at once `httpx2.AsyncClient()` (extra `httpx2`) takes less time for each request.
+                What it trusts and its proxies cannot be read from it: the WebSocket needs them as `ssl` and `proxy`.
 
         Raises:
             ConfigurationError: There is no key, or a value makes no sense.
@@ -221,6 +232,9 @@ class _Client(Generic[_HttpClient, _Transport, _Socket]):
             ping_interval=ping_interval,
             ping_timeout=ping_timeout,
             clock=clock,
+            ssl=ssl,
+            proxy=proxy,
+            extra_headers={} if headers is None else headers,
         )
         self._webhook_secret = webhook_secret or os.environ.get("OPENAI_WEBHOOK_SECRET")
         if self._webhook_secret:

@@ -3,7 +3,8 @@
     RealtimeSipError
     ├── MisuseError                      you: the code or its configuration is wrong; repeating will not help
     │   ├── ConfigurationError          a key, secret or option is missing or makes no sense
-    │   │   └── ApiKeyError             `api_key`, a function of yours, failed; nothing was sent (also NetworkError)
+    │   │   ├── ApiKeyError             `api_key`, a function of yours, failed; nothing was sent (also NetworkError)
+    │   │   └── ProxyError              the proxy cannot be reached; nothing was sent (also NetworkError)
     │   ├── MissingExtraError           an optional dependency is not installed (also ImportError)
     │   ├── UnknownCallError            a host is asked about a call that it never had (also LookupError)
     │   └── InvalidRequestError         what was to be sent is not valid; nothing was sent (also ValueError)
@@ -26,6 +27,7 @@
     ├── ToolArgumentsError              them: the model called a tool with invalid arguments (also ValueError)
     ├── NetworkError                    the network: no answer; `sent` tells whether the request may have arrived
     │   ├── ApiKeyError
+    │   ├── ProxyError
     │   └── DeadlineError               no answer within the deadline (also TimeoutError)
     ├── EndedError                      it is over
     │   ├── CallEndedError              the call has ended; `ended` says how
@@ -71,6 +73,7 @@ __all__ = [
     "NotAnEventError",
     "NotFoundError",
     "PermissionDeniedError",
+    "ProxyError",
     "QuotaError",
     "RateLimitError",
     "RealtimeSipError",
@@ -301,6 +304,13 @@ class NetworkError(RealtimeSipError):
 
 class ApiKeyError(ConfigurationError, NetworkError):
     """`api_key` is a function, and it raised, or did not return in time. What it raised is the `__cause__`."""
+
+
+class ProxyError(ConfigurationError, NetworkError):
+    """The proxy cannot be reached, or cannot reach the service. It is tried again, as after any other network error.
+
+    A proxy that refuses is a plain `ConfigurationError`, which is not.
+    """
 
 
 class DeadlineError(NetworkError, TimeoutError):

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 
 _MOST = 30
 
+UNTRUSTED = "if an authority of your own has signed it, pass ssl="
+"""What to do about a certificate that does not verify."""
+
 
 def cause_of(error: BaseException) -> str:
     """Return what is at the root of an error: its kind, and in brackets the cause in words, if it is known.
@@ -17,6 +20,16 @@ def cause_of(error: BaseException) -> str:
     kind = type(error).__name__
     words = next((words for each in _chain(error) if (words := _in_words(each)) is not None), None)
     return kind if words is None else f"{kind}: {words}"
+
+
+def is_untrusted(error: BaseException) -> bool:
+    """Whether the service's certificate does not verify, so that trying again does not help."""
+    return any(isinstance(each, ssl.SSLCertVerificationError) for each in _chain(error))
+
+
+def is_of_tls(error: BaseException) -> bool:
+    """Whether TLS failed, with whoever is at the other end by then."""
+    return any(isinstance(each, ssl.SSLError) for each in _chain(error))
 
 
 def _in_words(error: BaseException) -> str | None:

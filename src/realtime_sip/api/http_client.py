@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import threading
-from typing import Any, Literal
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Literal
 
+from realtime_sip.api.proxies import proxy_to
+from realtime_sip.api.settings import Settings, may_be_passed_on
 from realtime_sip.errors import ConfigurationError, MisuseError
 
-MAX_REQUESTS = 100
-"""Requests under way at a time over one HTTP client. More wait in the transport, and not in the client's own pool,
-which loses the connections of those who give up just as it is their turn: after an outage it had none left."""
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 _NO_LOOP = (
     "the async client needs asyncio, and a task to run in: under trio, or without an event loop, use the blocking "
@@ -29,11 +32,15 @@ class HttpClient:
     Its TLS context and its library cost more than all else about a client of ours.
     """
 
-    def __init__(self, kind: Literal["Client", "AsyncClient"], given: Any) -> None:
+    def __init__(
+        self, kind: Literal["Client", "AsyncClient"], given: Any, *, ssl: SSLContext | None, most: int
+    ) -> None:
         self._kind = kind
-        self._client = given
+        self._given = given
         self._library: Any = None if given is None else _library_of(given, kind)
-        self._owned = given is None
+        # One for each proxy: clients that share this may be for different hosts.
+        self._made: dict[str | None, Any] = {}
+        self._ssl = ssl
         self._closed = False
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -41,8 +48,8 @@ class HttpClient:
         """The address that has answered last."""
         self.key: str | None = None
         """The key that was sent last."""
-        self.free = threading.Semaphore(MAX_REQUESTS)
-        self.free_on_loop = asyncio.Semaphore(MAX_REQUESTS)
+        self.free = threading.Semaphore(most)
+        self.free_on_loop = asyncio.Semaphore(most)
 
     def on_loop(self) -> asyncio.AbstractEventLoop:
         """Return the running event loop. The first one keeps the client: its connections belong to that loop.
@@ -67,27 +74,81 @@ class HttpClient:
         """Whether the loop that the client belongs to was closed."""
         return self._loop is not None and self._loop.is_closed()
 
-    def get(self) -> tuple[Any, Any]:
-        """Return the client and the module that it is of.
+    def get(self, proxy: str | None = None) -> tuple[Any, Any]:
+        """Return the client, and the module that it is of. A client of ours uses `proxy`.
 
         Raises:
             MisuseError: It has been closed.
+            ConfigurationError: The library cannot use the proxy.
         """
-        with self._lock:
-            if self._client is None and not self._closed:
-                import httpx
-
-                limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)  # nobody waits in its pool
-                self._library, self._client = httpx, getattr(httpx, self._kind)(limits=limits)
-        if self._client is None or self._client.is_closed:
+        client = self._given
+        if client is None:
+            trusted = None if self._closed or proxy in self._made else self.trusted()
+            with self._lock:
+                if not self._closed and proxy not in self._made:
+                    self._made[proxy] = self._make(proxy, trusted)
+                client = self._made.get(proxy)
+        if self._closed or client is None or client.is_closed:
             raise MisuseError("the client has been closed")
-        return self._client, self._library
+        return client, self._library
 
-    def closing(self) -> Any:
-        """Return the client that is to be closed, or None if it is not ours or was never used."""
+    def _make(self, proxy: str | None, trusted: SSLContext | None) -> Any:
+        import httpx
+
+        self._library = httpx
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)  # nobody waits in its pool
+        options: dict[str, Any] = {}
+        if proxy is not None:
+            url = proxy.replace("socks5h:", "socks5:", 1)  # the same to it, and its older versions know no other
+            options["proxy"] = httpx.Proxy(url, ssl_context=trusted if url.startswith("https:") else None)
+        try:
+            # The environment was asked for the proxy before, and its certificates are in the context.
+            return getattr(httpx, self._kind)(limits=limits, verify=trusted, trust_env=False, **options)
+        except Exception as error:
+            raise ConfigurationError(
+                f"the HTTP client cannot be made with this proxy ({type(error).__name__})"
+            ) from error
+
+    def trusted(self) -> SSLContext:
+        """Return what is trusted: by REST calls of a client of ours, and by all WebSockets."""
         with self._lock:
-            self._closed = self._closed or self._owned
-            return self._client if self._owned else None
+            if self._ssl is None:
+                self._ssl = _default_trust()
+            return self._ssl
+
+    def route(self, settings: Settings) -> str | None:
+        """Return the URL of the proxy that leads to the service, or None.
+
+        Raises:
+            ConfigurationError: The proxy could not be used.
+        """
+        return proxy_to(settings.endpoints.api, settings.proxy, trust_env=getattr(self._given, "trust_env", True))
+
+    def own_headers(self) -> dict[str, str]:
+        """Return the headers of the program's own client, which a WebSocket has to have too."""
+        if self._given is None:
+            return {}
+        return {name: value for name, value in self._given.headers.items() if may_be_passed_on(name.lower())}
+
+    def closing(self) -> list[Any]:
+        """Return the clients that are to be closed: those of ours."""
+        with self._lock:
+            self._closed = self._closed or self._given is None
+            return [*self._made.values()]
+
+
+def _default_trust() -> SSLContext:
+    """Return a context with the system's authorities and, unless the environment names others, certifi's."""
+    from ssl import create_default_context
+
+    context = create_default_context()
+    if not (os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR")):
+        # A system may have none, and certifi lacks those that a company has added to its systems.
+        with suppress(ImportError):
+            import certifi
+
+            context.load_verify_locations(certifi.where())
+    return context
 
 
 def _library_of(http_client: object, kind: Literal["Client", "AsyncClient"]) -> Any:

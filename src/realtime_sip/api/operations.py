@@ -34,6 +34,7 @@ from realtime_sip.errors import (
     NetworkError,
     NotFoundError,
     PermissionDeniedError,
+    ProxyError,
     QuotaError,
     RateLimitError,
     RealtimeSipError,
@@ -62,7 +63,7 @@ _REQUEST_ID = re.compile(r"req_[A-Za-z0-9_-]{1,80}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]
 _UNPAID = re.compile(r"insufficient_quota|billing_[a-z0-9_]+")
 _MAX_CALL_ID = 256
 _MAX_CODE = 80
-_SWITCHING, _PAYMENT_REQUIRED, _CONFLICT, _TOO_MANY = 101, 402, 409, 429
+_SWITCHING, _PAYMENT_REQUIRED, _PROXY_AUTHENTICATION, _CONFLICT, _TOO_MANY = 101, 402, 407, 409, 429
 
 
 class Repeat(enum.Enum):
@@ -122,14 +123,14 @@ class Reply:
 class Failure:
     """The service did not answer. `sent` is False if the request certainly did not arrive.
 
-    `of` says what failed: the network, the function that brings the key, or something that is set wrong, so that trying
-    again does not help.
+    `of` says what failed: the network, the function that brings the key, the proxy, or something that is set wrong, so
+    that trying again does not help.
     """
 
     what: str
     sent: bool
     timed_out: bool = False
-    of: Literal["network", "key", "misuse"] = "network"
+    of: Literal["network", "key", "proxy", "misuse"] = "network"
     cause: BaseException | None = field(default=None, repr=False, compare=False)
 
 
@@ -231,7 +232,7 @@ def _pause(operation: Operation[T], error: RealtimeSipError, attempt: int) -> fl
     backoff = min(_FIRST_PAUSE * 2.0 ** min(attempt - 1, 10), _LONGEST_PAUSE)
     # Spread, so that calls refused together do not come back together.
     spread = backoff * random.uniform(0.75, 1.25)  # noqa: S311 - nothing secret depends on it
-    if isinstance(error, ConfigurationError):
+    if isinstance(error, ConfigurationError) and not isinstance(error, ProxyError):
         return None
     if isinstance(error, NetworkError):
         return spread if operation.repeat is Repeat.ANY or not error.sent else None
@@ -268,9 +269,13 @@ def _error(name: str, outcome: Reply | Failure) -> ServiceError | NetworkError |
             return ConfigurationError(f"{name}: {outcome.what}")
         if outcome.of == "key":
             return ApiKeyError(f"{name}: {outcome.what}", sent=outcome.sent)
+        if outcome.of == "proxy":
+            return ProxyError(f"{name}: {outcome.what}", sent=outcome.sent)
         if outcome.timed_out:
             return DeadlineError(f"{name}: no answer in time ({outcome.what})", sent=outcome.sent)
         return NetworkError(f"{name}: {outcome.what}", sent=outcome.sent)
+    if outcome.status == _PROXY_AUTHENTICATION:
+        return ConfigurationError(f"{name}: the proxy wants a user and a password (407): give them in its URL")
     return _service_error(name, outcome)
 
 

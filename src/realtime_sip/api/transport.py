@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 import time
 from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import Future
 from contextlib import nullcontext, suppress
 from contextvars import ContextVar, copy_context
+from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from realtime_sip.api import keys
-from realtime_sip.api.causes import cause_of
+from realtime_sip.api.causes import UNTRUSTED, cause_of, is_of_tls, is_untrusted
 from realtime_sip.api.http_client import HttpClient
 from realtime_sip.api.operations import (
     MAX_REPLY_BYTES,
@@ -35,6 +37,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+MAX_REQUESTS = 100
+"""Requests under way at a time over one HTTP client. More wait here, and not in the client's own pool, which
+loses the connections of those who give up just as it is their turn: after an outage it had none left."""
+
 # The HTTP library bounds each phase of a request. What bounds their sum comes a little later, so that its finer verdict
 # comes first.
 _GRACE = 0.1
@@ -51,8 +57,18 @@ _Outcome = Reply | Failure
 _Steps = Generator[Request | Pause, _Outcome | None, T]
 
 
-def _request_failed(library: Any, error: Exception) -> Failure:
+def _request_failed(library: Any, error: Exception, *, proxied: bool) -> Failure:
     """Return what an exception of `library` (httpx or httpx2) says about the request."""
+    if is_untrusted(error):
+        return Failure(f"{cause_of(error)}; {UNTRUSTED}", sent=False, of="misuse", cause=error)
+    if isinstance(error, library.ProxyError):
+        # Its text is the status of the answer, or what a SOCKS proxy said.
+        refused = re.match("4[0-9]{2}\\b|.*(?:AUTH|user|password)", str(error))
+        said = f" ({error})" if re.fullmatch("[45][0-9]{2}.{0,60}", str(error)) else ""
+        what = f"the proxy refused{said}: check its URL, and what it lets through"
+        return Failure(what, sent=False, of="misuse" if refused else "proxy", cause=error)
+    if proxied and isinstance(error, (library.ConnectError, library.ConnectTimeout)) and not is_of_tls(error):
+        return Failure(f"the proxy cannot be reached ({cause_of(error)})", sent=False, of="proxy", cause=error)
     unsent = (library.ConnectError, library.ConnectTimeout, library.PoolTimeout, library.UnsupportedProtocol)
     return Failure(
         cause_of(error),
@@ -131,13 +147,15 @@ class Transport:
 
     def __init__(self, settings: Settings, http_client: httpx.Client | httpx2.Client | None = None) -> None:
         self.settings = settings
-        self._http = HttpClient("Client", http_client)
+        self._http = HttpClient("Client", http_client, ssl=settings.ssl, most=MAX_REQUESTS)
         self._first = self
+        self._route = self._http.route(settings)
 
     def sharing(self, settings: Settings) -> Transport:
         """Return a transport with other settings over the same HTTP client."""
-        same = Transport(settings)
-        same._http, same._first = self._http, self._first
+        same = copy(self)
+        same.settings = settings
+        same._route = self._route if settings.endpoints is self.settings.endpoints else self._http.route(settings)
         return same
 
     def run(self, operation: Operation[T]) -> T:
@@ -160,20 +178,19 @@ class Transport:
                 opened.append(
                     _within(
                         request.timeout + _GRACE,
-                        lambda: websocket.connect(self.settings, request, key),
+                        lambda: websocket.connect(self._http, self.settings, request, key, self._route),
                         late=websocket.Connection.close,
                     )
                 )
             except websocket.FAILURES as error:
-                return websocket.failed(error)
+                return websocket.failed(error, proxied=self._route is not None)
             return Reply(101, {})
 
         self._drive(exchange(operation, deadline=self.settings.timeout, clock=time.monotonic), send)
         return opened[0]
 
     def close(self) -> None:
-        client = self._http.closing() if self._first is self else None
-        if client is not None:
+        for client in self._http.closing() if self._first is self else ():
             client.close()
 
     @staticmethod
@@ -209,7 +226,7 @@ class Transport:
 
     def _exchange(self, request: Request, key: str) -> _Outcome:
         try:
-            client, library = self._http.get()
+            client, library = self._http.get(self._route)
             end = time.monotonic() + request.timeout
             body = bytearray()
             try:
@@ -225,7 +242,7 @@ class Transport:
                 finally:
                     response.close()
             except library.HTTPError as error:
-                return _request_failed(library, error)
+                return _request_failed(library, error, proxied=self._route is not None)
         finally:
             self._http.free.release()  # also long after nobody waits any more: so long it has a connection
         return _reply(response, body)
@@ -243,14 +260,16 @@ class AsyncTransport:
 
     def __init__(self, settings: Settings, http_client: httpx.AsyncClient | httpx2.AsyncClient | None = None) -> None:
         self.settings = settings
-        self._http = HttpClient("AsyncClient", http_client)
+        self._http = HttpClient("AsyncClient", http_client, ssl=settings.ssl, most=MAX_REQUESTS)
         self._first = self
+        self._route = self._http.route(settings)
         self._calls: set[Ongoing] = set()
 
     def sharing(self, settings: Settings) -> AsyncTransport:
         """Return a transport with other settings over the same HTTP client."""
-        same = AsyncTransport(settings)
-        same._http, same._first = self._http, self._first
+        same = copy(self)
+        same.settings, same._calls = settings, set()
+        same._route = self._route if settings.endpoints is self.settings.endpoints else self._http.route(settings)
         return same
 
     def on_loop(self) -> asyncio.AbstractEventLoop:
@@ -292,9 +311,9 @@ class AsyncTransport:
                 return key
             request = replace(request, timeout=max(began + request.timeout - clock(), _SOON))
             try:
-                opened.append(await websocket.connect_async(self.settings, request, key))
+                opened.append(await websocket.connect_async(self._http, self.settings, request, key, self._route))
             except websocket.FAILURES as error:
-                return websocket.failed(error)
+                return websocket.failed(error, proxied=self._route is not None)
             return Reply(101, {})
 
         await self._drive(exchange(operation, deadline=self.settings.timeout, clock=clock), send)
@@ -310,12 +329,10 @@ class AsyncTransport:
         if self._calls and not over:
             self.on_loop()
             await asyncio.gather(*(call.end_soon() for call in self._calls))
-        client = self._http.closing() if self._first is self else None
-        if client is None:
-            return
-        # The connections of a loop that was closed cannot be closed any more.
-        with suppress(RuntimeError) if over else nullcontext():
-            await client.aclose()
+        for client in self._http.closing() if self._first is self else ():
+            # The connections of a loop that was closed cannot be closed any more.
+            with suppress(RuntimeError) if over else nullcontext():
+                await client.aclose()
 
     @staticmethod
     async def _drive(steps: _Steps[T], send: Callable[[Request], Awaitable[_Outcome]]) -> T:
@@ -365,13 +382,14 @@ class AsyncTransport:
             free.release()
 
     async def _exchange(self, request: Request, key: str) -> _Outcome:
-        client, library = self._http.get()
+        client, library = self._http.get(self._route)
         body = bytearray()
         try:
             async with asyncio.timeout(request.timeout + _GRACE):
                 built = _built(client, self.settings, request, key, self._known_number())
                 response = await client.send(built, stream=True, follow_redirects=False)
-                self._http.number = _number_of(response) or self._http.number
+                if self._route is None:  # else it is the proxy's
+                    self._http.number = _number_of(response) or self._http.number
                 try:
                     pieces = response.aiter_bytes() if response.is_stream_consumed else response.aiter_raw()
                     async for chunk in pieces:
@@ -381,7 +399,7 @@ class AsyncTransport:
                 finally:
                     await response.aclose()
         except library.HTTPError as error:
-            return _request_failed(library, error)
+            return _request_failed(library, error, proxied=self._route is not None)
         except TimeoutError:
             return _NO_END
         return _reply(response, body)

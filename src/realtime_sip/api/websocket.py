@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import socket
 from typing import Any
@@ -9,13 +10,21 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection as _PlainAsyncConnection
 from websockets.asyncio.client import connect as _connect_async
 from websockets.client import ClientProtocol
-from websockets.exceptions import InvalidStatus, InvalidURI, WebSocketException
+from websockets.exceptions import (
+    InvalidProxy,
+    InvalidProxyStatus,
+    InvalidStatus,
+    InvalidURI,
+    ProxyError,
+    WebSocketException,
+)
 from websockets.http11 import Response
 from websockets.sync.client import ClientConnection as _PlainConnection
 from websockets.sync.client import connect as _connect_sync
 
 from realtime_sip._redaction import logger_without_wire
-from realtime_sip.api.causes import cause_of
+from realtime_sip.api.causes import UNTRUSTED, cause_of, is_of_tls, is_untrusted
+from realtime_sip.api.http_client import HttpClient
 from realtime_sip.api.operations import MAX_REPLY_BYTES, Failure, Reply, Request
 from realtime_sip.api.settings import USER_AGENT, Settings
 from realtime_sip.errors import ConfigurationError
@@ -96,29 +105,46 @@ class AsyncConnection(_PlainAsyncConnection):
             raise
 
 
-FAILURES = (OSError, WebSocketException)
+FAILURES = (OSError, WebSocketException, ImportError, ValueError, EOFError)
 """What opening raises; `failed` tells what it means."""
 
+# From 17.1 on, calling it without `with` is deprecated unless this is said.
+_CALLED = {"legacy": True} if "legacy" in inspect.signature(_connect_sync).parameters else {}
 
-def connect(settings: Settings, request: Request, key: str) -> Connection:
+
+def connect(http: HttpClient, settings: Settings, request: Request, key: str, proxy: str | None) -> Connection:
     """Open a WebSocket, blocking."""
     url = settings.endpoints.socket + request.path
-    opened = _connect_sync(url, create_connection=Connection, **_options(settings, request, key))
+    options = {**_options(http, settings, request, key, proxy), **_CALLED}
+    opened: object = _connect_sync(url, create_connection=Connection, **options)
     assert isinstance(opened, Connection)
     return opened
 
 
-async def connect_async(settings: Settings, request: Request, key: str) -> AsyncConnection:
+async def connect_async(
+    http: HttpClient, settings: Settings, request: Request, key: str, proxy: str | None
+) -> AsyncConnection:
     """Open a WebSocket on the running event loop."""
     url = settings.endpoints.socket + request.path
-    opened = await _connect_async(url, create_connection=AsyncConnection, **_options(settings, request, key))
+    options = _options(http, settings, request, key, proxy)
+    opened = await _connect_async(url, create_connection=AsyncConnection, **options)
     assert isinstance(opened, AsyncConnection)
     return opened
 
 
-def _options(settings: Settings, request: Request, key: str) -> dict[str, Any]:
+def _options(http: HttpClient, settings: Settings, request: Request, key: str, proxy: str | None) -> dict[str, Any]:
+    headers = settings.headers(key)
+    set_here = {name.lower() for name in headers}
+    secure: dict[str, Any] = {"ssl": http.trusted()} if settings.endpoints.socket.startswith("wss:") else {}
+    if proxy is not None and proxy.startswith("https:"):
+        secure["proxy_ssl"] = http.trusted()
     return {
-        "additional_headers": settings.headers(key),
+        **secure,
+        "proxy": proxy,
+        "additional_headers": {
+            **{name: value for name, value in http.own_headers().items() if name.lower() not in set_here},
+            **headers,
+        },
         "user_agent_header": USER_AGENT,
         # The vendor's server compresses nothing worth it, and a window per call costs memory.
         "compression": None,
@@ -132,9 +158,20 @@ def _options(settings: Settings, request: Request, key: str) -> dict[str, Any]:
     }
 
 
-def failed(error: Exception) -> Reply | Failure:
+def failed(error: Exception, *, proxied: bool = False) -> Reply | Failure:
     """Return what an exception of opening means."""
+    if is_untrusted(error):
+        return Failure(f"{cause_of(error)}; {UNTRUSTED}", sent=False, of="misuse", cause=error)
     match error:
+        case InvalidProxyStatus():
+            status = error.response.status_code
+            what = f"the proxy refused the WebSocket ({status}): check its URL, and what it lets through"
+            return Failure(what, sent=False, of="misuse" if status < 500 else "proxy", cause=error)
+        case InvalidProxy() | ImportError() | ValueError():
+            what = f"the WebSocket cannot be opened with these settings ({type(error).__name__})"
+            return Failure(what, sent=False, of="misuse", cause=error)
+        case ProxyError():
+            return Failure(f"the proxy failed ({cause_of(error)})", sent=False, of="proxy", cause=error)
         case InvalidStatus():
             reply = error.response
             headers = {name.lower(): value for name, value in reply.headers.raw_items()}
@@ -145,5 +182,7 @@ def failed(error: Exception) -> Reply | Failure:
             return Failure("the WebSocket did not open", sent=True, timed_out=True, cause=error)
         case WebSocketException():
             return Failure(f"the WebSocket handshake failed ({cause_of(error)})", sent=True, cause=error)
+        case _ if proxied and isinstance(error, OSError) and not is_of_tls(error):
+            return Failure(f"the proxy cannot be reached ({cause_of(error)})", sent=False, of="proxy", cause=error)
         case _:
             return Failure(f"no connection ({cause_of(error)})", sent=False, cause=error)

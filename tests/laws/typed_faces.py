@@ -55,6 +55,11 @@ async def awaiting(client: AsyncRealtimeSip) -> None:
 
 
 def composing(response: twiml.VoiceResponse) -> None:
+    assert_type(twiml.dial_openai("proj_a"), twiml.VoiceResponse)
+    assert_type(twiml.dial_openai("proj_a", into=response), twiml.VoiceResponse)
+    assert_type(twiml.dial_openai("proj_a", into=vendor.VoiceResponse()), vendor.VoiceResponse)
+    assert_type(twiml.say("Hello."), twiml.VoiceResponse)
+    twiml.dial_openai("proj_a", region="br2")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     assert_type(response.dial(answer_on_bridge=True), Dial)
     assert_type(response.dial().sip("sip:a@example.com", status_callback_event=["ringing"]), Sip)
     assert_type(response.enqueue(workflow_sid="WW1"), Enqueue)

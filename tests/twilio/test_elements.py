@@ -76,3 +76,41 @@ def test_the_room_loads_nothing_before_it_is_asked() -> None:
     code = "import sys, realtime_sip.twilio as room; print('twilio' in sys.modules, 'twiml' in dir(room))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "True"]
+
+
+@pytest.mark.parametrize(
+    ("uri", "problem"),
+    [
+        ("sip:proj_abc@sip.api.openai.com;transport=tls&secure=true", "transport: must be udp, tcp or tls"),
+        ("sip:proj_abc@sip.api.openai.com;transport=tls&amp;secure=true", "transport: must be udp, tcp or tls"),
+        ("sip:proj_abc@sip.api.openai.com;region=br1&transport=tls", "parameter: has a '&'"),
+        ("sip:proj_abc@sip.api.openai.com;transport=tls?edge=frankfurt", "edge: is a parameter: write it with ';'"),
+        ("sip:a@example.com?X-A=1;transport=tls", "header: has a ';' or '\\?'"),
+        ("sip:a@example.com?X-A=1?edge=dublin", "header: has a ';' or '\\?'"),
+        ("sip:a@example.com?Subject=x", "header: Twilio passes on"),
+        ("sip:a@example.com?X-Twilio-A=x", "header: Twilio passes on"),
+        ("sip:a@example.com?X-A=" + "x" * 1020, "headers: have more than 1023"),
+        ("sip:" + "a" * 250 + "@example.com", "more than 254 characters"),
+        ("tel:+14155550100", "the scheme is not sip or sips"),
+        ("sip:a@example.com ", "must be escaped"),
+        ("", "scheme"),
+        (None, "no text"),
+    ],
+)
+def test_a_uri_that_twilio_takes_for_something_else_is_refused(uri: str, problem: str) -> None:
+    dial = VoiceResponse().dial()
+    with pytest.raises(InvalidRequestError, match=problem):
+        dial.sip(uri)
+    assert not dial.verbs
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "sip:proj_abc@sip.api.openai.com;transport=tls;secure=true",
+        "sips:a@example.com:5061;TRANSPORT=TLS;edge=dublin;unknown=1?X-A=1&User-to-User=2",
+        "sip:+14155550100@example.com",
+    ],
+)
+def test_a_uri_that_is_what_it_seems_is_dialed_as_it_is(uri: str) -> None:
+    assert VoiceResponse().dial().sip(uri).value == uri

@@ -12,12 +12,13 @@ can do is inherited.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from typing import Any, Literal, Self, TypeAlias, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeAlias, TypeVar
 from xml.etree.ElementTree import Element
 
 from realtime_sip.errors import InvalidRequestError, MissingExtraError
+from realtime_sip.twilio.arguments import NO_XML
+from realtime_sip.twilio.uri import check_uri
 
 try:
     from twilio.twiml import TwiML, voice_response
@@ -41,8 +42,6 @@ Recording: TypeAlias = Literal[
 Method: TypeAlias = Literal["GET", "POST"]
 
 _Child = TypeVar("_Child")
-
-_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, 2.2
 
 
 class _Typed(TwiML):
@@ -82,7 +81,7 @@ class _Typed(TwiML):
         element: Element = super().xml()
         for each in element.iter():
             texts = (each.text, each.tail, *each.attrib.values())
-            if any(_NO_XML.search(text) for text in texts if text):
+            if any(NO_XML.search(text) for text in texts if text):
                 raise InvalidRequestError("TwiML", ((f"<{each.tag}>", "a character that XML cannot hold"),))
         return element
 
@@ -154,7 +153,13 @@ class Dial(_Typed, voice_response.Dial):
         status_callback: str | None = None,
         status_callback_method: Method | None = None,
     ) -> Sip:
-        """Add `<Sip>`."""
+        """Add `<Sip>`.
+
+        Raises:
+            InvalidRequestError: Twilio would take the URI for something else than it seems, as of
+                `;transport=tls&secure=true` and `?edge=…`.
+        """
+        check_uri(sip_url)
         return self.nest(
             Sip(
                 sip_url,
@@ -278,7 +283,13 @@ class Enqueue(_Typed, voice_response.Enqueue):
 
 
 class VoiceResponse(_Typed, voice_response.VoiceResponse):
-    """`<Response>`: what a voice webhook answers. Send `str()` of it as `text/xml`."""
+    """`<Response>`: what a voice webhook answers. Send `str()` of it as `content_type`.
+
+    Attributes:
+        content_type: "text/xml". With another, Twilio may not take the body for TwiML (12300).
+    """
+
+    content_type: ClassVar[str] = "text/xml"
 
     def dial(
         self,

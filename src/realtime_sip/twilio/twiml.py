@@ -1,7 +1,59 @@
-"""What a voice webhook answers to Twilio: TwiML, built of twilio's own objects."""
+"""What a voice webhook answers to Twilio: TwiML, built of twilio's own objects, with every argument checked.
+
+    @app.post("/twilio/voice")
+    async def voice(request: Request) -> Response:
+        answer = twiml.dial_openai("proj_abc123", region="br1", action="/twilio/after")
+        return Response(str(answer), media_type=answer.content_type)
+
+| function | the caller |
+|---|---|
+| `dial_openai` | talks to the model |
+| `dial_whatsapp` | is connected to a user of WhatsApp |
+| `enqueue_flex` | waits for a person in Flex |
+| `studio_flow_url` | goes through a flow of Studio: a URL, no TwiML |
+| `reject` | is turned away, unanswered |
+| `say` | hears a sentence |
+| `voicemail` | leaves a message |
+| `warm_transfer_wait`, `warm_transfer_join` | waits in a conference; the person who joins hears a summary first |
+
+`after_dial` says what became of a `<Dial>`, from the form that Twilio posts to its `action`.
+
+Each builder returns a `VoiceResponse`, Twilio's own with types, to which more can be appended, or appends to the one
+that it gets as `into`.
+"""
 
 from __future__ import annotations
 
+from realtime_sip.twilio.answers import (
+    dial_whatsapp,
+    enqueue_flex,
+    reject,
+    say,
+    studio_flow_url,
+    voicemail,
+    warm_transfer_join,
+    warm_transfer_wait,
+)
 from realtime_sip.twilio.elements import VoiceResponse
+from realtime_sip.twilio.fallback import AfterDial, after_dial
+from realtime_sip.twilio.to_openai import InboundCall, dial_openai
+from realtime_sip.twilio.uri import Edge, Region, openai_uri
 
-__all__ = ["VoiceResponse"]
+__all__ = [
+    "AfterDial",
+    "Edge",
+    "InboundCall",
+    "Region",
+    "VoiceResponse",
+    "after_dial",
+    "dial_openai",
+    "dial_whatsapp",
+    "enqueue_flex",
+    "openai_uri",
+    "reject",
+    "say",
+    "studio_flow_url",
+    "voicemail",
+    "warm_transfer_join",
+    "warm_transfer_wait",
+]

@@ -559,7 +559,7 @@ def test_merging_into_a_session_without_tools() -> None:
     tools = Tools()
     assert tools.merged_into(RealtimeSession()).to_wire() == {"type": "realtime"}
     tools.function(lambda: None, name="mine")
-    for session in (RealtimeSession(), RealtimeSession(tools=None), RealtimeSession(tools=[])):
+    for session in (RealtimeSession(), RealtimeSession(tools=[])):
         assert [tool["name"] for tool in tools.merged_into(session).to_wire()["tools"]] == ["mine"]
 
 

@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal, NamedTuple, NotRequired
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from pydantic import (
+    VERSION,
     AfterValidator,
     AnyUrl,
     AwareDatetime,
@@ -204,8 +205,6 @@ POOL: list[tuple[Any, str, object]] = [
     (IPvAnyAddress, '"127.0.0.1"', ipaddress.IPv4Address("127.0.0.1")),
     (ipaddress.IPv4Network, '"10.0.0.0/8"', ipaddress.IPv4Network("10.0.0.0/8")),
     (uuid.UUID, '"00000000-0000-4000-8000-000000000000"', uuid.UUID("00000000-0000-4000-8000-000000000000")),
-    (Json[int], '"1"', 1),
-    (Base64Str, '"YQ=="', "a"),
     (re.Pattern[str], '"a+"', re.compile("a+")),
     (AwareDatetime, '"2026-01-01T00:00:00Z"', datetime.fromisoformat("2026-01-01T00:00:00Z")),
     (timedelta, '"PT1M"', timedelta(minutes=1)),
@@ -217,6 +216,8 @@ POOL: list[tuple[Any, str, object]] = [
     (Annotated[int, Field(deprecated=True)], "3", 3),
     (Annotated[float, Field(le=float("inf"))], "3", 3.0),
 ]
+if VERSION >= "2.11":  # pydantic 2.10 cannot read these from JSON
+    POOL += [(Json[int], '"1"', 1), (Base64Str, '"YQ=="', "a")]
 
 
 @pytest.mark.parametrize(("annotation", "sent", "got"), POOL)
@@ -247,7 +248,7 @@ def test_what_pydantic_writes_leaves_in_a_form_that_is_taken(annotation: Any, se
         (Annotated[float, WithJsonSchema({"type": "number", "minimum": float("nan")})], "bound minimum"),
         (Annotated[float, WithJsonSchema({"type": "number", "multipleOf": 0})], "bound multipleOf"),
         (Annotated[str, WithJsonSchema({"type": "string", "minLength": -1})], "bound minLength"),
-        (Annotated[float, Field(multiple_of=0)], "multiple_of"),
+        (Annotated[float, Field(multiple_of=0)], "multiple_?[oO]f"),
         (Empty, "no value fits"),
         (Odd, "not finite"),
         (Annotated[str, WithJsonSchema({"type": "array"})], "list of unknown items"),

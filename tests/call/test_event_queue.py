@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -13,9 +14,14 @@ from realtime_sip.call.event_queue import EventQueue, EventsDropped
 ROOM = 1000
 
 
+def as_text(frame: str | bytes) -> str:
+    """Read a frame, as the service's would be read."""
+    return frame.strip() if isinstance(frame, str) else frame.decode().strip()
+
+
 async def opened() -> EventQueue[str]:
     """Return a queue that somebody reads."""
-    queue: EventQueue[str] = EventQueue()
+    queue: EventQueue[str] = EventQueue(as_text)
     reading = asyncio.create_task(queue.get())
     await asyncio.sleep(0)
     reading.cancel()
@@ -73,7 +79,7 @@ async def test_each_loss_is_told_once() -> None:
 
 
 async def test_law_before_anybody_reads_deltas_go_and_the_latest_others_and_the_calls_own_stay() -> None:
-    queue: EventQueue[str] = EventQueue()
+    queue: EventQueue[str] = EventQueue(as_text)
     for number in range(100):
         queue.put(f"delta {number}", is_delta=True)
         queue.put(f"event {number}")
@@ -89,9 +95,19 @@ async def test_law_before_anybody_reads_deltas_go_and_the_latest_others_and_the_
 async def test_the_bytes_that_wait_are_bounded_too() -> None:
     queue = await opened()
     for number in range(10):
-        queue.put(f"delta {number}", is_delta=True, size=1000)
-        queue.put(f"event {number}", size=1_000_000)
+        queue.put(f"delta {number}", is_delta=True, frame=f"delta {number}".ljust(1000))
+        queue.put(f"event {number}", frame=f"event {number}".ljust(1_000_000))
     assert await drained(queue) == [EventsDropped(19), "event 9"]
+
+
+async def test_what_nobody_reads_waits_as_it_came_and_is_read_as_it_would_have_been() -> None:
+    queue: EventQueue[str] = EventQueue(as_text)
+    queue.put("typed", frame="as it came ")
+    queue.put("own", own=True)
+    assert await drained(queue) == ["as it came", "own"]
+    queue = await opened()
+    queue.put("typed", frame="as it came ")
+    assert await drained(queue) == ["typed"]
 
 
 @pytest.mark.parametrize("is_delta", [True, False])
@@ -99,7 +115,7 @@ async def test_law_a_full_queue_costs_as_much_as_an_empty_one(is_delta: bool) ->
     queue = await filled(deltas=0, others=ROOM - 1)
     looked = 0
 
-    class Counting(OrderedDict[int, tuple[str, int]]):
+    class Counting(OrderedDict[int, Any]):
         def __iter__(self) -> Iterator[int]:
             nonlocal looked
             looked += 1
@@ -114,7 +130,7 @@ async def test_law_a_full_queue_costs_as_much_as_an_empty_one(is_delta: bool) ->
 
 
 async def test_a_reader_waits_for_the_next_event() -> None:
-    queue: EventQueue[str] = EventQueue()
+    queue: EventQueue[str] = EventQueue(as_text)
     reading = asyncio.create_task(queue.get())
     await asyncio.sleep(0)
     assert not reading.done()
@@ -123,7 +139,7 @@ async def test_a_reader_waits_for_the_next_event() -> None:
 
 
 async def test_a_reader_that_gives_up_loses_nothing() -> None:
-    queue: EventQueue[str] = EventQueue()
+    queue: EventQueue[str] = EventQueue(as_text)
     reading = asyncio.create_task(queue.get())
     await asyncio.sleep(0)
     queue.put("event", is_delta=False)
@@ -141,7 +157,7 @@ async def test_a_closed_queue_gives_what_waits_and_then_ends_for_good() -> None:
 
 
 async def test_closing_wakes_the_reader() -> None:
-    queue: EventQueue[str] = EventQueue()
+    queue: EventQueue[str] = EventQueue(as_text)
     reading = asyncio.create_task(queue.get())
     await asyncio.sleep(0)
     queue.close()

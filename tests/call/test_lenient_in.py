@@ -108,7 +108,8 @@ class Play:
         record, guardrail = self.runtime.record, self.runtime._guardrail
         assert guardrail is not None
         lines = [(line.by, line.text, line.heard, line.interrupted, line.complete) for line in record.transcript]
-        queued = [event.type for event, _ in self.runtime.queue._waiting.values() if event.type.startswith("call.")]
+        kinds = [getattr(event, "type", "") for event, _ in self.runtime.queue._waiting.values()]
+        queued = [kind for kind in kinds if kind.startswith("call.")]
         return [self.acts, lines, record.usage, guardrail._said, queued, self.runtime.ended]
 
 

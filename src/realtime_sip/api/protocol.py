@@ -108,6 +108,17 @@ def _is_too_much(frame: str | bytes) -> bool:
     return False
 
 
+def parsed(frame: str | bytes) -> events.ServerEvent:
+    """Return the event of a frame.
+
+    Raises:
+        NotAnEventError: It is none.
+    """
+    event = events.parse_server_event(frame)
+    # The API specification's own example of a key has a blank there: what goes by the type must not miss it.
+    return event.model_copy(update={"type": event.type.strip()}) if event.type.startswith(" ") else event
+
+
 class Protocol:
     """One connection: encodes and decodes, remembers what was sent, and says what a close means."""
 
@@ -115,8 +126,8 @@ class Protocol:
         self._sent: OrderedDict[str, events.ClientEvent] = OrderedDict()
         self._expired = False
         self._closing = False
-        self.frame_size = 0
-        """The bytes of the latest frame."""
+        self.frame: str | bytes = b""
+        """The latest frame."""
 
     def encode(self, event: events.ClientEvent | dict[str, Any]) -> tuple[str, str]:
         """Return the frame to send and the event's id, generated if it has none.
@@ -140,19 +151,15 @@ class Protocol:
 
     def receive(self, frame: str | bytes) -> events.ServerEvent | None:
         """Return the frame's event, or None for a frame that is not an event: it is logged and skipped."""
-        self.frame_size = size = len(frame)
-        if size > _LARGE and _is_too_much(frame):
+        if len(frame) > _LARGE and _is_too_much(frame):
             return None
         try:
-            event = events.parse_server_event(frame)
+            event = parsed(frame)
         except RealtimeSipError as error:
-            _log.warning("skipped a frame of %d characters: %s", size, error)
+            _log.warning("skipped a frame of %d characters: %s", len(frame), error)
             return None
-        kind = event.type
-        if kind.startswith(" "):
-            # The API specification's own example of a key has a blank there: what goes by the type must not miss it.
-            event = event.model_copy(update={"type": kind.strip()})
-        if kind == "error" and _code(event) == "session_expired":
+        self.frame = frame
+        if event.type == "error" and _code(event) == "session_expired":
             self._expired = True
         return event
 

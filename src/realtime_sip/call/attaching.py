@@ -52,9 +52,9 @@ class Sideline:
         """Set while a sideband is open."""
 
     @property
-    def frame_size(self) -> int:
-        """The bytes of the latest frame."""
-        return 0 if self._sideband is None else self._sideband._protocol.frame_size
+    def frame(self) -> str | bytes | None:
+        """The frame of the latest event."""
+        return None if self._sideband is None else self._sideband._protocol.frame
 
     async def follow(self) -> SocketClose:
         """Open a sideband, read until it closes, and return how it did.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 __all__ = ["EventQueue", "EventsDropped"]
 
@@ -26,15 +27,23 @@ class EventsDropped:
     count: int
 
 
+class _Frame(NamedTuple):
+    """An event as it came: some dozen objects fewer for the collector to look at."""
+
+    text: str | bytes
+
+
 class EventQueue(Generic[T]):
     """A bounded queue for one reader. It never makes the writer wait.
 
-    Until somebody reads, it keeps no deltas, the latest 40 events of the service, and what happens to the call itself:
-    a program that never reads shall not pay for those that do. Nothing is ever searched for: each event has a number.
+    Until somebody reads, it keeps no deltas, the latest 40 events of the service, as the frames that they came in, and
+    what happens to the call itself: a program that never reads shall not pay for those that do. Nothing is ever
+    searched for: each event has a number.
     """
 
-    def __init__(self) -> None:
-        self._waiting: OrderedDict[int, tuple[T, int]] = OrderedDict()  # with its bytes
+    def __init__(self, parse: Callable[[str | bytes], T]) -> None:
+        self._parse = parse
+        self._waiting: OrderedDict[int, tuple[T | _Frame, int]] = OrderedDict()  # with its bytes
         self._deltas: deque[int] = deque()
         self._others: deque[int] = deque()  # of the service's, without deltas, until somebody reads
         self._number = 0
@@ -44,14 +53,14 @@ class EventQueue(Generic[T]):
         self._closed = False
         self._ready = asyncio.Event()
 
-    def put(self, event: T, *, is_delta: bool = False, own: bool = False, size: int = 0) -> None:
+    def put(self, event: T, *, is_delta: bool = False, own: bool = False, frame: str | bytes | None = None) -> None:
         """Add an event; if there is no room, drop the oldest delta, or the oldest event if there is no delta.
 
         Args:
             event: The event.
             is_delta: Whether it is a piece of something that will come as a whole.
             own: Whether it happens to the call itself, rather than being the service's.
-            size: The bytes of its frame.
+            frame: What it came in.
         """
         if self._closed:
             return
@@ -59,7 +68,8 @@ class EventQueue(Generic[T]):
             self._dropped += 1
             return
         self._number += 1
-        self._waiting[self._number] = (event, size)
+        size = 0 if frame is None else len(frame)
+        self._waiting[self._number] = (event if self._read or frame is None else _Frame(frame), size)
         self._bytes += size
         if is_delta:
             self._deltas.append(self._number)
@@ -101,7 +111,7 @@ class EventQueue(Generic[T]):
                 self._bytes -= size
                 if self._deltas and self._deltas[0] <= number:
                     self._deltas.popleft()
-                return event
+                return self._parse(event.text) if isinstance(event, _Frame) else event
             if self._closed:
                 return None
             self._ready.clear()

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 from realtime_sip import events
 from realtime_sip._program_errors import telling
+from realtime_sip.api.protocol import parsed
 from realtime_sip.api.transport import AsyncTransport
 from realtime_sip.call import rest
 from realtime_sip.call.alarm import Alarm
@@ -84,7 +85,7 @@ class Runtime:
         self.transport = transport
         self.loop = asyncio.get_running_loop()
         self.over: asyncio.Future[CallEnded] = self.loop.create_future()
-        self.queue: EventQueue[CallEvent] = EventQueue()
+        self.queue: EventQueue[CallEvent] = EventQueue(parsed)
         self.gaps: list[SidebandGap] = []
         # The host sets it: this call was submitted, and a program that died may have accepted it.
         decision = deciding.get()
@@ -170,7 +171,7 @@ class Runtime:
             if check is not None:
                 self.spawn(self._guard(check))
         if not withheld:
-            self.queue.put(event, is_delta=kind.endswith(".delta"), size=self.sideline.frame_size)
+            self.queue.put(event, is_delta=kind.endswith(".delta"), frame=self.sideline.frame)
         if kind in STRUGGLES:
             self.escalate(self._struggle.receive(event))
         self._carry_out(decided)

@@ -112,7 +112,7 @@ def parsed(frame: str | bytes) -> events.ServerEvent:
     """Return the event of a frame.
 
     Raises:
-        NotAnEventError: It is none.
+        NotAnEventError: The frame is not an event.
     """
     event = events.parse_server_event(frame)
     # The API specification's own example of a key has a blank there: what goes by the type must not miss it.

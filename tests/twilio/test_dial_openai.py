@@ -150,6 +150,7 @@ def test_what_is_no_sip_host_is_refused(host: Any, advice: str) -> None:
         ({"voice": Voice(channel="fax")}, "voice: has a channel that is not known"),
         ({"voice": Voice(caller="whatsapp:+14155550100")}, "voice: has what is no number"),
         ({"voice": Voice(dialed="(415) 555-0100")}, "voice: has what is no number"),
+        ({"signer": SECRET}, "signer: must be a ContextSigner"),
         ({"into": "<Response/>"}, "into: must be a VoiceResponse"),
         ({"caller_id": "whatsapp:+551130000001"}, "caller_id: must have no colon.*13214, or 13224"),
         ({"caller_id": "a b"}, "caller_id: must be 1 to 140"),

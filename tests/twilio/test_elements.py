@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from twilio.twiml import voice_response as vendor
+from twiml_reading import case_id, present, reported
 
 from realtime_sip.errors import InvalidRequestError
 from realtime_sip.twilio.twiml import VoiceResponse
@@ -114,3 +116,18 @@ def test_a_uri_that_twilio_takes_for_something_else_is_refused(uri: str, problem
 )
 def test_a_uri_that_is_what_it_seems_is_dialed_as_it_is(uri: str) -> None:
     assert VoiceResponse().dial().sip(uri).value == uri
+
+
+@pytest.mark.parametrize("case", reported("twiml"), ids=case_id)
+def test_reported_cases(case: dict[str, Any] | None) -> None:
+    given, right = present(case)["input"], present(case)["right"]
+    response = VoiceResponse()
+    if right.get("refused"):
+        with pytest.raises(InvalidRequestError):
+            response.dial().sip(given["sip_uri"])
+    elif "sip_uri" in given:
+        assert response.dial().sip(given["sip_uri"]).value == right["sip_text"]
+    else:
+        assert response.content_type in right["content_type_one_of"]
+        assert str(response).startswith(right["body_starts_with"])
+        assert f"<{right['root']}" in str(response)

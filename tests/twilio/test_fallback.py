@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from twiml_reading import case_id, present, reported
 
 from realtime_sip.twilio import twiml
 from realtime_sip.twilio.twiml import AfterDial, after_dial
@@ -101,19 +101,9 @@ def test_any_form_has_an_answer(form: dict[str, str]) -> None:
     assert isinstance(after_dial(form), AfterDial)
 
 
-def reported(kind: str) -> list[dict[str, Any] | None]:
-    path = Path(__file__).resolve().parents[3] / "shared" / "data" / "reported" / "twilio_cases.jsonl"
-    if not path.exists():
-        return [None]
-    cases = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return [case for case in cases if case["kind"] == kind]
-
-
-@pytest.mark.parametrize("case", reported("dial_result"), ids=lambda case: case["id"] if case else "no file")
+@pytest.mark.parametrize("case", reported("dial_result"), ids=case_id)
 def test_reported_cases(case: dict[str, Any] | None) -> None:
-    if case is None:
-        pytest.skip("the reported cases are not beside this checkout")
-    given, right = case["input"], case["right"]
+    given, right = present(case)["input"], present(case)["right"]
     redirected = given.get("redirect_posted_for") is not None
     verdict = after_dial(
         given["requests"][0]["params"] if "requests" in given else given["params"], redirected=redirected

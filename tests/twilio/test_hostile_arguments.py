@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -43,6 +44,7 @@ BUILDERS: dict[str, tuple[Callable[..., object], dict[str, Any]]] = {
             "status_callback": "/s",
         },
     ),
+    "dial_openai by edge": (twiml.dial_openai, {"project": "proj_abc", "edge": "dublin"}),
     "dial_whatsapp": (
         twiml.dial_whatsapp,
         {"to": "+14155550100", "caller_id": "whatsapp:+14155550100", "action": "/a", "status_callback": "/s"},
@@ -67,7 +69,7 @@ def values(element: Any) -> list[str]:
     return [element.text or "", *element.attrib.values(), *(value for child in element for value in values(child))]
 
 
-@pytest.mark.parametrize(("builder", "argument"), ARGUMENTS, ids="-".join)
+@pytest.mark.parametrize(("builder", "argument"), ARGUMENTS, ids=str)
 @given(hostile=HOSTILE)
 def test_law_no_argument_writes_twiml(builder: str, argument: str, hostile: str) -> None:
     build, good = BUILDERS[builder]
@@ -80,10 +82,37 @@ def test_law_no_argument_writes_twiml(builder: str, argument: str, hostile: str)
     written = values(read(response))
     # XML reads a line end in an attribute as a space; none gets into one here.
     assert any(hostile in value for value in written) or (argument == "to" and hostile.startswith("whatsapp:"))
-    if builder == "dial_openai":
+    if build is twiml.dial_openai:
         assert [name for name, _ in uri_of(response).params] == [name for name, _ in uri_of(right).params]
         assert uri_of(response).param("transport") == "tls"
         assert uri_of(response).headers == ()
+
+
+@given(events=st.lists(HOSTILE | st.sampled_from(["ringing", "completed"]), max_size=3))
+def test_law_no_event_writes_another(events: list[Any]) -> None:
+    try:
+        response = twiml.dial_openai("proj_abc", status_callback="/s", status_callback_events=events)
+    except InvalidRequestError:
+        return
+    assert set(events) <= {"ringing", "completed"}
+    assert only(response, "Dial/Sip").attrib == {"statusCallback": "/s", "statusCallbackEvent": " ".join(events)}
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | HOSTILE,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(HOSTILE, inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(task=st.dictionaries(HOSTILE, JSON, max_size=3))
+def test_law_no_task_writes_twiml(task: dict[str, Any]) -> None:
+    try:
+        response = twiml.enqueue_flex(WORKFLOW, task=task)
+    except InvalidRequestError:
+        return
+    assert shape(read(response)) == shape(read(twiml.enqueue_flex(WORKFLOW, task={})))
+    assert json.loads(only(response, "Enqueue/Task").text or "") == task
 
 
 @given(name=HOSTILE, value=HOSTILE)

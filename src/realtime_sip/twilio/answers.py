@@ -32,7 +32,7 @@ def dial_whatsapp(
     """Return a response that connects the caller to a user of WhatsApp, who must have permitted calls.
 
     Args:
-        to: The user's number as E.164, with or without `whatsapp:`.
+        to: The user's number as E.164, with or without `whatsapp:`. Calls to a user id (`BR.…`) are not documented.
         caller_id: `whatsapp:` and the number of your sender, which is activated for calls.
         into: The response to append to; a new one if left out.
         timeout: Seconds to ring, 5 to 600; 30 if left out.

@@ -107,7 +107,8 @@ def dial_openai(
         signer: Signs the context. If left out, the environment's `REALTIME_SIP_CONTEXT_SECRET` is the secret.
         region: Where Twilio sends the call from, such as "br1" for São Paulo; Virginia if left out.
         edge: The same by its newer name, such as "sao-paulo"; one of both.
-        host: `Endpoints.EU`, `Endpoints.INDIA`, `Endpoints.azure(…)`, or the name of a SIP host.
+        host: `Endpoints.EU`, `Endpoints.INDIA`, `Endpoints.azure(…)`, or the name of a SIP host. The client that
+            answers needs the same `Endpoints`: elsewhere the call is not found.
         secure: Whether the audio is encrypted (SRTP); the signaling always is (TLS).
         caller_id: What OpenAI sees as the caller. It need not be a number of yours. By default it is the caller's
             number, or the user id of a WhatsApp user without one.
@@ -124,9 +125,9 @@ def dial_openai(
         headers: SIP headers besides, `X-…` but not `X-Twilio…`, of printable ASCII. Anybody can forge them: what counts
             goes into `context`.
 
-    With `voice`, `X-Channel` and `X-Dialed-Number` are always there, so that `incoming.channel` and `incoming.dialed`
-    are right. With `voice` and a secret both are signed as well, with the SID of the call and whether there is a
-    `refer_url`, also if there is no `context`.
+    With `voice`, `X-Channel` is always there, and `X-Dialed-Number` if a number was dialed, so that `incoming.channel`
+    and `incoming.dialed` are right. With `voice` and a secret both are signed as well, with the SID of the call and
+    whether there is a `refer_url`, also if there is no `context`.
 
     Raises:
         ConfigurationError: `project` or `host` cannot be OpenAI's, or there is a context but no secret.
@@ -136,6 +137,7 @@ def dial_openai(
     response = response_of("dial_openai", into)
     problems = {
         "voice": _heard(voice),
+        "signer": _signs(signer),
         "caller_id": sip_caller_id(caller_id),
         "timeout": seconds(timeout, MIN_RING, MAX_RING),
         "time_limit": seconds(time_limit, 1, MAX_CALL),
@@ -213,6 +215,10 @@ def _heard(voice: object) -> str | None:
         ("has what is no number as E.164" for one in (voice.caller, voice.dialed) if one is not None and number(one)),
         None,
     )
+
+
+def _signs(signer: object) -> str | None:
+    return None if signer is None or isinstance(signer, ContextSigner) else "must be a ContextSigner"
 
 
 def _progress(events: object) -> str | None:

@@ -243,16 +243,19 @@ def test_law_bounded__a_frame_without_bounds_is_not_waited_for(kind: str, servic
 
 
 @faces
-def test_law_bounded__what_waits_for_a_slow_reader_is_not_all_that_comes(kind: str, service: Service) -> None:
-    # Far more than what TCP buffers, and the queue's frames, can hold.
+@pytest.mark.parametrize("size", [4096, 1024 * 1024])
+def test_law_bounded__what_waits_for_a_slow_reader_is_not_all_that_comes(
+    size: int, kind: str, service: Service
+) -> None:
+    # Far more than what TCP buffers, and the queue's frames or bytes, can hold.
     outcomes: queue.Queue[str] = queue.Queue()
-    frame = b"\x81\x7e" + (4096).to_bytes(2, "big") + b"x" * 4096
+    frame = b"\x81\x7f" + size.to_bytes(8, "big") + b"x" * size
 
     def script(connection: ServerConnection) -> None:
         connection.socket.settimeout(1.0)
         try:
-            for _ in range(300):
-                connection.socket.sendall(frame * 100)
+            for _ in range(120):
+                connection.socket.sendall(frame * (1024 * 1024 // size))
         except TimeoutError:
             outcomes.put("the service has to wait")
         else:
@@ -270,6 +273,31 @@ def test_law_bounded__what_waits_for_a_slow_reader_is_not_all_that_comes(kind: s
             return outcomes.get(timeout=20)
 
     assert (sync() if kind == "sync" else asyncio.run(asynchronous())) == "the service has to wait"
+
+
+@faces
+def test_what_waited_for_a_slow_reader_is_all_read_in_the_end(kind: str, service: Service) -> None:
+    text = "x" * 1024 * 1024
+
+    def script(connection: ServerConnection) -> None:
+        for number in range(60):  # far more bytes than may wait
+            connection.send(json.dumps({"type": "large", "event_id": str(number), "text": text}))
+        connection.send(json.dumps({"type": "small", "event_id": "last"}))
+        connection.recv()
+
+    service.script = script
+    options: dict[str, Any] = {"api_key": "sk-test", "base_url": service.base_url}
+
+    async def asynchronous() -> list[str | None]:
+        async with AsyncRealtimeSip(**options) as client, client.calls.connect("rtc_1") as sideband:
+            return [(await sideband.recv(timeout=20)).event_id for _ in range(61)]
+
+    def sync() -> list[str | None]:
+        with RealtimeSip(**options) as client, client.calls.connect("rtc_1") as sideband:
+            return [sideband.recv(timeout=20).event_id for _ in range(61)]
+
+    came = sync() if kind == "sync" else asyncio.run(asynchronous())
+    assert came == [*map(str, range(60)), "last"]
 
 
 @faces

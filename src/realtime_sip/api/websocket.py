@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import socket
+from collections.abc import Callable
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection as _PlainAsyncConnection
@@ -33,6 +34,8 @@ MAX_FRAME_BYTES = 32 * 1024 * 1024
 """A larger frame ends the connection (1009); `protocol` skips large ones long before."""
 MAX_FRAMES_WAITING = 4096
 """Frames that wait for a slow reader before the socket is read no further; then pings go unanswered too."""
+MAX_BYTES_WAITING = 32 * 1024 * 1024
+"""Likewise bytes, since the reader last had nothing to read."""
 CLOSE_TIMEOUT = 2.0
 FIN_TIMEOUT = 0.25
 """Seconds from the service's close frame until its connection is taken to be over."""
@@ -72,6 +75,28 @@ class _Interim:
             self._pass_on(self._held)
 
 
+class _Bounded:
+    """Bounds what waits for a slow reader in bytes; websockets counts frames, each of which may be large."""
+
+    def __init__(self, connection: _PlainConnection | _PlainAsyncConnection) -> None:
+        self._waiting = connection.recv_messages
+        frames: Any = self._waiting.frames
+        self._count: Callable[[], int] = frames.qsize if hasattr(frames, "qsize") else frames.__len__
+        self._bounds = self._waiting.high, self._waiting.low
+        self._pass_on = connection.protocol.receive_data
+        self._bytes = 0
+        connection.protocol.receive_data = self.receive_data  # type: ignore[method-assign]
+
+    def receive_data(self, data: bytes | bytearray) -> None:
+        if not self._count():
+            self._bytes = 0
+            self._waiting.high, self._waiting.low = self._bounds
+        self._bytes += len(data)
+        if self._bytes > MAX_BYTES_WAITING:
+            self._waiting.high = self._waiting.low = 0  # read no further until there is nothing left to read
+        self._pass_on(data)
+
+
 class Connection(_PlainConnection):
     def __init__(self, socket: socket.socket, protocol: ClientProtocol, **options: Any) -> None:
         _Interim(protocol)
@@ -83,6 +108,7 @@ class Connection(_PlainConnection):
         except InvalidStatus as error:
             _without_location(error.response)
             raise
+        _Bounded(self)
 
 
 class AsyncConnection(_PlainAsyncConnection):
@@ -103,6 +129,7 @@ class AsyncConnection(_PlainAsyncConnection):
         except InvalidStatus as error:
             _without_location(error.response)
             raise
+        _Bounded(self)
 
 
 FAILURES = (OSError, WebSocketException, ImportError, ValueError, EOFError)

@@ -72,6 +72,14 @@ def test_law_the_events_validator_is_built_by_the_first_event_and_no_model_with_
     assert not modules & {"httpx", "websockets", "asyncio"}
 
 
+def test_law_twiml_loads_twilios_builders_alone() -> None:
+    modules, built = after("from realtime_sip.twilio import twiml; twiml.dial_openai('proj_abc')")
+    assert "twilio.twiml.voice_response" in modules
+    assert not modules & {"twilio.rest", "twilio.http", "requests", "aiohttp", "httpx", "websockets", "asyncio"}
+    assert not ours(modules) & {"client", "api", "call", "hosting", "events", "stores", "testing"}
+    assert built == []
+
+
 def imported_for_types() -> dict[str, str]:
     tree = ast.parse(Path(realtime_sip.__file__).read_text())
     block = next(node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")

@@ -138,7 +138,7 @@ BAD_TEXTS: list[Any] = ["", " ", "x" * 4097, "a\x00", "a\x1b[31m", "a\ud800", "a
                     None,
                     "AC" + "0" * 32,
                 ],
-                "task": ["{}", [], {"a": float("nan")}, {"a": object()}, {"a": "x" * 4096}, 7],
+                "task": ["{}", [], {"a": float("nan")}, {"a": object()}, {"a": "x" * 16384}, 7],
                 "priority": [-1, 1.5, True, "1"],
                 "action": BAD_URLS[1:],
                 "wait_url": BAD_URLS,
@@ -162,8 +162,8 @@ BAD_TEXTS: list[Any] = ["", " ", "x" * 4097, "a\x00", "a\x1b[31m", "a\ud800", "a
             {
                 "greeting": BAD_TEXTS,
                 "action": [*BAD_URLS, None],
-                "max_length": [1, 601, "60"],
-                "pause": [0, 61],
+                "max_length": [1, 86401, "60"],
+                "pause": [0, 5.0],
                 "language": ["?"],
                 "voice": ["?"],
                 "recording_status_callback": BAD_URLS,
@@ -174,7 +174,7 @@ BAD_TEXTS: list[Any] = ["", " ", "x" * 4097, "a\x00", "a\x1b[31m", "a\ud800", "a
             twiml.warm_transfer_wait,
             {"room": SID},
             {
-                "room": ["", "a b", "x" * 129, "<a>", None, "a\n"],
+                "room": ["", " a", "x" * 129, "a\x00b", None, "a\n"],
                 "action": BAD_URLS,
                 "wait_url": BAD_URLS,
                 "into": ["<Response/>"],
@@ -184,7 +184,7 @@ BAD_TEXTS: list[Any] = ["", " ", "x" * 4097, "a\x00", "a\x1b[31m", "a\ud800", "a
             twiml.warm_transfer_join,
             {"room": SID, "summary": "x"},
             {
-                "room": ["", "a b", None],
+                "room": ["", "a ", None],
                 "summary": [*BAD_TEXTS[:-2], 7],
                 "language": ["?"],
                 "voice": ["?"],
@@ -237,3 +237,16 @@ def test_answers_are_joined_by_into() -> None:
     assert [verb.tag for verb in read(response)] == [
         *("Say", "Say", "Record", "Hangup", "Dial", "Say", "Dial", "Enqueue", "Dial"),
     ]
+
+
+def test_nothing_here_dials_the_phone_network() -> None:
+    written = [
+        twiml.dial_openai("proj_abc"),
+        twiml.dial_whatsapp(USER, SENDER),
+        twiml.enqueue_flex(WORKFLOW),
+        twiml.voicemail("Hello.", action="/bye"),
+        twiml.warm_transfer_wait("room"),
+        twiml.warm_transfer_join("room", summary="x"),
+    ]
+    assert not any(element.tag == "Number" for response in written for element in read(response).iter())
+    assert not any((element.text or "").strip() for response in written for element in read(response).iter("Dial"))

@@ -12,11 +12,8 @@ from realtime_sip.twilio.arguments import refuse
 from realtime_sip.twilio.elements import VoiceResponse
 from realtime_sip.twilio.to_openai import MAX_CALL, MAX_RING, MIN_RING, AnyResponse, response_of
 
-MAX_TASK = 4096
-"""Bytes of a task's attributes at most (TaskRouter)."""
-
-MAX_MAILBOX = 600
-MAX_GREETING_PAUSE = 60
+MAX_TASK = 16 * 1024
+"""Bytes of a task at most: Twilio reads 64 KiB of TwiML (12101). The limit of TaskRouter itself is not documented."""
 
 
 def dial_whatsapp(
@@ -179,8 +176,8 @@ def voicemail(
     response = response_of("voicemail", into)
     problems = _spoken("greeting", greeting, language, voice) | {
         "action": check.url(action) if action is not None else "is needed: else the recording begins again",
-        "max_length": check.seconds(max_length, 2, MAX_MAILBOX),
-        "pause": check.seconds(pause, 1, MAX_GREETING_PAUSE),
+        "max_length": check.seconds(max_length, 2, MAX_CALL),
+        "pause": check.seconds(pause, 1, MAX_CALL),
         "recording_status_callback": check.url(recording_status_callback),
     }
     refuse("voicemail", problems)
@@ -205,10 +202,12 @@ def warm_transfer_wait(
 ) -> AnyResponse:
     """Return a response with which the caller waits in a conference for the person who `warm_transfer_join`s it.
 
-    The conference begins when that person comes, and ends when either leaves.
+    The conference begins when that person comes, and ends when either leaves. If nobody comes the caller waits without
+    end: redirect the call then.
 
     Args:
-        room: A name that no other call has, such as the caller's `CallSid`: whoever knows it is in the same conference.
+        room: A name that no other call has, such as the caller's `CallSid`: calls with the same name meet. Twilio asks
+            for names without personal data.
         action: The URL that Twilio asks when the conference is over for the caller; the call ends if left out.
         wait_url: The URL of what the caller hears meanwhile; Twilio's music if left out.
         into: The response to append to; a new one if left out.

@@ -126,9 +126,11 @@ _LATER = {
     "TwilioTimings": "behavior",
 }
 
+# Not for type checkers, which would believe in every name then.
+if not TYPE_CHECKING:
 
-def __getattr__(name: str) -> Any:
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(importlib.import_module(f"{__name__}.twilio.{_LATER[name]}"), name)
-    return value
+    def __getattr__(name: str) -> Any:
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(importlib.import_module(f"{__name__}.twilio.{_LATER[name]}"), name)
+        return value

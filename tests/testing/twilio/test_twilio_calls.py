@@ -518,10 +518,7 @@ async def test_the_action_after_a_caller_hung_up(after: Any) -> None:
         TwilioEmulator(behavior=TwilioBehavior(action_after_caller=after)) as twilio,
     ):
         call = await twilio.ring(f"{program.url}/voice")
-        await call.until_dialed()
-        await call.until_status("in-progress")
-        while call.children[0].status != "in-progress":
-            await call._call.board.clock.sleep(0.5)
+        await call.until_dialed(answered=True)
         call.hang_up()
         await call.ended()
         asked = [(request["CallStatus"], request["DialCallStatus"]) for request in call.requested("action")]

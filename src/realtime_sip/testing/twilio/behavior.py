@@ -83,5 +83,7 @@ class TwilioBehavior:
     back until the leg is over."""
     status_copies: int = 1
     """How often each status callback arrives."""
+    redirect_while_ringing: Literal["taken", "refused"] = "taken"
+    """Whether a call that was not answered yet can be given other TwiML by REST, or gets 21220 as one that is over."""
     user_id_recipients: Literal["refused", "taken"] = "refused"
     """Whether a message to a WhatsApp user id is refused with 21211 (reported in June 2026)."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
@@ -13,8 +14,10 @@ from realtime_sip.testing.openai.ringing import RingingCall
 from realtime_sip.testing.scenario import Step
 from realtime_sip.testing.twilio.courier import new_sid
 from realtime_sip.testing.twilio.dial import ChildLeg, Dialing
-from realtime_sip.testing.twilio.ends import Callee
+from realtime_sip.testing.twilio.ends import Callee, FarEnd
 from realtime_sip.testing.twilio.legs import Leg, LegStatus
+from realtime_sip.testing.twilio.nouns import Target, word_of
+from realtime_sip.testing.twilio.reach import reach
 from realtime_sip.testing.twilio.record import RequestKind, TwilioAlert, TwilioRefusal, TwilioRequest
 from realtime_sip.testing.twilio.stages import End, Gone, Interrupted, Redirected, Restored, Source
 from realtime_sip.testing.twilio.twiml import Document, Verb, parse
@@ -48,7 +51,7 @@ class VoiceCall:
         *,
         first: Source,
         fallback: tuple[str, str] = ("", "POST"),
-        scenarios: Iterable[Iterable[Step]] = (),
+        scenarios: list[list[Step]] | None = None,
         strict: bool = False,
     ) -> None:
         self.board = board
@@ -62,7 +65,8 @@ class VoiceCall:
         self.children: list[Leg] = []
         self.queued: list[Queued] = []
         self.openai_calls: list[RingingCall] = []
-        self.scenarios = [list(each) for each in scenarios]
+        self.scenarios = [] if scenarios is None else scenarios
+        """What is played on the next calls to OpenAI; all calls that REST makes share one list."""
         self.held: ChildLeg | None = None
         """The leg that stays until the target of its REFER has answered."""
         self.unanswered: LegStatus = "completed"
@@ -89,6 +93,46 @@ class VoiceCall:
                     source = None
         self.leg.move("completed" if self.leg.answered_at is not None else self.unanswered)
         self.notify()
+
+    async def call_out(self, target: Target, *, ring_seconds: float) -> None:
+        """Dial this leg, which REST made, and play its TwiML to who answers."""
+        board, leg = self.board, self.leg
+        refers: Callable[[str], None] = lambda _: self.alert(13802, "a call of the REST API has no referUrl")  # noqa: E731
+        task: asyncio.Task[None] | None = None
+        end: FarEnd | None = None
+
+        def changed() -> None:
+            if end is not None and end.gone:
+                self.leave()
+            self.notify()
+
+        try:
+            leg.move("initiated")
+            await self.sleep(board.timings.setup)
+            code = target.fails
+            if code is None:
+                end = await reach(self, target, leg, changed=changed, refers=refers)
+                leg.move("ringing")
+                if end is not None:
+                    task = board.spawn(end.live())
+                    reached = end
+                    left = board.clock.patience(ring_seconds) * board.clock.speed
+                    await self.until(lambda: reached.code is not None, seconds=left)
+                code = 503 if end is None else end.code
+            leg.sip_code = code
+            if code == 200:
+                self.answer()
+                await self.live()
+            else:
+                leg.move("no-answer" if code is None else word_of(code, board.behavior))
+        except Interrupted as interrupted:
+            leg.move("canceled" if isinstance(interrupted.what, Redirected) else interrupted.what.unanswered)
+        finally:
+            if end is not None:
+                end.cancel() if leg.answered_at is None else end.bye()
+            if task is not None:
+                task.cancel()
+            self.notify()
 
     def leave(self, *, unanswered: LegStatus | None = None) -> None:
         """Let the caller hang up, or Twilio end the call."""

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from realtime_sip.testing.openai.invite import Invite
-from realtime_sip.testing.openai.ringing import RingingCall
+from realtime_sip.testing.twilio.conference import confer
 from realtime_sip.testing.twilio.courier import new_sid
-from realtime_sip.testing.twilio.ends import CalleeEnd, FarEnd, OpenAIEnd
+from realtime_sip.testing.twilio.ends import FarEnd, OpenAIEnd
 from realtime_sip.testing.twilio.legs import Callback, Leg
-from realtime_sip.testing.twilio.nouns import Target, invite_headers, noun_events, targets, word_of
+from realtime_sip.testing.twilio.nouns import Target, noun_events, targets, word_of
+from realtime_sip.testing.twilio.reach import reach
 from realtime_sip.testing.twilio.record import TwilioRefusal
 from realtime_sip.testing.twilio.stages import End, Gone, Interrupted, Redirected, Restored, Source
 from realtime_sip.testing.twilio.twiml import Document, Verb
@@ -37,7 +37,7 @@ class ChildLeg:
         self.referred: list[str] = []
         """The targets of REFERs that wait to be carried out."""
         self.refer_target = ""
-        self.sip_call_id = ""
+        self.dropped = False
         self.left: Callable[[], None] = lambda: None
         """What happens when a REFER closed the leg."""
         self.task: asyncio.Task[None] | None = None
@@ -45,12 +45,14 @@ class ChildLeg:
     @property
     def answer(self) -> int | None:
         """The SIP status by which the dialing ended, or None."""
+        if self.dropped and self.leg.answered_at is None:
+            return 487
         return self.code if self.end is None else self.end.code
 
     @property
     def gone(self) -> bool:
-        """Whether the far end left."""
-        return self.end is not None and bool(self.end.gone)
+        """Whether the far end left, or was hung up by REST."""
+        return self.dropped or (self.end is not None and bool(self.end.gone))
 
     def close(self, *, transferred: bool = False) -> None:
         """Hang up, or give up."""
@@ -96,6 +98,8 @@ class Dialing:
         call = self._call
         if not self._on_bridge:
             call.answer()
+        if any(noun.name == "Conference" for noun in self._verb.children):
+            return await self._confer()
         try:
             chosen = targets(self._verb, call.leg, self._board.behavior)
         except TwilioRefusal as refusal:
@@ -118,6 +122,21 @@ class Dialing:
         finally:
             for child in self._children:
                 child.stop()
+
+    async def _confer(self) -> Source | None:
+        call = self._call
+        call.hand_over()
+        call.answer()
+        noun = self._verb.children[0]
+        if not noun.text or len(self._verb.children) > 1:
+            call.alert(None, "a Dial has one Conference, which has a name, and nothing beside it")
+            return await self._next(_Result("failed", error="no conference"))
+        try:
+            await confer(call, noun, self._document, seconds=min(self._verb.number("timeLimit", 14_400), 86_400))
+        except Interrupted as interrupted:
+            await self._interrupted(interrupted.what)
+            raise
+        return await self._next(_Result("answered", extra={"DialBridged": "true"}))
 
     async def _start(self, chosen: list[Target]) -> None:
         call, board = self._call, self._board
@@ -143,6 +162,7 @@ class Dialing:
                 parent=call.leg,
                 callback=callback,
                 report=board.report,
+                moved=board.changes.notify,
             )
             board.add(leg)
             call.children.append(leg)
@@ -157,28 +177,25 @@ class Dialing:
     async def _connect(self, child: ChildLeg) -> None:
         if child.code is not None:
             return
-        board, target = self._board, child.target
-        if target.sip is not None and target.sip.openai:
-            if board.openai is None or board.openai_webhook is None:
-                self._call.alert(None, "OpenAI was dialed, but TwilioEmulator has no openai or no openai_webhook")
-                child.code = 503
-                return
-            child.sip_call_id = f"{child.leg.sid[2:]}@0.0.0.0"
-            headers = invite_headers(target, child.leg, call_id=child.sip_call_id, behavior=board.behavior)
-            scenarios = self._call.scenarios
-            rung = await board.openai._ring(
-                board.openai_webhook,
-                Invite.with_headers(headers, media_security="srtp" if target.sip.param("secure") == "true" else "rtp"),
-                scenario=scenarios.pop(0) if scenarios else (),
-                strict=self._call.strict,
-                carrier=lambda refer_to: self._refers(child, refer_to),
-            )
-            self._call.openai_calls.append(RingingCall(rung))
-            child.end = OpenAIEnd(rung, lambda: self._changed(child))
-        else:
-            child.end = CalleeEnd(board.callee(target.to, target.noun.text), board.clock, lambda: self._changed(child))
+        child.end = await reach(
+            self._call,
+            child.target,
+            child.leg,
+            changed=lambda: self._changed(child),
+            refers=lambda refer_to: self._refers(child, refer_to),
+        )
+        if child.end is None:
+            child.code = 503
+            return
+        child.leg.hang_up = lambda: self._dropped(child)
         child.leg.move("ringing")
-        child.task = board.spawn(child.end.live())
+        child.task = self._board.spawn(child.end.live())
+        self._call.notify()
+
+    def _dropped(self, child: ChildLeg) -> None:
+        """End the leg because REST says so."""
+        child.dropped = True
+        self._call.notify()
 
     def _changed(self, child: ChildLeg) -> None:
         if child.end is not None and child.end.gone == "caller" and not child.leg.over:
@@ -399,7 +416,7 @@ class Dialing:
             params["DialCallSid"] = child.leg.sid
             if child.leg.sip_code is not None and child.target.sip is not None:
                 params["DialSipResponseCode"] = str(child.leg.sip_code)
-                params["DialSipCallId"] = child.sip_call_id
+                params["DialSipCallId"] = getattr(child.end, "sip_call_id", f"{child.leg.sid[2:]}@0.0.0.0")
         if result.error:
             params["ErrorMessage"] = result.error
         return {**params, "DialBridged": "false", **result.extra}

@@ -5,21 +5,25 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.testing.clock import Clock, ScenarioError
 from realtime_sip.testing.openai.emulator import OpenAIEmulator
 from realtime_sip.testing.openai.invite import CALLER, DIALED
+from realtime_sip.testing.openai.server import LoopbackServer
 from realtime_sip.testing.openai.webhook import CallTarget, check_targets
 from realtime_sip.testing.scenario import Scenario, Step
 from realtime_sip.testing.twilio.behavior import TwilioBehavior, TwilioTimings
 from realtime_sip.testing.twilio.call import VoiceCall
+from realtime_sip.testing.twilio.conference import Conference
 from realtime_sip.testing.twilio.courier import new_sid
 from realtime_sip.testing.twilio.ends import Callee
 from realtime_sip.testing.twilio.legs import Callback, Leg
-from realtime_sip.testing.twilio.record import TwilioAlert, TwilioRequest
+from realtime_sip.testing.twilio.messages import Message
+from realtime_sip.testing.twilio.record import RestRequest, TwilioAlert, TwilioRequest
+from realtime_sip.testing.twilio.rest import RestFault, TwilioApi
 from realtime_sip.testing.twilio.ringing import TwilioCall
 from realtime_sip.testing.twilio.stages import Source
 from realtime_sip.testing.twilio.switchboard import Switchboard
@@ -27,6 +31,7 @@ from realtime_sip.testing.twilio.switchboard import Switchboard
 __all__ = ["TwilioEmulator"]
 
 ACCOUNT = "AC" + "0" * 31 + "1"
+API_KEY = ("SK" + "0" * 31 + "1", "secret-of-the-emulator")
 AUTH_TOKEN = "0123456789abcdef0123456789abcdef"  # noqa: S105 - of an account that does not exist
 
 _SID = re.compile(r"AC[0-9a-f]{32}")
@@ -48,13 +53,16 @@ class TwilioEmulator:
 
     Emulated are the verbs Dial (Sip, Number, Client, WhatsApp), Enqueue, Say, Play, Pause, Record, Reject, Redirect and
     Hangup. There is no media; Say takes as long as its text. Not emulated: Gather, Connect, Start and the other verbs,
-    messages in TwiML, `sequential`, machine detection, trunks.
+    messages in TwiML, `sequential`, machine detection, trunks. Beside the calls there is the REST API for calls,
+    messages and conferences, with state: give a client `base_url`, and the account's SID with the token or an API key.
 
     Args:
         openai: What rings when TwiML dials OpenAI; enter it first. Both then have its clock.
         openai_webhook: The webhook endpoint of the OpenAI project: as the target of `OpenAIEmulator.ring`.
         account_sid: The account.
         auth_token: Its token, which signs the webhooks.
+        api_key: SID and secret of an API key, which REST takes too.
+        port: The port of the REST API; a free one if 0.
         callees: How those behave who are dialed or take callers out of queues, by number, `whatsapp:+…`, `client:…`,
             `sip:…`, or name or workflow SID of the queue. By default they answer after a while, talk, and hang up.
         tunnels: Public URLs of the program and where they lead to, as `{"https://voice.example.com":
@@ -82,6 +90,8 @@ class TwilioEmulator:
         openai_webhook: str | CallTarget | Iterable[str | CallTarget] | None = None,
         account_sid: str = ACCOUNT,
         auth_token: str = AUTH_TOKEN,
+        api_key: tuple[str, str] = API_KEY,
+        port: int = 0,
         callees: Mapping[str, Callee] | None = None,
         tunnels: Mapping[str, str] | None = None,
         speed: float = 1.0,
@@ -113,7 +123,37 @@ class TwilioEmulator:
             callees=callees or {},
         )
         self._calls: list[TwilioCall] = []
+        self._api = TwilioApi(
+            self._board,
+            secrets=[(account_sid, auth_token), api_key],
+            made=lambda call: self._calls.append(TwilioCall(call)),
+            strict=strict,
+        )
+        self._port = port
+        self._server = LoopbackServer(self._api.handle)
         self._entered = False
+
+    @property
+    def base_url(self) -> str:
+        """The URL of the REST API, in place of `https://api.twilio.com`: with twilio's client `client.api.base_url`."""
+        if not self._server.port:
+            raise ConfigurationError("the emulator has no URL before it is entered with: async with TwilioEmulator()")
+        return f"http://127.0.0.1:{self._server.port}"
+
+    @property
+    def rest_requests(self) -> list[RestRequest]:
+        """All requests to the REST API so far, in order of their answers."""
+        return self._api.requests
+
+    @property
+    def messages(self) -> list[Message]:
+        """The messages that were created, in order: `to`, `from_`, `body`, `content_sid`, `variables`, `status`."""
+        return list(self._api.messages.values())
+
+    @property
+    def conferences(self) -> list[Conference]:
+        """All conferences so far. Each has `name`, `status` and `participants`."""
+        return self._board.conferences
 
     @property
     def requests(self) -> list[TwilioRequest]:
@@ -140,6 +180,7 @@ class TwilioEmulator:
             self._clock.start()
         else:
             _ = self._openai.base_url  # raises if it was not entered
+        await self._server.start(self._port)
         self._entered = True
         return self
 
@@ -151,9 +192,12 @@ class TwilioEmulator:
         Raises:
             ScenarioError: A strict call did not go as expected, and nothing else failed.
         """
-        await self._board.close()
         self._entered = False
+        await self._server.stop()
+        await self._board.close()
         accounts = [text for call in self._calls if (text := call.account()) is not None]
+        if self._strict and any(self._board.scenarios):
+            accounts.append("not all scenarios of expect_call were played")
         if kind is None and accounts:
             raise ScenarioError("\n".join(accounts))
 
@@ -216,6 +260,7 @@ class TwilioEmulator:
                 callback=Callback.of(status_callback, "POST", ()),
                 extra=_extra(from_, to, sip_headers),
                 report=self._board.report,
+                moved=self._board.changes.notify,
             )
         )
         leg.move("ringing")
@@ -232,6 +277,69 @@ class TwilioEmulator:
         self._calls.append(handle)
         self._board.spawn(call.live())
         return handle
+
+    def expect_call(self, scenario: Iterable[Step] = ()) -> None:
+        """Say what the next call to OpenAI plays that comes from a call of the REST API, and not from `ring`."""
+        played = list(scenario)
+        Scenario(played)  # checks
+        self._board.scenarios.append(played)
+
+    def fail(
+        self,
+        path: str = "Calls",
+        *,
+        status: int = 503,
+        code: int | None = None,
+        times: int = 1,
+        acted: bool = False,
+        how: Literal["status", "reset", "no answer"] = "status",
+        retry_after: float | None = None,
+    ) -> None:
+        """Let the next `times` POST requests fail whose path has `path` in it, as "Calls", "Messages" or a SID.
+
+        With `acted` they are carried out all the same, so that a repetition would do it twice.
+
+        Raises:
+            ConfigurationError: A value makes no sense.
+        """
+        if not 400 <= status <= 599 or not 1 <= times <= 1000 or not path:
+            raise ConfigurationError("status must be 400 to 599, times 1 to 1000, and path not empty")
+        fault = RestFault(path=path, status=status, code=code, acted=acted, how=how, retry_after=retry_after)
+        self._api.faults.extend([fault] * times)
+
+    async def reply_to_permission(
+        self, url: str, *, from_: str, to: str, accepted: bool, user_id: str | None = None
+    ) -> TwilioRequest:
+        """Let a WhatsApp user answer a call permission request; `url` is the messaging webhook of the sender `to`.
+
+        Raises:
+            ConfigurationError: The emulator is not running.
+        """
+        if not self._entered:
+            raise ConfigurationError("the emulator must be entered first: async with TwilioEmulator() as twilio")
+        sid = new_sid("SM")
+        params = {
+            "SmsMessageSid": sid,
+            "NumMedia": "0",
+            "ProfileName": "",
+            "MessageType": "interactive",
+            "SmsSid": sid,
+            "WaId": from_.removeprefix("whatsapp:").removeprefix("+"),
+            "SmsStatus": "received",
+            "Body": "VOICE_CALL_REQUEST",
+            "ButtonText": "VOICE_CALL_REQUEST",
+            "To": to,
+            "ButtonPayload": "ACCEPTED" if accepted else "REJECTED",
+            "ReferralNumMedia": "0",
+            "MessageSid": sid,
+            "AccountSid": self.account_sid,
+            "From": from_,
+            "ApiVersion": "2010-04-01",
+            **({} if user_id is None else {"ExternalUserId": user_id}),
+        }
+        log: list[TwilioRequest] = []
+        await self._board.courier.request("message", url, params, log=log)
+        return log[-1]
 
 
 def _called_by(from_: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
@@ -100,11 +99,11 @@ class CalleeEnd:
 class OpenAIEnd:
     """A call that rings at `OpenAIEmulator`."""
 
-    def __init__(self, call: EmulatedCall, changed: Callable[[], None]) -> None:
+    def __init__(self, call: EmulatedCall, sip_call_id: str, changed: Callable[[], None]) -> None:
         self.call = call
         self.code: int | None = None
         self.gone: Literal["", "callee", "caller"] = ""
-        self.sip_call_id = f"{secrets.token_hex(16)}@127.0.0.1"
+        self.sip_call_id = sip_call_id
         self._changed = changed
 
     async def live(self) -> None:

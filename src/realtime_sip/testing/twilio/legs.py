@@ -41,7 +41,7 @@ class Callback:
 class Leg:
     """One call in the sense of the REST API: a parent, or one that it dialed.
 
-    `report` is called with each status that the leg's callback is for, and its parameters.
+    `report` is called with each status that the leg's callback is for, and its parameters; `moved` at each status.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class Leg:
         callback: Callback | None = None,
         extra: Mapping[str, str] | None = None,
         report: Callable[[Leg, Callback, dict[str, str]], None],
+        moved: Callable[[], None],
     ) -> None:
         self.sid = sid
         self.account_sid = account_sid
@@ -72,10 +73,13 @@ class Leg:
         self.answered_at: float | None = None
         self.ended_at: float | None = None
         self.sequence = 0
+        self.hang_up: Callable[[], None] | None = None
+        """What ends the leg if REST says so, while it is a leg that was dialed and is up."""
         self._extra = dict(extra or {})
         self._now = now
         self._unix = unix
         self._report = report
+        self._moved = moved
         self._times: dict[str, float] = {"created": unix()}
 
     @property
@@ -111,6 +115,7 @@ class Leg:
         if self.callback is not None and event in self.callback.events:
             self._report(self, self.callback, self._status_params())
             self.sequence += 1
+        self._moved()
 
     def params(self) -> dict[str, str]:
         """Return the standard parameters of a voice webhook."""

@@ -15,7 +15,7 @@ from realtime_sip.testing.twilio.record import TwilioRefusal
 from realtime_sip.testing.twilio.sip_uri import SipTarget, read_target
 from realtime_sip.testing.twilio.twiml import Verb
 
-__all__ = ["Target", "invite_headers", "targets"]
+__all__ = ["Target", "invite_headers", "noun_events", "target_of", "targets", "word_of"]
 
 _SIP_CALLER_ID = re.compile(r"[A-Za-z0-9+\-_.]+")
 _NUMBER = re.compile(r"\+?[0-9().\- ]{3,24}")
@@ -47,6 +47,31 @@ def targets(dial: Verb, parent: Leg, behavior: TwilioBehavior) -> list[Target]:
     if not behavior.enhanced_sip and "Sip" in kinds and len(nouns) > 1:
         raise TwilioRefusal(None, "a Dial has one Sip and nothing beside it, unless the enhanced SIP features are on")
     return [_target(noun, dial.get("callerId"), parent, behavior) for noun in nouns]
+
+
+def target_of(to: str, from_: str, behavior: TwilioBehavior) -> Target:
+    """Return whom a call of the REST API dials.
+
+    Raises:
+        TwilioRefusal: Twilio refuses it.
+    """
+    if to.startswith("whatsapp:"):
+        if not _SENDER.fullmatch(from_):
+            raise TwilioRefusal(37008, "From must be whatsapp:+…, a sender that is activated for voice")
+        if not _WHATSAPP_USER.fullmatch(to):
+            raise TwilioRefusal(21211, "To is no WhatsApp user")
+        return Target(Verb("WhatsApp", text=to.removeprefix("whatsapp:")), to, from_)
+    if from_.startswith("whatsapp:"):
+        raise TwilioRefusal(behavior.phone_network_code, "WhatsApp cannot be connected to the phone network")
+    if to.startswith(("sip:", "sips:")):
+        sip = read_target(Verb("Sip", text=to))
+        fails = 404 if sip.openai and not sip.user.startswith("proj_") else None
+        return Target(Verb("Sip", text=to), sip.address, from_, sip, fails)
+    if to.startswith("client:"):
+        return Target(Verb("Client", text=to.removeprefix("client:")), to, from_)
+    if not _NUMBER.fullmatch(to):
+        raise TwilioRefusal(21211, "To is no number that can be called")
+    return Target(Verb("Number", text=to), to, from_)
 
 
 def _target(noun: Verb, caller_id: str, parent: Leg, behavior: TwilioBehavior) -> Target:
@@ -116,12 +141,11 @@ def _number(noun: Verb, caller_id: str, parent: Leg, behavior: TwilioBehavior) -
 def invite_headers(target: Target, child: Leg, *, call_id: str, behavior: TwilioBehavior) -> Iterable[tuple[str, str]]:
     """Return the headers of an INVITE to OpenAI, as its webhook shows them."""
     assert target.sip is not None
-    assert child.parent is not None
     user = target.from_
     if user.startswith("sip:"):
         user = user.removeprefix("sip:").partition("@")[0]
     user = user.removeprefix("client:")
-    shown = child.parent.sid if behavior.invite_call_sid == "parent" else child.sid
+    shown = child.parent.sid if child.parent is not None and behavior.invite_call_sid == "parent" else child.sid
     params = "".join(f";{name}={value}" for name, value in target.sip.params if name == "transport")
     return [
         ("From", f'"{user}" <sip:{quote(user, safe="+")}@sip.twilio.com>;tag={secrets.token_hex(8)}'),

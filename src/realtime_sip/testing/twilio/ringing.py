@@ -23,7 +23,6 @@ class TwilioCall:
     def __init__(self, call: VoiceCall, *, alerts: Iterable[int | None] = ()) -> None:
         self._call = call
         self._expected = Counter(alerts)
-        self._scenarios = len(call.scenarios)
 
     def __repr__(self) -> str:
         """Show SID and status."""
@@ -108,13 +107,24 @@ class TwilioCall:
         )
         return self.openai_calls[count - 1]
 
-    async def until_dialed(self, *, count: int = 1, timeout: float | None = None) -> Leg:  # noqa: ASYNC109
-        """Wait until `count` legs have been dialed, and return the last one of them.
+    async def until_dialed(
+        self,
+        *,
+        count: int = 1,
+        answered: bool = False,
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> Leg:
+        """Wait until `count` legs have been dialed, and the last one of them was `answered`; return that one.
 
         Raises:
             ScenarioError: They were not, or the call is over.
         """
-        await self._until(f"{count} leg(s) to be dialed", lambda: len(self.children) >= count, timeout, until_over=True)
+
+        def dialed() -> bool:
+            legs = self.children[count - 1 : count]
+            return bool(legs) and not (answered and legs[0].answered_at is None)
+
+        await self._until(f"{count} leg(s) to be dialed", dialed, timeout, until_over=True)
         return self.children[count - 1]
 
     async def until_queued(self, *, count: int = 1, timeout: float | None = None) -> Queued:  # noqa: ASYNC109
@@ -151,7 +161,7 @@ class TwilioCall:
         missing = sorted((expected - seen).elements(), key=str)
         wrong = [f"Twilio's debugger shows {alert}" for alert in self.alerts if seen[alert.code] > expected[alert.code]]
         wrong += [f"an alert with the code {code} was expected" for code in missing]
-        if self._call.scenarios and any(self._call.scenarios):
+        if self._call.scenarios is not self._call.board.scenarios and any(self._call.scenarios):
             wrong.append("not all scenarios were played, since OpenAI did not ring so often")
         return f"call {self.sid}: {'; '.join(wrong)}. It is: {self.describe()}" if wrong else None
 

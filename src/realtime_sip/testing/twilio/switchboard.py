@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from realtime_sip.testing.clock import Changes, Clock
 from realtime_sip.testing.openai.webhook import CallTarget
+from realtime_sip.testing.scenario import Step
 from realtime_sip.testing.twilio.behavior import TwilioBehavior, TwilioTimings
+from realtime_sip.testing.twilio.conference import Conference
 from realtime_sip.testing.twilio.courier import Courier
 from realtime_sip.testing.twilio.ends import Callee
 from realtime_sip.testing.twilio.legs import Callback, Leg
-from realtime_sip.testing.twilio.record import TwilioAlert, TwilioRequest
+from realtime_sip.testing.twilio.record import RequestKind, TwilioAlert, TwilioRequest
 
 if TYPE_CHECKING:
     from realtime_sip.testing.openai.emulator import OpenAIEmulator
@@ -47,9 +49,12 @@ class Switchboard:
         self.openai = openai
         self.openai_webhook = openai_webhook
         self.callees = dict(callees)
+        self.scenarios: list[list[Step]] = []
+        """What is played on the next calls to OpenAI of calls that REST makes."""
         self.calls: dict[str, VoiceCall] = {}
         """The calls that play TwiML, by the SID of their leg."""
         self.legs: dict[str, Leg] = {}
+        self.conferences: list[Conference] = []
         self.alerts: list[TwilioAlert] = []
         self.changes = Changes()
         """What happened anywhere: whoever waits for a request looks again."""
@@ -119,6 +124,23 @@ class Switchboard:
         if leg.sid not in self._sending:
             self._sending.add(leg.sid)
             self.spawn(self._send_reports(leg, unsent))
+
+    def tell(self, kind: RequestKind, callback: Callback, params: dict[str, str], *, log: list[TwilioRequest]) -> None:
+        """Send a callback that is in no order with others."""
+        self.spawn(self._tell(kind, callback, params, log))
+
+    def conference(self, name: str) -> Conference:
+        """Return the conference of a name that has not ended, a new one if there is no such one."""
+        for known in self.conferences:
+            if name in (known.name, known.sid) and known.status != "completed":
+                return known
+        self.conferences.append(Conference(name, self))
+        return self.conferences[-1]
+
+    async def _tell(
+        self, kind: RequestKind, callback: Callback, params: dict[str, str], log: list[TwilioRequest]
+    ) -> None:
+        await self.courier.request(kind, callback.url, params, method=callback.method, log=log)
 
     async def _send_reports(self, leg: Leg, unsent: list[tuple[Callback, dict[str, str]]]) -> None:
         while unsent:

@@ -51,7 +51,7 @@ _PHONE_USER = re.compile(r"\+?[().-]*[0-9*#][0-9*#().-]*")
 
 # Words that stand for a withheld number, and what Twilio sends for one: ANONYMOUS, RESTRICTED, UNAVAILABLE, BLOCKED and
 # UNKNOWN as typed on the keys of a phone. Three of these would pass for E.164 numbers.
-_ANONYMOUS = frozenset(
+ANONYMOUS = frozenset(
     {
         *("anonymous", "blocked", "private", "restricted", "unavailable", "unknown", "withheld"),
         *("+266696687", "+7378742833", "+86282452253", "+2562533", "+8656696"),
@@ -407,12 +407,12 @@ class _Party:
         try:
             uri = SipUri.parse(address)
         except InvalidRequestError:
-            anonymous = bare in _ANONYMOUS
+            anonymous = bare in ANONYMOUS
             number = None if anonymous else e164(bare)
             return cls(number=number, phone=_PHONE_USER.fullmatch(bare) is not None, anonymous=anonymous)
         user = (uri.user or "").lower()
         # RFC 3323 4.1.1.3 gives the host.
-        anonymous = user in _ANONYMOUS or uri.host == "anonymous.invalid" or uri.host.endswith(".anonymous.invalid")
+        anonymous = user in ANONYMOUS or uri.host == "anonymous.invalid" or uri.host.endswith(".anonymous.invalid")
         return cls(
             number=None if anonymous else uri.number,
             phone=uri.scheme == "tel" or uri.param("user") == "phone" or _PHONE_USER.fullmatch(user) is not None,

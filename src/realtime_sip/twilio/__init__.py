@@ -2,6 +2,7 @@
 
 - `TwilioSignature`: proof that Twilio sent a request.
 - `twiml`: what a voice webhook answers, above all `twiml.dial_openai`, which sends the caller to OpenAI.
+- `webhooks`: what Twilio's requests say, typed.
 
 Nothing here imports Twilio's package before it is needed; if it is missing then, that is a `MissingExtraError`.
 """
@@ -12,13 +13,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from realtime_sip.twilio import twiml
+    from realtime_sip.twilio import twiml, webhooks
     from realtime_sip.twilio.signature import TwilioSignature
 
-__all__ = ["TwilioSignature", "twiml"]
+__all__ = ["TwilioSignature", "twiml", "webhooks"]
 
 # Imported when it is first asked for (PEP 562): a module, or a name and the module that has it.
-_MODULES = {"twiml"}
+_MODULES = {"twiml", "webhooks"}
 _PLACES = {"TwilioSignature": "realtime_sip.twilio.signature"}
 
 

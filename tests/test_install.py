@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tarfile
@@ -87,6 +88,24 @@ def test_the_core_installs_and_works_with_its_four_dependencies_alone(
     python = str(tmp_path / "env" / "bin" / "python")
     run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", str(wheel), *pins)
     assert run(python, "-W", "error", "-c", CALL, cwd=tmp_path).startswith("called with")
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("pin", ["websockets==15.0", "websockets==17.1", "websockets"])
+def test_the_tests_that_open_sockets_pass_with_each_websockets_without_a_warning(pin: str, tmp_path: Path) -> None:
+    run(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(tmp_path), pin)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"]
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    done = subprocess.run(
+        [*command, "tests/api/test_sideband.py", "tests/api/test_halves.py"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.timeout(400)

@@ -510,6 +510,15 @@ def test_law_deadlines_fit_a_ringing_phone(face: Face) -> None:
     assert 1 <= max(face.sent.extensions["timeout"].values()) <= 10
 
 
+@pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
+@pytest.mark.parametrize("operation", ["accept", "reject", "hangup", "refer", "create"])
+def test_any_2xx_is_a_success(face: Face, operation: str, status: int) -> None:
+    path, args, kwargs = OPERATIONS[operation]
+    face.answer = lambda: (status, {"location": "/v1/realtime/calls/rtc_1"}, b"v=0" if operation == "create" else b"")
+    face.call(path, *args, **kwargs)
+    assert len(face.requests) == 1
+
+
 def test_rate_limits_tell_when_to_come_back(face: Face) -> None:
     face.answer = lambda: (429, {"retry-after": "20"}, b"")
     with pytest.raises(RateLimitError) as caught:

@@ -26,7 +26,7 @@ from websockets.utils import accept_key
 
 import realtime_sip.api.sideband
 from realtime_sip import AsyncRealtimeSip, RealtimeSip, events
-from realtime_sip.api.protocol import MAX_EVENT_BYTES, Protocol
+from realtime_sip.api.protocol import MAX_EVENT_BYTES, Protocol, attach
 from realtime_sip.errors import (
     AuthenticationError,
     BetaShapeError,
@@ -804,3 +804,11 @@ def test_law_a_frame_of_a_million_nothings_does_not_hold_the_loop(part: str, cap
     assert "objects and lists" in caplog.text
     long = json.dumps({"type": "session.updated", "session": {"type": "realtime", "instructions": "x" * 3_000_000}})
     assert Protocol().receive(long) is not None
+
+
+def test_a_socket_that_opened_too_late_is_closed_without_a_warning(service: Service) -> None:
+    service.script = service.collect
+    with RealtimeSip("sk-test", base_url=service.base_url) as client:
+        # As what becomes of a socket for which nobody waits any more: websockets 17.1 wants it in a `with` block.
+        client.calls.transport.open(attach("rtc_1")).close()
+    assert service.paths == ["/v1/realtime?call_id=rtc_1"]

@@ -16,6 +16,7 @@ from realtime_sip.api.client_secrets import ClientSecret
 from realtime_sip.api.settings import Settings
 from realtime_sip.twilio import twiml
 from realtime_sip.twilio.elements import Dial, Enqueue, Say, Sip, Task
+from realtime_sip.twilio.webhooks import DialResult, VoiceWebhook
 
 
 def blocking(client: RealtimeSip) -> None:
@@ -58,6 +59,8 @@ def composing(response: twiml.VoiceResponse) -> None:
     assert_type(twiml.dial_openai("proj_a"), twiml.VoiceResponse)
     assert_type(twiml.dial_openai("proj_a", into=response), twiml.VoiceResponse)
     assert_type(twiml.dial_openai("proj_a", into=vendor.VoiceResponse()), vendor.VoiceResponse)
+    assert_type(twiml.dial_openai("proj_a", voice=VoiceWebhook.read(b"")), twiml.VoiceResponse)
+    assert_type(twiml.after_dial(DialResult.read(b"").fields), twiml.AfterDial)
     assert_type(twiml.say("Hello."), twiml.VoiceResponse)
     twiml.dial_openai("proj_a", region="br2")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     assert_type(response.dial(answer_on_bridge=True), Dial)

@@ -5,17 +5,20 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import re
 import time
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from twilio.twiml import voice_response as vendor
-from twiml_reading import SID, Voice, alone, headers_of, only, read, signed, uri_of
+from twiml_reading import SID, Voice, alone, case_id, headers_of, only, present, read, reported, signed, uri_of
 
 from realtime_sip import Endpoints, IncomingCall, OpenAIWebhooks
 from realtime_sip.errors import ConfigurationError, InvalidRequestError
 from realtime_sip.sip import CONTEXT_HEADER, ContextSigner, SipHeaders
 from realtime_sip.twilio.twiml import VoiceResponse, dial_openai, openai_uri
+from realtime_sip.twilio.webhooks import VoiceWebhook
 
 SECRET = "a context secret of the tests"
 SIGNER = ContextSigner(SECRET)
@@ -296,6 +299,19 @@ def test_openais_webhook_knows_the_channel_and_the_number(
     call = arrive(response)
     assert (call.caller, call.channel, call.dialed) == (caller, channel, dialed)
     assert call.parent_call_sid == (SID if signer else None)
+
+
+@pytest.mark.parametrize("case", reported("voice_webhook"), ids=case_id)
+def test_reported_callers_have_a_caller_id_that_twilio_takes(case: dict[str, Any] | None) -> None:
+    given, right = present(case)["input"], present(case)["right"]
+    if "params" not in given:
+        pytest.skip("it is no voice webhook")
+    response = dial_openai(PROJECT, voice=VoiceWebhook.read(urlencode(given["params"])))
+    caller_id = only(response, "Dial").get("callerId")
+    assert re.fullmatch(right.get("sip_caller_id_pattern", "[A-Za-z0-9+_.-]*"), caller_id or "")
+    if right["caller_number"]:
+        assert caller_id == right["caller_number"]
+    assert headers_of(response).get("X-Channel") == right["channel"].replace("client", "sip")
 
 
 def test_the_context_comes_back_with_all_that_voice_says() -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from hypothesis import given
@@ -20,29 +20,15 @@ from realtime_sip.testing.twilio.sip_uri import SipTarget, read_target
 from realtime_sip.testing.twilio.twiml import parse
 from realtime_sip.twilio import twiml
 from realtime_sip.twilio.twiml import AfterDial
+from realtime_sip.twilio.webhooks import DialResult, VoiceWebhook
 
 SIGNER = ContextSigner("a context secret of the tests")
 WORKFLOW = "WW" + "0" * 32
 BR_CALLER, BR_SENDER = "whatsapp:+5511987650001", "whatsapp:+551130000001"
 
 
-@dataclass
-class Voice:
-    """What `dial_openai` needs of a voice webhook, read without any care."""
-
-    call_sid: str
-    channel: str
-    caller: str | None
-    user_id: str | None
-    dialed: str | None
-
-    @classmethod
-    def of(cls, form: Mapping[str, str]) -> Voice:
-        scheme, _, caller = form["From"].rpartition(":")
-        _, _, dialed = form["To"].rpartition(":")
-        number = caller if caller.startswith("+") else None
-        user_id = caller if scheme == "whatsapp" and number is None else None
-        return cls(form["CallSid"], scheme or "phone", number, user_id, dialed if dialed.startswith("+") else None)
+def webhook(form: Mapping[str, str]) -> VoiceWebhook:
+    return VoiceWebhook.read(urlencode(form))
 
 
 def target(response: object) -> SipTarget:
@@ -114,6 +100,8 @@ def test_law_the_stand_in_reads_the_headers_that_were_given(headers: dict[str, s
         (BR_CALLER, BR_SENDER, "+5511987650001", "whatsapp", "+551130000001"),
         ("whatsapp:BR.1502576394655843", BR_SENDER, None, "whatsapp", "+551130000001"),
         ("client:agent_7", "+14155550199", None, "sip", "+14155550199"),
+        ("+266696687", "+14155550199", None, "phone", "+14155550199"),
+        ("sip:alice@pbx.example.com", "sip:+14155550199@example.sip.twilio.com", None, "sip", "+14155550199"),
     ],
 )
 @virtual
@@ -125,7 +113,7 @@ async def test_each_caller_reaches_openai_with_all_that_is_known(
     def voice(form: Mapping[str, str]) -> str:
         return str(
             twiml.dial_openai(
-                "proj_abc123", voice=Voice.of(form), context={"tier": "gold"}, signer=SIGNER, region="br1", secure=True
+                "proj_abc123", voice=webhook(form), context={"tier": "gold"}, signer=SIGNER, region="br1", secure=True
             )
         )
 
@@ -163,7 +151,8 @@ async def test_the_fallback_after_each_end_of_a_dial(status: int, times: int, be
     seen: list[AfterDial] = []
 
     def after(form: Mapping[str, str]) -> str:
-        seen.append(twiml.after_dial(form))
+        seen.append(twiml.after_dial(DialResult.read(urlencode(form)).fields))
+        assert twiml.after_dial(form) is seen[-1]
         if seen[-1].try_again and len(seen) == 1:
             return str(twiml.dial_openai("proj_abc123", action="/after"))
         return str(twiml.VoiceResponse() if seen[-1] is AfterDial.TALKED else twiml.say("Nobody can answer now."))

@@ -244,10 +244,17 @@ class Call:
                 after_speech=after_speech,
                 unless_interrupted=unless_interrupted,
                 fallback=transfers is not None and transfers.fallback is not None,
+                refer_within=self._refer_within,
                 reachable=target in self.targets,
             )
         )
         return PendingTransfer(target, over)
+
+    @property
+    def _refer_within(self) -> float | None:
+        signed = None if self.incoming is None else self.incoming.signed_context
+        transfers = self._runtime.options.transfers
+        return transfers.refer_within if transfers is not None and signed is not None and signed.refer_url else None
 
     def _request(self, target: str, reason: str, summary: str) -> TransferRequest:
         self._runtime.check_live()

@@ -279,12 +279,14 @@ class Line(Door):
         if self.s.end is not End.OVER:
             self.receive(playing("cleared", f"resp_{self.transfers}"))
 
-    def transfer(self, *, fallback: bool = False, ring_time: float = RING) -> TransferRequest:
+    def transfer(
+        self, *, fallback: bool = False, ring_time: float = RING, refer_within: float | None = None
+    ) -> TransferRequest:
         """Want and begin one."""
         self.transfers += 1
         self.request = requested(ring_time)
         key = f"transfer_{self.transfers}"
-        self.step(inputs.Transfer(key, self.request, fallback=fallback, after_speech=False))
+        self.step(inputs.Transfer(key, self.request, fallback=fallback, after_speech=False, refer_within=refer_within))
         assert self.asked() == [Refer(self.request)]
         return self.request
 
@@ -589,6 +591,41 @@ def test_law_never_a_double_dial__no_second_path_where_the_carrier_has_taken_the
     assert line.over().failure is TransferFailureReason.NO_ANSWER
     line.wait(1000)
     assert line.asked(Fallback, Refer) == []
+
+
+@pytest.mark.parametrize("error", [None, *UNCLEAR])
+def test_a_refer_that_the_carrier_does_not_ask_about_takes_the_fallback_soon(error: RealtimeSipError | None) -> None:
+    line = Line()
+    line.transfer(fallback=True, refer_within=5.0)
+    line.wait(3)  # it counts from the answer
+    line.refer_answered(error)
+    line.wait(4.9)
+    assert line.asked() == []
+    line.wait(0.2)
+    assert line.asked() == [Fallback(line.request)]
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before the answer", "after it"])
+def test_law_never_a_double_dial__the_carrier_that_has_asked_rings_the_target_for_its_time(before: bool) -> None:
+    line = Line()
+    line.transfer(fallback=True, refer_within=5.0)
+    if before:
+        line.sign(TransferProgress.ASKED)
+    line.refer_answered()
+    line.wait(4)
+    line.sign(TransferProgress.ASKED)
+    line.wait(WAIT - (4 if before else 0) - 0.1)
+    assert line.transferring
+    line.wait(0.2)
+    assert line.over().failure is TransferFailureReason.NO_ANSWER
+    line.wait(1000)
+    assert line.asked(Fallback, Refer) == []
+
+
+@pytest.mark.parametrize("seconds", [0, -1, True, float("inf"), float("nan"), "5"])
+def test_the_time_for_the_carrier_to_ask_is_a_positive_number_of_seconds(seconds: Any) -> None:
+    with pytest.raises(ConfigurationError, match="refer_within"):
+        TransferTargets({"billing": BILLING}, refer_within=seconds)
 
 
 @pytest.mark.parametrize("sign", DIALLED)

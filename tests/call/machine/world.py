@@ -822,6 +822,7 @@ class World:
                 self.one((True, False)),
                 self.one((True, False)),
                 self.one((True, False)),
+                refer_within=5.0 if len(self.s.trace) % 2 else None,
             )
         )
 

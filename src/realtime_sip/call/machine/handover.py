@@ -53,7 +53,7 @@ def transfer(s: CallState, what: Transfer) -> None:
             Done(what.key, TransferFailed(what.request.name, TransferFailureReason.PENDING, "another one is under way"))
         )
     elif s.end is End.NONE:
-        s.handover = Handover(what.key, what.request, "there" if what.fallback else "none")
+        s.handover = Handover(what.key, what.request, "there" if what.fallback else "none", what.refer_within)
         move(s, End.TRANSFERRING, what.request.name)
         rest(s)
         start(s, "transfer", _announce(s, what))
@@ -98,6 +98,7 @@ def referred(s: CallState, what: Referred) -> None:
     of = _of(s, what.request)
     if of is not None:
         of.saw(TransferProgress.REFERRED, "the refer was answered with success")
+        _expect_the_carrier(s, of)
 
 
 def refer_failed(s: CallState, what: ReferFailed) -> None:
@@ -110,8 +111,18 @@ def refer_failed(s: CallState, what: ReferFailed) -> None:
         return
     of.note(f"the refer failed ({type(error).__name__})")
     # A refer that the carrier accepted was sent, whatever the service says; and the fallback goes on without it.
-    if not (_is_unclear(error) or of.dialed or of.fallback in ("asked for", "answered")):
+    if of.dialed or of.fallback in ("asked for", "answered"):
+        return
+    if _is_unclear(error):
+        _expect_the_carrier(s, of)
+    else:
         _next(s, of, TransferFailureReason.REFUSED)
+
+
+def _expect_the_carrier(s: CallState, of: Handover) -> None:
+    """Give the carrier a few seconds to ask what to do with the caller, if it was told whom to ask."""
+    if of.refer_within is not None and not of.dialed:
+        s.timers.set("transfer", s.now + min(of.refer_within, of.seconds))
 
 
 def _is_unclear(error: RealtimeSipError) -> bool:
@@ -153,6 +164,8 @@ def carrier_says(s: CallState, what: CarrierSays) -> None:
             return
         if what.says is TransferProgress.ANSWERED:
             s.timers.set("transfer", s.now + LEAVING)
+        elif of.refer_within is not None and not of.dialed and what.says is TransferProgress.ASKED:
+            s.timers.set("transfer", s.now + of.seconds)  # now the target rings
         of.saw(what.says, f"the carrier reported: {what.says.name.lower()}")
     else:
         of.note(f"it failed: {what.says.value}")

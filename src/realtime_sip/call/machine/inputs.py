@@ -134,6 +134,8 @@ class Transfer:
     after_speech: bool = True
     unless_interrupted: bool = False
     fallback: bool = False
+    refer_within: float | None = None
+    """Seconds for the carrier to ask what to do with the caller, if it was told whom to ask; None if it was not."""
     reachable: bool = True
     """Whether this caller can be transferred there. If not, the model learns that the transfer failed."""
 

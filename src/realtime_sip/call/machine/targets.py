@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Literal
 
 from realtime_sip.errors import ConfigurationError, InvalidRequestError
@@ -105,14 +106,24 @@ class TransferTargets(Mapping[str, TransferTarget]):
     Args:
         targets: Name -> target or its URI. A name has 1 to 64 letters, digits, `_` and `-`.
         fallback: Another way, tried if a refer fails. Without it the agent keeps the caller.
+        refer_within: Seconds from an answered refer for Twilio to request the `referUrl` of our TwiML; then the
+            fallback is tried. It counts if the signed context says that there is a `referUrl`, and the program passes
+            the request on (`CallHost.carrier`, `Call.transfer_progress`).
 
     Raises:
-        ConfigurationError: A name or a target is not valid, or there are no targets, or more than 100.
+        ConfigurationError: A name or a target is not valid, or there are no targets, or more than 100, or the seconds
+            are not a positive number.
     """
 
     def __init__(
-        self, targets: Mapping[str, TransferTarget | SipUri | str], *, fallback: TransferFallback | None = None
+        self,
+        targets: Mapping[str, TransferTarget | SipUri | str],
+        *,
+        fallback: TransferFallback | None = None,
+        refer_within: float = 5.0,
     ) -> None:
+        if isinstance(refer_within, bool) or not isinstance(refer_within, (int, float)) or not 0 < refer_within < inf:
+            raise ConfigurationError("refer_within must be a positive number of seconds")
         if not 1 <= len(targets) <= _MAX_TARGETS:
             raise ConfigurationError(f"there must be 1 to {_MAX_TARGETS} transfer targets")
         for name in targets:
@@ -123,6 +134,7 @@ class TransferTargets(Mapping[str, TransferTarget]):
             for name, target in targets.items()
         }
         self.fallback = fallback
+        self.refer_within = refer_within
 
     def __getitem__(self, name: str) -> TransferTarget:
         """Return the target of that name."""
@@ -172,6 +184,7 @@ class Handover:
     key: str
     request: TransferRequest
     fallback: Literal["none", "there", "asked for", "answered"]
+    refer_within: float | None = None
     begun: bool = False
     sign: TransferProgress | None = None
     """The strongest so far."""

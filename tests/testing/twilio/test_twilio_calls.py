@@ -108,6 +108,19 @@ async def test_the_webhook_of_openai_has_the_headers_that_the_twiml_made() -> No
         await call.ended()
 
 
+async def test_it_runs_in_real_time_too_as_fast_as_openai_s_side() -> None:
+    twiml = dial(f"{PROJECT}?X-Channel=phone", action="/after")
+    async with (
+        OpenAIEmulator(speed=200) as openai,
+        answering(openai) as host,
+        Program(voice=twiml) as program,
+        TwilioEmulator(openai=openai, openai_webhook=host) as twilio,
+    ):
+        call = await twilio.ring(f"{program.url}/voice", scenario=TALK)
+        assert await call.ended() == "completed"
+        assert call.requested("action")[0]["DialCallStatus"] == "completed"
+
+
 @pytest.mark.parametrize(
     ("from_", "has", "lacks"),
     [
@@ -288,6 +301,7 @@ async def test_what_twilio_refuses_to_dial_comes_to_the_action_with_a_message_an
     ("twiml", "from_", "code", "sip"),
     [
         (dial(callerId=""), BR_CALLER, 13224, 400),
+        (dial(callerId=""), "client:agent_7", 13224, 400),
         (dial(PROJECT.replace("proj_", "org-")), "+14155550100", None, 404),
         (dial(PROJECT.replace(";transport=tls", "")), "+14155550100", None, 408),
     ],

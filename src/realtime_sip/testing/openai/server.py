@@ -39,6 +39,8 @@ class Request:
     query: Mapping[str, str]
     headers: tuple[tuple[str, str], ...] = field(repr=False)
     body: bytes = field(repr=False)
+    target: str = field(default="", repr=False)
+    """Path and query as they were received."""
 
     def header(self, name: str) -> str:
         """Return the first header of that name, or ""."""
@@ -267,6 +269,7 @@ def _request(head: h11.Request, body: bytes) -> Request:
         id=f"req_{secrets.token_hex(16)}",
         method=head.method.decode("latin-1"),
         path=parts.path,
+        target=head.target.decode("latin-1"),
         query=dict(parse_qsl(parts.query, keep_blank_values=True, max_num_fields=50)),
         headers=tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers),
         body=body,

@@ -111,11 +111,9 @@ def _sip(noun: Verb, caller_id: str, parent: Leg, behavior: TwilioBehavior) -> T
     warnings += [(None, text) for text in sip.odd]
     from_ = caller_id or parent.from_
     fails, alerts = None, list[tuple[int | None, str]]()
-    if sip.openai and from_.startswith("whatsapp:"):
-        fails, alerts = (
-            400,
-            [(13224, "a WhatsApp caller without a callerId: From is whatsapp:…, and OpenAI answers 400")],
-        )
+    if sip.openai and from_.startswith(("whatsapp:", "client:")):
+        # Reported of WhatsApp; that an app, whose From has a colon too, fares as badly is inferred.
+        fails, alerts = 400, [(13224, "no callerId: From is whatsapp:… or client:…, and OpenAI answers 400")]
     elif sip.openai and not sip.user.startswith("proj_"):
         fails, alerts = 404, [(None, "OpenAI is dialed by the id of a project, proj_…")]
     elif sip.openai and not sip.encrypted and behavior.unencrypted == "fails":

@@ -11,8 +11,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from reported import reported
 from twilio.twiml import voice_response as vendor
-from twiml_reading import SID, Voice, alone, case_id, headers_of, only, present, read, reported, signed, uri_of
+from twiml_reading import SID, Voice, alone, headers_of, only, read, signed, uri_of
 
 from realtime_sip import Endpoints, IncomingCall, OpenAIWebhooks
 from realtime_sip.errors import ConfigurationError, InvalidRequestError
@@ -301,9 +302,9 @@ def test_openais_webhook_knows_the_channel_and_the_number(
     assert call.parent_call_sid == (SID if signer else None)
 
 
-@pytest.mark.parametrize("case", reported("voice_webhook"), ids=case_id)
-def test_reported_callers_have_a_caller_id_that_twilio_takes(case: dict[str, Any] | None) -> None:
-    given, right = present(case)["input"], present(case)["right"]
+@reported("voice_webhook")
+def test_reported_callers_have_a_caller_id_that_twilio_takes(case: dict[str, Any]) -> None:
+    given, right = case["input"], case["right"]
     if "params" not in given:
         pytest.skip("it is no voice webhook")
     response = dial_openai(PROJECT, voice=VoiceWebhook.read(urlencode(given["params"])))

@@ -7,8 +7,8 @@ import sys
 from typing import Any
 
 import pytest
+from reported import reported
 from twilio.twiml import voice_response as vendor
-from twiml_reading import case_id, present, reported
 
 from realtime_sip.errors import InvalidRequestError
 from realtime_sip.twilio.twiml import VoiceResponse
@@ -118,9 +118,9 @@ def test_a_uri_that_is_what_it_seems_is_dialed_as_it_is(uri: str) -> None:
     assert VoiceResponse().dial().sip(uri).value == uri
 
 
-@pytest.mark.parametrize("case", reported("twiml"), ids=case_id)
-def test_reported_cases(case: dict[str, Any] | None) -> None:
-    given, right = present(case)["input"], present(case)["right"]
+@reported("twiml")
+def test_reported_cases(case: dict[str, Any]) -> None:
+    given, right = case["input"], case["right"]
     response = VoiceResponse()
     if right.get("refused"):
         with pytest.raises(InvalidRequestError):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from twiml_reading import case_id, present, reported
+from reported import reported
 
 from realtime_sip.twilio import twiml
 from realtime_sip.twilio.twiml import AfterDial, after_dial
@@ -101,9 +101,9 @@ def test_any_form_has_an_answer(form: dict[str, str]) -> None:
     assert isinstance(after_dial(form), AfterDial)
 
 
-@pytest.mark.parametrize("case", reported("dial_result"), ids=case_id)
-def test_reported_cases(case: dict[str, Any] | None) -> None:
-    given, right = present(case)["input"], present(case)["right"]
+@reported("dial_result")
+def test_reported_cases(case: dict[str, Any]) -> None:
+    given, right = case["input"], case["right"]
     redirected = given.get("redirect_posted_for") is not None
     verdict = after_dial(
         given["requests"][0]["params"] if "requests" in given else given["params"], redirected=redirected

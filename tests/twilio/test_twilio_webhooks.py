@@ -5,6 +5,8 @@ from __future__ import annotations
 import doctest
 import pickle
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -194,6 +196,8 @@ def test_sip_and_apps() -> None:
     assert sip.caller_address is not None
     assert (sip.caller_address.user, sip.sip_caller_id, sip.sip_headers.get("X-Route")) == ("alice", "alice", "7")
     assert call(From="Anonymous", SipDomain="a.sip.twilio.com").channel == "sip"
+    nobody = call(From="client:Anonymous")
+    assert (nobody.channel, nobody.withheld, nobody.sip_caller_id) == ("client", True, "anonymous")
     app = call(From="client:agent 7", To="")
     assert (app.channel, app.caller, app.dialed, app.dialed_address) == ("phone", None, None, None)
     app = call(From="client:agent_7", To="")
@@ -203,6 +207,17 @@ def test_sip_and_apps() -> None:
 def test_sip_headers_that_cannot_be_any_do_not_lose_the_call() -> None:
     voice = call(**{"SipHeader_X-A": "a", "SipHeader_": "b", "SipHeader_a b": "c", "SipHeader_X-B": "\r\nX: 1"})
     assert list(voice.sip_headers) == [("X-A", "a")]
+
+
+def test_reading_and_verifying_load_nothing_of_the_vendors() -> None:
+    code = (
+        "import sys; from realtime_sip.twilio import TwilioSignature, webhooks;"
+        "twilio = TwilioSignature('a token', 'https://h'); body = b'CallSid=CA1';"
+        "twilio.verify('/', body, twilio.sign('https://h/', body)); webhooks.read_webhook(body); print(*sys.modules)"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "realtime_sip.twilio.fields" in loaded
+    assert not {"twilio", "httpx", "requests"} & set(loaded)
 
 
 @given(st.text(max_size=80) | st.from_regex(r"(sip|whatsapp|client|tel):.{0,40}"))

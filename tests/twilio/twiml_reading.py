@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -66,24 +65,3 @@ def signed(value: str) -> dict[str, Any]:
 def shape(element: ET.Element) -> Any:
     """Return the names of elements and attributes, without any value."""
     return element.tag, sorted(element.attrib), [shape(child) for child in element]
-
-
-def reported(kind: str) -> list[dict[str, Any] | None]:
-    """Return the reported cases of a kind, or a single None without their file."""
-    path = Path(__file__).resolve().parents[3] / "shared" / "data" / "reported" / "twilio_cases.jsonl"
-    if not path.exists():
-        return [None]
-    cases = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return [case for case in cases if case["kind"] == kind]
-
-
-def case_id(case: dict[str, Any] | None) -> str:
-    """Name a case."""
-    return "no file" if case is None else str(case["id"])
-
-
-def present(case: dict[str, Any] | None) -> dict[str, Any]:
-    """Return the case; skip the test without it."""
-    if case is None:
-        pytest.skip("the reported cases are not beside this checkout")
-    return case

@@ -66,6 +66,9 @@ class TwilioAddress:
             case "whatsapp":
                 return cls._whatsapp(text, rest)
             case "client":
+                # What Twilio calls an app that gave no identity.
+                if rest.lower() in ANONYMOUS:
+                    return cls(text, "client", withheld=True)
                 return cls(text, "client", user=rest or None, problem=None if rest else _PROBLEM)
             case "sip" | "sips" | "tel":
                 return cls._uri(text, text.strip())

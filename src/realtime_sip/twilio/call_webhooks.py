@@ -81,12 +81,12 @@ class CallWebhook(TwilioWebhook):
     def channel(self) -> TwilioChannel:
         """How the caller came. A withheld number tells nothing, so then it is how the call was dialed."""
         address = self.caller_address
-        if address is not None and not address.withheld:
+        if address is not None and (address.channel != "phone" or not address.withheld):
             return address.channel
         dialed = self.dialed_address
         if dialed is not None and dialed.channel == "whatsapp":
             return "whatsapp"
-        return "sip" if self.fields.text("SipDomain") or (address and address.channel == "sip") else "phone"
+        return "sip" if self.fields.text("SipDomain") else "phone"
 
     @property
     def withheld(self) -> bool:

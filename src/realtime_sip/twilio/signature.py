@@ -17,16 +17,15 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn, TypeAlias
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import NoReturn, TypeAlias
 
 from realtime_sip._redaction import miscopied
 from realtime_sip.errors import ConfigurationError, InvalidRequestError
 from realtime_sip.twilio.form import MAX_FORM, out_of_bounds, signed_form
 from realtime_sip.webhooks.received import header_text, names_of, read_headers, refuse
-
-if TYPE_CHECKING:
-    from ipaddress import IPv4Network, IPv6Network
 
 SIGNATURE_HEADER = "X-Twilio-Signature"
 SETTINGS_HEADER = "X-Twilio-Webhooks-Signature-Settings"
@@ -238,8 +237,6 @@ class TwilioSignature:
         return _origins(origin[0]), target[origin.end() :]
 
     def _is_trusted(self, peer: str | None) -> bool:
-        from ipaddress import IPv6Address, ip_address
-
         try:
             address = ip_address(peer or "")
         except ValueError:
@@ -316,20 +313,12 @@ def _base(url: object) -> bytes:
 
 def _networks(proxies: object) -> list[IPv4Network | IPv6Network]:
     texts = [proxies] if isinstance(proxies, str) or not isinstance(proxies, Iterable) else list(proxies)
-    if not texts:
-        return []
-    from ipaddress import ip_network
-
-    try:
-        return [ip_network(text) for text in texts if isinstance(text, str) or _no_network()]
-    except ValueError:
-        raise ConfigurationError(
-            "trusted_proxies are addresses or networks, as 10.0.0.7 or 10.0.0.0/8, without bits beyond the prefix"
-        ) from None
-
-
-def _no_network() -> NoReturn:
-    raise ValueError
+    if all(isinstance(text, str) for text in texts):
+        with suppress(ValueError):
+            return [ip_network(text) for text in texts]
+    raise ConfigurationError(
+        "trusted_proxies are addresses or networks, as 10.0.0.7 or 10.0.0.0/8, without bits beyond the prefix"
+    )
 
 
 def _bytes(body: object) -> bytes:

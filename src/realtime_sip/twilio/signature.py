@@ -313,9 +313,10 @@ def _base(url: object) -> bytes:
 
 def _networks(proxies: object) -> list[IPv4Network | IPv6Network]:
     texts = [proxies] if isinstance(proxies, str) or not isinstance(proxies, Iterable) else list(proxies)
-    if all(isinstance(text, str) for text in texts):
+    names = [text for text in texts if isinstance(text, str)]
+    if len(names) == len(texts):
         with suppress(ValueError):
-            return [ip_network(text) for text in texts]
+            return [ip_network(name) for name in names]
     raise ConfigurationError(
         "trusted_proxies are addresses or networks, as 10.0.0.7 or 10.0.0.0/8, without bits beyond the prefix"
     )

@@ -1483,4 +1483,4 @@ class Interleavings(RuleBasedStateMachine):
 
 
 TestInterleavings = Interleavings.TestCase
-TestInterleavings.settings = settings(max_examples=600, stateful_step_count=40, deadline=None, derandomize=True)
+TestInterleavings.settings = settings(max_examples=300, stateful_step_count=40, deadline=None, derandomize=True)

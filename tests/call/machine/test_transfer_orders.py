@@ -570,4 +570,4 @@ class Handovers(RuleBasedStateMachine):
 
 
 TestHandovers = Handovers.TestCase
-TestHandovers.settings = settings(max_examples=1000, stateful_step_count=40, deadline=None, derandomize=True)
+TestHandovers.settings = settings(max_examples=500, stateful_step_count=40, deadline=None, derandomize=True)

@@ -24,11 +24,14 @@ from typing import NoReturn, TypeAlias
 
 from realtime_sip._redaction import miscopied
 from realtime_sip.errors import ConfigurationError, InvalidRequestError
-from realtime_sip.twilio.form import MAX_FORM, out_of_bounds, signed_form
+from realtime_sip.twilio.form import out_of_bounds, signed_form
 from realtime_sip.webhooks.received import header_text, names_of, read_headers, refuse
 
 SIGNATURE_HEADER = "X-Twilio-Signature"
 SETTINGS_HEADER = "X-Twilio-Webhooks-Signature-Settings"
+
+MAX_BODY = 1024 * 1024
+"""Bytes of a body at most; of a form it is `MAX_FORM`."""
 
 MAX_URL = 32 * 1024
 """Bytes of a URL at most: a webhook by GET has all parameters in it."""
@@ -325,7 +328,7 @@ def _networks(proxies: object) -> list[IPv4Network | IPv6Network]:
 def _bytes(body: object) -> bytes:
     if not isinstance(body, (bytes, str)):
         refuse("the body as it was received (bytes) is needed to check the signature", "body_type")
-    if len(body) > MAX_FORM:
+    if len(body) > MAX_BODY:
         refuse("the body is too large", "body_too_large")
     try:
         data = body.encode() if isinstance(body, str) else bytes(body)
@@ -333,7 +336,7 @@ def _bytes(body: object) -> bytes:
         data = None
     if data is None:
         refuse("the body is not UTF-8", "body_encoding")
-    if len(data) > MAX_FORM:
+    if len(data) > MAX_BODY:
         refuse("the body is too large", "body_too_large")
     return data
 
@@ -397,7 +400,7 @@ def _endings(target: bytes, body: bytes, content_type: object, *, is_get: bool) 
         refuse("the form is not read", wrong)
     form, named = signed_form(body)
     # Nothing stands between the URL and the first field either.
-    if form[:1] in {b"?", b"&"} and not hashed:
+    if form[:1] in {b"/", b"?", b"&"} and not hashed:
         refuse("the form's first field may be the end of a signed URL", "ambiguous_form")
     return [each + form for each in targets] + (targets if hashed else []), named
 

@@ -283,11 +283,21 @@ async def test_the_time_limit_ends_the_bridge() -> None:
         (dial("sip:proj abc@sip.api.openai.com", action="/after"), "+14155550100", 21228),
         (dial(f"{PROJECT}?X-A={'a' * 1020}", action="/after"), "+14155550100", 21227),
         ("<Response><Dial action='/after'><Number>+14155550101</Number></Dial></Response>", "client:agent_7", 13214),
+        (
+            "<Response><Dial action='/after' callerId='+14155550199'>+14155550101</Dial></Response>",
+            "client:+14155550199",
+            13214,
+        ),
+        (TO_WHATSAPP.replace("+5511987650001", "5511"), BR_CALLER, 13224),
+        ("<Response><Dial action='/after'><Client/></Dial></Response>", "+14155550100", None),
+        ("<Response><Dial action='/after'><Queue>support</Queue></Dial></Response>", "+14155550100", None),
+        ("<Response><Dial action='/after'><Number>call me</Number></Dial></Response>", "+14155550100", 13224),
+        ("<Response><Dial action='/after'><Conference/></Dial></Response>", "+14155550100", None),
     ],
 )
 @virtual
 async def test_what_twilio_refuses_to_dial_comes_to_the_action_with_a_message_and_no_code(
-    twiml: str, from_: str, code: int
+    twiml: str, from_: str, code: int | None
 ) -> None:
     call = await alone({"voice": twiml}, from_=from_, alerts=[code])
     after = call.requested("action")[0]
@@ -374,14 +384,66 @@ async def test_people_who_do_not_answer(callee: Callee, word: str) -> None:
     assert call.requested("action")[0]["DialCallStatus"] == word
 
 
+WHISPER = "<Response><Say>A caller for you.</Say><Pause length='2'/>{}</Response>"
+
+
+@pytest.mark.parametrize(
+    ("whisper", "bridged", "alerts"),
+    [
+        (WHISPER.format(""), "true", []),
+        (WHISPER.format("<Hangup/>"), "false", []),
+        (Reply(status=500), "false", [11200]),
+    ],
+)
 @virtual
-async def test_a_whisper_is_played_to_who_answers_and_may_refuse() -> None:
+async def test_a_whisper_is_played_to_who_answers_and_may_refuse(whisper: Any, bridged: str, alerts: list[int]) -> None:
     twiml = "<Response><Dial action='/after'><Number url='/whisper'>+14155550101</Number></Dial></Response>"
-    whisper = "<Response><Say>A caller for you.</Say><Hangup/></Response>"
-    call = await alone({"voice": twiml, "whisper": whisper})
+    call = await alone({"voice": twiml, "whisper": whisper}, alerts=alerts)
     assert kinds(call) == ["voice", "whisper", "action"]
     assert call.requested("whisper")[0]["ParentCallSid"] == call.sid
-    assert call.requested("action")[0]["DialBridged"] == "false"
+    assert call.requested("action")[0]["DialBridged"] == bridged
+
+
+@virtual
+async def test_two_sips_in_a_dial_need_the_enhanced_features() -> None:
+    two = "<Response><Dial action='/after'><Sip>sip:a@x.example</Sip><Sip>sip:b@x.example</Sip></Dial></Response>"
+    call = await alone({"voice": two}, callees={"sip:a@x.example": Callee(outcome="busy")})
+    assert [leg.status for leg in call.children] == ["busy", "completed"]
+    call = await alone({"voice": two}, behavior=TwilioBehavior(enhanced_sip=False), alerts=[None])
+    assert call.children == []
+
+
+@virtual
+async def test_a_whatsapp_caller_is_dialed_to_another_and_a_phone_is_recorded() -> None:
+    call = await alone({"voice": TO_WHATSAPP}, from_=BR_CALLER)
+    assert [(leg.to, leg.from_, leg.status) for leg in call.children] == [
+        ("whatsapp:+5511987650001", BR_SENDER, "completed")
+    ]
+    twiml = (
+        "<Response><Dial action='/after' record='record-from-answer-dual' recordingStatusCallback='/recorded'>"
+        "<Number>+14155550101</Number></Dial><Pause length='9'/></Response>"
+    )
+    call = await alone({"voice": twiml, "after": "<Response><Pause length='9'/></Response>"})
+    (recorded,) = call.requested("recording")
+    assert call.requested("action")[0]["RecordingUrl"] == recorded["RecordingUrl"]
+    assert (recorded["RecordingSource"], recorded["RecordingChannels"]) == ("DialVerb", "2")
+
+
+@virtual
+async def test_what_is_not_emulated_and_what_fails_unseen_are_alerts() -> None:
+    call = await alone({"voice": "<Response><Gather/><Say>Hi.</Say></Response>"}, alerts=[None])
+    assert (call.alerts[0].message, call.heard) == ("Gather is not emulated", ["Hi."])
+    noun = " statusCallback='/child'"
+    twiml = f"<Response><Dial><Number{noun}>+14155550101</Number></Dial></Response>"
+    call = await alone({"voice": twiml, "child": Reply(status=403)}, alerts=[11200])
+    assert call.alerts[0].warning
+    call = await alone(
+        {"voice": "<Response><Enqueue waitUrl='/w'/></Response>", "w": Reply(status=500)}, alerts=[11200]
+    )
+    call = await alone({"voice": Reply(status=204)})
+    assert (call.status, call.alerts) == ("completed", [])
+    call = await alone({"voice": dial()}, alerts=[None])
+    assert "has no openai" in call.alerts[0].message
 
 
 @virtual

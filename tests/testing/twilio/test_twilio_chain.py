@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
 import pytest
 from twilio_program import Program
 
@@ -55,35 +52,6 @@ SCENARIO = [
 ]
 
 
-@dataclass(frozen=True)
-class Voice:
-    """What `dial_openai` needs to know of a voice webhook."""
-
-    params: Mapping[str, str]
-
-    @property
-    def call_sid(self) -> str:
-        return self.params["CallSid"]
-
-    @property
-    def caller(self) -> str | None:
-        number = self.params["From"].removeprefix("whatsapp:")
-        return number if number.startswith("+") else None
-
-    @property
-    def user_id(self) -> str | None:
-        name = self.params["From"].removeprefix("whatsapp:")
-        return None if name.startswith("+") else name
-
-    @property
-    def channel(self) -> str:
-        return "whatsapp" if self.params["From"].startswith("whatsapp:") else "phone"
-
-    @property
-    def dialed(self) -> str | None:
-        return self.params["To"].removeprefix("whatsapp:")
-
-
 class Shop:
     """The program: Twilio's webhooks and OpenAI's on one server."""
 
@@ -112,8 +80,9 @@ class Shop:
             call.respond("Cumprimente em português.")
             await call.wait_ended()
 
-    async def handle(self, request: Request, params: Mapping[str, str]) -> Reply:
+    async def handle(self, request: Request) -> Reply:
         from realtime_sip.twilio import twiml
+        from realtime_sip.twilio.webhooks import ReferRequest, VoiceWebhook
 
         if request.path == "/openai":
             event = self.client.webhooks.unwrap(request.body, dict(request.headers))
@@ -129,7 +98,7 @@ class Shop:
             case "/voice":
                 response = twiml.dial_openai(
                     "proj_abc123",
-                    voice=Voice(params),
+                    voice=VoiceWebhook.read(request.body),
                     signer=self.signer,
                     context={"loja": "centro"},
                     region="br1",
@@ -139,7 +108,9 @@ class Shop:
                     status_callback=f"{PUBLIC}/status",
                 )
             case "/refer":
-                self.calls[params["CallSid"]].transfer_progress(TransferProgress.ASKED)
+                refer = ReferRequest.read(request.body)
+                assert refer.target is not None
+                self.calls[refer.call_sid].transfer_progress(TransferProgress.ASKED)
                 response = twiml.enqueue_flex(WORKFLOW, task={"idioma": "pt-BR", "resumo": "Pedido 1042."})
         return Reply(body=str(response).encode(), content_type="text/xml")
 
@@ -151,7 +122,7 @@ class Server(Program):
 
     async def handle(self, request: Request) -> Reply:
         await super().handle(request)
-        return await self.shop.handle(request, self.seen[-1][1])
+        return await self.shop.handle(request)
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,8 @@ async def test_a_call_that_is_over_cannot_be_redirected_and_one_that_rings_as_th
         for call in (over, rings):
             error = await post(twilio, f"Calls/{call.sid}", {"Twiml": SAY}, status=400)
             assert (error["code"], error["status"]) == (21220, 400)
+            assert (await post(twilio, f"Calls/{call.sid}", {}))["sid"] == call.sid
+            assert (await post(twilio, f"Calls/{call.sid}", {"Status": "busy"}, status=400))["code"] == 21219
 
 
 @pytest.mark.parametrize("status", ["completed", "canceled"])
@@ -252,6 +254,7 @@ async def test_a_call_that_rest_makes_may_be_dialed_to_openai_or_go_there() -> N
         ({"To": "+14155550101", "From": SENDER, "Twiml": SAY}, 13224),
         ({"To": "+14155550101", "From": "+14155550199", "Twiml": "<Response>" + " " * 4000 + "</Response>"}, 20422),
         ({"To": "+14155550101", "From": "+14155550199", "Twiml": "no"}, 12100),
+        ({"To": "whatsapp:1", "From": SENDER, "Twiml": SAY}, 21211),
     ],
 )
 @virtual

@@ -56,6 +56,12 @@ class TwilioEmulator:
     messages in TwiML, `sequential`, machine detection, trunks. Beside the calls there is the REST API for calls,
     messages and conferences, with state: give a client `base_url`, and the account's SID with the token or an API key.
 
+    Not known, and therefore guessed: all `TwilioTimings` that its docstring does not call measured or documented; how
+    the recipient of a whisper who hangs up shows in `action`; `action` after a redirect while the dialed leg rings
+    ("canceled"); what a redirect by HTTP does to a POST (it becomes a GET); which status word follows a SIP status
+    other than 486; that a REFER answered with anything but a Dial lets the leg to OpenAI leave at once; the codes of
+    alerts that are None.
+
     Args:
         openai: What rings when TwiML dials OpenAI; enter it first. Both then have its clock.
         openai_webhook: The webhook endpoint of the OpenAI project: as the target of `OpenAIEmulator.ring`.

@@ -29,7 +29,8 @@ _ATTRIBUTES = {
     "WhatsApp": _ANSWERING,
     "Conference": "muted beep startConferenceOnEnter endConferenceOnExit participantLabel jitterBufferSize waitUrl "
     "waitMethod maxParticipants record region coach trim statusCallback statusCallbackEvent statusCallbackMethod "
-    "recordingStatusCallback recordingStatusCallbackMethod recordingStatusCallbackEvent eventCallbackUrl",
+    "recordingStatusCallback recordingStatusCallbackMethod recordingStatusCallbackEvent eventCallbackUrl "
+    "recordingConfigurationId",
     "Queue": "url method reservationSid postWorkActivitySid",
     "Enqueue": "action maxQueueSize method waitUrl waitUrlMethod workflowSid",
     "Task": "priority timeout",
@@ -39,7 +40,8 @@ _ATTRIBUTES = {
     "Reject": "reason",
     "Redirect": "method",
     "Hangup": "",
-    "Record": f"action method timeout finishOnKey maxLength playBeep transcribe transcribeCallback {_RECORDED}",
+    "Record": f"action method timeout finishOnKey maxLength playBeep transcribe transcribeCallback "
+    f"recordingConfigurationId {_RECORDED}",
     "Parameter": "name value",
     "Identity": "",
     "Uri": "priority weight username password",

@@ -25,7 +25,7 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 from flask import Flask
 from werkzeug.serving import make_server
 
@@ -43,14 +43,19 @@ from realtime_sip.testing import (
     OpenAIEmulator,
     RingingCall,
     Timings,
+    TwilioCall,
+    TwilioEmulator,
     run_virtual,
 )
 from realtime_sip.testing.scenario import Step
+from realtime_sip.twilio import TwilioSignature
 
 FOLDER = Path(__file__).resolve().parents[1] / "examples"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
 
 HELLO = ModelSays("Good morning.")
+PUBLIC_URL = "https://voice.example.com"
+TWILIO_TOKEN = "a token of the tests"
 BYE = "Thank you for your time. Goodbye."
 
 
@@ -167,6 +172,9 @@ def test_importing_an_example_does_nothing(name: str) -> None:
 def test_an_example_takes_its_keys_from_the_environment(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-example")
     monkeypatch.setenv("OPENAI_WEBHOOK_SECRET", "a secret of the tests")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "proj_example")
+    monkeypatch.setenv("TWILIO_AUTH_TOKEN", "a token of the tests")
+    monkeypatch.setenv("PUBLIC_URL", PUBLIC_URL)
     app = example(name).from_environment()
     rules = [rule.rule for rule in app.url_map.iter_rules()] if isinstance(app, Flask) else [r.path for r in app.routes]
     assert {"/", "/openai/webhook"} & set(rules)
@@ -181,6 +189,7 @@ SERVERS: dict[str, Callable[[AsyncRealtimeSip], FastAPI]] = {
     "pin_entry": lambda client: pin_entry(client),
     "two_numbers": lambda client: two_numbers(client),
     "cost_ceiling": lambda client: cost_ceiling(client),
+    "whatsapp_receptionist": lambda client: receptionist(client),
 }
 DIALS = {"two_numbers": "+14155550110"}
 """What to dial, where that matters."""
@@ -814,3 +823,109 @@ async def test_a_call_that_is_up_when_the_flask_sample_stops_hears_a_goodbye_and
             assert (await ringing.ended()).by is EndedBy.AGENT
             assert said(ringing)[-1] == ("model", BYE)
             assert "calls" not in threads()
+
+
+# --- whatsapp_receptionist --------------------------------------------------------------------------------------------
+
+CONTEXT_SECRET = "a context secret of the tests"
+OLA = ModelSays("Bom dia!")
+
+
+def receptionist(client: AsyncRealtimeSip) -> FastAPI:
+    twilio = TwilioSignature(TWILIO_TOKEN, PUBLIC_URL)
+    app: FastAPI = example("whatsapp_receptionist").create_app(client, project="proj_abc123", twilio=twilio)
+    return app
+
+
+def received(
+    scenario: Iterable[Step], *, rejected: Iterable[int] = (), monkeypatch: pytest.MonkeyPatch
+) -> tuple[TwilioCall, list[RingingCall]]:
+    """Ring the receptionist from WhatsApp, through Twilio; the first calls are rejected by OpenAI's side."""
+    monkeypatch.setenv("REALTIME_SIP_CONTEXT_SECRET", CONTEXT_SECRET)
+    refusals = list(rejected)
+    seen: list[tuple[TwilioCall, list[RingingCall]]] = []
+
+    def create_app(client: AsyncRealtimeSip) -> FastAPI:
+        app = receptionist(client)
+        if refusals:
+
+            @app.middleware("http")
+            async def busy(request: Any, call_next: Any) -> Any:
+                if request.url.path == "/openai/webhook" and refusals:
+                    event = client.webhooks.unwrap(await request.body(), request.headers)
+                    await client.calls.reject(event.call_id, status_code=refusals.pop(0))  # type: ignore[union-attr]
+                    return Response(status_code=200)
+                return await call_next(request)
+
+        return app
+
+    async def check(openai: OpenAIEmulator, url: str) -> None:
+        own = url.removesuffix("/openai/webhook")
+        async with TwilioEmulator(
+            openai=openai, openai_webhook=url, auth_token=TWILIO_TOKEN, tunnels={PUBLIC_URL: own}, strict=False
+        ) as twilio:
+            silent: list[list[Step]] = [[] for _ in refusals]
+            first, *then = [*silent, list(scenario)]
+            call = await twilio.ring(
+                f"{PUBLIC_URL}/twilio/voice",
+                from_="whatsapp:+5511987650001",
+                to="whatsapp:+551130000001",
+                scenario=first,
+                then=then,
+            )
+            await call.ended()
+            seen.append((call, call.openai_calls))
+
+    on_the_phone(create_app, check)
+    ((call, calls),) = seen
+    return call, calls
+
+
+def test_the_receptionist_answers_whatsapp_in_portuguese(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    bye: list[Step] = [ModelSays("Até logo!"), ModelCalls("end_call", same_response=True)]
+    with caplog.at_level(logging.INFO, logger="receptionist"):
+        call, (ringing,) = received([OLA, CallerSays("Obrigada, tchau."), *bye], monkeypatch=monkeypatch)
+    assert call.alerts == []
+    assert call.history == ["ringing", "in-progress", "completed"]
+    assert said(ringing) == [("model", OLA.text), ("caller", "Obrigada, tchau."), ("model", "Até logo!")]
+    assert ringing.accepted_session is not None
+    assert ringing.accepted_session["audio"]["input"]["transcription"]["language"] == "pt"
+    assert "came by whatsapp" in caplog.text
+    assert "the dial to OpenAI: talked" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("rejected", "became", "heard"),
+    [
+        ([603], ["rejected"], True),
+        ([503], ["unreachable", "talked"], False),
+        ([503, 503], ["unreachable", "unreachable"], True),
+    ],
+)
+def test_the_receptionist_tries_once_more_and_then_says_sorry(
+    rejected: list[int],
+    became: list[str],
+    heard: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.INFO, logger="receptionist"):
+        call, calls = received([OLA, CallerHangsUp()], rejected=rejected, monkeypatch=monkeypatch)
+    assert [record.args for record in caplog.records if "the dial" in record.msg] == [(word,) for word in became]
+    assert len(calls) == len(became)
+    assert (call.heard != []) is heard
+
+
+def test_the_receptionist_obeys_nobody_but_twilio() -> None:
+    async def check(openai: OpenAIEmulator, url: str) -> None:
+        body = b"CallSid=CA1&From=%2B14155550100&To=%2B14155550199"
+        form = {"content-type": "application/x-www-form-urlencoded"}
+        signed = TwilioSignature("somebody else's token", PUBLIC_URL).sign(f"{PUBLIC_URL}/twilio/voice", body)
+        async with httpx.AsyncClient(trust_env=False, base_url=url.removesuffix("/openai/webhook")) as http:
+            for path in ("/twilio/voice", "/twilio/after"):
+                for headers in ({}, signed):
+                    assert (await http.post(path, content=body, headers={**form, **headers})).status_code == 403
+
+    on_the_phone(receptionist, check)

@@ -313,3 +313,37 @@ async def test_the_emulators_wall_clock_can_be_set(endpoint: Any) -> None:
     (delivery,) = endpoint.deliveries
     assert 1_800_000_000 <= int(delivery.headers["webhook-timestamp"]) < 1_800_000_060
     assert 1_800_000_000 <= delivery.event["created_at"] < 1_800_000_060
+
+
+def test_law_what_was_sent_arrives_before_the_clock_moves_though_it_is_a_small_piece_behind_another() -> None:
+    """A listening socket of `socket.create_server` is one of those for which asyncio leaves Nagle's algorithm on."""
+
+    left = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(100):
+            for piece in (b"head", b"body"):
+                writer.write(piece)
+                await asyncio.sleep(0)
+        writer.close()
+        await writer.wait_closed()
+        left.set()
+
+    async def main() -> float:
+        loop = asyncio.get_running_loop()
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            async with await asyncio.start_server(serve, sock=listening):
+                reader, writer = await asyncio.open_connection(*listening.getsockname())
+                began = loop.time()
+                try:
+                    for _ in range(10):
+                        writer.write(b"again")
+                        async with asyncio.timeout(60):
+                            assert await reader.readexactly(8) == b"headbody"
+                finally:
+                    writer.close()
+                    await writer.wait_closed()
+                    await left.wait()
+                return loop.time() - began
+
+    assert run_virtual(main()) == 0

@@ -14,9 +14,9 @@ from realtime_sip import AsyncRealtimeSip, AsyncSideband, Call, RealtimeSip, Sid
 from realtime_sip.api.calls import WebRtcCall
 from realtime_sip.api.client_secrets import ClientSecret
 from realtime_sip.api.settings import Settings
-from realtime_sip.twilio import twiml
+from realtime_sip.twilio import TwilioSignature, twiml
 from realtime_sip.twilio.elements import Dial, Enqueue, Say, Sip, Task
-from realtime_sip.twilio.webhooks import DialResult, VoiceWebhook
+from realtime_sip.twilio.webhooks import CallStatusCallback, DialResult, TwilioWebhook, VoiceWebhook, read_webhook
 
 
 def blocking(client: RealtimeSip) -> None:
@@ -75,3 +75,12 @@ def composing(response: twiml.VoiceResponse) -> None:
     theirs.append(response)
     response.dial(anwser_on_bridge=True)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
     response.dial().sip("sip:a@example.com", status_callback_event=["rang"])  # type: ignore[list-item] # pyright: ignore[reportArgumentType]
+
+
+def verifying(twilio: TwilioSignature, headers: list[tuple[bytes, bytes]]) -> None:
+    assert_type(twilio.verify(b"/voice", b"", headers), str | None)
+    assert_type(DialResult.read(b""), DialResult)
+    assert_type(DialResult.read(b"").status, str | None)
+    assert_type(CallStatusCallback.read(b"").status, str)
+    assert_type(read_webhook(b""), TwilioWebhook)
+    TwilioSignature(None)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]

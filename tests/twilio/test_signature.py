@@ -18,7 +18,10 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from reported import reported
 from starlette.datastructures import Headers as StarletteHeaders
+from starlette.responses import PlainTextResponse
+from starlette.testclient import TestClient
 from twilio.request_validator import RequestValidator
+from werkzeug.test import create_environ
 
 from realtime_sip.errors import ConfigurationError, InvalidRequestError, WebhookVerificationError
 from realtime_sip.twilio import TwilioSignature
@@ -488,6 +491,32 @@ def test_headers_of_every_framework_are_read() -> None:
         assert twilio().verify("/voice", BODY, given_) == ACCOUNT
     meta = {"HTTP_X_TWILIO_SIGNATURE": signature, "CONTENT_TYPE": "application/json"}
     assert refusal("/voice", BODY, meta) == "unhashed_body"
+
+
+TARGETS = [
+    "/voice?From=whatsapp%3A%2B5511987650001&Caller=sip%3A1001%40pbx.example.com&Name=Jo+Do",
+    "/a%2Fb%7e?x=%7C&y=~&z=",
+    "/voice?b=2&a=1&b=1",
+]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_raw_target_of_wsgi_is_the_signed_one(target: str) -> None:
+    environ = create_environ(target, "http://10.0.0.1:8000")
+    signed = {"HTTP_X_TWILIO_SIGNATURE": over(BASE + target)}
+    for name in ("RAW_URI", "REQUEST_URI"):
+        assert twilio().verify(environ[name], b"", environ | signed, method="GET") is None
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_raw_target_of_asgi_is_the_signed_one(target: str) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raw = scope["raw_path"] + b"?" + scope["query_string"]
+        verified = twilio().verify(raw, b"", scope["headers"], method=scope["method"]) is None
+        await PlainTextResponse(str(verified))(scope, receive, send)
+
+    client = TestClient(app, base_url="http://10.0.0.1:8000")
+    assert client.get(target, headers=headers(over(BASE + target), None)).text == "True"
 
 
 # --- signing -----------------------------------------------------------------------------------------------------

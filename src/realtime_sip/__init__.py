@@ -42,8 +42,9 @@ if TYPE_CHECKING:
     from realtime_sip.endpoints import Endpoints
     from realtime_sip.errors import RealtimeSipError
     from realtime_sip.event_log import EventLogFolder
-    from realtime_sip.hosting.host import CallHost, Submission
+    from realtime_sip.hosting.host import CallHost
     from realtime_sip.hosting.router import Router
+    from realtime_sip.hosting.taken import Submission
     from realtime_sip.outcomes import (
         CallEnded,
         EndReason,
@@ -152,7 +153,7 @@ _PLACES = {
     "Sideband": "realtime_sip.api.sideband",
     "SidebandGap": "realtime_sip.outcomes",
     "Speech": "realtime_sip.call.speech",
-    "Submission": "realtime_sip.hosting.host",
+    "Submission": "realtime_sip.hosting.taken",
     "ToolOutput": "realtime_sip.call.tool_runner",
     "Tools": "realtime_sip.tools.registry",
     "TranscriptionSession": "realtime_sip.session",

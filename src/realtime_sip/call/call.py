@@ -282,6 +282,13 @@ class Call:
         """
         self._runtime.step(inputs.CarrierSays(says))
 
+    def caller_left(self) -> None:
+        """Pass on that the carrier reports the caller's own call as over: the call is hung up.
+
+        It ends as `EndReason.CALLER`, reported; as `TRANSFERRED` if the target of a transfer had answered.
+        """
+        self._runtime.step(inputs.CallerLeft())
+
     async def hangup(
         self, *, after_speech: bool = False, goodbye: str | None = None, within: float | None = None
     ) -> CallEnded:

@@ -8,10 +8,7 @@ import math
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from decimal import Decimal
-from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from realtime_sip._program_errors import OnError, ProgramErrors, telling
 from realtime_sip.call.call import Call  # loaded here, so that the first call does not wait for it
@@ -26,12 +23,17 @@ from realtime_sip.errors import (
 from realtime_sip.hosting import at_exit
 from realtime_sip.hosting.claims import DECIDE, Claims
 from realtime_sip.hosting.handlers import OnCall, check_async, check_loop
-from realtime_sip.outcomes import CallEnded, Certainty, EndReason
-from realtime_sip.policy import CallPolicy, Refusal
+from realtime_sip.hosting.taken import Submission, Taken
+from realtime_sip.outcomes import CallEnded, EndReason
+from realtime_sip.policy import CallPolicy
 from realtime_sip.sip.status import FINAL_FAILURE, is_final_failure
 from realtime_sip.stores.memory import MemoryStore
 from realtime_sip.stores.rules import LEASE, Outcome, Store
 from realtime_sip.webhooks import IncomingCall
+
+if TYPE_CHECKING:
+    from realtime_sip.hosting.carrier import Meaning
+    from realtime_sip.twilio.call_webhooks import CallWebhook
 
 _log = logging.getLogger("realtime_sip.host")
 
@@ -47,79 +49,10 @@ CANCELED = 0.75
 _REMEMBERED = 1000
 
 
-class Submission(Enum):
-    """What became of a webhook. Answer 200 to each of them: the call is taken care of, as far as it can be."""
-
-    STARTED = "started"
-    """The call was handed to the handler. It has accepted or rejected it, has failed, or has not decided yet."""
-    REPEAT = "repeat"
-    """The call was submitted before, here or elsewhere."""
-    BUSY = "busy"
-    """`max_calls` was reached; this call was rejected."""
-    DRAINING = "draining"
-    """The host is draining; this call was rejected."""
-    REFUSED = "refused"
-    """The policy refused the call; it was rejected with the status of the rule."""
-    STALE = "stale"
-    """It is too late to answer the call, or it is a test delivery that nobody can answer."""
-
-
 async def _hung_up(call: Call) -> None:
     ended = await call.hangup(within=HANG_UP)
     if ended.certainty == "inferred":
         _log.error("call %s: it may still be up after the drain", call.call_id)
-
-
-@dataclass(slots=True, kw_only=True)
-class _Taken:
-    """A call that this host serves or turns away."""
-
-    incoming: IncomingCall
-    decision: Decision
-    clock: Callable[[], float]
-    became: Submission = Submission.STARTED
-    refusal: Refusal | None = None
-    lost: bool = False
-    """Another host took it over."""
-    began_at: float = field(init=False)
-    handling: asyncio.Task[int | None] | None = None
-    serving: asyncio.Task[None] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.began_at = self.clock()
-
-    @property
-    def call_id(self) -> str:
-        return self.incoming.call_id
-
-    @property
-    def call(self) -> Call | None:
-        """The call, if it is in an `answer` block."""
-        return self.decision.call
-
-    @property
-    def is_up(self) -> bool:
-        """Whether the phone rings, or somebody is on it, as far as is known here."""
-        ended = self.call is not None and self.call.ended is not None
-        return not (ended or self.lost or self.decision.rejected)
-
-    @property
-    def cost(self) -> Decimal | None:
-        """What the call has cost so far, in USD, if that is known."""
-        if self.decision.rejected or not self.decision.made.is_set():
-            return Decimal(0)
-        return None if self.call is None else self.call.cost
-
-    def ended(self, reason: EndReason, certainty: Certainty, evidence: str) -> CallEnded:
-        """Return the end of a call that no `answer` block has kept to its end."""
-        return CallEnded(
-            reason=reason,
-            certainty=certainty,
-            evidence=evidence,
-            started_at=self.began_at,
-            attached_at=None,
-            ended_at=self.clock(),
-        )
 
 
 class CallHost:
@@ -180,11 +113,11 @@ class CallHost:
         self._policy = policy
         self._drain_timeout = _seconds(drain_timeout, "drain_timeout")
         self._errors = ProgramErrors(on_error=on_error, log_exceptions=log_exceptions)
-        self._claiming: dict[str, asyncio.Task[_Taken | None]] = {}
-        self._calls: dict[str, _Taken] = {}
+        self._claiming: dict[str, asyncio.Task[Taken | None]] = {}
+        self._calls: dict[str, Taken] = {}
         self._ends: OrderedDict[str, asyncio.Future[CallEnded]] = OrderedDict()
         self._draining = False
-        self._cut: dict[str, _Taken] = {}
+        self._cut: dict[str, Taken] = {}
         """Calls whose supervision was canceled: the loop was closed beside them."""
         self.loop: asyncio.AbstractEventLoop | None = None
         self.transport = client.calls.transport
@@ -213,7 +146,7 @@ class CallHost:
             late = "a test delivery" if incoming.is_test else "the webhook was older than any phone rings"
             _log.info("call %s: %s", call_id, late)
             if call_id not in self._ends:  # else it is a late repeat of a call that may be up
-                nobody = _Taken(incoming=incoming, decision=Decision(call_id), clock=self._clock)
+                nobody = Taken(incoming=incoming, decision=Decision(call_id), clock=self._clock)
                 self._over(call_id, nobody.ended(EndReason.STALE, "inferred", late))
             return Submission.STALE
         if call_id in self._calls:
@@ -231,7 +164,7 @@ class CallHost:
         await self._decided(taken)
         return taken.became
 
-    async def _claim(self, incoming: IncomingCall) -> _Taken | None:
+    async def _claim(self, incoming: IncomingCall) -> Taken | None:
         """Claim a call. If it is ours, a task has it when this returns."""
         telling.set(self._errors)
         got = await self._claims.take(incoming, known=incoming.call_id in self._ends, now=self._clock())
@@ -242,7 +175,7 @@ class CallHost:
         # A call that is up with nobody on our side is taken even if the host is full.
         up = adopted and claimed.claim.phase == "accepted"
         decision = Decision(incoming.call_id, accepted_before=up, maybe_accepted=adopted)
-        taken = _Taken(incoming=incoming, decision=decision, clock=self._clock)
+        taken = Taken(incoming=incoming, decision=decision, clock=self._clock)
         if not up and self._draining:
             taken.became = Submission.DRAINING
         elif not up and sum(each.handling is not None for each in self._calls.values()) >= self._max_calls:
@@ -256,13 +189,13 @@ class CallHost:
         taken.serving = asyncio.create_task(self._serve(taken), name=f"call {taken.call_id}")
         return taken
 
-    def _claimed(self, call_id: str, claiming: asyncio.Task[_Taken | None]) -> None:
+    def _claimed(self, call_id: str, claiming: asyncio.Task[Taken | None]) -> None:
         del self._claiming[call_id]
         if not claiming.cancelled() and (error := claiming.exception()) is not None:
             # Whoever asked may be gone, so it is said here too.
             _log.warning("call %s: it was not claimed: %s", call_id, type(error).__name__)
 
-    async def _decided(self, taken: _Taken) -> None:
+    async def _decided(self, taken: Taken) -> None:
         waiting = asyncio.ensure_future(taken.decision.made.wait())
         try:
             await asyncio.wait({waiting, taken.serving}, timeout=DECIDE, return_when=asyncio.FIRST_COMPLETED)
@@ -271,7 +204,7 @@ class CallHost:
 
     # --- serving them -------------------------------------------------------------------------------------------------
 
-    async def _serve(self, taken: _Taken) -> None:
+    async def _serve(self, taken: Taken) -> None:
         """Make sure that a call is decided, leave the policy's counters, and finish its claim, whatever happens."""
         ended = taken.ended(EndReason.DETACHED, "inferred", "the program stopped")
         status: int | None = self._busy_status
@@ -295,7 +228,7 @@ class CallHost:
                 at_exit.forget(self)
             self._over(taken.call_id, ended)
 
-    async def _handle(self, taken: _Taken) -> int | None:
+    async def _handle(self, taken: Taken) -> int | None:
         """Let the handler decide. Return the status to reject the call with, None if the handler gives none."""
         keeping = asyncio.create_task(self._keep(taken))
         taken.decision.watch()
@@ -313,7 +246,7 @@ class CallHost:
             keeping.cancel()
         return self._busy_status
 
-    async def _keep(self, taken: _Taken) -> None:
+    async def _keep(self, taken: Taken) -> None:
         """Keep the claim and the places of a call alive."""
 
         async def renewed() -> None:
@@ -325,7 +258,7 @@ class CallHost:
         if taken.call is not None:
             await taken.call.detach()
 
-    async def _refused(self, taken: _Taken) -> bool:
+    async def _refused(self, taken: Taken) -> bool:
         """Ask the policy about a call. A call that is up already takes its places and is never refused."""
         if taken.decision.accepted_before:
             await self._policy.renew(taken.incoming, store=self._store, lease=LEASE)
@@ -337,7 +270,7 @@ class CallHost:
         _log.info("call %s: %s refuses it with %d", taken.call_id, taken.refusal.rule, taken.refusal.status_code)
         return True
 
-    async def _end(self, taken: _Taken, status: int | None) -> CallEnded:
+    async def _end(self, taken: Taken, status: int | None) -> CallEnded:
         """Reject a call that nobody decided about, hang up one that nobody serves, and return how the call ended."""
         decision, call = taken.decision, taken.call
         if taken.lost and (call is None or call.ended is None):
@@ -352,7 +285,7 @@ class CallHost:
             return await self._hang_up(taken)
         return taken.ended(EndReason.DETACHED, "reported", "the program let go of the call")
 
-    async def _reject(self, taken: _Taken, status: int | None) -> CallEnded:
+    async def _reject(self, taken: Taken, status: int | None) -> CallEnded:
         if taken.refusal is not None:
             status = taken.refusal.status_code
         elif status is None:
@@ -372,7 +305,7 @@ class CallHost:
             return taken.ended(EndReason.REJECTED, "inferred", f"it could not be rejected ({name}), and may ring on")
         return taken.ended(EndReason.REJECTED, "reported", f"the host rejected the call with {status}")
 
-    async def _hang_up(self, taken: _Taken) -> CallEnded:
+    async def _hang_up(self, taken: Taken) -> CallEnded:
         """End a call that was accepted, by its handler or by a host that died, and that nobody serves."""
         _log.warning("call %s: it was accepted, and the handler does not serve it; hanging up", taken.call_id)
         evidence = "the handler did not serve the call, which was accepted"
@@ -385,6 +318,41 @@ class CallHost:
             _log.error("call %s: it could not be hung up: %s", taken.call_id, name)
             return taken.ended(EndReason.HANDLER_FAILED, "inferred", f"{evidence}; it could not be hung up ({name})")
         return taken.ended(EndReason.HANDLER_FAILED, "reported", evidence)
+
+    # --- what the carrier says ----------------------------------------------------------------------------------------
+
+    def carrier(self, payload: CallWebhook) -> bool:
+        """Pass on what Twilio says about a call: a typed webhook, once its signature was verified.
+
+        Pass each `ReferRequest`, `DialResult` and `CallStatusCallback`, in any order and as often as they come. The
+        call is found by the SID of the caller's own call, from its verified context. A request to `referUrl` and what
+        becomes of the target are told to the transfer under way (`Call.transfer_progress`). If the caller's own call
+        is over, the call is hung up, and its end is `EndReason.CALLER`, reported. It may be called in any thread.
+
+        Returns:
+            Whether such a call is up here. If not, nothing happens: answer the request all the same.
+
+        Raises:
+            ConfigurationError: That is no typed webhook about a call.
+        """
+        from realtime_sip.hosting import carrier
+        from realtime_sip.twilio.call_webhooks import CallWebhook
+
+        _require(isinstance(payload, CallWebhook), "payload must be a typed webhook, as read_webhook(body) returns")
+        found = [each for each in [*self._calls.values()] if carrier.is_about(payload, each.incoming)]
+        if not found or self.loop is None:
+            _log.info("the carrier reports about a call that is not here: %r", payload)
+            return False
+        for taken in found:
+            self._on_loop(taken.reported, carrier.meaning(payload, taken.incoming))
+        return True
+
+    def _on_loop(self, do: Callable[[Meaning], None], meaning: Meaning) -> None:
+        assert self.loop is not None
+        if asyncio._get_running_loop() is self.loop:
+            do(meaning)
+        else:
+            self.loop.call_soon_threadsafe(do, meaning)
 
     # --- how they ended -----------------------------------------------------------------------------------------------
 
@@ -455,7 +423,7 @@ class CallHost:
 
         return [asyncio.create_task(done(taken.call)) for taken in self._calls.values() if taken.call is not None]
 
-    def _cancel(self, calls: Iterable[_Taken]) -> None:
+    def _cancel(self, calls: Iterable[Taken]) -> None:
         for taken in calls:
             if taken.handling is not None:
                 taken.handling.cancel()

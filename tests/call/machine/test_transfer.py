@@ -1129,6 +1129,71 @@ def test_a_carrier_that_says_in_time_that_the_bridge_failed_keeps_the_caller_wit
     assert line.is_live
 
 
+# The caller's own call is over
+
+
+GONE_BY_REPORT = inputs.CallerLeft()
+
+
+@pytest.mark.parametrize("answer", [None, GONE, LOST])
+def test_a_caller_whose_call_is_over_is_hung_up_and_reported_however_the_leg_leaves(
+    line: Line, answer: RealtimeSipError | None
+) -> None:
+    line.step(GONE_BY_REPORT)
+    line.step(GONE_BY_REPORT)
+    assert line.asked() == [HangUp()]
+    if answer is not None:
+        line.step(inputs.HangupFailed(answer))
+    if answer is LOST:
+        line.leaves()
+    elif answer is None:
+        line.hung_up()
+    assert line.outcome == (EndReason.CALLER, "reported")
+
+
+def test_a_caller_who_gave_up_while_the_target_rang_was_not_transferred(line: Line) -> None:
+    line.transfer()
+    line.refer_answered()
+    line.sign(TransferProgress.ASKED)
+    line.step(GONE_BY_REPORT)
+    assert line.asked(HangUp) == [HangUp()]
+    line.hung_up()
+    assert line.outcome == (EndReason.CALLER, "reported")
+    assert "asked" in line.ended.evidence
+
+
+@pytest.mark.parametrize("when", ["before", "while hanging up", "after the end"])
+def test_law_in_any_order__a_caller_whose_target_answered_was_transferred(line: Line, when: str) -> None:
+    line.transfer()
+    if when == "before":
+        line.sign(TransferProgress.ANSWERED)
+    line.step(GONE_BY_REPORT)
+    if when == "while hanging up":
+        line.sign(TransferProgress.ANSWERED)
+    line.hung_up()
+    line.sign(TransferProgress.ANSWERED)
+    line.sign(TransferProgress.ANSWERED)
+    assert line.outcome == (EndReason.TRANSFERRED, "reported")
+    assert line.ended.evidence.count("reported: answered") == 1
+
+
+@pytest.mark.parametrize(("late", "certainty"), [(1.0, "reported"), (60.0, "inferred")])
+def test_a_report_explains_an_end_that_is_not_long_ago(line: Line, late: float, certainty: str) -> None:
+    line.leaves()
+    line.wait(late)
+    line.step(GONE_BY_REPORT)
+    line.step(GONE_BY_REPORT)
+    assert line.outcome == (EndReason.CALLER, certainty)
+
+
+def test_an_end_that_the_program_decided_stays_its_own(line: Line) -> None:
+    line.end(EndReason.AGENT)
+    line.step(GONE_BY_REPORT)
+    line.hung_up()
+    line.step(GONE_BY_REPORT)
+    assert line.outcome == (EndReason.AGENT, "reported")
+
+
 # The sideband is lost
 
 

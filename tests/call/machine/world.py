@@ -864,6 +864,10 @@ class World:
             self.dialed = True
         self.step(inputs.CarrierSays(says))
 
+    def caller_left(self) -> None:
+        self.step(inputs.CallerLeft())
+        self.there = self.one((False, False, True))  # reports may be wrong
+
     # --- the end ------------------------------------------------------------------------------------------------------
 
     def end(self, how: bytes) -> None:
@@ -889,6 +893,7 @@ class World:
             inputs.HungUp(),
             inputs.Respond("late"),
             inputs.CarrierSays(TransferProgress.ANSWERED),
+            inputs.CallerLeft(),
         ):
             self.step(what)
         ended = self.s.ended
@@ -978,5 +983,6 @@ _WEIGHTS: tuple[tuple[int, Callable[[World], None]], ...] = (
     (2, World.decides),
     (3, World.spends),
     (8, World.carrier_says),
+    (1, World.caller_left),
 )
 _ACTIONS = tuple(action for weight, action in _WEIGHTS for _ in range(weight))

@@ -118,7 +118,7 @@ def step(s: CallState, what: inputs.Input, now: float) -> list[Effect]:
     """
     s.now = max(now, s.now)
     s.withheld = False
-    if is_over(s) and type(what) is not inputs.CarrierSays:
+    if is_over(s) and type(what) not in _AFTER_THE_END:
         return []
     s.out = []
     if type(what) is inputs.Received:
@@ -226,9 +226,12 @@ _HANDLERS: dict[type, Callable[[CallState, Any], None]] = {
     inputs.FallbackTaken: handover.fallback_taken,
     inputs.FallbackFailed: handover.fallback_failed,
     inputs.CarrierSays: handover.carrier_says,
+    inputs.CallerLeft: lambda s, _: handover.caller_left(s),
     inputs.HungUp: lambda s, _: ending.hung_up(s),
     inputs.HangupFailed: ending.hangup_failed,
 }
+
+_AFTER_THE_END = (inputs.CarrierSays, inputs.CallerLeft)
 
 _Handler = Callable[[CallState, events.ServerEvent], object]
 """Records an event. It returns False if nothing follows from it, and then emits nothing."""

@@ -26,15 +26,22 @@ _AGENT = "the program hung up"
 
 
 def end(
-    s: CallState, reason: EndReason, evidence: str, *, limit: LimitKind | None = None, harmless: bool = False
+    s: CallState,
+    reason: EndReason,
+    evidence: str,
+    *,
+    limit: LimitKind | None = None,
+    harmless: bool = False,
+    reported: bool = False,
 ) -> None:
     """Decide that the call ends now, or, during a transfer, when that fails. A second decision changes nothing.
 
-    `harmless` means that the call is gone as far as we know: one hang-up makes sure of it.
+    `harmless` means that the call is gone as far as we know: one hang-up makes sure of it. `reported` means that the
+    carrier has said so.
     """
     if s.decided is not None:
         return
-    s.decided = Ending(reason, evidence, limit, harmless=harmless)
+    s.decided = Ending(reason, evidence, limit, harmless=harmless, reported=reported)
     if s.end is End.TRANSFERRING:
         return  # hanging up would undo what the caller waits for: it is done if the transfer fails
     hang_up(s)
@@ -116,8 +123,8 @@ def finish_decided(s: CallState, certainty: Certainty) -> None:
     """Finish as it was decided."""
     if s.decided is None:
         return
-    if s.decided.reason is EndReason.TRANSFERRED:
-        certainty = "reported"  # the target answered, however the leg left
+    if s.decided.reported:
+        certainty = "reported"
     finish(s, s.decided.reason, certainty, s.decided.evidence, s.decided.limit)
 
 
@@ -152,10 +159,15 @@ def close(s: CallState, why: str) -> None:
     s.timers.stop_all()
 
 
-def amend(s: CallState, *, certainty: Certainty, evidence: str) -> None:
+def amend(s: CallState, *, certainty: Certainty, evidence: str, reason: EndReason | None = None) -> None:
     """Add to how the call ended what was learned later."""
     if s.ended is not None:
-        s.ended = replace(s.ended, certainty=certainty, evidence=f"{s.ended.evidence}; {evidence}")
+        s.ended = replace(
+            s.ended,
+            reason=reason or s.ended.reason,
+            certainty=certainty,
+            evidence=f"{s.ended.evidence}; {evidence}",
+        )
 
 
 # --- what the program wants -------------------------------------------------------------------------------------------

@@ -23,12 +23,17 @@ from realtime_sip.call.machine.inputs import (
 )
 from realtime_sip.call.machine.limits import listen_anew, rest
 from realtime_sip.call.machine.sequences import AFTER_SPEECH, start, stop
-from realtime_sip.call.machine.state import CallState, End, Socket, Steps, move
+from realtime_sip.call.machine.state import CallState, End, Ending, Socket, Steps, move
 from realtime_sip.call.machine.targets import Handover, TransferRequest
 from realtime_sip.call.machine.wants import give_up, interrupt, respond, speaking
 from realtime_sip.errors import CallGoneError, NetworkError, RealtimeSipError, ServerError, ServiceError
 from realtime_sip.outcomes import Certainty, EndReason, TransferFailed, TransferFailureReason, TransferProgress
 
+ANSWERED = "the carrier reported: answered"
+CALLER_GONE = "the carrier reported that the caller's call is over"
+SOON = 5.0
+"""Seconds from the end of the call within which a report of the caller's end explains it. Later the caller may have
+talked to somebody else meanwhile."""
 LEAVING = 10.0
 """Seconds that the caller's leg may stay after its target has answered."""
 _REQUEST_TIMEOUT = 408
@@ -153,6 +158,9 @@ def fallback_failed(s: CallState, what: FallbackFailed) -> None:
 
 def carrier_says(s: CallState, what: CarrierSays) -> None:
     """Record what the carrier reports. After the end, that may explain the end."""
+    if s.decided is not None and s.decided.handing_over:
+        _said_after_the_caller_left(s, s.decided, what)
+        return
     if s.end is End.OVER:
         _said_after_the_end(s, what)
         return
@@ -173,12 +181,40 @@ def carrier_says(s: CallState, what: CarrierSays) -> None:
             _fail(s, what.says)
 
 
+def _said_after_the_caller_left(s: CallState, decided: Ending, what: CarrierSays) -> None:
+    """Record that the target had answered: reports arrive in any order."""
+    if what.says is not TransferProgress.ANSWERED:
+        return
+    decided.handing_over = False
+    decided.reason = EndReason.TRANSFERRED
+    decided.evidence += f"; {ANSWERED}"
+    if s.end is End.OVER:
+        amend(s, reason=EndReason.TRANSFERRED, certainty="reported", evidence=ANSWERED)
+
+
+def caller_left(s: CallState) -> None:
+    """Hang up, because the carrier reports that the caller is gone. After the end, that may explain the end."""
+    ended, of = s.ended, s.handover
+    if s.end is End.OVER:
+        unexplained = ended is not None and ended.reason is EndReason.CALLER and ended.certainty == "inferred"
+        if ended is not None and unexplained and s.unix <= ended.ended_at + SOON:
+            amend(s, certainty="reported", evidence=CALLER_GONE)
+    elif of is not None:
+        answered = of.sign is TransferProgress.ANSWERED
+        reason = EndReason.TRANSFERRED if answered else EndReason.CALLER
+        _hang_up(s, reason, f"{of.evidence}; then {CALLER_GONE}", "the caller is gone")
+        assert s.decided is not None
+        s.decided.handing_over = not answered
+    else:
+        end(s, EndReason.CALLER, CALLER_GONE, reported=True)
+
+
 def _said_after_the_end(s: CallState, what: CarrierSays) -> None:
     ended = s.ended
     if ended is None or ended.reason is not EndReason.TRANSFERRED or ended.certainty != "inferred":
         return
     if what.says is TransferProgress.ANSWERED:
-        amend(s, certainty="reported", evidence="the carrier reported: answered")
+        amend(s, certainty="reported", evidence=ANSWERED)
     elif (
         isinstance(what.says, TransferFailureReason)
         and f"the carrier reported: {what.says.value}" not in ended.evidence
@@ -224,10 +260,17 @@ def due(s: CallState) -> None:
 
 def _stayed(s: CallState, of: Handover) -> None:
     """Hang up the leg of a caller whose target answered."""
+    evidence = f"{of.evidence}; the caller's leg stayed, and was hung up"
+    _hang_up(s, EndReason.TRANSFERRED, evidence, "the target answered")
+
+
+def _hang_up(s: CallState, reason: EndReason, evidence: str, why: str) -> None:
+    """Hang up in the middle of a transfer, for a reason that the carrier reported."""
     stop(s, "transfer")
+    s.timers.stop("transfer")
     s.handover, s.decided = None, None
-    move(s, End.NONE, "the target answered")
-    end(s, EndReason.TRANSFERRED, f"{of.evidence}; the caller's leg stayed, and was hung up")
+    move(s, End.NONE, why)
+    end(s, reason, evidence, reported=True)
 
 
 def alive(s: CallState) -> None:

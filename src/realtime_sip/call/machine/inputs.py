@@ -250,6 +250,11 @@ class CarrierSays:
 
 
 @dataclass(frozen=True, slots=True)
+class CallerLeft:
+    """The carrier reports that the caller's own call is over. It may come after the end."""
+
+
+@dataclass(frozen=True, slots=True)
 class HungUp:
     """The service hung up."""
 
@@ -291,6 +296,7 @@ Input = (
     | FallbackTaken
     | FallbackFailed
     | CarrierSays
+    | CallerLeft
     | HungUp
     | HangupFailed
 )

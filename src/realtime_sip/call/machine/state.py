@@ -221,6 +221,10 @@ class Ending:
     """Whether the call is gone as far as we know, so that hanging up is tried once."""
     confirmed: bool = False
     """Whether the service has said that it hung up."""
+    reported: bool = False
+    """Whether the carrier has said that this is the reason, however the leg leaves."""
+    handing_over: bool = False
+    """Whether a transfer was under way, whose target may yet be reported to have answered."""
 
 
 Steps = Generator[tuple[Callable[[], bool], float | None], None, None]

@@ -1,0 +1,97 @@
+"""A call that a host took, and what became of its webhook."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from realtime_sip.call.call import Call
+from realtime_sip.call.decision import Decision
+from realtime_sip.outcomes import CallEnded, Certainty, EndReason
+from realtime_sip.policy import Refusal
+from realtime_sip.webhooks import IncomingCall
+
+if TYPE_CHECKING:
+    from realtime_sip.hosting.carrier import Meaning
+
+
+class Submission(Enum):
+    """What became of a webhook. Answer 200 to each of them: the call is taken care of, as far as it can be."""
+
+    STARTED = "started"
+    """The call was handed to the handler. It has accepted or rejected it, has failed, or has not decided yet."""
+    REPEAT = "repeat"
+    """The call was submitted before, here or elsewhere."""
+    BUSY = "busy"
+    """`max_calls` was reached; this call was rejected."""
+    DRAINING = "draining"
+    """The host is draining; this call was rejected."""
+    REFUSED = "refused"
+    """The policy refused the call; it was rejected with the status of the rule."""
+    STALE = "stale"
+    """It is too late to answer the call, or it is a test delivery that nobody can answer."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Taken:
+    """A call that this host serves or turns away."""
+
+    incoming: IncomingCall
+    decision: Decision
+    clock: Callable[[], float]
+    became: Submission = Submission.STARTED
+    refusal: Refusal | None = None
+    lost: bool = False
+    """Another host took it over."""
+    began_at: float = field(init=False)
+    handling: asyncio.Task[int | None] | None = None
+    serving: asyncio.Task[None] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.began_at = self.clock()
+
+    @property
+    def call_id(self) -> str:
+        return self.incoming.call_id
+
+    @property
+    def call(self) -> Call | None:
+        """The call, if it is in an `answer` block."""
+        return self.decision.call
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the phone rings, or somebody is on it, as far as is known here."""
+        ended = self.call is not None and self.call.ended is not None
+        return not (ended or self.lost or self.decision.rejected)
+
+    @property
+    def cost(self) -> Decimal | None:
+        """What the call has cost so far, in USD, if that is known."""
+        if self.decision.rejected or not self.decision.made.is_set():
+            return Decimal(0)
+        return None if self.call is None else self.call.cost
+
+    def reported(self, meaning: Meaning) -> None:
+        """Tell the call what the carrier reports, if it is in an `answer` block."""
+        if self.call is None:
+            return
+        if meaning.says is not None:
+            self.call.transfer_progress(meaning.says)
+        if meaning.caller_left:
+            self.call.caller_left()
+
+    def ended(self, reason: EndReason, certainty: Certainty, evidence: str) -> CallEnded:
+        """Return the end of a call that no `answer` block has kept to its end."""
+        return CallEnded(
+            reason=reason,
+            certainty=certainty,
+            evidence=evidence,
+            started_at=self.began_at,
+            attached_at=None,
+            ended_at=self.clock(),
+        )

@@ -645,3 +645,16 @@ async def test_waiting_for_what_does_not_come_says_what_came() -> None:
             await call.until_requested("action", timeout=1)
         assert repr(call) == f"<TwilioCall {call.sid} busy>"
         assert twilio.calls == [call]
+
+
+@virtual
+async def test_nothing_that_is_not_on_this_machine_is_requested() -> None:
+    far = "https://voice.example.com/after"
+    twiml = f"<Response><Enqueue waitUrl='https://music.example.com/' action='{far}'>support</Enqueue></Response>"
+    call = await alone({"voice": twiml}, alerts=[None])
+    assert kinds(call) == ["voice"]
+    assert call.alerts[0].message == "the URL is not on this machine, and no tunnel leads there"
+    for url in ("mailto:me", "http://[::1"):
+        for verb in (f"<Redirect>{url}</Redirect>", f"<Dial action='{url}'><Client>a</Client></Dial>"):
+            call = await alone({"voice": f"<Response>{verb}</Response>"}, strict=False)
+            assert (call.status, {alert.code for alert in call.alerts}) == ("completed", {11100})

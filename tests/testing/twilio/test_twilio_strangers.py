@@ -10,9 +10,10 @@ import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twilio_program import Program
 
 from emulated import virtual
-from realtime_sip.testing import TwilioEmulator
+from realtime_sip.testing import ScenarioError, TwilioEmulator
 from realtime_sip.testing.twilio.record import TwilioRefusal
 from realtime_sip.testing.twilio.sip_uri import read_target
 from realtime_sip.testing.twilio.twiml import _ATTRIBUTES, _INSIDE, Verb, parse
@@ -43,6 +44,49 @@ def test_any_uri_is_read_or_refused_and_no_header_has_a_control_character(text: 
         target = read_target(Verb("Sip", text=text))
         assert all(value.isprintable() or not value.isascii() for _, value in target.headers)
         assert len(text.partition("?")[0]) < 255
+
+
+ODD = st.sampled_from(
+    ["", "0", "-1", "inf", "nan", "1e99", "true", "/voice", "http://[", "mailto:x", "whatsapp:+1", "POST"]
+)
+
+
+@st.composite
+def verbs(draw: st.DrawFn) -> str:
+    """Write a verb as a program might: the right names, and any values."""
+    name = draw(st.sampled_from(sorted(_INSIDE["Response"])))
+    inside = draw(st.sampled_from(["", "hello", "/voice"]))
+    if name in _INSIDE and draw(st.booleans()):
+        noun = draw(st.sampled_from(sorted(_INSIDE[name])))
+        text = draw(st.sampled_from(["", "+14155550101", "room", "sip:a@b.example", "sip:proj_a@sip.api.openai.com"]))
+        inside = f"<{noun}{draw(attributes(noun))}>{text}</{noun}>"
+    return f"<{name}{draw(attributes(name))}>{inside}</{name}>"
+
+
+def attributes(name: str) -> st.SearchStrategy[str]:
+    """Write some of the attributes that an element has."""
+    known = _ATTRIBUTES[name].split()
+    chosen = st.dictionaries(st.sampled_from(known), ODD, max_size=3) if known else st.just(dict[str, str]())
+    return chosen.map(lambda given: "".join(f' {each}="{value}"' for each, value in given.items()))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(verbs(), max_size=4), st.sampled_from(["+14155550100", "whatsapp:BR.1", "sip:a@b.example", "Anonymous"])
+)
+@virtual
+async def test_whatever_twiml_says_the_call_comes_to_its_end_and_the_stand_in_makes_no_mistake(
+    written: list[str], from_: str
+) -> None:
+    async with (
+        Program(voice=f"<Response>{''.join(written)}</Response>") as program,
+        TwilioEmulator(strict=False) as twilio,
+    ):
+        call = await twilio.ring(f"{program.url}/voice", from_=from_, fallback_url=f"{program.url}/fallback")
+        with contextlib.suppress(ScenarioError):  # a conference of one ends when they leave
+            await call.ended(timeout=10_000)
+        call.hang_up()
+        await call.ended()
 
 
 @settings(max_examples=20, deadline=None)

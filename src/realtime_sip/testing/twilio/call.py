@@ -7,7 +7,9 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
+
+import httpx
 
 from realtime_sip.testing.clock import Changes
 from realtime_sip.testing.openai.ringing import RingingCall
@@ -184,7 +186,18 @@ class VoiceCall:
         url = verb.attributes.get(name)
         if url is None or (not url and self.board.behavior.empty_action == "none"):
             return ""
-        return urljoin(document.url, url)
+        return self.joined(document, url)
+
+    def joined(self, document: Document, url: str) -> str:
+        """Return a URL of a document as a whole one; "" with an alert if it is not valid."""
+        try:
+            whole = urljoin(document.url, url)
+            if urlsplit(whole).scheme in ("http", "https"):
+                return str(httpx.URL(whole))
+        except (ValueError, httpx.InvalidURL):
+            pass
+        self.alert(11100, "a URL is not valid")
+        return ""
 
     async def request(
         self, kind: RequestKind, url: str, params: Mapping[str, str], *, method: str, status: str | None = None
@@ -192,6 +205,8 @@ class VoiceCall:
         """Request a URL, and ignore what it answers."""
         sent = {**self.leg.params(), **({} if status is None else {"CallStatus": status}), **params}
         response = await self.board.courier.request(kind, url, sent, method=method, log=self.requests)
+        if kind == "wait" and not self.board.courier.reaches(url):
+            return  # music from elsewhere
         if response is None or response.status_code >= 300:
             self.alert(11200, f"the URL of {kind} did not answer with 2xx")
 
@@ -271,7 +286,8 @@ class VoiceCall:
                 self.answer()
                 return End()
             case "Redirect":
-                return Source("redirect", urljoin(document.url, verb.text), verb.method())
+                url = self.joined(document, verb.text)
+                return Source("redirect", url, verb.method()) if url else End()
             case "Enqueue":
                 self.answer()
                 return await self._enqueue(verb, document)
@@ -327,7 +343,7 @@ class VoiceCall:
         await self.sleep(seconds)
         params = self.recorded(verb, document, seconds=seconds, source="RecordVerb", channels=1)
         # The caller has stopped speaking. Without an action the document is requested again (documented).
-        url = urljoin(document.url, verb.get("action"))
+        url = self.joined(document, verb.get("action"))
         return Source("action", url, verb.method(), {**params, "Digits": ""}) if url else None
 
     def recorded(self, verb: Verb, document: Document, *, seconds: float, source: str, channels: int) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import secrets
 import uuid
 from collections.abc import Callable, Mapping
@@ -71,6 +72,8 @@ class Courier:
             TwilioRefusal: There was no answer (11205), it is no 2xx (11200), it redirects in a way that is not followed
                 (11216), or it is no TwiML (12300, 12100).
         """
+        if not self.reaches(url):
+            raise TwilioRefusal(None, "the URL is not on this machine, and no tunnel leads there")
         response = await self.request(kind, url, params, method=method, log=log)
         if response is None:
             raise TwilioRefusal(11205, "the URL could not be connected to, or did not answer in time")
@@ -86,6 +89,16 @@ class Courier:
             raise TwilioRefusal(12300, f"the answer is of the type {content_type[:40] or 'none'}, not text/xml")
         return parse(response.content, url=log[-1].url)
 
+    def reaches(self, url: str) -> bool:
+        """Whether a URL is on this machine, or a tunnel leads there: nothing else is requested, whatever TwiML says."""
+        if self._through(url)[1]:
+            return True
+        host = urlsplit(url).hostname or ""
+        try:
+            return ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return host == "localhost" or host.endswith(".localhost")
+
     async def request(
         self,
         kind: RequestKind,
@@ -95,7 +108,7 @@ class Courier:
         method: str = "POST",
         log: list[TwilioRequest],
     ) -> httpx.Response | None:
-        """Request a URL with Twilio's parameters, and return the last answer; None if none came."""
+        """Request a URL with Twilio's parameters, and return the last answer; None if none came, or nobody may be asked."""
         parts = urlsplit(url)
         overrides = parse_qs(parts.fragment)
         retries = _whole(overrides, "rc", self._behavior.webhook_retries)
@@ -104,7 +117,8 @@ class Courier:
         token = str(uuid.uuid4())
         response: httpx.Response | None = None
         for _ in range(_MAX_HOPS):
-            for _ in range(1 + retries):
+            response = None
+            for _ in range(1 + retries if self.reaches(url) else 0):
                 response = await self._attempt(kind, url, params, method, seconds, token, log)
                 if response is not None:
                     break

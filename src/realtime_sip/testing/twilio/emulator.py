@@ -72,7 +72,8 @@ class TwilioEmulator:
         callees: How those behave who are dialed or take callers out of queues, by number, `whatsapp:+…`, `client:…`,
             `sip:…`, or name or workflow SID of the queue. By default they answer after a while, talk, and hang up.
         tunnels: Public URLs of the program and where they lead to, as `{"https://voice.example.com":
-            "http://127.0.0.1:8000"}`. Requests are signed for the public URL, and bring the headers of a proxy.
+            "http://127.0.0.1:8000"}`. Requests are signed for the public URL, and bring the headers of a proxy. Nothing
+            that is neither here nor on this machine is requested, whatever your TwiML says.
         speed: How many times faster than in reality the emulator acts, if there is no `openai`.
         timings: Durations; see `TwilioTimings`.
         behavior: Which way Twilio goes if that is unknown; see `TwilioBehavior`.
@@ -201,6 +202,8 @@ class TwilioEmulator:
         self._entered = False
         await self._server.stop()
         await self._board.close()
+        if kind is None and self._board.mistakes:
+            raise self._board.mistakes[0]
         accounts = [text for call in self._calls if (text := call.account()) is not None]
         if self._strict and any(self._board.scenarios):
             accounts.append("not all scenarios of expect_call were played")

@@ -8,7 +8,7 @@ import hmac
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, unquote, urlencode
 
 from realtime_sip.testing.openai.server import Answer, Reply, Request, Silence
 from realtime_sip.testing.twilio.call import VoiceCall
@@ -287,7 +287,9 @@ def _source(fields: dict[str, str], *, kind: Literal["voice", "redirect"] = "voi
             raise TwilioRefusal(20422, f"Twiml must have at most {_MAX_TWIML} characters")
         parse(twiml)
         return Source(kind, twiml=twiml)
-    return Source(kind, url, fields.get("Method", "POST").upper()) if url else None
+    if url and not url.startswith(("http://", "https://")):
+        raise TwilioRefusal(21205, "Url is not a valid URL.")
+    return Source(kind, url, "GET" if fields.get("Method", "").upper() == "GET" else "POST") if url else None
 
 
 def _refused(refusal: TwilioRefusal) -> Reply:
@@ -313,7 +315,7 @@ def _page(name: str, found: list[dict[str, Any]], request: Request) -> Reply:
     size = max(1, min(1000, int(_seconds(request.query.get("PageSize"), 50))))
     page = int(_seconds(request.query.get("Page"), 0))
     shown = found[page * size : (page + 1) * size]
-    query = "&".join(f"{key}={value}" for key, value in request.query.items() if key not in ("Page", "PageSize"))
+    query = urlencode({key: value for key, value in request.query.items() if key not in ("Page", "PageSize")})
     base = f"{request.path}?{query}{'&' if query else ''}PageSize={size}&Page="
     return Reply.of_json(
         {

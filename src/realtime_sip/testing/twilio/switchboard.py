@@ -66,6 +66,8 @@ class Switchboard:
             tunnels=tunnels,
             changed=self.changes.notify,
         )
+        self.mistakes: list[BaseException] = []
+        """What the emulator itself failed with."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._unsent: dict[str, list[tuple[Callback, dict[str, str]]]] = {}
         self._sending: set[str] = set()
@@ -160,5 +162,7 @@ class Switchboard:
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self.changes.notify()
-        if not task.cancelled() and task.exception() is not None:
-            _logger.error("the emulated Twilio failed on a call", exc_info=task.exception())
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self.mistakes.append(error)
+            _logger.error("the emulated Twilio failed on a call", exc_info=error)

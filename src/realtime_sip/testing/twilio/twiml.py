@@ -12,6 +12,7 @@ from realtime_sip.testing.twilio.record import TwilioRefusal
 __all__ = ["Document", "Verb", "parse"]
 
 MAX_DOCUMENT = 64 * 1024
+_MAX_NUMBER = 1_000_000
 
 _ANSWERING = "url method statusCallback statusCallbackEvent statusCallbackMethod"
 _DETECTION = (
@@ -81,15 +82,16 @@ class Verb:
         return self.attributes.get(name, str(default)).strip().lower() == "true"
 
     def number(self, name: str, default: float) -> float:
-        """Return an attribute that is a number; the default if it is not one."""
+        """Return an attribute that is a number; the default if it is not one, or cannot be meant."""
         try:
-            return float(self.attributes[name])
+            value = float(self.attributes[name])
         except (KeyError, ValueError):
             return default
+        return value if 0 <= value <= _MAX_NUMBER else default
 
     def method(self, name: str = "method") -> str:
-        """Return an attribute that is an HTTP method, POST if left out."""
-        return self.get(name, "POST").upper()
+        """Return an attribute that is an HTTP method, POST unless it is GET."""
+        return "GET" if self.get(name).strip().upper() == "GET" else "POST"
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,7 +108,7 @@ class Courier:
         method: str = "POST",
         log: list[TwilioRequest],
     ) -> httpx.Response | None:
-        """Request a URL with Twilio's parameters, and return the last answer; None if none came, or nobody may be asked."""
+        """Request a URL with the parameters, and return the last answer; None if none came, or if it is elsewhere."""
         parts = urlsplit(url)
         overrides = parse_qs(parts.fragment)
         retries = _whole(overrides, "rc", self._behavior.webhook_retries)

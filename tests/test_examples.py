@@ -190,6 +190,7 @@ SERVERS: dict[str, Callable[[AsyncRealtimeSip], FastAPI]] = {
     "two_numbers": lambda client: two_numbers(client),
     "cost_ceiling": lambda client: cost_ceiling(client),
     "whatsapp_receptionist": lambda client: receptionist(client),
+    "voicemail": lambda client: voicemail(client, {}),
 }
 DIALS = {"two_numbers": "+14155550110"}
 """What to dial, where that matters."""
@@ -825,9 +826,67 @@ async def test_a_call_that_is_up_when_the_flask_sample_stops_hears_a_goodbye_and
             assert "calls" not in threads()
 
 
-# --- whatsapp_receptionist --------------------------------------------------------------------------------------------
+# --- behind Twilio ----------------------------------------------------------------------------------------------------
 
 CONTEXT_SECRET = "a context secret of the tests"
+VOICE_URL = f"{PUBLIC_URL}/twilio/voice"
+PHONE: dict[str, Any] = {"from_": "+14155550100", "to": "+14155550199"}
+WHATSAPP: dict[str, Any] = {"from_": "whatsapp:+5511987650001", "to": "whatsapp:+551130000001"}
+
+
+def through_twilio(
+    create_app: Callable[[AsyncRealtimeSip], FastAPI],
+    check: Callable[[TwilioEmulator], Coroutine[Any, Any, None]],
+    *,
+    rejected: Iterable[int] = (),
+    **options: Any,
+) -> None:
+    """Run a server behind both emulators, and `check` with Twilio's; the first calls are rejected by OpenAI's side.
+
+    `options` are those of `TwilioEmulator`.
+    """
+    refusals = list(rejected)
+
+    def rejecting(client: AsyncRealtimeSip) -> FastAPI:
+        app = create_app(client)
+
+        @app.middleware("http")
+        async def busy(request: Any, call_next: Any) -> Any:
+            if request.url.path == "/openai/webhook" and refusals:
+                event = client.webhooks.unwrap(await request.body(), request.headers)
+                await client.calls.reject(event.call_id, status_code=refusals.pop(0))  # type: ignore[union-attr]
+                return Response(status_code=200)
+            return await call_next(request)
+
+        return app
+
+    async def both(openai: OpenAIEmulator, url: str) -> None:
+        own = url.removesuffix("/openai/webhook")
+        async with TwilioEmulator(
+            openai=openai, openai_webhook=url, auth_token=TWILIO_TOKEN, tunnels={PUBLIC_URL: own}, **options
+        ) as twilio:
+            await check(twilio)
+
+    on_the_phone(rejecting if refusals else create_app, both)
+
+
+def obeys_nobody_but_twilio(create_app: Callable[[AsyncRealtimeSip], FastAPI], paths: Iterable[str]) -> None:
+    """Check that what another one signed, or nobody, is refused."""
+
+    async def check(openai: OpenAIEmulator, url: str) -> None:
+        body = b"CallSid=CA1&From=%2B14155550100&To=%2B14155550199"
+        form = {"content-type": "application/x-www-form-urlencoded"}
+        async with httpx.AsyncClient(trust_env=False, base_url=url.removesuffix("/openai/webhook")) as http:
+            for path in paths:
+                signed = TwilioSignature("somebody else's token", PUBLIC_URL).sign(f"{PUBLIC_URL}{path}", body)
+                for headers in ({}, signed):
+                    assert (await http.post(path, content=body, headers={**form, **headers})).status_code == 403
+
+    on_the_phone(create_app, check)
+
+
+# --- whatsapp_receptionist --------------------------------------------------------------------------------------------
+
 OLA = ModelSays("Bom dia!")
 
 
@@ -840,45 +899,19 @@ def receptionist(client: AsyncRealtimeSip) -> FastAPI:
 def received(
     scenario: Iterable[Step], *, rejected: Iterable[int] = (), monkeypatch: pytest.MonkeyPatch
 ) -> tuple[TwilioCall, list[RingingCall]]:
-    """Ring the receptionist from WhatsApp, through Twilio; the first calls are rejected by OpenAI's side."""
+    """Ring the receptionist from WhatsApp; the first calls are rejected by OpenAI's side."""
     monkeypatch.setenv("REALTIME_SIP_CONTEXT_SECRET", CONTEXT_SECRET)
-    refusals = list(rejected)
-    seen: list[tuple[TwilioCall, list[RingingCall]]] = []
+    seen: list[TwilioCall] = []
 
-    def create_app(client: AsyncRealtimeSip) -> FastAPI:
-        app = receptionist(client)
-        if refusals:
+    async def check(twilio: TwilioEmulator) -> None:
+        silent: list[list[Step]] = [[] for _ in rejected]
+        first, *then = [*silent, list(scenario)]
+        seen.append(await twilio.ring(VOICE_URL, **WHATSAPP, scenario=first, then=then))
+        await seen[0].ended()
 
-            @app.middleware("http")
-            async def busy(request: Any, call_next: Any) -> Any:
-                if request.url.path == "/openai/webhook" and refusals:
-                    event = client.webhooks.unwrap(await request.body(), request.headers)
-                    await client.calls.reject(event.call_id, status_code=refusals.pop(0))  # type: ignore[union-attr]
-                    return Response(status_code=200)
-                return await call_next(request)
-
-        return app
-
-    async def check(openai: OpenAIEmulator, url: str) -> None:
-        own = url.removesuffix("/openai/webhook")
-        async with TwilioEmulator(
-            openai=openai, openai_webhook=url, auth_token=TWILIO_TOKEN, tunnels={PUBLIC_URL: own}, strict=False
-        ) as twilio:
-            silent: list[list[Step]] = [[] for _ in refusals]
-            first, *then = [*silent, list(scenario)]
-            call = await twilio.ring(
-                f"{PUBLIC_URL}/twilio/voice",
-                from_="whatsapp:+5511987650001",
-                to="whatsapp:+551130000001",
-                scenario=first,
-                then=then,
-            )
-            await call.ended()
-            seen.append((call, call.openai_calls))
-
-    on_the_phone(create_app, check)
-    ((call, calls),) = seen
-    return call, calls
+    through_twilio(receptionist, check, rejected=rejected, strict=False)  # the last scenario may be left over
+    (call,) = seen
+    return call, call.openai_calls
 
 
 def test_the_receptionist_answers_whatsapp_in_portuguese(
@@ -919,13 +952,106 @@ def test_the_receptionist_tries_once_more_and_then_says_sorry(
 
 
 def test_the_receptionist_obeys_nobody_but_twilio() -> None:
-    async def check(openai: OpenAIEmulator, url: str) -> None:
-        body = b"CallSid=CA1&From=%2B14155550100&To=%2B14155550199"
-        form = {"content-type": "application/x-www-form-urlencoded"}
-        signed = TwilioSignature("somebody else's token", PUBLIC_URL).sign(f"{PUBLIC_URL}/twilio/voice", body)
-        async with httpx.AsyncClient(trust_env=False, base_url=url.removesuffix("/openai/webhook")) as http:
-            for path in ("/twilio/voice", "/twilio/after"):
-                for headers in ({}, signed):
-                    assert (await http.post(path, content=body, headers={**form, **headers})).status_code == 403
+    obeys_nobody_but_twilio(receptionist, ["/twilio/voice", "/twilio/after"])
 
-    on_the_phone(receptionist, check)
+
+# --- voicemail --------------------------------------------------------------------------------------------------------
+
+
+def voicemail(client: AsyncRealtimeSip, missed: dict[str, Any], **options: Any) -> FastAPI:
+    twilio = TwilioSignature(TWILIO_TOKEN, PUBLIC_URL)
+    app: FastAPI = example("voicemail").create_app(
+        client, project="proj_abc123", twilio=twilio, missed=missed, **options
+    )
+    return app
+
+
+def phoned(
+    scenario: Iterable[Step] = (), *, rejected: Iterable[int] = (), monkeypatch: pytest.MonkeyPatch
+) -> tuple[TwilioCall, dict[str, Any]]:
+    """Call the number with the mailbox; return the call, once its recordings were reported, and who was missed."""
+    monkeypatch.setenv("REALTIME_SIP_CONTEXT_SECRET", CONTEXT_SECRET)
+    missed: dict[str, Any] = {}
+    seen: list[TwilioCall] = []
+
+    async def check(twilio: TwilioEmulator) -> None:
+        call = await twilio.ring(VOICE_URL, **PHONE, scenario=scenario)
+        seen.append(call)
+        await call.ended()
+        if rejected:
+            await call.until_requested("recording")
+
+    through_twilio(lambda client: voicemail(client, missed), check, rejected=rejected)
+    (call,) = seen
+    return call, missed
+
+
+@pytest.mark.parametrize("status", [486, 503, 603])
+def test_a_caller_whom_the_agent_does_not_answer_leaves_a_message(
+    status: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="voicemail"):
+        call, missed = phoned(rejected=[status], monkeypatch=monkeypatch)
+    greeting, thanks = call.heard
+    assert "leave a message" in greeting
+    assert "call you back" in thanks
+    (recorded,) = call.requested("recording")
+    assert [request.status_code for request in call.requests] == [200, 200, 200, 204]
+    left = missed.pop(call.sid)
+    assert (left.caller, left.recording, left.seconds) == (PHONE["from_"], recorded["RecordingUrl"], 8)
+    assert missed == {}
+    assert PHONE["from_"] not in caplog.text + repr(left)
+    assert recorded["RecordingUrl"] not in caplog.text + repr(left)
+
+
+def test_a_caller_who_has_talked_to_the_agent_is_not_sent_to_the_mailbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    bye: list[Step] = [ModelSays(BYE), ModelCalls("end_call", same_response=True)]
+    call, missed = phoned([HELLO, CallerSays("That is all."), *bye], monkeypatch=monkeypatch)
+    assert (call.heard, missed) == ([], {})
+    assert [request.kind for request in call.requests] == ["voice", "action"]
+
+
+def test_when_all_lines_are_taken_the_next_caller_leaves_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REALTIME_SIP_CONTEXT_SECRET", CONTEXT_SECRET)
+    missed: dict[str, Any] = {}
+
+    async def check(twilio: TwilioEmulator) -> None:
+        first = await twilio.ring(VOICE_URL, **PHONE, scenario=[HELLO])
+        await (await first.until_openai()).until_client_sent("response.create")
+        second = await twilio.ring(VOICE_URL, **PHONE)
+        await second.until_requested("recording")
+        assert list(missed) == [second.sid]
+        first.hang_up()
+        await first.ended()
+        await second.ended()
+
+    through_twilio(lambda client: voicemail(client, missed, max_calls=1), check)
+    assert [left.seconds for left in missed.values()] == [8]
+
+
+def test_a_recording_that_is_reported_twice_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REALTIME_SIP_CONTEXT_SECRET", CONTEXT_SECRET)
+    missed: dict[str, Any] = {}
+    apps: list[FastAPI] = []
+
+    def create_app(client: AsyncRealtimeSip) -> FastAPI:
+        apps.append(voicemail(client, missed))
+        return apps[-1]
+
+    async def check(twilio: TwilioEmulator) -> None:
+        call = await twilio.ring(VOICE_URL, **PHONE)
+        reported = await call.until_requested("recording")
+        before = dict(missed)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(apps[0])) as http:
+            again = await http.post(reported.url, data=dict(reported.params), headers=dict(reported.headers))
+        assert again.status_code == 204
+        assert missed == before
+        await call.ended()
+
+    through_twilio(create_app, check, rejected=[486])
+    assert len(missed) == 1
+
+
+def test_the_mailbox_obeys_nobody_but_twilio() -> None:
+    paths = ["/twilio/voice", "/twilio/after", "/twilio/goodbye", "/twilio/recording"]
+    obeys_nobody_but_twilio(lambda client: voicemail(client, {}), paths)

@@ -133,6 +133,9 @@ def test_signatures_agree_with_twilio_s_own_validator() -> None:
         chance.shuffle(form)
         url = f"https://voice.example.com/a?{'x' * chance.randint(0, 3)}=1"
         assert validator(token).validate(url, dict(form), signature(token, url, form))
+        assert validator(token).validate(
+            url, dict(form), signature(token, url, form, algorithm="sha256"), algorithm="HMAC_SHA256"
+        )
     url = f"https://voice.example.com/json?bodySHA256={body_hash(b'{}')}"
     assert validator("t").validate(url, "{}", signature("t", url))
 

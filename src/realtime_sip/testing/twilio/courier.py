@@ -36,6 +36,7 @@ class Courier:
         self,
         *,
         auth_token: str,
+        shared_key: tuple[str, str] | None,
         clock: Clock,
         timings: TwilioTimings,
         behavior: TwilioBehavior,
@@ -44,6 +45,7 @@ class Courier:
     ) -> None:
         self.requests: list[TwilioRequest] = []
         self._auth_token = auth_token
+        self._shared_key = shared_key
         self._clock = clock
         self._timings = timings
         self._behavior = behavior
@@ -155,7 +157,12 @@ class Courier:
             form = list(params.items())
             content = urlencode(form, quote_via=quote_plus)
         url = str(httpx.URL(url))  # as it is written on the wire
-        headers["x-twilio-signature"] = signature(self._auth_token, url, form)
+        if self._shared_key is None:
+            headers["x-twilio-signature"] = signature(self._auth_token, url, form)
+        else:
+            key, secret = self._shared_key
+            headers["x-twilio-signature"] = signature(secret, url, form, algorithm="sha256")
+            headers["x-twilio-webhooks-signature-settings"] = f"key={key},algorithm=HMAC_SHA256"
         reached, through = self._through(url)
         response: httpx.Response | None
         try:

@@ -68,6 +68,7 @@ class TwilioEmulator:
         account_sid: The account.
         auth_token: Its token, which signs the webhooks.
         api_key: SID and secret of an API key, which REST takes too.
+        shared_key: Id and secret of a shared key, which then signs the webhooks in place of the token (beta).
         port: The port of the REST API; a free one if 0.
         callees: How those behave who are dialed or take callers out of queues, by number, `whatsapp:+…`, `client:…`,
             `sip:…`, or name or workflow SID of the queue. By default they answer after a while, talk, and hang up.
@@ -98,6 +99,7 @@ class TwilioEmulator:
         account_sid: str = ACCOUNT,
         auth_token: str = AUTH_TOKEN,
         api_key: tuple[str, str] = API_KEY,
+        shared_key: tuple[str, str] | None = None,
         port: int = 0,
         callees: Mapping[str, Callee] | None = None,
         tunnels: Mapping[str, str] | None = None,
@@ -121,6 +123,7 @@ class TwilioEmulator:
         self._board = Switchboard(
             account_sid=account_sid,
             auth_token=auth_token,
+            shared_key=shared_key,
             clock=self._clock,
             timings=self._timings,
             behavior=behavior or TwilioBehavior(),

@@ -34,6 +34,7 @@ class Switchboard:
         *,
         account_sid: str,
         auth_token: str,
+        shared_key: tuple[str, str] | None,
         clock: Clock,
         timings: TwilioTimings,
         behavior: TwilioBehavior,
@@ -60,6 +61,7 @@ class Switchboard:
         """What happened anywhere: whoever waits for a request looks again."""
         self.courier = Courier(
             auth_token=auth_token,
+            shared_key=shared_key,
             clock=clock,
             timings=timings,
             behavior=behavior,

@@ -43,6 +43,7 @@ from realtime_sip.testing import (
     OpenAIEmulator,
     RingingCall,
     Timings,
+    TwilioBehavior,
     TwilioCall,
     TwilioEmulator,
     run_virtual,
@@ -56,6 +57,7 @@ NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
 HELLO = ModelSays("Good morning.")
 PUBLIC_URL = "https://voice.example.com"
 TWILIO_TOKEN = "a token of the tests"
+WORKFLOW = "WW" + "0" * 31 + "1"
 BYE = "Thank you for your time. Goodbye."
 
 
@@ -175,6 +177,7 @@ def test_an_example_takes_its_keys_from_the_environment(name: str, monkeypatch: 
     monkeypatch.setenv("OPENAI_PROJECT_ID", "proj_example")
     monkeypatch.setenv("TWILIO_AUTH_TOKEN", "a token of the tests")
     monkeypatch.setenv("PUBLIC_URL", PUBLIC_URL)
+    monkeypatch.setenv("FLEX_WORKFLOW_SID", WORKFLOW)
     app = example(name).from_environment()
     rules = [rule.rule for rule in app.url_map.iter_rules()] if isinstance(app, Flask) else [r.path for r in app.routes]
     assert {"/", "/openai/webhook"} & set(rules)
@@ -191,6 +194,7 @@ SERVERS: dict[str, Callable[[AsyncRealtimeSip], FastAPI]] = {
     "cost_ceiling": lambda client: cost_ceiling(client),
     "whatsapp_receptionist": lambda client: receptionist(client),
     "voicemail": lambda client: voicemail(client, {}),
+    "flex_escalation": lambda client: flex_escalation(client),
 }
 DIALS = {"two_numbers": "+14155550110"}
 """What to dial, where that matters."""
@@ -1055,3 +1059,120 @@ def test_a_recording_that_is_reported_twice_is_one_message(monkeypatch: pytest.M
 def test_the_mailbox_obeys_nobody_but_twilio() -> None:
     paths = ["/twilio/voice", "/twilio/after", "/twilio/goodbye", "/twilio/recording"]
     obeys_nobody_but_twilio(lambda client: voicemail(client, {}), paths)
+
+
+# --- flex_escalation --------------------------------------------------------------------------------------------------
+
+A_MOMENT = ModelSays("Thank you for waiting. A colleague takes over.")
+ASKS: list[Step] = [
+    HELLO,
+    CallerSays("I want a person. My internet is gone."),
+    A_MOMENT,
+    ModelCalls(
+        "escalate_to_human",
+        {"target": "flex", "reason": "asked for a person", "summary": "No internet."},
+        same_response=True,
+    ),
+]
+FAILS = ModelCalls("line_status", {"customer_number": "7"})
+
+
+def flex_escalation(client: AsyncRealtimeSip) -> FastAPI:
+    twilio = TwilioSignature(TWILIO_TOKEN, PUBLIC_URL)
+    app: FastAPI = example("flex_escalation").create_app(
+        client, project="proj_abc123", twilio=twilio, workflow_sid=WORKFLOW
+    )
+    return app
+
+
+def to_flex(
+    scenario: Iterable[Step],
+    *,
+    from_: dict[str, Any] = PHONE,
+    alerts: Iterable[int | None] = (),
+    monkeypatch: pytest.MonkeyPatch,
+    **options: Any,
+) -> tuple[TwilioCall, RingingCall, EndedBy]:
+    """Call the support line, and return the call, its side at OpenAI, and how that ended."""
+    monkeypatch.setenv("REALTIME_SIP_CONTEXT_SECRET", CONTEXT_SECRET)
+    seen: list[tuple[TwilioCall, RingingCall, EndedBy]] = []
+
+    async def check(twilio: TwilioEmulator) -> None:
+        call = await twilio.ring(VOICE_URL, **from_, scenario=scenario, alerts=alerts)
+        ringing = await call.until_openai()
+        end = await ringing.ended()
+        await call.ended()
+        seen.append((call, ringing, end.by))
+
+    through_twilio(flex_escalation, check, **options)
+    return seen[0]
+
+
+@pytest.mark.parametrize("from_", [PHONE, WHATSAPP], ids=["phone", "whatsapp"])
+@pytest.mark.parametrize("sid_of", ["parent", "child"])
+def test_a_caller_who_wants_a_person_waits_in_flex_with_what_the_model_said_about_them(
+    from_: dict[str, Any], sid_of: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        call, ringing, by = to_flex(
+            ASKS, from_=from_, monkeypatch=monkeypatch, behavior=TwilioBehavior(refer_call_sid=sid_of)
+        )
+    assert by is EndedBy.TRANSFERRED
+    assert said(ringing)[-1] == ("model", A_MOMENT.text)  # it was heard before the REFER went out
+    (queued,) = call.queued
+    assert queued.workflow_sid == WORKFLOW
+    assert queued.task == {"reason": "asked for a person", "summary": "No internet."}
+    assert call.heard == []
+    assert call.requested("action")[-1]["QueueResult"] == "bridged"
+    assert "No internet" not in caplog.text
+    assert ringing.accepted_session is not None
+    assert "escalate_to_human" in {tool["name"] for tool in ringing.accepted_session["tools"]}
+
+
+def test_if_a_tool_fails_twice_the_program_hands_the_caller_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    scenario: list[Step] = [
+        HELLO,
+        CallerSays("My number is 7."),
+        FAILS,
+        ModelSays("Let me try that again."),
+        CallerSays("Please do."),
+        FAILS,
+        ModelSays("It does not work."),
+        A_MOMENT,
+    ]
+    call, ringing, by = to_flex(scenario, monkeypatch=monkeypatch)
+    assert by is EndedBy.TRANSFERRED
+    assert said(ringing)[-1] == ("model", A_MOMENT.text)
+    assert call.queued[0].task == {"reason": "tool failures", "summary": ""}
+
+
+def test_if_no_refer_arrives_the_model_keeps_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    sorry = ModelSays("I am sorry, nobody can be reached.")
+    call, ringing, by = to_flex(
+        [*ASKS, sorry, CallerHangsUp()],
+        alerts=[None],
+        monkeypatch=monkeypatch,
+        behavior=TwilioBehavior(enhanced_sip=False),
+    )
+    assert by is EndedBy.CALLER
+    assert (call.queued, said(ringing)[-1]) == ([], ("model", sorry.text))
+
+
+def test_a_caller_whom_the_queue_does_not_take_hears_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REALTIME_SIP_CONTEXT_SECRET", CONTEXT_SECRET)
+    body = b"CallSid=CA1&From=%2B14155550100&To=%2B14155550199&CallStatus=in-progress&QueueResult="
+    form = {"content-type": "application/x-www-form-urlencoded"}
+
+    async def check(openai: OpenAIEmulator, url: str) -> None:
+        twilio = TwilioSignature(TWILIO_TOKEN, PUBLIC_URL)
+        async with httpx.AsyncClient(trust_env=False, base_url=url.removesuffix("/openai/webhook")) as http:
+            for result, heard in ((b"system-error", True), (b"bridged", False), (b"hangup", False)):
+                signed = twilio.sign(f"{PUBLIC_URL}/twilio/left", body + result)
+                reply = await http.post("/twilio/left", content=body + result, headers={**form, **signed})
+                assert ("<Say" in reply.text) is heard
+
+    on_the_phone(flex_escalation, check)
+
+
+def test_the_support_line_obeys_nobody_but_twilio() -> None:
+    obeys_nobody_but_twilio(flex_escalation, ["/twilio/voice", "/twilio/refer", "/twilio/left"])

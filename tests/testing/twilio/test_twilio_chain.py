@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import httpx
 import pytest
 from twilio_program import Program
 
 from emulated import virtual
 from realtime_sip import (
     AsyncRealtimeSip,
-    Call,
     CallHost,
     EndReason,
     IncomingCall,
     RealtimeSession,
     Tools,
+    TransferRequest,
     TransferTargets,
     transfer_to_human,
 )
 from realtime_sip.errors import WebhookVerificationError
-from realtime_sip.outcomes import TransferProgress
 from realtime_sip.sip import ContextSigner
-from realtime_sip.testing import CallerSays, EndedBy, ModelCalls, ModelSays, OpenAIEmulator, TwilioEmulator
+from realtime_sip.testing import Behavior, CallerSays, EndedBy, ModelCalls, ModelSays, OpenAIEmulator, TwilioEmulator
 from realtime_sip.testing.openai.server import Reply, Request
 
 pytest.importorskip("twilio.twiml", reason="needs the extra twilio")
@@ -36,7 +38,8 @@ SESSION = RealtimeSession.model_validate(
         "audio": {"input": {"transcription": {"model": "gpt-realtime-whisper", "language": "pt"}}},
     }
 )
-TARGETS = TransferTargets({"atendimento": "sip:atendimento@example.sip.twilio.com"})
+TARGETS = {"atendimento": "sip:atendimento@example.sip.twilio.com"}
+ACCOUNT, TOKEN = "AC" + "c" * 32, "d" * 32
 SCENARIO = [
     ModelSays("Oi! Como posso ajudar?"),
     CallerSays("Onde está o pedido 1042?"),
@@ -62,9 +65,12 @@ class Shop:
         self.twilio = TwilioSignature(twilio_token, PUBLIC)
         self.signer = ContextSigner(SECRET)
         self.host = CallHost(self.on_call, client=client)
-        self.calls: dict[str | None, Call] = {}
+        self.targets = TransferTargets(TARGETS, fallback=self.redirect)
+        self.rest = ""
         self.incoming: list[IncomingCall] = []
         self.looked_up: list[str] = []
+        self.known: list[tuple[str, bool]] = []
+        """The paths of Twilio's callbacks, and whether the host has the call that they are about."""
         self.tools = Tools([transfer_to_human])
         self.tools.function(self.order_status)
 
@@ -75,14 +81,22 @@ class Shop:
 
     async def on_call(self, incoming: IncomingCall) -> None:
         self.incoming.append(incoming)
-        async with self.client.calls.answer(incoming, SESSION, tools=self.tools, transfers=TARGETS) as call:
-            self.calls[incoming.parent_call_sid] = call
+        async with self.client.calls.answer(incoming, SESSION, tools=self.tools, transfers=self.targets) as call:
             call.respond("Cumprimente em português.")
             await call.wait_ended()
 
+    async def redirect(self, request: TransferRequest) -> None:
+        """Take the caller to the queue by Twilio's REST API."""
+        from realtime_sip.twilio import twiml
+
+        flex = twiml.enqueue_flex(WORKFLOW, task={"idioma": "pt-BR", "resumo": request.summary})
+        async with httpx.AsyncClient(trust_env=False, auth=(ACCOUNT, TOKEN)) as http:
+            url = f"{self.rest}/2010-04-01/Accounts/{ACCOUNT}/Calls/{request.parent_call_sid}.json"
+            (await http.post(url, data={"Twiml": str(flex)})).raise_for_status()
+
     async def handle(self, request: Request) -> Reply:
         from realtime_sip.twilio import twiml
-        from realtime_sip.twilio.webhooks import ReferRequest, VoiceWebhook
+        from realtime_sip.twilio.webhooks import CallWebhook, VoiceWebhook, read_webhook
 
         if request.path == "/openai":
             event = self.client.webhooks.unwrap(request.body, dict(request.headers))
@@ -108,10 +122,11 @@ class Shop:
                     status_callback=f"{PUBLIC}/status",
                 )
             case "/refer":
-                refer = ReferRequest.read(request.body)
-                assert refer.target is not None
-                self.calls[refer.call_sid].transfer_progress(TransferProgress.ASKED)
                 response = twiml.enqueue_flex(WORKFLOW, task={"idioma": "pt-BR", "resumo": "Pedido 1042."})
+        if request.path != "/voice":
+            payload = read_webhook(request.body)
+            assert isinstance(payload, CallWebhook)
+            self.known.append((request.path, self.host.carrier(payload)))
         return Reply(body=str(response).encode(), content_type="text/xml")
 
 
@@ -125,6 +140,16 @@ class Server(Program):
         return await self.shop.handle(request)
 
 
+def twilio_for(openai: OpenAIEmulator, server: Server) -> TwilioEmulator:
+    return TwilioEmulator(
+        openai=openai,
+        openai_webhook=f"{server.url}/openai",
+        tunnels={PUBLIC: server.url},
+        account_sid=ACCOUNT,
+        auth_token=TOKEN,
+    )
+
+
 @pytest.mark.parametrize(
     ("from_", "caller"), [(CALLER, "+5511987650001"), ("whatsapp:BR.1502576394655843", None)], ids=["number", "user id"]
 )
@@ -136,9 +161,9 @@ async def test_a_whatsapp_caller_talks_portuguese_and_is_handed_to_a_person_in_f
         OpenAIEmulator(context_secret=SECRET) as openai,
         AsyncRealtimeSip(**openai.client_options) as client,
         Server() as server,
-        TwilioEmulator(openai=openai, openai_webhook=f"{server.url}/openai", tunnels={PUBLIC: server.url}) as twilio,
+        twilio_for(openai, server) as twilio,
     ):
-        shop = server.shop = Shop(twilio.auth_token, client)
+        shop = server.shop = Shop(TOKEN, client)
         call = await twilio.ring(
             f"{PUBLIC}/voice", from_=from_, to=SENDER, scenario=SCENARIO, status_callback=f"{PUBLIC}/status"
         )
@@ -176,14 +201,52 @@ async def test_a_request_that_twilio_did_not_sign_gets_no_twiml_and_openai_does_
         OpenAIEmulator(context_secret=SECRET) as openai,
         AsyncRealtimeSip(**openai.client_options) as client,
         Server() as server,
-        TwilioEmulator(
-            openai=openai,
-            openai_webhook=f"{server.url}/openai",
-            tunnels={PUBLIC: server.url},
-            auth_token="f" * 32,
-        ) as twilio,
+        twilio_for(openai, server) as twilio,
     ):
         shop = server.shop = Shop("0" * 32, client)
         call = await twilio.ring(f"{PUBLIC}/voice", from_=CALLER, to=SENDER, alerts=[11200])
         await call.ended()
         assert (call.requests[0].status_code, shop.incoming, call.openai_calls) == (403, [], [])
+
+
+@virtual
+async def test_a_refer_that_never_reaches_twilio_is_made_good_by_rest() -> None:
+    async with (
+        OpenAIEmulator(context_secret=SECRET, behavior=Behavior(refer="ignored")) as openai,
+        AsyncRealtimeSip(**openai.client_options) as client,
+        Server() as server,
+        twilio_for(openai, server) as twilio,
+    ):
+        shop = server.shop = Shop(TOKEN, client)
+        shop.rest = twilio.base_url
+        call = await twilio.ring(f"{PUBLIC}/voice", from_=CALLER, to=SENDER, scenario=SCENARIO)
+        ringing = await call.until_openai()
+        assert await call.ended() == "completed"
+        assert (await shop.host.ended(ringing.call_id)).reason is EndReason.TRANSFERRED
+        assert (call.requested("refer"), [queued.task["resumo"] for queued in call.queued]) == ([], ["Pedido 1042."])
+        # Twilio asks the old Dial's action, as if the call were over: the host knows that the redirect was its own.
+        assert call.requested("action")[0]["DialCallStatus"] == "completed"
+        assert (await ringing.ended()).by is EndedBy.TRANSFERRED
+
+
+@virtual
+async def test_a_caller_who_hangs_up_is_reported_by_twilio() -> None:
+    async with (
+        OpenAIEmulator(context_secret=SECRET) as openai,
+        AsyncRealtimeSip(**openai.client_options) as client,
+        Server() as server,
+        twilio_for(openai, server) as twilio,
+    ):
+        shop = server.shop = Shop(TOKEN, client)
+        call = await twilio.ring(
+            f"{PUBLIC}/voice", from_=CALLER, scenario=SCENARIO[:1], status_callback=f"{PUBLIC}/status"
+        )
+        ringing = await call.until_openai()
+        await call.until_dialed(answered=True)
+        await ringing.until_attached()
+        await asyncio.sleep(10)  # of virtual time: the greeting is over
+        call.hang_up()
+        assert await call.ended() == "completed"
+        ended = await shop.host.ended(ringing.call_id)
+        assert ended.reason is EndReason.CALLER
+        assert ("/status", True) in shop.known

@@ -194,6 +194,25 @@ async def test_law_reports_of_a_transfer_come_to_the_same_in_any_order(order: tu
 
 
 @virtual
+async def test_a_call_that_left_with_a_transfer_is_known_until_it_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("realtime_sip.hosting.host._TRANSFERRED", 1)
+    async with phone(context_secret=SECRET, strict=False) as line:
+        rung_ = []
+        for parent in (PARENT, "CA" + "e" * 32):
+            call, ringing = await rung(line, parent=parent, transfers=TARGETS)
+            call.transfer("desk", after_speech=False)
+            ended = await line.host.ended(ringing.call_id)
+            assert (ended.reason, ended.certainty) == (EndReason.TRANSFERRED, "inferred")
+            await line.idle()
+            rung_.append(ringing)
+        assert not line.host.carrier(status("in-progress")), "more than one is too many here"
+        for _ in range(2):
+            assert line.host.carrier(status("in-progress", parent="CA" + "e" * 32)) is (_ == 0)
+            ended = await line.host.ended(rung_[1].call_id)
+            assert (ended.reason, ended.certainty) == (EndReason.TRANSFERRED, "reported")
+
+
+@virtual
 async def test_the_dial_to_openai_says_nothing_about_the_transfer() -> None:
     async with phone(context_secret=SECRET, strict=False) as line:
         call, _ = await rung(line, transfers=TARGETS)

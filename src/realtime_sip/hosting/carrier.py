@@ -6,11 +6,11 @@ that call that leads to OpenAI is the call itself, and says nothing about a tran
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from realtime_sip.outcomes import TransferFailureReason, TransferProgress
 from realtime_sip.twilio.call_webhooks import CallStatusCallback, CallWebhook, DialResult, ReferRequest
+from realtime_sip.twilio.uri import leads_to_openai
 from realtime_sip.webhooks import IncomingCall
 
 _ANSWERED = {"in-progress", "answered", "completed"}
@@ -20,7 +20,6 @@ _FAILED = {
     "canceled": TransferFailureReason.NO_ANSWER,
     "failed": TransferFailureReason.CARRIER,
 }
-_OPENAI = re.compile(r"<?sips?:proj_", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,5 +76,5 @@ def _is_another(call_sid: str | None, sip_call_id: str | None, to: str | None, i
     pairs = [(call_sid, own_sid), (sip_call_id, own_call_id)]
     told = [theirs == own for theirs, own in pairs if theirs and own]
     if to is not None:
-        told.append(_OPENAI.match(to) is not None)
+        told.append(leads_to_openai(to))
     return bool(told) and not any(told)

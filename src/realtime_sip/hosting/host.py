@@ -47,6 +47,7 @@ CODE_BEHIND = 1.0
 CANCELED = 0.75
 """Seconds after that for handlers that were canceled."""
 _REMEMBERED = 1000
+_TRANSFERRED = 100
 
 
 async def _hung_up(call: Call) -> None:
@@ -117,6 +118,8 @@ class CallHost:
         self._calls: dict[str, Taken] = {}
         self._ends: OrderedDict[str, asyncio.Future[CallEnded]] = OrderedDict()
         self._draining = False
+        self._transferred: OrderedDict[str, Taken] = OrderedDict()
+        """Calls that have left with a transfer, of which the carrier may yet report how it went."""
         self._cut: dict[str, Taken] = {}
         """Calls whose supervision was canceled: the loop was closed beside them."""
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -222,7 +225,7 @@ class CallHost:
             raise
         finally:
             del self._calls[taken.call_id]
-            if taken.call_id not in self._cut:
+            if taken.call_id not in self._cut and not self._may_be_reported(taken):
                 taken.decision.call = None  # contexts of its tasks hold the decision longer than anybody the call
             if not self._calls and not self._cut:
                 at_exit.forget(self)
@@ -326,11 +329,12 @@ class CallHost:
 
         Pass each `ReferRequest`, `DialResult` and `CallStatusCallback`, in any order and as often as they come. The
         call is found by the SID of the caller's own call, from its verified context. A request to `referUrl` and what
-        becomes of the target are told to the transfer under way (`Call.transfer_progress`). If the caller's own call
-        is over, the call is hung up, and its end is `EndReason.CALLER`, reported. It may be called in any thread.
+        becomes of the target are told to the transfer under way (`Call.transfer_progress`), or to one of the last
+        hundred calls that have left with a transfer. If the caller's own call is over, the call is hung up, and its end
+        is `EndReason.CALLER`, reported. It may be called in any thread.
 
         Returns:
-            Whether such a call is up here. If not, nothing happens: answer the request all the same.
+            Whether such a call is known here. If not, nothing happens: answer the request all the same.
 
         Raises:
             ConfigurationError: That is no typed webhook about a call.
@@ -339,20 +343,40 @@ class CallHost:
         from realtime_sip.twilio.call_webhooks import CallWebhook
 
         _require(isinstance(payload, CallWebhook), "payload must be a typed webhook, as read_webhook(body) returns")
-        found = [each for each in [*self._calls.values()] if carrier.is_about(payload, each.incoming)]
+        known = [*self._calls.values(), *self._transferred.values()]
+        found = [each for each in known if carrier.is_about(payload, each.incoming)]
         if not found or self.loop is None:
             _log.info("the carrier reports about a call that is not here: %r", payload)
             return False
+        here = asyncio._get_running_loop() is self.loop
         for taken in found:
-            self._on_loop(taken.reported, carrier.meaning(payload, taken.incoming))
+            means = carrier.meaning(payload, taken.incoming)
+            if here:
+                self._reported(taken, means)
+            else:
+                self.loop.call_soon_threadsafe(self._reported, taken, means)
         return True
 
-    def _on_loop(self, do: Callable[[Meaning], None], meaning: Meaning) -> None:
-        assert self.loop is not None
-        if asyncio._get_running_loop() is self.loop:
-            do(meaning)
-        else:
-            self.loop.call_soon_threadsafe(do, meaning)
+    def _reported(self, taken: Taken, means: Meaning) -> None:
+        taken.reported(means)
+        if taken.call_id in self._transferred and not self._may_be_reported(taken):
+            assert taken.call is not None
+            assert taken.call.ended is not None
+            self._ends.pop(taken.call_id, None)
+            self._over(taken.call_id, taken.call.ended)
+            taken.decision.call = None
+
+    def _may_be_reported(self, taken: Taken) -> bool:
+        """Keep a call that was transferred for what the carrier says later, until that is known."""
+        ended = None if taken.call is None else taken.call.ended
+        inferred = ended is not None and ended.reason is EndReason.TRANSFERRED and ended.certainty == "inferred"
+        if not inferred or taken.incoming.parent_call_sid is None:
+            self._transferred.pop(taken.call_id, None)
+            return False
+        self._transferred[taken.call_id] = taken
+        if len(self._transferred) > _TRANSFERRED:
+            self._transferred.popitem(last=False)[1].decision.call = None
+        return True
 
     # --- how they ended -----------------------------------------------------------------------------------------------
 

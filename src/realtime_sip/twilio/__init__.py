@@ -2,6 +2,7 @@
 
 - `TwilioSignature`: proof that Twilio sent a request.
 - `twiml`: what a voice webhook answers, above all `twiml.dial_openai`, which sends the caller to OpenAI.
+- `voice`: what is done with a call over REST: `voice.redirect`, a transfer's fallback.
 - `webhooks`: what Twilio's requests say, typed.
 
 Nothing here imports Twilio's package before it is needed; if it is missing then, that is a `MissingExtraError`.
@@ -13,13 +14,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from realtime_sip.twilio import twiml, webhooks
+    from realtime_sip.twilio import twiml, voice, webhooks
     from realtime_sip.twilio.signature import TwilioSignature
 
-__all__ = ["TwilioSignature", "twiml", "webhooks"]
+__all__ = ["TwilioSignature", "twiml", "voice", "webhooks"]
 
 # Imported when it is first asked for (PEP 562): a module, or a name and the module that has it.
-_MODULES = {"twiml", "webhooks"}
+_MODULES = {"twiml", "voice", "webhooks"}
 _PLACES = {"TwilioSignature": "realtime_sip.twilio.signature"}
 
 

@@ -38,6 +38,12 @@ _PARAMETERS = {"transport", "secure", "region", "edge", "tnx"}
 _TRANSPORTS = {"udp", "tcp", "tls"}
 # What is read as it is meant, wherever it comes out.
 _VALUE = re.compile("[ -~]+")
+_OPENAI = re.compile("<?sips?:proj_", re.IGNORECASE)
+
+
+def leads_to_openai(address: str) -> bool:
+    """Return whether the address of a call that was dialed is a project of OpenAI's."""
+    return _OPENAI.match(address) is not None
 
 
 def openai_uri(

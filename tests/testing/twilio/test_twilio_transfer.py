@@ -1,0 +1,235 @@
+"""A transfer through the whole chain: Twilio, our TwiML, OpenAI, a host, and back by REFER or by REST."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from twilio.rest import Client
+from twilio_program import SESSION, Program
+
+from emulated import virtual
+from realtime_sip import (
+    AsyncRealtimeSip,
+    CallEnded,
+    CallHost,
+    EndReason,
+    IncomingCall,
+    TransferRequest,
+    TransferTarget,
+    TransferTargets,
+)
+from realtime_sip.errors import CallEndedError, TransferError
+from realtime_sip.sip import ContextSigner
+from realtime_sip.testing import (
+    Callee,
+    CallerHangsUp,
+    CallerSays,
+    ModelSays,
+    OpenAIEmulator,
+    TwilioBehavior,
+    TwilioCall,
+    TwilioEmulator,
+)
+from realtime_sip.twilio import twiml, voice
+from realtime_sip.twilio.http import AsyncTwilioHttp, TwilioHttp
+from realtime_sip.twilio.twiml import AfterDial
+from realtime_sip.twilio.webhooks import CallWebhook, DialResult, ReferRequest, VoiceWebhook, read_webhook
+
+SECRET = "a context secret of the tests"
+DESK, HUMAN = "sip:desk@pbx.example.com", "+14155550123"
+HELLO = (ModelSays("Hello."),)
+Fallback = Callable[[Client, str], Callable[[TransferRequest], Any]]
+
+
+def to_desk(url: str = "") -> twiml.VoiceResponse:
+    """Dial the desk, whose progress is reported to `/status`. TwiML that is sent over REST needs the whole URLs."""
+    response = twiml.VoiceResponse()
+    dial = response.dial(action=f"{url}/desk", answer_on_bridge=True)
+    dial.sip(DESK, status_callback=f"{url}/status", status_callback_event=["ringing", "answered", "completed"])
+    return response
+
+
+@dataclass
+class Chain:
+    """A program as its users write it, between both emulators."""
+
+    openai: OpenAIEmulator
+    client: AsyncRealtimeSip
+    transfers: TransferTargets | None = None
+    host: CallHost = field(init=False)
+    twilio: TwilioEmulator = field(init=False)
+    url: str = ""
+    heard: list[tuple[str, bool]] = field(default_factory=list)
+    """Each webhook that went to the host, and whether it was about a call there."""
+    became: list[tuple[str, AfterDial]] = field(default_factory=list)
+    failed: list[TransferError] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.host = CallHost(self.on_call, client=self.client)
+
+    async def on_call(self, incoming: IncomingCall) -> None:
+        async with self.client.calls.answer(incoming, SESSION, transfers=self.transfers) as call:
+            await call.respond("Greet.")
+            if self.transfers is not None:
+                try:
+                    await call.transfer("desk", summary="They ask for a refund.")
+                except TransferError as error:
+                    self.failed.append(error)
+                except CallEndedError:
+                    return
+            await call.wait_ended()
+
+    def tell(self, form: Mapping[str, str]) -> CallWebhook:
+        payload = read_webhook(urlencode(form))
+        assert isinstance(payload, CallWebhook)
+        self.heard.append((type(payload).__name__, self.host.carrier(payload)))
+        return payload
+
+    def voice(self, form: Mapping[str, str]) -> str:
+        webhook = VoiceWebhook.read(urlencode(form))
+        return str(
+            twiml.dial_openai(
+                "proj_abc123", voice=webhook, signer=ContextSigner(SECRET), action="/after", refer_url="/refer"
+            )
+        )
+
+    def refer(self, form: Mapping[str, str]) -> str:
+        assert isinstance(self.tell(form), ReferRequest)
+        return str(to_desk())
+
+    def status(self, form: Mapping[str, str]) -> str:
+        self.tell(form)
+        return ""
+
+    def after(self, form: Mapping[str, str], where: str = "after") -> str:
+        result = self.tell(form)
+        assert isinstance(result, DialResult)
+        redirected = voice.was_redirected(result.call_sid, result.dialed_call_sid)
+        self.became.append((where, twiml.after_dial(result.fields, redirected=redirected)))
+        return str(twiml.VoiceResponse())
+
+    def desk(self, form: Mapping[str, str]) -> str:
+        return self.after(form, "desk")
+
+    async def ring(self, **options: Any) -> TwilioCall:
+        return await self.twilio.ring(f"{self.url}/voice", status_callback=f"{self.url}/status", **options)
+
+    async def ended(self, call: TwilioCall) -> CallEnded:
+        await call.ended()
+        return await self.host.ended(call.openai_calls[0].call_id)
+
+
+@contextlib.asynccontextmanager
+async def chain(
+    *,
+    callee: Callee | None = None,
+    fallback: Fallback | None = None,
+    how: str = "async",
+    transfers: bool = True,
+    **on: Any,
+) -> AsyncIterator[Chain]:
+    """Set up everything; `fallback` makes the transfer's from Twilio's client, and `on` are switches of Twilio's."""
+    async with (
+        OpenAIEmulator(context_secret=SECRET) as openai,
+        AsyncRealtimeSip(**openai.client_options) as client,
+    ):
+        here = Chain(openai, client)
+        routes: dict[str, Any] = {name: getattr(here, name) for name in ("voice", "refer", "status", "after", "desk")}
+        async with (
+            Program(**routes) as program,
+            TwilioEmulator(
+                openai=openai,
+                openai_webhook=here.host,
+                behavior=TwilioBehavior(**on),
+                callees={DESK: callee or Callee(rings=8, talks=20), HUMAN: callee or Callee(rings=8, talks=20)},
+            ) as twilio,
+            contextlib.AsyncExitStack() as stack,
+        ):
+            here.twilio, here.url = twilio, program.url
+            http: Any = (
+                await stack.enter_async_context(AsyncTwilioHttp(base_url=twilio.base_url))
+                if how == "async"
+                else stack.enter_context(TwilioHttp(base_url=twilio.base_url))
+            )
+            rest = Client(twilio.account_sid, twilio.auth_token, http_client=http)
+            target = TransferTarget(DESK, ring_time=20)
+            if transfers:
+                made = None if fallback is None else fallback(rest, program.url)
+                here.transfers = TransferTargets({"desk": target}, fallback=made)
+            yield here
+            await here.host.drain(1)
+
+
+def by_rest(client: Client, url: str) -> Callable[[TransferRequest], Any]:
+    return voice.redirect(client, twiml=lambda _request: to_desk(url))
+
+
+@pytest.mark.parametrize("sid", ["parent", "child"])
+@virtual
+async def test_a_refer_that_arrives_is_reported_and_so_is_the_answer(sid: str) -> None:
+    async with chain(fallback=by_rest, refer_call_sid=sid) as here:
+        call = await here.ring(scenario=HELLO)
+        ended = await here.ended(call)
+        assert (ended.reason, ended.certainty) == (EndReason.TRANSFERRED, "reported")
+        assert here.heard[0] == ("ReferRequest", True)
+        assert [leg.to.partition(";")[0] for leg in call.children] == ["sip:proj_abc123@sip.api.openai.com", DESK]
+        assert here.twilio.rest_requests == []
+
+
+@pytest.mark.parametrize("how", ["async", "sync"])
+@virtual
+async def test_without_a_hit_the_call_is_redirected_and_the_old_action_is_told_apart(how: str) -> None:
+    async with chain(fallback=by_rest, how=how, enhanced_sip=False) as here:
+        call = await here.ring(scenario=HELLO, alerts=[None])
+        ended = await here.ended(call)
+        assert (ended.reason, ended.certainty) == (EndReason.TRANSFERRED, "reported")
+        assert "answered" in ended.evidence
+        assert [request.method for request in here.twilio.rest_requests] == ["GET", "POST"]
+        openai, desk = call.children
+        assert openai.ended_at is not None
+        assert desk.answered_at is not None
+        assert openai.ended_at < desk.answered_at
+        assert here.became == [("after", AfterDial.OWN_REDIRECT), ("desk", AfterDial.TALKED)]
+
+
+@virtual
+async def test_a_redirect_whose_target_is_busy_is_told_apart_from_the_redirect_itself() -> None:
+    async with chain(fallback=by_rest, callee=Callee(outcome="busy"), enhanced_sip=False) as here:
+        call = await here.ring(scenario=HELLO, alerts=[None])
+        ended = await here.ended(call)
+        assert (ended.reason, ended.certainty) == (EndReason.TRANSFERRED, "inferred")
+        assert here.became == [("after", AfterDial.OWN_REDIRECT), ("desk", AfterDial.REJECTED)]
+
+
+@virtual
+async def test_a_target_that_is_busy_leaves_the_caller_with_the_model() -> None:
+    scenario = [*HELLO, ModelSays("They are busy."), CallerSays("Bye."), ModelSays("Bye."), CallerHangsUp()]
+    async with chain(callee=Callee(outcome="busy")) as here:
+        call = await here.ring(scenario=scenario)
+        ended = await here.ended(call)
+        assert [failed.reason.value for failed in here.failed] == ["busy"]
+        assert ended.reason is EndReason.CALLER
+
+
+@pytest.mark.parametrize("word", ["no-answer", "canceled", "completed"])
+@virtual
+async def test_a_caller_who_hangs_up_is_reported(word: str) -> None:
+    async with chain(transfers=False, caller_gave_up=word) as here:
+        call = await here.ring(scenario=[*HELLO, CallerHangsUp()])
+        ended = await here.ended(call)
+        assert (ended.reason, ended.certainty) == (EndReason.CALLER, "reported")
+
+
+@virtual
+async def test_a_caller_who_hangs_up_while_the_target_rings_was_not_transferred() -> None:
+    async with chain(callee=Callee(rings=15)) as here:
+        call = await here.ring(scenario=HELLO)
+        await call.until_dialed(count=2)
+        call.hang_up()
+        ended = await here.ended(call)
+        assert (ended.reason, ended.certainty) == (EndReason.CALLER, "reported")

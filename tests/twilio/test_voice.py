@@ -1,0 +1,244 @@
+"""A transfer by REST: what Twilio is asked first, what counts as done, and which redirects were ours."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import parse_qsl
+
+import httpx
+import pytest
+
+pytest.importorskip("twilio")
+
+from twilio.base.exceptions import TwilioRestException
+from twilio.rest import Client
+
+from emulated import virtual
+from realtime_sip import TransferRequest, TransferTarget
+from realtime_sip._threads import NoThreadError, Threads
+from realtime_sip.errors import ConfigurationError, InvalidRequestError, NetworkError, TransferError
+from realtime_sip.twilio import redirects, twiml, voice
+from realtime_sip.twilio.http import AsyncTwilioHttp, TwilioHttp
+
+ACCOUNT, TOKEN = "AC" + "0" * 32, "token-of-the-tests"
+OPENAI, DESK = "CA" + "b" * 32, "CA" + "c" * 32
+PROJECT = "sip:proj_abc123@sip.api.openai.com;transport=tls"
+BYE = "<Response><Hangup/></Response>"
+HOW = pytest.mark.parametrize("how", ["async", "sync"])
+_parents = iter(f"CA{number:032x}" for number in range(10**6))
+
+
+def leg(status: str = "in-progress", to: str = PROJECT, sid: str = OPENAI) -> dict[str, Any]:
+    return {"sid": sid, "account_sid": ACCOUNT, "to": to, "status": status}
+
+
+class Twilio:
+    """Answers the question for children with `children`, and the redirect with what `updated` returns."""
+
+    def __init__(self, *children: dict[str, Any], updated: Callable[[], httpx.Response] | None = None) -> None:
+        self.children = list(children)
+        self.updated = updated or (lambda: httpx.Response(200, json=leg("in-progress", "+14155550199")))
+        self.asked: list[tuple[str, str, dict[str, str]]] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        fields = dict(parse_qsl(request.content.decode()) or request.url.params.multi_items())
+        self.asked.append((request.method, request.url.path.rpartition("/")[2], fields))
+        if request.method == "GET":
+            return httpx.Response(200, json={"calls": self.children, "next_page_uri": None})
+        return self.updated()
+
+    @property
+    def redirected(self) -> list[dict[str, str]]:
+        return [fields for method, _, fields in self.asked if method == "POST"]
+
+
+@asynccontextmanager
+async def client_of(service: Twilio, how: str = "async") -> AsyncIterator[Client]:
+    transport = httpx.MockTransport(service)
+    if how == "sync":
+        with httpx.Client(transport=transport) as given:
+            yield Client(ACCOUNT, TOKEN, http_client=TwilioHttp(given))
+    else:
+        async with httpx.AsyncClient(transport=transport) as given_async:
+            yield Client(ACCOUNT, TOKEN, http_client=AsyncTwilioHttp(given_async))
+
+
+def requested(parent: str | None) -> TransferRequest:
+    target = TransferTarget("sip:desk@pbx.example.com")
+    return TransferRequest(call_id="rtc_1", name="desk", target=target, summary="A refund.", parent_call_sid=parent)
+
+
+async def redirected(service: Twilio, how: str = "async", made: Any = None) -> str:
+    """Redirect a call, and return its SID."""
+    parent = next(_parents)
+    async with client_of(service, how) as client:
+        await voice.redirect(client, twiml=made or (lambda _request: BYE))(requested(parent))
+    return parent
+
+
+@HOW
+@virtual
+async def test_the_parent_gets_the_new_document_once_its_children_were_asked_for(how: str) -> None:
+    service = Twilio(leg(), leg("completed", "+14155550123", DESK))
+    parent = await redirected(service, how, lambda request: twiml.say(request.summary))
+    (_, list_, query), (_, path, form) = service.asked
+    assert (list_, query["ParentCallSid"], path) == ("Calls.json", parent, f"{parent}.json")
+    assert "<Say>A refund.</Say>" in form["Twiml"]
+    assert voice.was_redirected(parent)
+    assert voice.was_redirected(parent, OPENAI)
+    assert not voice.was_redirected(parent, DESK), "the Dial of the new document"
+    assert not voice.was_redirected(OPENAI)
+
+
+async def _later(_request: TransferRequest) -> str:
+    return BYE
+
+
+@virtual
+async def test_the_document_may_be_made_asynchronously() -> None:
+    service = Twilio(leg())
+    await redirected(service, made=_later)
+    assert service.redirected == [{"Twiml": BYE}]
+
+
+@pytest.mark.parametrize(
+    "children",
+    [
+        [leg(), leg("ringing", "sip:desk@pbx.example.com", DESK)],
+        [leg(), leg("in-progress", "client:agent", DESK)],
+        [leg(), leg("queued", "+14155550123", DESK)],
+        [leg("completed"), leg("in-progress", "+14155550123", DESK)],
+        [leg("completed")],
+        [],
+    ],
+    ids=["rings", "talks", "is queued", "alone", "gone to a queue", "none"],
+)
+@HOW
+@virtual
+async def test_law_never_a_double_dial__what_another_worker_has_begun_is_left_alone(
+    how: str, children: list[dict[str, Any]]
+) -> None:
+    service = Twilio(*children)
+    parent = await redirected(service, how)
+    assert service.redirected == []
+    assert not voice.was_redirected(parent)
+
+
+def _refused(status: int, code: int) -> Callable[[], httpx.Response]:
+    return lambda: httpx.Response(status, json={"code": code, "message": "no", "status": status})
+
+
+@pytest.mark.parametrize(("status", "code"), [(400, 21220), (404, 20404), (429, 20429), (401, 20003)])
+@HOW
+@virtual
+async def test_what_twilio_refuses_is_raised_and_was_no_redirect(how: str, status: int, code: int) -> None:
+    service, parent = Twilio(leg(), updated=_refused(status, code)), next(_parents)
+    async with client_of(service, how) as client:
+        with pytest.raises(TwilioRestException) as raised:
+            await voice.redirect(client, twiml=lambda _request: BYE)(requested(parent))
+    assert raised.value.code == code
+    assert not voice.was_redirected(parent)
+
+
+@virtual
+async def test_an_answer_that_the_call_is_over_is_no_redirect() -> None:
+    service = Twilio(leg(), updated=lambda: httpx.Response(200, json=leg("completed")))
+    with pytest.raises(TransferError, match="completed"):
+        await redirected(service)
+
+
+def _raising(error: Exception) -> Callable[[], httpx.Response]:
+    def answer() -> httpx.Response:
+        raise error
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "updated",
+    [_raising(httpx.ReadTimeout("late")), _raising(httpx.ReadError("reset")), _refused(503, 20503)],
+    ids=["late", "reset", "5xx"],
+)
+@HOW
+@virtual
+async def test_what_may_have_been_done_counts_as_done(how: str, updated: Callable[[], httpx.Response]) -> None:
+    service = Twilio(leg(), updated=updated)
+    parent = await redirected(service, how)
+    assert len(service.redirected) == 1
+    assert voice.was_redirected(parent)
+
+
+@HOW
+@virtual
+async def test_what_never_left_is_raised(how: str) -> None:
+    parent = next(_parents)
+    async with client_of(Twilio(leg(), updated=_raising(httpx.ConnectError("refused"))), how) as client:
+        with pytest.raises(NetworkError):
+            await voice.redirect(client, twiml=lambda _request: BYE)(requested(parent))
+    assert not voice.was_redirected(parent)
+
+
+@pytest.mark.parametrize("document", ["", " ", "<" * 4001])
+@virtual
+async def test_a_document_that_twilio_does_not_take_is_refused_before_anything_is_asked(document: str) -> None:
+    service = Twilio(leg())
+    with pytest.raises(InvalidRequestError, match="twiml"):
+        await redirected(service, made=lambda _request: document)
+    assert service.asked == []
+
+
+@virtual
+async def test_without_the_signed_context_nothing_is_known_of_the_caller() -> None:
+    async with client_of(Twilio()) as client:
+        with pytest.raises(ConfigurationError, match="voice="):
+            await voice.redirect(client, twiml=lambda _request: BYE)(requested(None))
+
+
+@virtual
+async def test_a_blocking_client_waits_in_our_threads_and_never_in_asyncios(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("asyncio's pool also resolves names")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "run_in_executor", never)
+    await redirected(Twilio(leg()), "sync")
+    none_left = Threads("test", 1)
+    assert none_left._take()
+    monkeypatch.setattr(voice, "_THREADS", none_left)
+    with pytest.raises(NoThreadError):
+        await redirected(Twilio(leg()), "sync")
+
+
+@pytest.mark.parametrize("wrong", [None, object(), TwilioHttp()])
+def test_what_is_no_client_is_refused_at_once(wrong: Any) -> None:
+    with pytest.raises(ConfigurationError, match="client"):
+        voice.redirect(wrong, twiml=lambda _request: BYE)
+
+
+def test_twiml_is_made_for_each_transfer() -> None:
+    with pytest.raises(ConfigurationError, match="function"):
+        voice.redirect(Client(ACCOUNT, TOKEN, http_client=TwilioHttp()), twiml=BYE)  # type: ignore[arg-type]
+
+
+def test_redirects_are_remembered_for_an_hour_and_ten_thousand_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(redirects, "time", SimpleNamespace(monotonic=lambda: now))
+    known = redirects.Redirects()
+    known.note("CA1", frozenset({OPENAI}))
+    now = 3600.0
+    assert known.has("CA1", OPENAI)
+    known.note("CA1", frozenset({DESK}))  # again: the end of both legs is ours
+    assert known.has("CA1", OPENAI)
+    assert known.has("CA1", DESK)
+    now = 7201.0
+    assert not known.has("CA1", None)
+    for number in range(10_050):
+        known.note(f"CA{number}", frozenset())
+    assert len(known._known) == 10_000
+    assert not known.has("CA49", None)
+    assert known.has("CA10049", DESK), "no leg is known, so each may be"
+    known.forget("CA10049")
+    assert not known.has("CA10049", None)

@@ -114,3 +114,13 @@ def test_a_name_that_is_not_there_is_missing_as_from_any_module() -> None:
         realtime_sip.Calls  # type: ignore[attr-defined] # noqa: B018
     with pytest.raises(ImportError, match="cannot import name 'Calls'"):
         exec("from realtime_sip import Calls")
+
+
+def test_law_who_tests_without_twilio_loads_nothing_of_it_and_its_stand_in_not_the_package() -> None:
+    modules, _ = after("import realtime_sip.testing")
+    assert "testing.openai.emulator" in ours(modules)
+    assert not {name for name in ours(modules) if name.startswith("testing.twilio")}
+    modules, _ = after("from realtime_sip.testing import TwilioEmulator; TwilioEmulator()")
+    assert "testing.twilio.rest" in ours(modules)
+    assert not {name for name in modules if name.partition(".")[0] == "twilio"}
+    assert not {name for name in ours(modules) if name.startswith("twilio")}

@@ -182,7 +182,9 @@ async def test_what_never_left_is_raised(how: str) -> None:
     assert not voice.was_redirected(parent)
 
 
-@pytest.mark.parametrize("document", ["", " ", "<" * 4001])
+@pytest.mark.parametrize(
+    "document", ["", " ", "<" * 4001, "<Response>", '<Response><Dial action="/after">1</Dial></Response>']
+)
 @virtual
 async def test_a_document_that_twilio_does_not_take_is_refused_before_anything_is_asked(document: str) -> None:
     service = Twilio(leg())

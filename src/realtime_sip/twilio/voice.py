@@ -27,6 +27,7 @@ from realtime_sip.errors import (
     TransferError,
 )
 from realtime_sip.outcomes import TransferFailureReason
+from realtime_sip.twilio import inline
 from realtime_sip.twilio.http import AsyncTwilioHttp, TwilioHttp
 from realtime_sip.twilio.redirects import Redirects
 from realtime_sip.twilio.status import is_final
@@ -72,7 +73,8 @@ def redirect(client: Client, *, twiml: TwimlOf) -> TransferFallback:
     Args:
         client: Twilio's client. With `http_client=AsyncTwilioHttp()` it runs on the event loop; a blocking one, best
             with `TwilioHttp()`, runs in threads of its own, 32 at most.
-        twiml: Makes the TwiML of a transfer, up to 4000 characters, from `request.name`, `reason` and `summary`.
+        twiml: Makes the TwiML of a transfer, up to 4000 characters, from `request.name`, `reason` and `summary`. Its
+            URLs are whole, since there is no document to which a path would be relative.
 
     Raises:
         ConfigurationError: `client` is no `twilio.rest.Client`, or `twiml` cannot be called.
@@ -117,6 +119,8 @@ async def _written(twiml: TwimlOf, request: TransferRequest) -> str:
     text = str(await made if inspect.isawaitable(made) else made)
     if not text.strip() or len(text) > MAX_TWIML:
         raise InvalidRequestError("redirect", (("twiml", f"must have 1 to {MAX_TWIML} characters"),))
+    if (problem := inline.problem_of(text)) is not None:
+        raise InvalidRequestError("redirect", (("twiml", problem),))
     return text
 
 

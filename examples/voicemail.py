@@ -48,6 +48,7 @@ def create_app(
     *,
     project: str,
     twilio: TwilioSignature,
+    public_url: str,
     missed: MutableMapping[str, Missed],
     max_calls: int = 20,
 ) -> FastAPI:
@@ -89,9 +90,9 @@ def create_app(
             return answer(twiml.VoiceResponse())
         # Kept at once, since a caller who says nothing causes no further request.
         missed.setdefault(call.call_sid, Missed(call.caller))
-        return answer(
-            twiml.voicemail(GREETING, action="/twilio/goodbye", recording_status_callback="/twilio/recording")
-        )
+        # A whole URL: by a report Twilio refuses a path as the URL of a callback, and the message would be lost.
+        ready = f"{public_url}/twilio/recording"
+        return answer(twiml.voicemail(GREETING, action="/twilio/goodbye", recording_status_callback=ready))
 
     @app.post("/twilio/goodbye")
     async def goodbye(request: Request) -> Response:
@@ -124,5 +125,7 @@ def create_app(
 def from_environment() -> FastAPI:
     """Return the server with keys from the environment, for uvicorn's --factory."""
     logging.basicConfig(level=logging.INFO)
-    twilio = TwilioSignature(os.environ["TWILIO_AUTH_TOKEN"], os.environ["PUBLIC_URL"])
-    return create_app(AsyncRealtimeSip(), project=os.environ["OPENAI_PROJECT_ID"], twilio=twilio, missed={})
+    public_url = os.environ["PUBLIC_URL"].rstrip("/")
+    twilio = TwilioSignature(os.environ["TWILIO_AUTH_TOKEN"], public_url)
+    project = os.environ["OPENAI_PROJECT_ID"]
+    return create_app(AsyncRealtimeSip(), project=project, twilio=twilio, public_url=public_url, missed={})

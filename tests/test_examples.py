@@ -965,7 +965,7 @@ def test_the_receptionist_obeys_nobody_but_twilio() -> None:
 def voicemail(client: AsyncRealtimeSip, missed: dict[str, Any], **options: Any) -> FastAPI:
     twilio = TwilioSignature(TWILIO_TOKEN, PUBLIC_URL)
     app: FastAPI = example("voicemail").create_app(
-        client, project="proj_abc123", twilio=twilio, missed=missed, **options
+        client, project="proj_abc123", twilio=twilio, public_url=PUBLIC_URL, missed=missed, **options
     )
     return app
 

@@ -35,7 +35,8 @@ def dial_whatsapp(
         timeout: Seconds to ring, 5 to 600; 30 if left out.
         time_limit: Seconds that the call may last; four hours if left out.
         action: The URL that Twilio asks when it is over, or did not come about.
-        status_callback: The URL to which Twilio posts the progress of the call.
+        status_callback: The URL to which Twilio posts the progress of the call. Give a whole one: by a report Twilio
+            refuses a path (21609).
 
     Raises:
         InvalidRequestError: An argument is not valid.
@@ -167,7 +168,7 @@ def voicemail(
         max_length: Seconds that are recorded at most.
         pause: Seconds of silence that end the recording; "#" does as well.
         recording_status_callback: The URL to which Twilio posts when the recording can be fetched; it may do so after
-            `action`.
+            `action`. Give a whole one.
         into: The response to append to; a new one if left out.
 
     Raises:

@@ -119,8 +119,9 @@ def dial_openai(
         refer_url: The URL that Twilio asks for TwiML if the call is transferred by REFER. "Enhanced Programmable SIP
             Features" must be on in Twilio's console.
         record: Whether Twilio records; "dual" keeps both sides apart.
-        recording_status_callback: The URL to which Twilio posts when the recording can be fetched.
-        status_callback: The URL to which Twilio posts the progress of the call to OpenAI.
+        recording_status_callback: The URL to which Twilio posts when the recording can be fetched. Give a whole one.
+        status_callback: The URL to which Twilio posts the progress of the call to OpenAI. Give a whole one: by a report
+            Twilio refuses a path (21609).
         status_callback_events: Of which; all four by default. "answered" arrives as `CallStatus=in-progress`.
         headers: SIP headers besides, `X-…` but not `X-Twilio…`, of printable ASCII. Anybody can forge them: what counts
             goes into `context`.

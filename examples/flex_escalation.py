@@ -1,12 +1,15 @@
 """A support line at Twilio, by phone or WhatsApp, whose agent hands callers over to people in Twilio Flex.
 
+Callers come into the queue by a REFER; if none arrives, by Twilio's API; and if the agent does not answer, at once.
+
     pip install 'realtime-sip[fastapi,twilio]' uvicorn
     export OPENAI_API_KEY=… OPENAI_WEBHOOK_SECRET=… OPENAI_PROJECT_ID=proj_…
-    export TWILIO_AUTH_TOKEN=… PUBLIC_URL=https://… REALTIME_SIP_CONTEXT_SECRET=… FLEX_WORKFLOW_SID=WW…
+    export TWILIO_ACCOUNT_SID=AC… TWILIO_AUTH_TOKEN=… FLEX_WORKFLOW_SID=WW…
+    export PUBLIC_URL=https://… REALTIME_SIP_CONTEXT_SECRET=…
     uvicorn --factory examples.flex_escalation:from_environment
 
 At Twilio the voice URL is PUBLIC_URL and `/twilio/voice`; at OpenAI the webhook is PUBLIC_URL and `/openai/webhook`.
-A transfer needs "Enhanced Programmable SIP Features", a switch in Twilio's voice settings.
+A REFER needs "Enhanced Programmable SIP Features", a switch in Twilio's voice settings.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import logging
 import os
 
 from fastapi import FastAPI, HTTPException, Request, Response
+from twilio.rest import Client
 
 from realtime_sip import (
     AsyncRealtimeSip,
@@ -25,6 +29,7 @@ from realtime_sip import (
     IncomingCall,
     RealtimeSession,
     Tools,
+    TransferRequest,
     TransferTarget,
     TransferTargets,
     end_call,
@@ -32,8 +37,9 @@ from realtime_sip import (
 )
 from realtime_sip.errors import TransferError, WebhookError
 from realtime_sip.session import AudioConfig, AudioInput, Transcription
-from realtime_sip.twilio import TwilioSignature, twiml
-from realtime_sip.twilio.webhooks import ReferRequest, VoiceWebhook
+from realtime_sip.twilio import TwilioSignature, twiml, voice
+from realtime_sip.twilio.twiml import AfterDial
+from realtime_sip.twilio.webhooks import DialResult, ReferRequest, VoiceWebhook
 
 log = logging.getLogger("flex")
 
@@ -61,15 +67,27 @@ SESSION = RealtimeSession(
     audio=AudioConfig(input=AudioInput(transcription=Transcription(model="gpt-realtime-whisper"))),
 )
 # Nobody is behind this address. Twilio asks our refer_url what to do, and the answer puts the caller into the queue.
-DESKS = TransferTargets({"flex": TransferTarget("sip:flex@desk.invalid", description="Colleagues for whatever it is.")})
+FLEX = TransferTarget("sip:flex@desk.invalid", description="Colleagues for whatever it is.")
 SORRY = "Sorry, none of my colleagues can be reached. Please call again later."
 
 
-def create_app(client: AsyncRealtimeSip, *, project: str, twilio: TwilioSignature, workflow_sid: str) -> FastAPI:
-    """Return the server. Callers are handed over by a REFER, to which the answer is the queue of `workflow_sid`."""
+def create_app(
+    client: AsyncRealtimeSip, *, project: str, twilio: TwilioSignature, rest: Client, workflow_sid: str, public_url: str
+) -> FastAPI:
+    """Return the server. Callers are handed over to the queue of `workflow_sid`."""
+
+    def queue(reason: str, summary: str = "") -> twiml.VoiceResponse:
+        """Return TwiML that puts the caller into the queue. Over REST it needs a whole URL."""
+        task = {"reason": reason, "summary": summary}  # what the person in Flex is shown
+        return twiml.enqueue_flex(workflow_sid, task=task, action=f"{public_url}/twilio/left")
+
+    def by_api(request: TransferRequest) -> twiml.VoiceResponse:
+        return queue(request.reason, request.summary)
+
+    desks = TransferTargets({"flex": FLEX}, fallback=voice.redirect(rest, twiml=by_api))
+    wanted: dict[str | None, Escalation] = {}  # by the SID of the caller's call
     tools = Tools([end_call])
     tools.function(transfer_to_human, name="escalate_to_human")
-    tasks: dict[str | None, dict[str, str]] = {}  # what the person in Flex is shown, by the SID of the caller's call
 
     @tools.function
     async def line_status(customer_number: str) -> str:
@@ -78,17 +96,16 @@ def create_app(client: AsyncRealtimeSip, *, project: str, twilio: TwilioSignatur
 
     async def on_call(incoming: IncomingCall) -> None:
         try:
-            async with client.calls.answer(incoming, SESSION, tools=tools, transfers=DESKS) as call:
+            async with client.calls.answer(incoming, SESSION, tools=tools, transfers=desks) as call:
                 call.respond("Greet the caller and ask how you can help.")
                 async for event in call:
                     if isinstance(event, Escalation):
-                        reason = event.reason or event.cause.value
                         log.info("call %s: a person should help: %s", call.call_id, event.cause.value)
-                        tasks[incoming.parent_call_sid] = {"reason": reason, "summary": event.summary}
+                        wanted[incoming.parent_call_sid] = event
                         if event.cause is not EscalationCause.MODEL:  # else the transfer is under way
-                            await hand_over(call, reason)
+                            await hand_over(call, event.cause.value)
         finally:
-            tasks.pop(incoming.parent_call_sid, None)
+            wanted.pop(incoming.parent_call_sid, None)
 
     host = CallHost(on_call, client=client)
     app = FastAPI(lifespan=host.lifespan)
@@ -108,16 +125,26 @@ def create_app(client: AsyncRealtimeSip, *, project: str, twilio: TwilioSignatur
         return Response(str(response), media_type=response.content_type)
 
     @app.post("/twilio/voice")
-    async def voice(request: Request) -> Response:
+    async def rings(request: Request) -> Response:
         call = VoiceWebhook.read(await verified(request))
-        return answer(twiml.dial_openai(project, voice=call, refer_url="/twilio/refer"))
+        return answer(twiml.dial_openai(project, voice=call, refer_url="/twilio/refer", action="/twilio/after"))
+
+    @app.post("/twilio/after")
+    async def after(request: Request) -> Response:
+        call = DialResult.read(await verified(request))
+        host.carrier(call)
+        redirected = voice.was_redirected(call.call_sid, call.dialed_call_sid)
+        became = twiml.after_dial(call.fields, redirected=redirected)
+        log.info("the dial to OpenAI: %s", became.value)
+        over = became in (AfterDial.TALKED, AfterDial.CALLER_LEFT, AfterDial.OWN_REDIRECT)
+        return answer(twiml.VoiceResponse() if over else queue("the agent did not answer"))
 
     @app.post("/twilio/refer")
     async def refer(request: Request) -> Response:
         asked = ReferRequest.read(await verified(request))
         host.carrier(asked)
-        task = tasks.get(asked.call_sid) or tasks.get(asked.parent_call_sid)
-        return answer(twiml.enqueue_flex(workflow_sid, task=task or {}, action="/twilio/left"))
+        why = wanted.get(asked.call_sid) or wanted.get(asked.parent_call_sid)
+        return answer(queue(why.reason or why.cause.value, why.summary) if why else queue("not known"))
 
     @app.post("/twilio/left")
     async def left(request: Request) -> Response:
@@ -153,9 +180,12 @@ async def hand_over(call: Call, reason: str) -> None:
 def from_environment() -> FastAPI:
     """Return the server with keys from the environment, for uvicorn's --factory."""
     logging.basicConfig(level=logging.INFO)
+    token, public_url = os.environ["TWILIO_AUTH_TOKEN"], os.environ["PUBLIC_URL"].rstrip("/")
     return create_app(
         AsyncRealtimeSip(),
         project=os.environ["OPENAI_PROJECT_ID"],
-        twilio=TwilioSignature(os.environ["TWILIO_AUTH_TOKEN"], os.environ["PUBLIC_URL"]),
+        twilio=TwilioSignature(token, public_url),
+        rest=Client(os.environ["TWILIO_ACCOUNT_SID"], token, http_client=voice.AsyncTwilioHttp()),
         workflow_sid=os.environ["FLEX_WORKFLOW_SID"],
+        public_url=public_url,
     )

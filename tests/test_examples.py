@@ -27,6 +27,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI, Response
 from flask import Flask
+from twilio.rest import Client
 from werkzeug.serving import make_server
 
 from emulated import SPEED
@@ -50,6 +51,7 @@ from realtime_sip.testing import (
 )
 from realtime_sip.testing.scenario import Step
 from realtime_sip.twilio import TwilioSignature
+from realtime_sip.twilio.voice import AsyncTwilioHttp
 
 FOLDER = Path(__file__).resolve().parents[1] / "examples"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
@@ -73,16 +75,20 @@ def example(name: str) -> ModuleType:
 
 
 @asynccontextmanager
-async def serving(app: FastAPI) -> AsyncIterator[str]:
+async def serving(app: FastAPI, listening: socket.socket | None = None) -> AsyncIterator[str]:
     """Serve the app with uvicorn, and hand out the webhook's URL."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    with listening or socket.create_server(("127.0.0.1", 0)) as open_port:
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on"))
-        task = asyncio.create_task(server.serve(sockets=[listening]))
+        task = asyncio.create_task(server.serve(sockets=[open_port]))
         try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}/openai/webhook"
+            yield f"{at(open_port)}/openai/webhook"
         finally:
             server.should_exit = True
             await task
+
+
+def at(listening: socket.socket) -> str:
+    return f"http://127.0.0.1:{listening.getsockname()[1]}"
 
 
 def on_the_phone(
@@ -177,6 +183,7 @@ def test_an_example_takes_its_keys_from_the_environment(name: str, monkeypatch: 
     monkeypatch.setenv("OPENAI_PROJECT_ID", "proj_example")
     monkeypatch.setenv("TWILIO_AUTH_TOKEN", "a token of the tests")
     monkeypatch.setenv("PUBLIC_URL", PUBLIC_URL)
+    monkeypatch.setenv("TWILIO_ACCOUNT_SID", "AC" + "0" * 32)
     monkeypatch.setenv("FLEX_WORKFLOW_SID", WORKFLOW)
     app = example(name).from_environment()
     rules = [rule.rule for rule in app.url_map.iter_rules()] if isinstance(app, Flask) else [r.path for r in app.routes]
@@ -839,7 +846,7 @@ WHATSAPP: dict[str, Any] = {"from_": "whatsapp:+5511987650001", "to": "whatsapp:
 
 
 def through_twilio(
-    create_app: Callable[[AsyncRealtimeSip], FastAPI],
+    create_app: Callable[[AsyncRealtimeSip, TwilioEmulator], FastAPI],
     check: Callable[[TwilioEmulator], Coroutine[Any, Any, None]],
     *,
     rejected: Iterable[int] = (),
@@ -851,8 +858,8 @@ def through_twilio(
     """
     refusals = list(rejected)
 
-    def rejecting(client: AsyncRealtimeSip) -> FastAPI:
-        app = create_app(client)
+    def rejecting(client: AsyncRealtimeSip, twilio: TwilioEmulator) -> FastAPI:
+        app = create_app(client, twilio)
 
         @app.middleware("http")
         async def busy(request: Any, call_next: Any) -> Any:
@@ -864,14 +871,24 @@ def through_twilio(
 
         return app
 
-    async def both(openai: OpenAIEmulator, url: str) -> None:
-        own = url.removesuffix("/openai/webhook")
-        async with TwilioEmulator(
-            openai=openai, openai_webhook=url, auth_token=TWILIO_TOKEN, tunnels={PUBLIC_URL: own}, **options
-        ) as twilio:
-            await check(twilio)
+    async def main() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            url = at(listening)
+            async with (
+                OpenAIEmulator() as openai,
+                AsyncRealtimeSip(**openai.client_options) as client,
+                TwilioEmulator(
+                    openai=openai,
+                    openai_webhook=f"{url}/openai/webhook",
+                    auth_token=TWILIO_TOKEN,
+                    tunnels={PUBLIC_URL: url},
+                    **options,
+                ) as twilio,
+                serving((rejecting if refusals else create_app)(client, twilio), listening),
+            ):
+                await check(twilio)
 
-    on_the_phone(rejecting if refusals else create_app, both)
+    run_virtual(main())
 
 
 def obeys_nobody_but_twilio(create_app: Callable[[AsyncRealtimeSip], FastAPI], paths: Iterable[str]) -> None:
@@ -913,7 +930,9 @@ def received(
         seen.append(await twilio.ring(VOICE_URL, **WHATSAPP, scenario=first, then=then))
         await seen[0].ended()
 
-    through_twilio(receptionist, check, rejected=rejected, strict=False)  # the last scenario may be left over
+    through_twilio(
+        lambda client, _: receptionist(client), check, rejected=rejected, strict=False
+    )  # the last scenario may be left over
     (call,) = seen
     return call, call.openai_calls
 
@@ -985,7 +1004,7 @@ def phoned(
         if rejected:
             await call.until_requested("recording")
 
-    through_twilio(lambda client: voicemail(client, missed), check, rejected=rejected)
+    through_twilio(lambda client, _: voicemail(client, missed), check, rejected=rejected)
     (call,) = seen
     return call, missed
 
@@ -1029,7 +1048,7 @@ def test_when_all_lines_are_taken_the_next_caller_leaves_a_message(monkeypatch: 
         await first.ended()
         await second.ended()
 
-    through_twilio(lambda client: voicemail(client, missed, max_calls=1), check)
+    through_twilio(lambda client, _: voicemail(client, missed, max_calls=1), check)
     assert [left.seconds for left in missed.values()] == [8]
 
 
@@ -1038,7 +1057,7 @@ def test_a_recording_that_is_reported_twice_is_one_message(monkeypatch: pytest.M
     missed: dict[str, Any] = {}
     apps: list[FastAPI] = []
 
-    def create_app(client: AsyncRealtimeSip) -> FastAPI:
+    def create_app(client: AsyncRealtimeSip, _: TwilioEmulator) -> FastAPI:
         apps.append(voicemail(client, missed))
         return apps[-1]
 
@@ -1077,10 +1096,15 @@ ASKS: list[Step] = [
 FAILS = ModelCalls("line_status", {"customer_number": "7"})
 
 
-def flex_escalation(client: AsyncRealtimeSip) -> FastAPI:
-    twilio = TwilioSignature(TWILIO_TOKEN, PUBLIC_URL)
+def flex_escalation(client: AsyncRealtimeSip, twilio: TwilioEmulator | None = None) -> FastAPI:
+    sid, api = ("AC" + "0" * 32, None) if twilio is None else (twilio.account_sid, twilio.base_url)
     app: FastAPI = example("flex_escalation").create_app(
-        client, project="proj_abc123", twilio=twilio, workflow_sid=WORKFLOW
+        client,
+        project="proj_abc123",
+        twilio=TwilioSignature(TWILIO_TOKEN, PUBLIC_URL),
+        rest=Client(sid, TWILIO_TOKEN, http_client=AsyncTwilioHttp(base_url=api)),
+        workflow_sid=WORKFLOW,
+        public_url=PUBLIC_URL,
     )
     return app
 
@@ -1146,16 +1170,24 @@ def test_if_a_tool_fails_twice_the_program_hands_the_caller_over(monkeypatch: py
     assert call.queued[0].task == {"reason": "tool failures", "summary": ""}
 
 
-def test_if_no_refer_arrives_the_model_keeps_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
-    sorry = ModelSays("I am sorry, nobody can be reached.")
-    call, ringing, by = to_flex(
-        [*ASKS, sorry, CallerHangsUp()],
-        alerts=[None],
-        monkeypatch=monkeypatch,
-        behavior=TwilioBehavior(enhanced_sip=False),
-    )
-    assert by is EndedBy.CALLER
-    assert (call.queued, said(ringing)[-1]) == ([], ("model", sorry.text))
+def test_if_no_refer_arrives_the_caller_comes_into_the_queue_by_the_api(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="flex"):
+        call, _, by = to_flex(ASKS, alerts=[None], monkeypatch=monkeypatch, behavior=TwilioBehavior(enhanced_sip=False))
+    assert by is EndedBy.TRANSFERRED
+    (queued,) = call.queued
+    assert queued.task == {"reason": "asked for a person", "summary": "No internet."}
+    assert "the dial to OpenAI: own_redirect" in caplog.text
+    assert [request["QueueResult"] for request in call.requested("action") if "QueueResult" in request.params] == [
+        "bridged"
+    ]
+
+
+def test_if_the_agent_does_not_answer_a_person_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    call, _, by = to_flex([], rejected=[503], monkeypatch=monkeypatch)
+    assert by is EndedBy.REJECTED
+    assert call.queued[0].task == {"reason": "the agent did not answer", "summary": ""}
 
 
 def test_a_caller_whom_the_queue_does_not_take_hears_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1175,4 +1207,4 @@ def test_a_caller_whom_the_queue_does_not_take_hears_it(monkeypatch: pytest.Monk
 
 
 def test_the_support_line_obeys_nobody_but_twilio() -> None:
-    obeys_nobody_but_twilio(flex_escalation, ["/twilio/voice", "/twilio/refer", "/twilio/left"])
+    obeys_nobody_but_twilio(flex_escalation, ["/twilio/voice", "/twilio/after", "/twilio/refer", "/twilio/left"])

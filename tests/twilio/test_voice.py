@@ -21,8 +21,9 @@ from emulated import virtual
 from realtime_sip import TransferRequest, TransferTarget
 from realtime_sip._threads import NoThreadError, Threads
 from realtime_sip.errors import ConfigurationError, InvalidRequestError, NetworkError, TransferError
-from realtime_sip.twilio import redirects, twiml, voice
+from realtime_sip.twilio import remembered, rest, twiml, voice
 from realtime_sip.twilio.http import AsyncTwilioHttp, TwilioHttp
+from realtime_sip.twilio.webhooks import CallStatusCallback, VoiceWebhook
 
 ACCOUNT, TOKEN = "AC" + "0" * 32, "token-of-the-tests"
 OPENAI, DESK = "CA" + "b" * 32, "CA" + "c" * 32
@@ -209,7 +210,7 @@ async def test_a_blocking_client_waits_in_our_threads_and_never_in_asyncios(monk
     await redirected(Twilio(leg()), "sync")
     none_left = Threads("test", 1)
     assert none_left._take()
-    monkeypatch.setattr(voice, "_THREADS", none_left)
+    monkeypatch.setattr(rest, "_THREADS", none_left)
     with pytest.raises(NoThreadError):
         await redirected(Twilio(leg()), "sync")
 
@@ -225,22 +226,104 @@ def test_twiml_is_made_for_each_transfer() -> None:
         voice.redirect(Client(ACCOUNT, TOKEN, http_client=TwilioHttp()), twiml=BYE)  # type: ignore[arg-type]
 
 
-def test_redirects_are_remembered_for_an_hour_and_ten_thousand_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_calls_are_remembered_for_an_hour_and_ten_thousand_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
-    monkeypatch.setattr(redirects, "time", SimpleNamespace(monotonic=lambda: now))
-    known = redirects.Redirects()
-    known.note("CA1", frozenset({OPENAI}))
+    monkeypatch.setattr(remembered, "time", SimpleNamespace(monotonic=lambda: now))
+    known: remembered.Remembered[str] = remembered.Remembered()
+    known.note("CA1", "a")
     now = 3600.0
-    assert known.has("CA1", OPENAI)
-    known.note("CA1", frozenset({DESK}))  # again: the end of both legs is ours
-    assert known.has("CA1", OPENAI)
-    assert known.has("CA1", DESK)
+    assert known.get("CA1") == "a"
+    known.note("CA1", "b")
     now = 7201.0
-    assert not known.has("CA1", None)
+    assert known.get("CA1") is None
     for number in range(10_050):
-        known.note(f"CA{number}", frozenset())
+        known.note(f"CA{number}", "c")
     assert len(known._known) == 10_000
-    assert not known.has("CA49", None)
-    assert known.has("CA10049", DESK), "no leg is known, so each may be"
+    assert known.get("CA49") is None
+    assert known.get("CA10049") == "c"
     known.forget("CA10049")
-    assert not known.has("CA10049", None)
+    assert known.get("CA10049") is None
+
+
+@virtual
+async def test_a_second_redirect_of_a_call_ends_the_legs_of_the_first_as_well() -> None:
+    parent = next(_parents)
+    for sid in (OPENAI, DESK):
+        async with client_of(Twilio(leg(sid=sid))) as client:
+            await voice.redirect(client, twiml=lambda _request: BYE)(requested(parent))
+    async with client_of(Twilio(leg(), updated=_refused(400, 21220))) as client:
+        with pytest.raises(TwilioRestException):
+            await voice.redirect(client, twiml=lambda _request: BYE)(requested(parent))
+    assert voice.was_redirected(parent, OPENAI)
+    assert voice.was_redirected(parent, DESK)
+
+
+# --- warm -------------------------------------------------------------------------------------------------------------
+
+
+class Switchboard(Twilio):
+    """Makes calls too: `made` answers that."""
+
+    def __init__(
+        self, *children: dict[str, Any], made: Callable[[], httpx.Response] | None = None, **more: Any
+    ) -> None:
+        super().__init__(*children, **more)
+        self.made = made or (lambda: httpx.Response(201, json=leg("queued", "+14155550123", DESK)))
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.method == "POST" and request.url.path.endswith("/Calls.json"):
+            self.asked.append(("POST", "Calls.json", dict(parse_qsl(request.content.decode()))))
+            return self.made()
+        return super().__call__(request)
+
+
+async def warmly(service: Twilio, parent: str) -> voice.WarmTransfer:
+    async with client_of(service) as client:
+        warm = voice.WarmTransfer(
+            client, from_="+14155550199", status_callback="https://a.example/s", otherwise=lambda _request: BYE
+        )
+        await warm(requested(parent))
+        return warm
+
+
+@virtual
+async def test_nobody_is_called_for_a_caller_who_is_being_transferred_already() -> None:
+    service = Switchboard(leg(), leg("ringing", "+14155550123", DESK))
+    await warmly(service, next(_parents))
+    assert service.redirected == []
+
+
+@pytest.mark.parametrize("made", [_refused(400, 21211), _refused(503, 20503), _raising(httpx.ReadTimeout("late"))])
+@virtual
+async def test_a_person_who_cannot_be_called_leaves_the_caller_with_the_model(
+    made: Callable[[], httpx.Response],
+) -> None:
+    service, parent = Switchboard(leg(), made=made), next(_parents)
+    with pytest.raises((TwilioRestException, NetworkError)):
+        await warmly(service, parent)
+    assert [path for _, path, _ in service.asked] == ["Calls.json", "Calls.json"]
+    assert not voice.was_redirected(parent)
+
+
+@virtual
+async def test_a_caller_who_cannot_be_redirected_ends_the_call_of_the_person() -> None:
+    service, parent = Switchboard(leg(), updated=_refused(400, 21220)), next(_parents)
+    with pytest.raises(TwilioRestException):
+        await warmly(service, parent)
+    assert service.asked[-1] == ("POST", f"{DESK}.json", {"Status": "completed"})
+    assert not voice.was_redirected(parent)
+
+
+@virtual
+async def test_a_report_about_another_call_does_nothing() -> None:
+    service, parent = Switchboard(leg()), next(_parents)
+    warm = await warmly(service, parent)
+    before = list(service.asked)
+    assert not await warm.report(
+        CallStatusCallback.read(f"CallSid={OPENAI}&CallStatus=completed&ParentCallSid={parent}")
+    )
+    assert not await warm.report(VoiceWebhook.read(f"CallSid={parent}&CallStatus=in-progress"))
+    assert await warm.report(CallStatusCallback.read(f"CallSid={DESK}&CallStatus=in-progress"))
+    assert await warm.report(CallStatusCallback.read(f"CallSid={DESK}&CallStatus=completed"))
+    assert not await warm.report(CallStatusCallback.read(f"CallSid={DESK}&CallStatus=completed"))
+    assert service.asked == before

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from realtime_sip.outcomes import TransferFailureReason, TransferProgress
 from realtime_sip.twilio.call_webhooks import CallStatusCallback, CallWebhook, DialResult, ReferRequest
+from realtime_sip.twilio.remembered import dialed_for
 from realtime_sip.twilio.uri import leads_to_openai
 from realtime_sip.webhooks import IncomingCall
 
@@ -38,7 +39,8 @@ class Meaning:
 def is_about(payload: CallWebhook, incoming: IncomingCall) -> bool:
     """Return whether a webhook is about this call: about the caller's own call, or one that was dialed for it."""
     parent = incoming.parent_call_sid
-    return parent is not None and parent in (payload.call_sid, payload.parent_call_sid)
+    known = (payload.call_sid, payload.parent_call_sid, dialed_for.get(payload.call_sid))
+    return parent is not None and parent in known
 
 
 def meaning(payload: CallWebhook, incoming: IncomingCall) -> Meaning:

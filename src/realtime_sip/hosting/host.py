@@ -358,12 +358,14 @@ class CallHost:
         return True
 
     def _reported(self, taken: Taken, means: Meaning) -> None:
+        before = None if taken.call is None else taken.call.ended
         taken.reported(means)
-        if taken.call_id in self._transferred and not self._may_be_reported(taken):
-            assert taken.call is not None
-            assert taken.call.ended is not None
-            self._ends.pop(taken.call_id, None)
-            self._over(taken.call_id, taken.call.ended)
+        ended = None if taken.call is None else taken.call.ended
+        if taken.call_id not in self._transferred or ended is None or ended == before:
+            return
+        self._ends.pop(taken.call_id, None)
+        self._over(taken.call_id, ended)
+        if not self._may_be_reported(taken):
             taken.decision.call = None
 
     def _may_be_reported(self, taken: Taken) -> bool:

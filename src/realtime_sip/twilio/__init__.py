@@ -2,7 +2,7 @@
 
 - `TwilioSignature`: proof that Twilio sent a request.
 - `twiml`: what a voice webhook answers, above all `twiml.dial_openai`, which sends the caller to OpenAI.
-- `voice`: what is done with a call over REST: `voice.redirect`, a transfer's fallback.
+- `voice`: what is done with a call over REST: `voice.redirect` and `voice.WarmTransfer`, a transfer's fallbacks.
 - `webhooks`: what Twilio's requests say, typed.
 
 Nothing here imports Twilio's package before it is needed; if it is missing then, that is a `MissingExtraError`.

@@ -12,31 +12,16 @@ context that `dial_openai(voice=…)` writes: it has the SID of the caller's cal
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from realtime_sip._threads import NoThreadError, Threads
-from realtime_sip.errors import (
-    ConfigurationError,
-    InvalidRequestError,
-    MissingExtraError,
-    RealtimeSipError,
-    TransferError,
-)
-from realtime_sip.outcomes import TransferFailureReason
-from realtime_sip.twilio import inline
+from realtime_sip.errors import ConfigurationError
 from realtime_sip.twilio.http import AsyncTwilioHttp, TwilioHttp
-from realtime_sip.twilio.redirects import Redirects
-from realtime_sip.twilio.status import is_final
-from realtime_sip.twilio.uri import leads_to_openai
-
-try:
-    from twilio.base.exceptions import TwilioException
-except ImportError:
-    raise MissingExtraError("twilio", "twilio") from None
+from realtime_sip.twilio.remembered import redirected
+from realtime_sip.twilio.rest import Rest, document_of
+from realtime_sip.twilio.warm_transfer import WarmTransfer, parent_of
 
 if TYPE_CHECKING:
     from twilio.rest import Client
@@ -44,16 +29,9 @@ if TYPE_CHECKING:
     from realtime_sip.call.machine.targets import TransferFallback, TransferRequest
     from realtime_sip.twilio.elements import VoiceResponse
 
-__all__ = ["AsyncTwilioHttp", "TwilioHttp", "redirect", "was_redirected"]
+__all__ = ["AsyncTwilioHttp", "TwilioHttp", "WarmTransfer", "redirect", "was_redirected"]
 
 _log = logging.getLogger("realtime_sip.twilio")
-
-MAX_TWIML = 4000
-"""Characters of TwiML that a request takes."""
-_MAX_CHILDREN = 50
-_REQUEST_TIMEOUT = 408
-_THREADS = Threads("realtime-sip-twilio", 32)
-_redirects = Redirects()
 
 _Twiml: TypeAlias = "VoiceResponse | str"
 TwimlOf: TypeAlias = "Callable[[TransferRequest], _Twiml | Awaitable[_Twiml]]"
@@ -79,13 +57,14 @@ def redirect(client: Client, *, twiml: TwimlOf) -> TransferFallback:
     Raises:
         ConfigurationError: `client` is no `twilio.rest.Client`, or `twiml` cannot be called.
     """
-    rest = _Rest(client)
+    rest = Rest(client)
     if not callable(twiml):
         raise ConfigurationError("twiml must be a function of the TransferRequest that returns TwiML")
 
     async def fallback(request: TransferRequest) -> None:
-        parent = _parent_of(request)
-        document = await _written(twiml, request)
+        parent = parent_of(request)
+        made = twiml(request)
+        document = document_of(await made if inspect.isawaitable(made) else made)
         legs = await rest.legs(parent)
         if legs is None:
             _log.info("call %s: not redirected: the carrier is transferring it already", request.call_id)
@@ -103,69 +82,5 @@ def was_redirected(call_sid: str, dialed_call_sid: str | None = None) -> bool:
         dialed_call_sid: The call that was dialed, `result.dialed_call_sid`. With it the `<Dial>` that the redirect
             ended is told from those of the new TwiML, whose `action` comes with the same `call_sid`.
     """
-    return _redirects.has(call_sid, dialed_call_sid)
-
-
-def _parent_of(request: TransferRequest) -> str:
-    if request.parent_call_sid is None:
-        raise ConfigurationError(
-            "the caller's call is not known: pass voice= to dial_openai, and set REALTIME_SIP_CONTEXT_SECRET"
-        )
-    return request.parent_call_sid
-
-
-async def _written(twiml: TwimlOf, request: TransferRequest) -> str:
-    made = twiml(request)
-    text = str(await made if inspect.isawaitable(made) else made)
-    if not text.strip() or len(text) > MAX_TWIML:
-        raise InvalidRequestError("redirect", (("twiml", f"must have 1 to {MAX_TWIML} characters"),))
-    if (problem := inline.problem_of(text)) is not None:
-        raise InvalidRequestError("redirect", (("twiml", problem),))
-    return text
-
-
-class _Rest:
-    """Twilio's client, whichever way it waits."""
-
-    def __init__(self, client: Any) -> None:
-        if not hasattr(getattr(client, "http_client", None), "is_async") or not hasattr(client, "calls"):
-            raise ConfigurationError("client must be a twilio.rest.Client")
-        self._client = client
-        self._is_async = bool(client.http_client.is_async)
-
-    async def _run(self, resource: Any, method: str, **arguments: Any) -> Any:
-        if self._is_async:
-            return await getattr(resource, f"{method}_async")(**arguments)
-        return await asyncio.wrap_future(_THREADS.submit(getattr(resource, method), **arguments))
-
-    async def legs(self, parent: str) -> frozenset[str] | None:
-        """Return the calls to OpenAI that are up for a caller; None if somebody else was dialed, or none is up."""
-        children = await self._run(self._client.calls, "list", parent_call_sid=parent, limit=_MAX_CHILDREN)
-        up = [each for each in children if not is_final(each.status)]
-        if not up or not all(leads_to_openai(each.to or "") for each in up):
-            return None
-        return frozenset(str(each.sid) for each in up)
-
-    async def redirect(self, parent: str, document: str, legs: frozenset[str], *, target: str) -> None:
-        """Give a call new TwiML. No answer, or one that says nothing, counts as done."""
-        _redirects.note(parent, legs)
-        try:
-            shown = await self._run(self._client.calls(parent), "update", twiml=document)
-        except Exception as error:
-            if _certainly_not(error):
-                _redirects.forget(parent)
-                raise
-            _log.warning("call %s: whether it was redirected is not known: %s", parent, type(error).__name__)
-            return
-        if is_final(shown.status):
-            _redirects.forget(parent)
-            evidence = f"the caller's call was {shown.status} when it was to be redirected"
-            raise TransferError(target, reason=TransferFailureReason.REFUSED, evidence=evidence)
-
-
-def _certainly_not(error: Exception) -> bool:
-    """Whether Twilio certainly did not do what it was asked."""
-    if isinstance(error, (RealtimeSipError, NoThreadError)):
-        return not getattr(error, "sent", False)
-    status = getattr(error, "status", None) if isinstance(error, TwilioException) else None
-    return isinstance(status, int) and 400 <= status < 500 and status != _REQUEST_TIMEOUT
+    legs = redirected.get(call_sid)
+    return legs is not None and (dialed_call_sid is None or not legs or dialed_call_sid in legs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
@@ -68,6 +69,8 @@ class Chain:
     """Each webhook that went to the host, and whether it was about a call there."""
     became: list[tuple[str, AfterDial]] = field(default_factory=list)
     failed: list[TransferError] = field(default_factory=list)
+    warm: voice.WarmTransfer | None = None
+    reports: set[asyncio.Task[bool]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.host = CallHost(self.on_call, client=self.client)
@@ -103,7 +106,9 @@ class Chain:
         return str(to_desk())
 
     def status(self, form: Mapping[str, str]) -> str:
-        self.tell(form)
+        payload = self.tell(form)
+        if self.warm is not None:
+            self.reports.add(asyncio.create_task(self.warm.report(payload)))
         return ""
 
     def after(self, form: Mapping[str, str], where: str = "after") -> str:
@@ -128,6 +133,7 @@ class Chain:
 async def chain(
     *,
     callee: Callee | None = None,
+    target: str = DESK,
     fallback: Fallback | None = None,
     how: str = "async",
     transfers: bool = True,
@@ -157,11 +163,12 @@ async def chain(
                 else stack.enter_context(TwilioHttp(base_url=twilio.base_url))
             )
             rest = Client(twilio.account_sid, twilio.auth_token, http_client=http)
-            target = TransferTarget(DESK, ring_time=20)
             if transfers:
                 made = None if fallback is None else fallback(rest, program.url)
-                here.transfers = TransferTargets({"desk": target}, fallback=made)
+                here.warm = made if isinstance(made, voice.WarmTransfer) else None
+                here.transfers = TransferTargets({"desk": TransferTarget(target, ring_time=20)}, fallback=made)
             yield here
+            await asyncio.gather(*here.reports)
             await here.host.drain(1)
 
 
@@ -233,3 +240,69 @@ async def test_a_caller_who_hangs_up_while_the_target_rings_was_not_transferred(
         call.hang_up()
         ended = await here.ended(call)
         assert (ended.reason, ended.certainty) == (EndReason.CALLER, "reported")
+
+
+# --- warm -------------------------------------------------------------------------------------------------------------
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(600):
+        while not condition():  # noqa: ASYNC110 - a conference tells nobody, and virtual time costs nothing
+            await asyncio.sleep(0.1)
+
+
+def warmly(client: Client, url: str) -> voice.WarmTransfer:
+    return voice.WarmTransfer(
+        client,
+        from_="+14155550199",
+        status_callback=f"{url}/status",
+        otherwise=lambda request: twiml.say(f"Nobody at {request.name} answers."),
+    )
+
+
+@pytest.mark.parametrize("how", ["async", "sync"])
+@virtual
+async def test_a_person_hears_the_summary_and_then_the_caller_who_waited(how: str) -> None:
+    async with chain(target=f"tel:{HUMAN}", fallback=warmly, how=how, enhanced_sip=False) as here:
+        call = await here.ring(scenario=HELLO, alerts=[None])
+        await until(lambda: any(len(each.participants) == 2 for each in here.twilio.conferences))
+        (conference,) = here.twilio.conferences
+        assert conference.name == call.sid
+        assert {each.leg.sid for each in conference.participants} == {each.sid for each in here.twilio.calls}
+        ended = await here.ended(call)
+        assert (ended.reason, ended.certainty) == (EndReason.TRANSFERRED, "reported")
+        asked = [(request.method, request.path.rpartition("/")[2]) for request in here.twilio.rest_requests]
+        assert asked == [("GET", "Calls.json"), ("POST", "Calls.json"), ("POST", f"{call.sid}.json")]
+        person = here.twilio.calls[1]
+        form = dict(here.twilio.rest_requests[1].form)
+        assert (form["To"], form["Timeout"]) == (HUMAN, "20")
+        assert "<Say>They ask for a refund.</Say>" in form["Twiml"]
+        assert "refund" not in dict(here.twilio.rest_requests[2].form)["Twiml"], "the caller does not hear it"
+        assert (call.status, person.status) == ("completed", "completed")
+
+
+@virtual
+async def test_a_caller_whose_person_does_not_answer_is_not_left_waiting() -> None:
+    busy = Callee(outcome="busy")
+    async with chain(target=f"tel:{HUMAN}", fallback=warmly, callee=busy, enhanced_sip=False) as here:
+        call = await here.ring(scenario=HELLO, alerts=[None])
+        ended = await here.ended(call)
+        assert (ended.reason, ended.certainty) == (EndReason.TRANSFERRED, "inferred")
+        assert "busy" in ended.evidence
+        last = here.twilio.rest_requests[-1]
+        assert last.path.endswith(f"{call.sid}.json")
+        assert "Nobody at desk answers." in dict(last.form)["Twiml"]
+        assert call.status == "completed"
+
+
+@virtual
+async def test_a_person_whose_caller_does_not_wait_is_not_left_ringing() -> None:
+    async with chain(target=f"tel:{HUMAN}", fallback=warmly, callee=Callee(rings=60), enhanced_sip=False) as here:
+        call = await here.ring(scenario=HELLO, alerts=[None])
+        await until(lambda: bool(here.twilio.conferences))
+        call.hang_up()
+        await here.ended(call)
+        person = here.twilio.calls[1]
+        await person.ended()
+        assert person._call.leg.answered_at is None
+        assert [request.path.rpartition("/")[2] for request in here.twilio.rest_requests][-1] == f"{person.sid}.json"

@@ -1,0 +1,122 @@
+"""Calls over Twilio's REST API, by Twilio's own client, whichever way it waits."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from realtime_sip._threads import NoThreadError, Threads
+from realtime_sip.errors import (
+    ConfigurationError,
+    InvalidRequestError,
+    MissingExtraError,
+    RealtimeSipError,
+    TransferError,
+)
+from realtime_sip.outcomes import TransferFailureReason
+from realtime_sip.twilio import inline
+from realtime_sip.twilio.remembered import redirected
+from realtime_sip.twilio.status import is_final
+from realtime_sip.twilio.uri import leads_to_openai
+
+try:
+    from twilio.base.exceptions import TwilioException
+except ImportError:
+    raise MissingExtraError("twilio", "twilio") from None
+
+_log = logging.getLogger("realtime_sip.twilio")
+
+MAX_TWIML = 4000
+"""Characters of TwiML that a request takes."""
+_MAX_CHILDREN = 50
+_REQUEST_TIMEOUT = 408
+_THREADS = Threads("realtime-sip-twilio", 32)
+
+
+def document_of(twiml: object) -> str:
+    """Return TwiML as a request takes it.
+
+    Raises:
+        InvalidRequestError: It is empty or too long, or has a path in place of a whole URL.
+    """
+    text = str(twiml)
+    if not text.strip() or len(text) > MAX_TWIML:
+        raise InvalidRequestError("redirect", (("twiml", f"must have 1 to {MAX_TWIML} characters"),))
+    if (problem := inline.problem_of(text)) is not None:
+        raise InvalidRequestError("redirect", (("twiml", problem),))
+    return text
+
+
+class Rest:
+    """Twilio's client, blocking or async.
+
+    Raises:
+        ConfigurationError: It is no `twilio.rest.Client`.
+    """
+
+    def __init__(self, client: Any) -> None:
+        if not hasattr(getattr(client, "http_client", None), "is_async") or not hasattr(client, "calls"):
+            raise ConfigurationError("client must be a twilio.rest.Client")
+        self._client = client
+        self._is_async = bool(client.http_client.is_async)
+
+    async def _run(self, resource: Any, method: str, **arguments: Any) -> Any:
+        if self._is_async:
+            return await getattr(resource, f"{method}_async")(**arguments)
+        return await asyncio.wrap_future(_THREADS.submit(getattr(resource, method), **arguments))
+
+    async def legs(self, parent: str) -> frozenset[str] | None:
+        """Return the calls to OpenAI that are up for a caller; None if somebody else was dialed, or none is up."""
+        children = await self._run(self._client.calls, "list", parent_call_sid=parent, limit=_MAX_CHILDREN)
+        up = [each for each in children if not is_final(each.status)]
+        if not up or not all(leads_to_openai(each.to or "") for each in up):
+            return None
+        return frozenset(str(each.sid) for each in up)
+
+    async def redirect(self, parent: str, document: str, legs: frozenset[str], *, target: str) -> None:
+        """Give a call new TwiML, which ends these legs. No answer, or one that says nothing, counts as done.
+
+        Raises:
+            TransferError: The call is over.
+        """
+        before = redirected.get(parent)
+        redirected.note(parent, legs | (before or frozenset()))
+        try:
+            shown = await self._run(self._client.calls(parent), "update", twiml=document)
+        except Exception as error:
+            if certainly_not(error):
+                _restore(parent, before)
+                raise
+            _log.warning("call %s: whether it was redirected is not known: %s", parent, type(error).__name__)
+            return
+        if is_final(shown.status):
+            _restore(parent, before)
+            evidence = f"the caller's call was {shown.status} when it was to be redirected"
+            raise TransferError(target, reason=TransferFailureReason.REFUSED, evidence=evidence)
+
+    async def create(self, **fields: Any) -> str:
+        """Call somebody, and return the SID of the call."""
+        return str((await self._run(self._client.calls, "create", **fields)).sid)
+
+    async def end(self, call_sid: str) -> None:
+        """End a call if it is up. A failure is logged: there is nobody to tell."""
+        try:
+            await self._run(self._client.calls(call_sid), "update", status="completed")
+        except Exception as error:  # noqa: BLE001 - the call is over already, or its own time limit ends it
+            _log.info("call %s: it was not ended: %s", call_sid, type(error).__name__)
+
+
+def _restore(parent: str, before: frozenset[str] | None) -> None:
+    if before is None:
+        redirected.forget(parent)
+    else:
+        redirected.note(parent, before)
+
+
+def certainly_not(error: Exception) -> bool:
+    """Whether Twilio certainly did not do what it was asked."""
+    if isinstance(error, (RealtimeSipError, NoThreadError)):
+        return not getattr(error, "sent", False)
+    status = getattr(error, "status", None) if isinstance(error, TwilioException) else None
+    return isinstance(status, int) and 400 <= status < 500 and status != _REQUEST_TIMEOUT

@@ -20,7 +20,7 @@ from twilio.rest import Client
 from emulated import virtual
 from realtime_sip import TransferRequest, TransferTarget
 from realtime_sip._threads import NoThreadError, Threads
-from realtime_sip.errors import ConfigurationError, InvalidRequestError, NetworkError, TransferError
+from realtime_sip.errors import ConfigurationError, DeadlineError, InvalidRequestError, NetworkError, TransferError
 from realtime_sip.twilio import remembered, rest, twiml, voice
 from realtime_sip.twilio.http import AsyncTwilioHttp, TwilioHttp
 from realtime_sip.twilio.webhooks import CallStatusCallback, VoiceWebhook
@@ -256,6 +256,20 @@ async def test_a_second_redirect_of_a_call_ends_the_legs_of_the_first_as_well() 
             await voice.redirect(client, twiml=lambda _request: BYE)(requested(parent))
     assert voice.was_redirected(parent, OPENAI)
     assert voice.was_redirected(parent, DESK)
+
+
+@virtual
+async def test_law_a_question_without_an_answer_is_no_redirect__the_fallback_is_not_canceled_meanwhile() -> None:
+    async def silent(_request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(silent)) as given:
+        client = Client(ACCOUNT, TOKEN, http_client=AsyncTwilioHttp(given))
+        with pytest.raises(DeadlineError) as raised:
+            async with asyncio.timeout(10):  # as long as the fallback of a transfer has
+                await voice.redirect(client, twiml=lambda _request: BYE)(requested(next(_parents)))
+    assert not raised.value.sent
 
 
 # --- warm -------------------------------------------------------------------------------------------------------------

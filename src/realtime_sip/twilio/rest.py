@@ -9,6 +9,7 @@ from typing import Any
 from realtime_sip._threads import NoThreadError, Threads
 from realtime_sip.errors import (
     ConfigurationError,
+    DeadlineError,
     InvalidRequestError,
     MissingExtraError,
     RealtimeSipError,
@@ -31,6 +32,8 @@ MAX_TWIML = 4000
 """Characters of TwiML that a request takes."""
 _MAX_CHILDREN = 50
 _REQUEST_TIMEOUT = 408
+_SOON = 3.0
+"""Seconds for what comes before a redirect. The whole fallback of a transfer has ten."""
 _THREADS = Threads("realtime-sip-twilio", 32)
 
 
@@ -66,9 +69,30 @@ class Rest:
             return await getattr(resource, f"{method}_async")(**arguments)
         return await asyncio.wrap_future(_THREADS.submit(getattr(resource, method), **arguments))
 
+    async def _soon(self, what: str, resource: Any, method: str, *, sent: bool, **arguments: Any) -> Any:
+        """Ask for what comes before a redirect, in less time than the fallback of a transfer has: if it is canceled,
+        the carrier counts as asked.
+
+        Raises:
+            DeadlineError: Twilio did not answer in time.
+        """
+        deadline = asyncio.timeout(_SOON)
+        try:
+            async with deadline:
+                return await self._run(resource, method, **arguments)
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            raise DeadlineError(f"Twilio did not answer within {_SOON:g} s {what}", sent=sent) from None
+
     async def legs(self, parent: str) -> frozenset[str] | None:
-        """Return the calls to OpenAI that are up for a caller; None if somebody else was dialed, or none is up."""
-        children = await self._run(self._client.calls, "list", parent_call_sid=parent, limit=_MAX_CHILDREN)
+        """Return the calls to OpenAI that are up for a caller; None if somebody else was dialed, or none is up.
+
+        Raises:
+            DeadlineError: Twilio did not answer in time.
+        """
+        asked = {"parent_call_sid": parent, "limit": _MAX_CHILDREN}
+        children = await self._soon("which calls are up", self._client.calls, "list", sent=False, **asked)
         up = [each for each in children if not is_final(each.status)]
         if not up or not all(leads_to_openai(each.to or "") for each in up):
             return None
@@ -96,8 +120,13 @@ class Rest:
             raise TransferError(target, reason=TransferFailureReason.REFUSED, evidence=evidence)
 
     async def create(self, **fields: Any) -> str:
-        """Call somebody, and return the SID of the call."""
-        return str((await self._run(self._client.calls, "create", **fields)).sid)
+        """Call somebody, and return the SID of the call.
+
+        Raises:
+            DeadlineError: Twilio did not answer in time, and may call them.
+        """
+        made = await self._soon("whether it calls the target", self._client.calls, "create", sent=True, **fields)
+        return str(made.sid)
 
     async def end(self, call_sid: str) -> None:
         """End a call if it is up. A failure is logged: there is nobody to tell."""

@@ -866,6 +866,8 @@ class World:
 
     def caller_left(self) -> None:
         self.step(inputs.CallerLeft())
+        if self.s.end not in (End.ENDING, End.OVER):
+            raise Fault(f"the caller is gone, and the call goes on: {self.s.end}")
         self.there = self.one((False, False, True))  # reports may be wrong
 
     # --- the end ------------------------------------------------------------------------------------------------------
@@ -983,6 +985,6 @@ _WEIGHTS: tuple[tuple[int, Callable[[World], None]], ...] = (
     (2, World.decides),
     (3, World.spends),
     (8, World.carrier_says),
-    (1, World.caller_left),
+    (2, World.caller_left),
 )
 _ACTIONS = tuple(action for weight, action in _WEIGHTS for _ in range(weight))

@@ -176,10 +176,20 @@ def by_rest(client: Client, url: str) -> Callable[[TransferRequest], Any]:
     return voice.redirect(client, twiml=lambda _request: to_desk(url))
 
 
-@pytest.mark.parametrize("sid", ["parent", "child"])
+@pytest.mark.parametrize(
+    "on",
+    [
+        {},
+        {"refer_call_sid": "child"},
+        {"invite_call_sid": "parent"},
+        {"action_after_refer": True},
+        {"status_callbacks": "reversed", "status_copies": 2},
+    ],
+    ids=str,
+)
 @virtual
-async def test_a_refer_that_arrives_is_reported_and_so_is_the_answer(sid: str) -> None:
-    async with chain(fallback=by_rest, refer_call_sid=sid) as here:
+async def test_a_refer_that_arrives_is_reported_and_so_is_the_answer(on: dict[str, Any]) -> None:
+    async with chain(fallback=by_rest, **on) as here:
         call = await here.ring(scenario=HELLO)
         ended = await here.ended(call)
         assert (ended.reason, ended.certainty) == (EndReason.TRANSFERRED, "reported")

@@ -15,6 +15,20 @@ from realtime_sip.testing import OpenAIEmulator
 hypothesis.settings.register_profile("suite", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("suite")
 
+SLOW = {"test_install.py", "test_failing_tests.py", "test_at_exit.py", "test_transfer_orders.py", "test_lifecycle.py"}
+"""Whose tests take seconds each, mostly of waiting."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Spread the slow tests over the first half, so that no worker is left with them in the end."""
+    slow = [item for item in items if item.path.name in SLOW]
+    rest = [item for item in items if item.path.name not in SLOW]
+    step = max(len(rest) // (2 * len(slow) + 1), 1) if slow else 1
+    for number, item in enumerate(slow):
+        rest.insert(min(number * (step + 1), len(rest)), item)
+    items[:] = rest
+
+
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

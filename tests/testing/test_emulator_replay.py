@@ -184,7 +184,7 @@ async def test_a_recording_is_played_on_a_call(openai: OpenAIEmulator, url: str)
 
 
 async def test_a_recording_gives_up_on_a_client_that_does_not_come_along(url: str) -> None:
-    timings = Timings(patience=5, least_patience=0.05)
+    timings = Timings(patience=5, least_patience=1.0)
     async with OpenAIEmulator(strict=False, speed=SPEED, timings=timings) as openai:
         ringing = await accepted(openai, url, recording=Recording(TOOL_ROUND))
         async with sideband(openai, ringing) as connection:

@@ -413,7 +413,7 @@ async def test_the_caller_does_not_wait_for_ever(url: str) -> None:
         CallerSays("Hello?"),
         CallerHangsUp(),
     ]
-    timings = Timings(patience=5, least_patience=0.05)
+    timings = Timings(patience=5, least_patience=1.0)
     async with OpenAIEmulator(strict=False, speed=SPEED, timings=timings) as openai:
         ringing = await accepted(openai, url, _turns(create_response=False), scenario=scenario)
         async with sideband(openai, ringing) as connection:
@@ -426,7 +426,7 @@ async def test_the_caller_does_not_wait_for_ever(url: str) -> None:
 
 
 async def test_a_call_goes_on_without_a_sideband(url: str) -> None:
-    timings = Timings(patience=5, least_patience=0.05)
+    timings = Timings(patience=5, least_patience=1.0)
     async with OpenAIEmulator(speed=SPEED, timings=timings) as openai:
         ringing = await accepted(openai, url, scenario=[CallerSays("Hello?"), ModelSays("Hello."), CallerHangsUp()])
         end = await ringing.ended()

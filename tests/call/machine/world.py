@@ -490,7 +490,9 @@ class World:
                 self.step(inputs.Referred(request) if error is None else inputs.ReferFailed(request, error))
             case effects.Fallback(request):
                 if error is None:
-                    self.dialed = True
+                    # The shell gives a fallback ten seconds; this one may be of a transfer that was given up since.
+                    of = self.s.handover
+                    self.dialed = self.dialed or (of is not None and of.request is request)
                     self.step(inputs.FallbackTaken(request))
                 else:
                     self.step(inputs.FallbackFailed(request, "no"))

@@ -25,7 +25,8 @@ PUBLIC = [
     f"realtime_sip.{name}"
     for name in (
         *("errors", "events", "items", "response", "session", "webhooks", "sip"),
-        *("policy", "event_log", "stores", "twilio", "twilio.twiml", "twilio.webhooks", "testing"),
+        *("policy", "event_log", "stores", "twilio", "twilio.twiml", "twilio.voice"),
+        *("twilio.webhooks", "testing"),
     )
 ]
 """What users may import beside the root; everything else is private."""

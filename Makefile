@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # More than there are processors: many tests wait for other programs, or for real time to pass.
-WORKERS ?= 3
+WORKERS ?= 4
 
 .PHONY: demo test check bench soak clean
 

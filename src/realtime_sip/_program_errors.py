@@ -7,15 +7,11 @@ import inspect
 import logging
 import sysconfig
 import traceback
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
 
 from realtime_sip.errors import ConfigurationError, RealtimeSipError
-
-if TYPE_CHECKING:
-    from realtime_sip.call.call import Call
 
 HOOK_TIMEOUT = 10.0
 """Seconds that an async hook may take."""
@@ -27,13 +23,8 @@ _NOT_YOURS = tuple(
 )
 
 
-class OnError(Protocol):
-    """Called with what the program's own code has raised; plain or async; an error tracker is attached here.
-
-    `call` is None before `answer`. What it raises itself is logged, and nothing else.
-    """
-
-    def __call__(self, error: BaseException, *, call_id: str, call: Call | None) -> Awaitable[object] | object: ...
+Hook = Callable[..., Awaitable[object] | object]
+"""Called as `on_error(error, call_id=…, call=…)`; `call.options.OnError` says what each of them is."""
 
 
 class ProgramErrors:
@@ -48,7 +39,7 @@ class ProgramErrors:
         ConfigurationError: The hook cannot be called, or `log_exceptions` is not True or False.
     """
 
-    def __init__(self, *, on_error: OnError | None = None, log_exceptions: bool | None = None) -> None:
+    def __init__(self, *, on_error: Hook | None = None, log_exceptions: bool | None = None) -> None:
         if on_error is not None and not callable(on_error):
             raise ConfigurationError("on_error must be a function of (error, *, call_id, call)")
         if log_exceptions not in (None, True, False):
@@ -69,7 +60,7 @@ class ProgramErrors:
         error: BaseException,
         *,
         call_id: str,
-        call: Call | None = None,
+        call: object = None,
         then: str = "",
     ) -> None:
         """Log that `what` has failed, and what comes of that, and tell the hook."""

@@ -30,12 +30,11 @@ if TYPE_CHECKING:
     import httpx
     import httpx2
 
-    from realtime_sip._program_errors import OnError
     from realtime_sip.api.sideband import AsyncSideband, Sideband
     from realtime_sip.call.call import Call
     from realtime_sip.call.machine.call_limits import CallLimits
     from realtime_sip.call.machine.targets import TransferTargets
-    from realtime_sip.call.options import ApproveMcp, AskConsent, CheckSpeech, CheckTool
+    from realtime_sip.call.options import ApproveMcp, AskConsent, CheckSpeech, CheckTool, OnError
     from realtime_sip.call.record.struggle import EscalationRules
     from realtime_sip.event_log import EventLogFolder
     from realtime_sip.rates import RateCard

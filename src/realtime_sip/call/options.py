@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from realtime_sip._program_errors import ProgramErrors
 from realtime_sip.call.machine.call_limits import CallLimits
@@ -38,6 +38,15 @@ Failed = Callable[[logging.Logger, str, BaseException], None]
 def logged(log: logging.Logger, what: str, error: BaseException) -> None:
     """Tell it to the log alone, outside of a call."""
     ProgramErrors().tell(log, what, error, call_id="-")
+
+
+class OnError(Protocol):
+    """Called with what the program's own code has raised; plain or async; an error tracker is attached here.
+
+    `call` is None before `answer`. What it raises itself is logged, and nothing else.
+    """
+
+    def __call__(self, error: BaseException, *, call_id: str, call: Call | None) -> Awaitable[object] | object: ...
 
 
 AskConsent = Callable[["Call"], bool | Awaitable[bool]]

@@ -10,9 +10,10 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from realtime_sip._program_errors import OnError, ProgramErrors, telling
+from realtime_sip._program_errors import ProgramErrors, telling
 from realtime_sip.call.call import Call  # loaded here, so that the first call does not wait for it
 from realtime_sip.call.decision import Decision
+from realtime_sip.call.options import OnError
 from realtime_sip.client import AsyncRealtimeSip
 from realtime_sip.errors import (
     CallGoneError,

@@ -168,11 +168,10 @@ def tool_ended(s: CallState, what: ToolEnded) -> None:
 def approval_decided(s: CallState, what: ApprovalDecided) -> None:
     """Answer an MCP server's request for approval."""
     over(s, f"ask {what.request_id}", None)
-    if not what.approve:
-        refusals.of_approval(s, what.request_id)
     if what.approve:
         run(s, f"approved {what.request_id}", MCP)
     else:
+        refusals.of_approval(s, what.request_id)
         s.tools[f"denied {what.request_id}"] = Tool.KNOWN
     item_id = f"item_{secrets.token_hex(10)}"
     put(s, McpApprovalResponse(id=item_id, approval_request_id=what.request_id, approve=what.approve))

@@ -14,7 +14,7 @@ from realtime_sip.testing.openai.server import Answer, Reply, Request, Silence
 from realtime_sip.testing.twilio.call import VoiceCall
 from realtime_sip.testing.twilio.conference import Conference, Participant
 from realtime_sip.testing.twilio.courier import new_sid
-from realtime_sip.testing.twilio.legs import Callback, Leg
+from realtime_sip.testing.twilio.legs import EVENTS, Callback, Leg
 from realtime_sip.testing.twilio.messages import Message
 from realtime_sip.testing.twilio.nouns import target_of
 from realtime_sip.testing.twilio.record import RestRequest, TwilioRefusal
@@ -28,7 +28,6 @@ __all__ = ["RestFault", "TwilioApi"]
 
 _VERSION = "2010-04-01"
 _MAX_TWIML = 4000
-_EVENTS = {"initiated", "ringing", "answered", "completed"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +159,7 @@ class TwilioApi:
             raise TwilioRefusal(21205, "Url or Twiml is required (ApplicationSid is not emulated)")
         target = target_of(to, from_, board.behavior)
         events = [value for name, value in form if name == "StatusCallbackEvent"]
-        wrong = [event for event in events if event not in _EVENTS]
+        wrong = [event for event in events if event not in EVENTS]
         leg = self._board.add(
             Leg(
                 new_sid("CA"),

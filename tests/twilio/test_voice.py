@@ -275,6 +275,23 @@ async def test_law_a_question_without_an_answer_is_no_redirect__the_fallback_is_
 # --- warm -------------------------------------------------------------------------------------------------------------
 
 
+@virtual
+async def test_law_nothing_hangs__a_client_of_twilios_own_that_waits_without_end() -> None:
+    """Twilio's HTTP clients have no timeout, and a report is not bounded by a transfer's fallback."""
+
+    class Never:
+        is_async = True
+
+        async def request(self, *_args: object, **_kwargs: object) -> None:
+            await asyncio.Event().wait()
+
+    asking = rest.Rest(Client(ACCOUNT, TOKEN, http_client=Never()))
+    parent = next(_parents)
+    await asking.end(parent)
+    await asking.redirect(parent, BYE, frozenset({OPENAI}), target="desk")
+    assert voice.was_redirected(parent), "it may be"
+
+
 class Switchboard(Twilio):
     """Makes calls too: `made` answers that."""
 

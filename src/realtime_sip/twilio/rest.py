@@ -34,6 +34,8 @@ _MAX_CHILDREN = 50
 _REQUEST_TIMEOUT = 408
 _SOON = 3.0
 """Seconds for what comes before a redirect. The whole fallback of a transfer has ten."""
+_AT_MOST = 15.0
+"""Seconds for any other request: Twilio's own HTTP clients wait without end."""
 _THREADS = Threads("realtime-sip-twilio", 32)
 
 
@@ -65,9 +67,10 @@ class Rest:
         self._is_async = bool(client.http_client.is_async)
 
     async def _run(self, resource: Any, method: str, **arguments: Any) -> Any:
-        if self._is_async:
-            return await getattr(resource, f"{method}_async")(**arguments)
-        return await asyncio.wrap_future(_THREADS.submit(getattr(resource, method), **arguments))
+        async with asyncio.timeout(_AT_MOST):
+            if self._is_async:
+                return await getattr(resource, f"{method}_async")(**arguments)
+            return await asyncio.wrap_future(_THREADS.submit(getattr(resource, method), **arguments))
 
     async def _soon(self, what: str, resource: Any, method: str, *, sent: bool, **arguments: Any) -> Any:
         """Ask for what comes before a redirect, in less time than the fallback of a transfer has: if it is canceled,

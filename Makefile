@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # More than there are processors: many tests wait for other programs, or for real time to pass.
 WORKERS ?= 4
 
-.PHONY: demo test check bench soak clean
+.PHONY: demo test packages servers check bench soak clean
 
 demo: $(READY)
 	$(BIN)/realtime-sip demo
@@ -16,6 +16,12 @@ test: $(READY)
 	$(BIN)/coverage run -m pytest -n $(WORKERS)
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --fail-under=92
+
+packages: $(READY)
+	$(BIN)/python -m pytest -n $(WORKERS) -m packages
+
+servers: $(READY)
+	$(BIN)/python -m pytest -n $(WORKERS) -m servers
 
 check: $(READY)
 	$(BIN)/ruff format --check .

@@ -15,7 +15,7 @@ from realtime_sip.testing import OpenAIEmulator
 hypothesis.settings.register_profile("suite", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("suite")
 
-SLOW = {"test_install.py", "test_failing_tests.py", "test_at_exit.py", "test_transfer_orders.py", "test_lifecycle.py"}
+SLOW = {"test_transfer_orders.py", "test_lifecycle.py", "test_any_order.py", "test_demo.py"}
 """Whose tests take seconds each, mostly of waiting."""
 
 

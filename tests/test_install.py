@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.packages
+
 ROOT = Path(__file__).resolve().parents[1]
 
 OLDEST = ["httpx==0.27.0", "websockets==15.0", "standardwebhooks==1.0.0", "pydantic==2.10.6"]

@@ -77,10 +77,15 @@ class Service:
             response.headers["Content-Length"] = str(len(body))
             return response
 
+        def listen() -> None:
+            # A test that is over before this thread has begun leaves websockets a closed socket to name in its log.
+            with contextlib.suppress(OSError):
+                server.serve_forever()
+
         server: Server
         with serve(handle, "127.0.0.1", 0, process_request=process, compression=None, max_size=None) as server:
             self.port = server.socket.getsockname()[1]
-            thread = threading.Thread(target=server.serve_forever)
+            thread = threading.Thread(target=listen)
             thread.start()
             yield self
             server.shutdown()

@@ -13,7 +13,7 @@ import pytest
 
 from realtime_sip import AsyncRealtimeSip, CallHost, IncomingCall, Tools
 from realtime_sip.cli import main
-from realtime_sip.cli.demo import ANSWER, GOODBYE, GREETING, _example, run_demo
+from realtime_sip.cli.demo_call import ANSWER, GOODBYE, GREETING, _example, run_demo
 
 FAST = "20"
 Handler = Callable[[AsyncRealtimeSip, IncomingCall], Awaitable[None]]

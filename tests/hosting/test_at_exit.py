@@ -19,6 +19,8 @@ import realtime_sip
 from realtime_sip.testing import EndedBy, ModelSays, OpenAIEmulator
 from realtime_sip.testing.on_thread import EmulatorOnThread
 
+pytestmark = pytest.mark.servers
+
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = Path(realtime_sip.__file__).parents[1]
 HELLO = ModelSays("Good morning.")

@@ -8,6 +8,7 @@ from importlib.metadata import entry_points
 import pytest
 
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.servers
 
 INSTALLED = any(plugin.value == "realtime_sip.testing.plugin" for plugin in entry_points(group="pytest11"))
 PLUGIN = () if INSTALLED else ("-p", "realtime_sip.testing.plugin")

@@ -52,6 +52,7 @@ from realtime_sip.testing.scenario import (
     ModelSaysNothing,
     Step,
 )
+from realtime_sip.testing.scenario_file import read_scenario, write_scenario
 from realtime_sip.testing.virtual_time import VirtualTimeLoop, run_virtual
 
 if TYPE_CHECKING:
@@ -112,7 +113,9 @@ __all__ = [
     "VirtualTimeLoop",
     "VirtualTimeWarning",
     "WebhookResponse",
+    "read_scenario",
     "run_virtual",
+    "write_scenario",
 ]
 
 # Imported when they are asked for: not everybody who tests has Twilio.

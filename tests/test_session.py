@@ -285,8 +285,8 @@ def test_strict_out_whisper_has_no_turn_detection_in_a_transcription_session() -
 
 @pytest.mark.parametrize("name", beta.SESSION_FIELDS)
 def test_beta_shapes_are_refused_in_sessions(name: str) -> None:
-    current = beta.SESSION_FIELDS[name]
-    for kind in ("realtime", "transcription"):
+    for kind, table in (("realtime", beta.SESSION_FIELDS), ("transcription", beta.TRANSCRIPTION_FIELDS)):
+        current = table[name]
         with pytest.raises(BetaShapeError) as caught:
             checked_session({"type": kind, name: None})
         assert (f"it is {current} now" if current else "it was removed") in str(caught.value)

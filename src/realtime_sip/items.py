@@ -102,9 +102,15 @@ class OutputText(Outbound):
     text: str
 
 
-UserPart: TypeAlias = Annotated[InputText | InputAudio | InputImage, Field(discriminator="type")]
+_REFERENCE = {beta.REFERENCE: "an entry of a response's input"}
+SystemPart: TypeAlias = Annotated[InputText, refusing_beta_types(_REFERENCE)]
+UserPart: TypeAlias = Annotated[
+    Annotated[InputText | InputAudio | InputImage, Field(discriminator="type")], refusing_beta_types(_REFERENCE)
+]
 # What the assistant has said as audio can only be created as its text.
-AssistantPart: TypeAlias = Annotated[OutputText, refusing_beta_types(dict.fromkeys(beta.CONTENT_TYPES, "output_text"))]
+AssistantPart: TypeAlias = Annotated[
+    OutputText, refusing_beta_types({**dict.fromkeys(beta.CONTENT_TYPES, "output_text"), **_REFERENCE})
+]
 
 
 # --- items to send ----------------------------------------------------------------------------------------------------
@@ -123,7 +129,7 @@ class SystemMessage(_NewMessage):
     """A message of the system: guidance that arrives in the middle of a conversation."""
 
     role: Literal["system"] = "system"
-    content: list[InputText]
+    content: list[SystemPart]
 
     @classmethod
     def text(cls, text: str) -> Self:

@@ -198,7 +198,7 @@ MODEL_SHUTDOWNS: Mapping[str, date] = MappingProxyType(
 
 
 class ModelDeprecationWarning(FutureWarning):
-    """A session names a model that the service will shut down; the message says when.
+    """A session names a model of the beta API, or one that the service will shut down; the message says when.
 
     It is a `FutureWarning`, because Python shows those by default, and the owner of a phone line has to see it.
     """
@@ -218,6 +218,9 @@ def _warn_of_shutdown(model: str) -> str:
     shutdown = MODEL_SHUTDOWNS.get(model)
     if shutdown is not None:
         warn_outside(f"{model} will be shut down on {shutdown}", ModelDeprecationWarning)
+    elif model in beta.MODELS:
+        text = f"{model} is a model of the beta API, which was switched off; {beta.MODELS[model]} is what is nearest"
+        warn_outside(text, ModelDeprecationWarning)
     return model
 
 
@@ -350,6 +353,7 @@ TurnDetection: TypeAlias = Annotated[ServerVad | SemanticVad, Field(discriminato
 class AudioInput(Outbound):
     """How the caller's audio is taken in."""
 
+    _beta_names: ClassVar[dict[str, str]] = beta.advice(beta.HALF_MOVED["input"])
     _nullable = frozenset({"noise_reduction", "transcription", "turn_detection"})
 
     format: AudioFormat | None = None
@@ -374,6 +378,8 @@ OutputVoice: TypeAlias = Annotated[Voice, AfterValidator(_not_empty)] | CustomVo
 
 class AudioOutput(Outbound):
     """How the model sounds."""
+
+    _beta_names: ClassVar[dict[str, str]] = beta.advice(beta.HALF_MOVED["output"])
 
     format: AudioFormat | None = None
     """Leave it out on SIP: the phone leg negotiates its codec, and forcing one has silenced calls."""
@@ -500,6 +506,8 @@ Tool: TypeAlias = Annotated[FunctionTool | McpTool, Field(discriminator="type")]
 class ToolChoiceFunction(Outbound):
     """Makes the model call this function."""
 
+    _beta_names: ClassVar[dict[str, str]] = beta.advice(beta.TOOL_CHOICE_FIELDS)
+
     type: Literal["function"] = "function"
     name: str
 
@@ -619,7 +627,7 @@ class RealtimeSession(Outbound):
 class TranscriptionSession(Outbound):
     """A session that writes down what it hears and does not answer. A phone call cannot be accepted with one."""
 
-    _beta_names: ClassVar[dict[str, str]] = beta.advice(beta.SESSION_FIELDS)
+    _beta_names: ClassVar[dict[str, str]] = beta.advice(beta.TRANSCRIPTION_FIELDS)
 
     type: Literal["transcription"] = "transcription"
     audio: TranscriptionAudioConfig | None = None

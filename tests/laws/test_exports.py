@@ -26,7 +26,7 @@ PUBLIC = [
     for name in (
         *("errors", "events", "items", "response", "session", "webhooks", "sip"),
         *("policy", "event_log", "stores", "twilio", "twilio.twiml", "twilio.voice"),
-        *("twilio.webhooks", "testing"),
+        *("twilio.webhooks", "testing", "migration"),
     )
 ]
 """What users may import beside the root; everything else is private."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from realtime_sip import beta
 from realtime_sip._redaction import miscopied
 from realtime_sip.api.keys import ApiKey, checked_key
 from realtime_sip.api.operations import DEADLINE
@@ -27,8 +28,8 @@ _AZURE, _TOKEN = "api-key", "eyJ"
 
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 5.6.2
-# What each request has or must not have. `OpenAI-Beta` would bring the beta API back.
-_OURS = {"connection", "host", "openai-beta", "te", "trailer", "transfer-encoding", "upgrade", "user-agent"}
+# What each request has or must not have. The service refuses what has the beta's header.
+_OURS = {"connection", "host", beta.HEADER.lower(), "te", "trailer", "transfer-encoding", "upgrade", "user-agent"}
 _OURS |= {"accept-encoding", "openai-organization", "openai-project", "proxy-authorization"}
 _OURS_BEGIN = ("content-", "sec-websocket-")
 
@@ -121,6 +122,10 @@ class Settings:
             if not (isinstance(name, str) and _HEADER_NAME.fullmatch(name)):
                 raise ConfigurationError("headers must be a mapping of names of headers to texts")
             lower = name.lower()
+            if lower == beta.HEADER.lower():
+                raise ConfigurationError(
+                    f"headers: {name} asked for the beta API, which was switched off; leave it out"
+                )
             if (
                 lower in seen
                 or lower in _OURS
@@ -137,7 +142,7 @@ class Settings:
     def headers(self, key: str | None = None) -> dict[str, str]:
         """Return the headers of a request with this key, or with `api_key` if that is a text.
 
-        `OpenAI-Beta` is not among them: it would bring the beta API back.
+        `OpenAI-Beta` is not among them: the service refuses what has it.
         """
         key = self.api_key if key is None and isinstance(self.api_key, str) else key
         headers = dict(self.extra_headers)

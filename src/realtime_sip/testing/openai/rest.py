@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
+from realtime_sip import beta
 from realtime_sip.testing.clock import Clock
 from realtime_sip.testing.openai.call import CallState, EmulatedCall, EndedBy
 from realtime_sip.testing.openai.frames import Frame, Ids, Refusal, error_event, error_reply, not_found
@@ -22,8 +23,7 @@ __all__ = ["CallsApi"]
 
 _ON_CALLS: dict[str, Operation] = {"accept": "accept", "reject": "reject", "refer": "refer", "hangup": "hangup"}
 _BETA = Refusal(
-    "The Realtime beta API is no longer supported. Use the current API, without the OpenAI-Beta header.",
-    code="beta_api_shape_disabled",
+    "The Realtime Beta API is no longer supported. Please use /v1/realtime for the GA API.", code=beta.DISABLED
 )
 _MAX_SECRETS = 1000
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}:\S{1,2000}")
@@ -71,6 +71,8 @@ class CallsApi:
         return answer
 
     async def _answer(self, request: Request, operation: str | None, call_id: str | None, body: Any) -> Answer:
+        if _is_beta(request):
+            return error_reply(_BETA)
         if operation is None:
             refusal = Refusal(f"Unknown request URL: {request.method} {request.path[:200]}.", code="unknown_url")
             return error_reply(refusal, status=404)
@@ -79,7 +81,7 @@ class CallsApi:
             return denied
         if request.method != ("GET" if operation in ("attach", "connect") else "POST"):
             return error_reply(Refusal("Method not allowed.", code="method_not_supported"), status=405)
-        if request.header("openai-beta"):
+        if request.header(beta.HEADER.lower()):
             # A socket is opened, told, and closed with 4000 (field reports, 2026).
             return Upgrade(self._refuse_beta) if request.upgrades else error_reply(_BETA)
         if operation == "connect":
@@ -200,7 +202,7 @@ class CallsApi:
 
     async def _refuse_beta(self, socket: WebSocket) -> None:
         socket.send(json.dumps(error_event(self._ids, _BETA, event_id=None)))
-        socket.close(4000, "invalid_request_error.beta_api_shape_disabled")
+        socket.close(4000, f"invalid_request_error.{beta.DISABLED}")
         async for _ in socket.messages():
             pass
 
@@ -260,6 +262,12 @@ def _route(request: Request) -> tuple[str | None, str | None]:
         case ["", "v1", "realtime", "calls", call_id, action] if action in _ON_CALLS:
             return action, unquote(call_id)
     return None, None
+
+
+def _is_beta(request: Request) -> bool:
+    """Whether a request is to an endpoint of the beta. That the two for keys answer as that for SDP does is a guess."""
+    path = request.path.removeprefix("/v1")
+    return path in beta.ENDPOINTS or (path == beta.SDP_ENDPOINT[0] and request.method == "POST")
 
 
 def _json(body: bytes) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from realtime_sip import beta
 from realtime_sip.session import MODEL_SHUTDOWNS, RealtimeSession, TranscriptionSession
 from realtime_sip.testing.openai.behavior import Behavior
 from realtime_sip.testing.openai.frames import Refusal
@@ -82,8 +83,8 @@ def note_formats(session: Mapping[str, Any], by: str, record: LineRecord) -> Non
 
 
 def _undated(value: dict[str, Any]) -> dict[str, Any]:
-    """Leave out models that will be shut down: the warning of it is for the program that names them, not for us."""
-    kept = {k: v for k, v in value.items() if k != "model" or v not in MODEL_SHUTDOWNS}
+    """Leave out models that end: the warning of it is for the program that names them, not for us."""
+    kept = {k: v for k, v in value.items() if k != "model" or not (v in MODEL_SHUTDOWNS or v in beta.MODELS)}
     audio = kept.get("audio")
     heard = audio.get("input") if isinstance(audio, dict) else None
     transcription = heard.get("transcription") if isinstance(heard, dict) else None

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from realtime_sip.hosting.host import CallHost
     from realtime_sip.hosting.router import Router
     from realtime_sip.hosting.taken import Submission
+    from realtime_sip.hosting.threads import ThreadCallHost
     from realtime_sip.outcomes import (
         CallEnded,
         EndReason,
@@ -101,6 +102,7 @@ __all__ = [
     "SidebandGap",
     "Speech",
     "Submission",
+    "ThreadCallHost",
     "ToolOutput",
     "Tools",
     "TranscriptionSession",
@@ -154,6 +156,7 @@ _PLACES = {
     "SidebandGap": "realtime_sip.outcomes",
     "Speech": "realtime_sip.call.speech",
     "Submission": "realtime_sip.hosting.taken",
+    "ThreadCallHost": "realtime_sip.hosting.threads",
     "ToolOutput": "realtime_sip.call.tool_runner",
     "Tools": "realtime_sip.tools.registry",
     "TranscriptionSession": "realtime_sip.session",

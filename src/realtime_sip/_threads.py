@@ -9,6 +9,7 @@ import contextvars
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from queue import SimpleQueue
 from typing import ParamSpec, TypeVar
 from weakref import WeakSet
 
@@ -84,3 +85,45 @@ class Threads(Executor):
         self._free.release()
         if self._among is not None:
             self._among._give_back()
+
+
+class StandingThreads(Executor):
+    """So many threads that are started at once, and then run one function after the other: at exit none can be started
+    in some versions of Python (3.12.1). The exit waits for none of them.
+
+    Raises:
+        RuntimeError: The system starts no more threads.
+    """
+
+    def __init__(self, name: str, count: int) -> None:
+        self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._count = count
+        for _ in range(count):
+            thread = threading.Thread(target=self._run, name=name, daemon=True)
+            pooled.add(thread)
+            thread.start()
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Run a function in the next thread that is free."""
+        future: Future[T] = Future()
+
+        def run() -> None:
+            if future.set_running_or_notify_cancel():
+                try:
+                    result = fn(*args, **kwargs)
+                except BaseException as error:  # noqa: BLE001 - raised again by whoever waits
+                    future.set_exception(error)
+                else:
+                    future.set_result(result)
+
+        self._work.put(run)
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002 - its signature
+        """Let the threads end, each after what it runs."""
+        for _ in range(self._count):
+            self._work.put(None)
+
+    def _run(self) -> None:
+        while (work := self._work.get()) is not None:
+            work()

@@ -48,8 +48,11 @@ class HttpClient:
         """The address that has answered last."""
         self.key: str | None = None
         """The key that was sent last."""
+        self._most = most
         self.free = threading.Semaphore(most)
         self.free_on_loop = asyncio.Semaphore(most)
+        self._process = os.getpid()
+        self._parents: list[Any] = []
 
     def on_loop(self) -> asyncio.AbstractEventLoop:
         """Return the running event loop. The first one keeps the client: its connections belong to that loop.
@@ -63,11 +66,26 @@ class HttpClient:
             running = None
         if running is None:
             raise MisuseError(_NO_LOOP)
+        self._leave_to_parent()
         with self._lock:
             self._loop = self._loop or running
         if self._loop is not running:
             raise MisuseError(_OTHER_LOOP)
         return running
+
+    def _leave_to_parent(self) -> None:
+        """After a fork, leave to the parent what it has used: its loop and its connections, which are not closed here.
+
+        A client that was given keeps the parent's loop, and is refused on any other.
+        """
+        if self._process == os.getpid():
+            return
+        with self._lock:
+            self._process = os.getpid()
+            self._parents.append(self._made)
+            self._made = {}
+            self._loop = self._loop if self._given is not None else None
+            self.free, self.free_on_loop = threading.Semaphore(self._most), asyncio.Semaphore(self._most)
 
     @property
     def loop_is_over(self) -> bool:
@@ -81,6 +99,7 @@ class HttpClient:
             MisuseError: It has been closed.
             ConfigurationError: The library cannot use the proxy.
         """
+        self._leave_to_parent()
         client = self._given
         if client is None:
             trusted = None if self._closed or proxy in self._made else self.trusted()

@@ -251,6 +251,8 @@ class Transport:
 class Ongoing(Protocol):
     """A call that is up."""
 
+    loop: asyncio.AbstractEventLoop
+
     async def end_soon(self) -> None:
         """Hang up, and return in two seconds at most, whatever becomes of it."""
 
@@ -328,7 +330,8 @@ class AsyncTransport:
         over = self._http.loop_is_over  # and with it all calls
         if self._calls and not over:
             self.on_loop()
-            await asyncio.gather(*(call.end_soon() for call in self._calls))
+            here = asyncio.get_running_loop()  # after a fork, the parent's calls are on its own
+            await asyncio.gather(*(call.end_soon() for call in self._calls if call.loop is here))
         for client in self._http.closing() if self._first is self else ():
             # The connections of a loop that was closed cannot be closed any more.
             with suppress(RuntimeError) if over else nullcontext():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -30,6 +32,13 @@ CheckSpeech = Callable[[str], str | Awaitable[str | None] | None]
 """Asked with what the model has said so far in a response. Returns None to let it go on. Anything else stops it: the
 instructions for what to say instead, or "" for nothing."""
 
+
+Around = Callable[[], AbstractContextManager[object]]
+"""Returns what is entered around the program's code, as a framework needs it: around each handler in its task, around
+each tool in its task or thread."""
+
+around_code: ContextVar[Around] = ContextVar("realtime_sip.around_code", default=nullcontext)
+"""A host sets it for its handlers; the tools of their calls have it too."""
 
 Failed = Callable[[logging.Logger, str, BaseException], None]
 """Tells what the program's own code has raised: where to log it, what has failed, and how."""

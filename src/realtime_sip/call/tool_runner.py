@@ -17,7 +17,7 @@ from typing import Any
 from realtime_sip._redaction import redact
 from realtime_sip._threads import NoThreadError, Threads
 from realtime_sip.call.machine.effects import AskApproval, RunTool
-from realtime_sip.call.options import ApproveMcp, CheckTool, Failed, logged
+from realtime_sip.call.options import ApproveMcp, Around, CheckTool, Failed, around_code, logged
 from realtime_sip.call.watchdog import watched
 from realtime_sip.errors import ToolArgumentsError, ToolError
 from realtime_sip.tools.registry import NOT_SERIALIZABLE, Tool, Tools, error_output, render_output
@@ -121,6 +121,7 @@ class ToolRunner:
         self._offered: deque[Tools] = deque(maxlen=_MOST_OFFERED)
         self._call = call
         self._check = check
+        self._around = around_code.get()
         self._threads = Threads("realtime-sip-tool", _MOST_THREADS, among=_THREADS)
         self._turns_of_caller = 0
         self._unconfirmed: dict[tuple[str, str], int] = {}
@@ -250,24 +251,29 @@ class ToolRunner:
     async def _call_function(self, tool: Tool, arguments: dict[str, Any]) -> object:
         if tool.takes_call:
             arguments = {**arguments, "call": self._call}
-        if tool.is_async:
-            result = tool.function(**arguments)
-        else:
+        result: object = None
+        if not tool.is_async:
             # The thread cannot be stopped: what it does after the timeout is up to the function.
             running = asyncio.get_running_loop().run_in_executor
-            result = await running(self._threads, _run_in_thread, tool.function, arguments)
-        if inspect.iscoroutine(result):
-            return await watched(result, partial(self._held, tool.name))
-        return await result if inspect.isawaitable(result) else result
+            result = await running(self._threads, _run_in_thread, self._around, tool.function, arguments)
+            if not inspect.isawaitable(result):
+                return result
+        with self._around():
+            if tool.is_async:
+                result = tool.function(**arguments)
+            if inspect.iscoroutine(result):
+                return await watched(result, partial(self._held, tool.name))
+            return await result if inspect.isawaitable(result) else result
 
     def _held(self, name: str, seconds: float) -> None:
         advice = "no call went on meanwhile: await what takes long, or make the tool a plain function"
         _log.warning("call %s: tool %s held the event loop for %.1f s, and %s", self._call_id, name, seconds, advice)
 
 
-def _run_in_thread(function: Callable[..., object], arguments: dict[str, Any]) -> object:
+def _run_in_thread(around: Around, function: Callable[..., object], arguments: dict[str, Any]) -> object:
     try:
-        return function(**arguments)
+        with around():
+            return function(**arguments)
     except (StopIteration, KeyboardInterrupt) as error:
         # No future takes the one, so that nobody would learn that the function has ended; the other ends the event
         # loop, though nobody has pressed a key: signals go to the main thread.

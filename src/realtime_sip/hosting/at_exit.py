@@ -1,15 +1,21 @@
 """What is still up when the interpreter exits, mostly because nobody has drained its host, is hung up, if it can be.
 
-At that time no thread starts any more. A loop that was not closed does it, in its own thread or here: its HTTP client
-connects to the address that it has spoken to before, because looking a name up takes a thread. If the loop was closed,
-the calls are hung up from here, one after the other.
+The threads of `ThreadCallHost` are closed as soon as the main thread has ended: then names are still looked up. All
+else ends its calls last, so that a program can drain before, in an exit function of its own.
+
+At that last time no thread starts any more. A loop that was not closed does it, in its own thread or here: its HTTP
+client connects to the address that it has spoken to before, because looking a name up takes a thread. If the loop was
+closed, the calls are hung up from here, one after the other.
 """
 
 from __future__ import annotations
 
 import asyncio
 import atexit
+import concurrent.futures.thread  # noqa: F401 - its exit function has to be registered before ours
 import logging
+import os
+import threading
 import time
 from collections.abc import Coroutine
 from dataclasses import replace
@@ -47,25 +53,56 @@ class Undrained(Protocol):
         ...
 
 
-_hosts: set[Undrained] = set()
+class Closing(Protocol):
+    """A thread of calls."""
+
+    def begin_close(self) -> None: ...
+
+    def finish_close(self) -> None: ...
+
+
+_started: dict[Closing, int] = {}
+"""Threads of calls, each with its process."""
+
+
+def close_before(thread: Closing) -> None:
+    """Close this thread when the main thread has ended, and wait for that."""
+    _started[thread] = os.getpid()
+
+
+def close_all() -> None:
+    """Close the threads of this process, all at once."""
+    here = [thread for thread, process in _started.items() if process == os.getpid()]
+    for thread in here:
+        thread.begin_close()
+    for thread in here:
+        thread.finish_close()
+        _started.pop(thread, None)
+
+
+# The last to be registered is called first, and concurrent.futures starts no thread after its own.
+getattr(threading, "_register_atexit", atexit.register)(close_all)
+
+_hosts: dict[Undrained, int] = {}
+"""Hosts with calls, each with the process that they are up in: after a fork they are the parent's."""
 
 
 def watch(host: Undrained) -> None:
     """End the calls of this host at exit, unless it has ended them by then."""
-    _hosts.add(host)
+    _hosts[host] = os.getpid()
 
 
 def forget(host: Undrained) -> None:
     """Strike a host off: it has no calls any more."""
-    _hosts.discard(host)
+    _hosts.pop(host, None)
 
 
 @atexit.register
 def end_all() -> None:
     """End the calls of all hosts."""
-    for host in [*_hosts]:
+    for host, process in [*_hosts.items()]:
         left = len(host.left_over())
-        if left:
+        if left and process == os.getpid():
             _log.warning("the program exits without drain() while calls are up, %d of them: hanging up", left)
             _drained(host)
             _hung_up(host)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from types import CodeType
@@ -40,6 +41,32 @@ def check_async(handler: object, name: str) -> None:
     called = inspect.getattr_static(type(function), "__call__", None)
     if not (inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)):
         raise ConfigurationError(f"{name} must be an async function, as in `async def`")
+
+
+def require(condition: bool, problem: str) -> None:
+    """Refuse what a program gave, unless it is as it should be.
+
+    Raises:
+        ConfigurationError: It is not.
+    """
+    if not condition:
+        raise ConfigurationError(problem)
+
+
+def is_whole(value: object) -> bool:
+    """Return whether that is a whole number, which True is not."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def seconds(value: float, name: str) -> float:
+    """Return a number of seconds.
+
+    Raises:
+        ConfigurationError: It is negative, endless, or no number.
+    """
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    require(number and 0 <= value < math.inf, f"{name} must be a number of seconds")
+    return value
 
 
 def check_loop(transport: AsyncTransport, submit: CodeType) -> None:

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from realtime_sip._program_errors import ProgramErrors, telling
-from realtime_sip.call.call import Call  # loaded here, so that the first call does not wait for it
 from realtime_sip.call.decision import Decision
-from realtime_sip.call.options import OnError
+from realtime_sip.call.options import Around, OnError, around_code
 from realtime_sip.client import AsyncRealtimeSip
 from realtime_sip.errors import (
     CallGoneError,
-    ConfigurationError,
     DecisionAlreadyMadeError,
     UnknownCallError,
 )
-from realtime_sip.hosting import at_exit
+from realtime_sip.hosting import at_exit, contexts
 from realtime_sip.hosting.claims import DECIDE, Claims
-from realtime_sip.hosting.handlers import OnCall, check_async, check_loop
+from realtime_sip.hosting.draining import drain, is_reloaded
+from realtime_sip.hosting.handlers import OnCall, check_async, check_loop, is_whole, require, seconds
+from realtime_sip.hosting.health import Health
 from realtime_sip.hosting.taken import Submission, Taken
 from realtime_sip.outcomes import CallEnded, EndReason
 from realtime_sip.policy import CallPolicy
@@ -38,23 +37,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("realtime_sip.host")
 
-GOODBYE = "You have to end this call now. Apologize and say goodbye in one short sentence."
-HANG_UP = 0.75
-"""Seconds for hanging up at the end of a drain, before the code after a handler's block runs."""
-GOODBYE_TIME = 12.0
-"""Seconds before the end of a drain at which calls that are still up hear a goodbye."""
-CODE_BEHIND = 1.0
-"""Seconds after the end of a drain for what a handler does after its block, such as storing the transcript."""
-CANCELED = 0.75
-"""Seconds after that for handlers that were canceled."""
 _REMEMBERED = 1000
 _TRANSFERRED = 100
-
-
-async def _hung_up(call: Call) -> None:
-    ended = await call.hangup(within=HANG_UP)
-    if ended.certainty == "inferred":
-        _log.error("call %s: it may still be up after the drain", call.call_id)
 
 
 class CallHost:
@@ -73,7 +57,9 @@ class CallHost:
         busy_status: The SIP status of a call that cannot be taken. Trunks try their next route after a 5xx, such as
             503, and never after 486 or a 6xx.
         drain_timeout: Seconds that `drain` may take. Kubernetes and gunicorn kill a process 30 seconds after they ask
-            it to stop.
+            it to stop. Below the reloaders of Django and Flask it is 0, so that calls do not hold a reload up.
+        around: Returns a context manager that is entered around each handler, in its task, and each tool, in its task
+            or its thread: what a framework sets up for a request, such as `app.app_context` of Flask.
         on_error: Called with each exception of a handler, and of the tools and callbacks of its calls; plain or async.
         log_exceptions: Whether the messages of exceptions are logged too, which may hold anything.
     """
@@ -88,6 +74,7 @@ class CallHost:
         policy: CallPolicy | None = None,
         busy_status: int = 503,
         drain_timeout: float = 25.0,
+        around: Around | None = None,
         on_error: OnError | None = None,
         log_exceptions: bool = False,
     ) -> None:
@@ -100,11 +87,11 @@ class CallHost:
         check_async(on_call, "on_call")
         store = MemoryStore() if store is None else store
         policy = CallPolicy() if policy is None else policy
-        _require(isinstance(client, AsyncRealtimeSip), "client must be an AsyncRealtimeSip")
-        _require(isinstance(store, Store) and not isinstance(store, type), "store must be a Store, as MemoryStore() is")
-        _require(isinstance(policy, CallPolicy), "policy must be a CallPolicy, which holds the rules")
-        _require(_is_whole(max_calls) and max_calls >= 1, "max_calls must be a whole number of 1 or more")
-        _require(is_final_failure(busy_status), f"busy_status {FINAL_FAILURE}")
+        require(isinstance(client, AsyncRealtimeSip), "client must be an AsyncRealtimeSip")
+        require(isinstance(store, Store) and not isinstance(store, type), "store must be a Store, as MemoryStore() is")
+        require(isinstance(policy, CallPolicy), "policy must be a CallPolicy, which holds the rules")
+        require(is_whole(max_calls) and max_calls >= 1, "max_calls must be a whole number of 1 or more")
+        require(is_final_failure(busy_status), f"busy_status {FINAL_FAILURE}")
         self._busy_status = busy_status
         self._on_call = on_call
         self._client = client
@@ -113,7 +100,9 @@ class CallHost:
         self._clock = client.calls.transport.settings.clock
         self._max_calls = max_calls
         self._policy = policy
-        self._drain_timeout = _seconds(drain_timeout, "drain_timeout")
+        self._drain_timeout = seconds(drain_timeout, "drain_timeout")
+        require(around is None or callable(around), "around must be a function that returns a context manager")
+        self._around = nullcontext if around is None else around
         self._errors = ProgramErrors(on_error=on_error, log_exceptions=log_exceptions)
         self._claiming: dict[str, asyncio.Task[Taken | None]] = {}
         self._calls: dict[str, Taken] = {}
@@ -127,9 +116,21 @@ class CallHost:
         self.transport = client.calls.transport
 
     @property
+    def client(self) -> AsyncRealtimeSip:
+        """The client that was given."""
+        return self._client
+
+    @property
     def live(self) -> int:
         """How many calls are up, or being decided."""
         return len(self._calls)
+
+    def health(self) -> Health:
+        """Return how the host is. Answer a balancer 200 if it is `ready`, and 503 if not. Any thread may ask."""
+        return Health(live=self._up(), max_calls=self._max_calls, draining=self._draining)
+
+    def _up(self) -> int:
+        return sum(each.handling is not None for each in [*self._calls.values()])
 
     # --- taking calls -------------------------------------------------------------------------------------------------
 
@@ -171,6 +172,7 @@ class CallHost:
     async def _claim(self, incoming: IncomingCall) -> Taken | None:
         """Claim a call. If it is ours, a task has it when this returns."""
         telling.set(self._errors)
+        around_code.set(self._around)
         got = await self._claims.take(incoming, known=incoming.call_id in self._ends, now=self._clock())
         if got is None:
             return None
@@ -178,19 +180,22 @@ class CallHost:
         adopted = claimed.outcome is Outcome.ADOPTED
         # A call that is up with nobody on our side is taken even if the host is full.
         up = adopted and claimed.claim.phase == "accepted"
+        context = contexts.of_call()
         decision = Decision(incoming.call_id, accepted_before=up, maybe_accepted=adopted)
         taken = Taken(incoming=incoming, decision=decision, clock=self._clock)
         if not up and self._draining:
             taken.became = Submission.DRAINING
-        elif not up and sum(each.handling is not None for each in self._calls.values()) >= self._max_calls:
+        elif not up and self._up() >= self._max_calls:
             taken.became = Submission.BUSY
         else:
-            taken.handling = asyncio.create_task(self._handle(taken), name=f"handler of call {taken.call_id}")
+            taken.handling = asyncio.create_task(
+                self._handle(taken), name=f"handler of call {taken.call_id}", context=context.copy()
+            )
         self._remember(taken.call_id)
         self._calls[taken.call_id] = taken
         self.loop = asyncio.get_running_loop()
         at_exit.watch(self)
-        taken.serving = asyncio.create_task(self._serve(taken), name=f"call {taken.call_id}")
+        taken.serving = asyncio.create_task(self._serve(taken), name=f"call {taken.call_id}", context=context)
         return taken
 
     def _claimed(self, call_id: str, claiming: asyncio.Task[Taken | None]) -> None:
@@ -236,10 +241,12 @@ class CallHost:
         """Let the handler decide. Return the status to reject the call with, None if the handler gives none."""
         keeping = asyncio.create_task(self._keep(taken))
         taken.decision.watch()
+        status = None
         try:
-            if await self._refused(taken):
-                return None
-            status = await self._on_call(taken.incoming)
+            with contexts.span_of_call(), self._around():
+                if await self._refused(taken):
+                    return None
+                status = await self._on_call(taken.incoming)
         except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt):
             raise
         except BaseException as error:  # noqa: BLE001 - one broken call must not end the others, nor sys.exit() the loop
@@ -343,7 +350,7 @@ class CallHost:
         from realtime_sip.hosting import carrier
         from realtime_sip.twilio.call_webhooks import CallWebhook
 
-        _require(isinstance(payload, CallWebhook), "payload must be a typed webhook, as read_webhook(body) returns")
+        require(isinstance(payload, CallWebhook), "payload must be a typed webhook, as read_webhook(body) returns")
         known = [*self._calls.values(), *self._transferred.values()]
         found = [each for each in known if carrier.is_about(payload, each.incoming)]
         if not found or self.loop is None:
@@ -425,44 +432,19 @@ class CallHost:
         Raises:
             ConfigurationError: That is not a number of seconds.
         """
-        seconds = self._drain_timeout if timeout is None else _seconds(timeout, "timeout")
+        seconds = self.drain_seconds(timeout)
         self._draining = True
-        end = asyncio.get_running_loop().time() + seconds
-        await self._idle(end - GOODBYE_TIME)
-        ending = self._each_call(lambda call: call.hangup(goodbye=GOODBYE))
-        await self._idle(end)
-        ending += self._each_call(_hung_up)
-        self._cancel([taken for taken in self._calls.values() if taken.call is None])
-        await self._idle(end + CODE_BEHIND)
-        self._cancel(self._calls.values())
-        await self._idle(end + CODE_BEHIND + CANCELED)
-        for task in ending:
-            task.cancel()
-        for call_id in self._calls:
-            _log.error("call %s: it did not end in the time of the drain", call_id)
+        await drain(self._calls, self._claiming, seconds)
 
-    def _each_call(self, do: Callable[[Call], Coroutine[Any, Any, Any]]) -> list[asyncio.Task[None]]:
-        async def done(call: Call) -> None:
-            try:
-                await do(call)
-            except Exception as error:  # noqa: BLE001 - the other calls are to be ended too
-                _log.warning("call %s: it was not hung up: %s", call.call_id, type(error).__name__)
+    def drain_seconds(self, timeout: float | None = None) -> float:
+        """Return how many seconds a drain is given: `drain_timeout` if none are named, 0 below a reloader.
 
-        return [asyncio.create_task(done(taken.call)) for taken in self._calls.values() if taken.call is not None]
-
-    def _cancel(self, calls: Iterable[Taken]) -> None:
-        for taken in calls:
-            if taken.handling is not None:
-                taken.handling.cancel()
-
-    async def _idle(self, until: float) -> None:
-        """Wait until there are no calls, or until then."""
-        loop = asyncio.get_running_loop()
-        while (left := until - loop.time()) > 0:
-            tasks = {*self._claiming.values(), *(taken.serving for taken in self._calls.values())}
-            if not tasks:
-                return
-            await asyncio.wait(tasks, timeout=left)
+        Raises:
+            ConfigurationError: That is not a number of seconds.
+        """
+        if timeout is not None:
+            return seconds(timeout, "timeout")
+        return 0.0 if is_reloaded() else self._drain_timeout
 
     def left_over(self) -> list[tuple[str, bool]]:
         """Return the calls that `at_exit` has to end, each with whether it was accepted."""
@@ -478,18 +460,3 @@ class CallHost:
             yield
         finally:
             await self.drain()
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _seconds(value: float, name: str) -> float:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    _require(number and 0 <= value < math.inf, f"{name} must be a number of seconds")
-    return value
-
-
-def _require(condition: bool, problem: str) -> None:
-    if not condition:
-        raise ConfigurationError(problem)

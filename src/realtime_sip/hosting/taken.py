@@ -9,7 +9,7 @@ from decimal import Decimal
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from realtime_sip.call.call import Call
+from realtime_sip.call.call import Call  # loaded here, so that the first call does not wait for it
 from realtime_sip.call.decision import Decision
 from realtime_sip.outcomes import CallEnded, Certainty, EndReason
 from realtime_sip.policy import Refusal

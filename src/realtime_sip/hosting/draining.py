@@ -1,0 +1,79 @@
+"""Shutting down: no new calls, live ones finish in their time, the rest hear a goodbye that is early enough."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import Any
+
+from realtime_sip.call.call import Call
+from realtime_sip.hosting.taken import Taken
+
+_log = logging.getLogger("realtime_sip.host")
+
+GOODBYE = "You have to end this call now. Apologize and say goodbye in one short sentence."
+HANG_UP = 0.75
+"""Seconds for hanging up at the end of a drain, before the code after a handler's block runs."""
+GOODBYE_TIME = 12.0
+"""Seconds before the end of a drain at which calls that are still up hear a goodbye."""
+CODE_BEHIND = 1.0
+"""Seconds after the end of a drain for what a handler does after its block, such as storing the transcript."""
+CANCELED = 0.75
+"""Seconds after that for handlers that were canceled."""
+_RELOADERS = ("RUN_MAIN", "WERKZEUG_RUN_MAIN")
+
+
+def is_reloaded() -> bool:
+    """Return whether a reloader of Django's or Flask's runs this process, and waits for it after each change."""
+    return any(os.environ.get(name) == "true" for name in _RELOADERS)
+
+
+async def drain(calls: Mapping[str, Taken], claiming: Mapping[str, asyncio.Task[Any]], seconds: float) -> None:
+    """Let the calls of a host end within so many seconds, and end those that do not. Both mappings change meanwhile."""
+    end = asyncio.get_running_loop().time() + seconds
+
+    async def idle(until: float) -> None:
+        """Wait until there are no calls, or until then."""
+        loop = asyncio.get_running_loop()
+        while (left := until - loop.time()) > 0:
+            tasks = {*claiming.values(), *(taken.serving for taken in calls.values())}
+            if not tasks:
+                return
+            await asyncio.wait(tasks, timeout=left)
+
+    await idle(end - GOODBYE_TIME)
+    ending = _each_call(calls, lambda call: call.hangup(goodbye=GOODBYE))
+    await idle(end)
+    ending += _each_call(calls, _hung_up)
+    _cancel(taken for taken in calls.values() if taken.call is None)
+    await idle(end + CODE_BEHIND)
+    _cancel(calls.values())
+    await idle(end + CODE_BEHIND + CANCELED)
+    for task in ending:
+        task.cancel()
+    for call_id in calls:
+        _log.error("call %s: it did not end in the time of the drain", call_id)
+
+
+async def _hung_up(call: Call) -> None:
+    ended = await call.hangup(within=HANG_UP)
+    if ended.certainty == "inferred":
+        _log.error("call %s: it may still be up after the drain", call.call_id)
+
+
+def _each_call(calls: Mapping[str, Taken], do: Callable[[Call], Coroutine[Any, Any, Any]]) -> list[asyncio.Task[None]]:
+    async def done(call: Call) -> None:
+        try:
+            await do(call)
+        except Exception as error:  # noqa: BLE001 - the other calls are to be ended too
+            _log.warning("call %s: it was not hung up: %s", call.call_id, type(error).__name__)
+
+    return [asyncio.create_task(done(taken.call)) for taken in calls.values() if taken.call is not None]
+
+
+def _cancel(calls: Iterable[Taken]) -> None:
+    for taken in calls:
+        if taken.handling is not None:
+            taken.handling.cancel()

@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # More than there are processors: many tests wait for other programs, or for real time to pass.
 WORKERS ?= 4
 
-.PHONY: demo test packages servers check bench soak clean
+.PHONY: demo test packages servers pages check bench soak clean
 
 demo: $(READY)
 	$(BIN)/realtime-sip demo
@@ -22,6 +22,10 @@ packages: $(READY)
 
 servers: $(READY)
 	$(BIN)/python -m pytest -n $(WORKERS) -m servers
+
+# In Chromium; without one they are skipped, with that reason.
+pages: $(READY)
+	$(BIN)/python -m pytest -n 2 -m pages
 
 check: $(READY)
 	$(BIN)/ruff format --check .

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
-from realtime_sip.cli import demo
+from realtime_sip.cli import demo, inspect
 from realtime_sip.cli.command import Command
 from realtime_sip.errors import RealtimeSipError
 
 __all__ = ["main"]
 
-COMMANDS: dict[str, Command] = {"demo": demo}
+COMMANDS: dict[str, Command] = {"demo": demo, "inspect": inspect}
 """In the order that `--help` shows."""
 
 
@@ -32,3 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        # Nobody reads any more (`| head`). The interpreter would complain once more when it flushes at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141

@@ -1,0 +1,477 @@
+"""The course of a call, read from its event log: who spoke when, which tools ran, what else happened, how it ended."""
+
+from __future__ import annotations
+
+import re
+import statistics
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Literal, TypeAlias
+
+from realtime_sip.call.record.frame import get, has, text
+from realtime_sip.call.record.meter import Meter
+from realtime_sip.call.record.responses import Book
+from realtime_sip.event_log import CallLog, CallLogHeader, LogEntry
+from realtime_sip.rates import RateCard
+from realtime_sip.usage import Usage
+
+_WITHHELD = re.compile(r"<([0-9]+) chars>")
+_MAX_TEXT = 20_000
+
+KEY_PRESSED = "key pressed"
+RESPONSE_FAILED = "response failed"
+"""What marks are called that others look for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What was said, or how much of it there was if the log is redacted.
+
+    >>> Words.of("<52 chars>", redacted=True)
+    Words(characters=52)
+    >>> str(Words.of("<52 chars>", redacted=True)), str(Words.of("Good morning.", redacted=False))
+    ('[52 characters]', 'Good morning.')
+    """
+
+    characters: int
+    text: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, value: str, *, redacted: bool) -> Words:
+        """Read a text of a log."""
+        withheld = _WITHHELD.fullmatch(value) if redacted else None
+        if withheld is not None:
+            return cls(min(int(withheld[1]), _MAX_TEXT))
+        return cls(len(value), value[:_MAX_TEXT])
+
+    def __str__(self) -> str:
+        return f"[{self.characters} characters]" if self.text is None else self.text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speech:
+    """What one side said in one turn. Times are seconds since answering began.
+
+    Attributes:
+        by: "caller" or "agent".
+        begin: When the service reported that it began: the caller's first sound, or the agent's audio playing.
+        end: The same for its end; None if that was not reported.
+        words: What was said: for the agent, all that was made; for the caller, as transcribed, or None.
+        interrupted: Whether the agent was cut off.
+        wait: Agent: seconds from the end of the caller's turn to the first audio of this answer, the time of tools
+            between them included. None if it answers no speech. The service ends a turn some silence after its last
+            word; that silence is not in it.
+        tokens: Tokens of the response, in and out.
+        response_id: Agent: the response that it is.
+    """
+
+    by: Literal["caller", "agent"]
+    begin: float
+    end: float | None
+    words: Words | None
+    interrupted: bool = False
+    wait: float | None = None
+    tokens: int = 0
+    response_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolRun:
+    """A function that the program ran, or a tool of an MCP server that the service ran.
+
+    Attributes:
+        name: Its name.
+        server: The label of its MCP server; "" for a function.
+        begin: When the model had written its arguments.
+        end: When its output was sent, or the server's was reported; None if never.
+        arguments: Its arguments, as JSON.
+        output: What it returned; None if that is not known.
+        failed: Whether the MCP server failed. A function's failure is in its output.
+        response_id: The response that called it.
+    """
+
+    name: str
+    server: str = ""
+    begin: float
+    end: float | None
+    arguments: Words | None
+    output: Words | None
+    failed: bool = False
+    response_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """Anything else that happened: `what` in a word or two, `detail` in a sentence that is safe to show."""
+
+    begin: float
+    what: str
+    detail: str = ""
+    alarming: bool = False
+
+
+Row: TypeAlias = Speech | ToolRun | Mark
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How the call ended, as `CallEnded` says it: `reason` and `certainty`, with the evidence."""
+
+    at: float
+    reason: str
+    certainty: str
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeline:
+    """A call as it went.
+
+    Attributes:
+        header: What the log says about itself.
+        model: The model that the service reported, or "".
+        rows: What happened, in the order in which it began.
+        ending: How it ended; None if the log does not say, as after a crash.
+        seconds: How long the call was, or the log is.
+        usage: Tokens and transcription.
+        cost: In USD by the published rates, or None if something has no known price.
+        rates: The date of those rates.
+        cut: Whether the log's last line was cut off.
+    """
+
+    header: CallLogHeader
+    model: str
+    rows: tuple[Row, ...] = field(repr=False)
+    ending: Ending | None
+    seconds: float
+    usage: Usage
+    cost: Decimal | None
+    rates: str
+    cut: bool
+
+    @property
+    def speeches(self) -> list[Speech]:
+        """What was said."""
+        return [row for row in self.rows if isinstance(row, Speech)]
+
+    @property
+    def tools(self) -> list[ToolRun]:
+        """What ran."""
+        return [row for row in self.rows if isinstance(row, ToolRun)]
+
+    @property
+    def waits(self) -> list[float]:
+        """How long the caller waited for each answer, in seconds."""
+        return [row.wait for row in self.speeches if row.wait is not None]
+
+    @property
+    def median_wait(self) -> float | None:
+        """The median of `waits`."""
+        return statistics.median(self.waits) if self.waits else None
+
+    @property
+    def interruptions(self) -> int:
+        """How often the agent was cut off."""
+        return sum(row.interrupted for row in self.speeches)
+
+    def spoken(self, by: Literal["caller", "agent"]) -> float:
+        """Return for how many seconds a side spoke, as far as ends were reported."""
+        return sum(row.end - row.begin for row in self.speeches if row.by == by and row.end is not None)
+
+
+def timeline(log: CallLog, rates: RateCard | None = None) -> Timeline:
+    """Read the course of a call from its log, redacted or not. `rates` are the published ones by default.
+
+    Whatever the log holds, nothing is raised: what cannot be read is left out.
+    """
+    return _Reader(log, rates or RateCard.published()).read()
+
+
+@dataclass(slots=True)
+class _Turn:
+    begin: float | None = None
+    end: float | None = None
+    texts: dict[tuple[str, int], str] = field(default_factory=dict)
+    interrupted: bool = False
+    outside: bool = False
+    tokens: int = 0
+
+
+@dataclass(slots=True)
+class _Tool:
+    name: str
+    server: str = ""
+    response_id: str = ""
+    begin: float | None = None
+    end: float | None = None
+    arguments: str | None = None
+    output: str | None = None
+    failed: bool = False
+
+
+class _Reader:
+    def __init__(self, log: CallLog, rates: RateCard) -> None:
+        self._log = log
+        self._rates = rates
+        self._meter = Meter(Book(), rates, model=None, transcription_model=None)
+        self._caller: dict[str, _Turn] = {}
+        self._agent: dict[str, _Turn] = {}
+        self._tools: dict[str, _Tool] = {}
+        self._marks: list[Mark] = []
+        self._ending: Ending | None = None
+        self._model = ""
+        self._updates = 0
+
+    def read(self) -> Timeline:
+        for entry in self._log.entries:
+            if entry.source == "service":
+                event = entry.event()
+                if event is not None:
+                    self._meter.receive(event)
+            handler = _HANDLERS.get((entry.source, entry.type))
+            if handler is not None:
+                handler(self, entry)
+        entries, usage = self._log.entries, self._meter.usage
+        last = max((entry.at for entry in entries), default=0.0)
+        return Timeline(
+            header=self._log.header,
+            model=self._model,
+            rows=tuple(sorted([*self._speeches(), *self._runs(), *self._marks], key=lambda row: row.begin)),
+            ending=self._ending,
+            seconds=last if self._ending is None else self._ending.at,
+            usage=usage,
+            cost=self._meter.cost,
+            rates=f"{self._rates.as_of:%Y-%m-%d}",
+            cut=self._log.cut,
+        )
+
+    # --- rows ---------------------------------------------------------------------------------------------------------
+
+    def _words(self, value: str | None) -> Words | None:
+        return None if value is None else Words.of(value, redacted=self._log.header.redacted)
+
+    def _said(self, turn: _Turn) -> Words | None:
+        if not turn.texts:
+            return None
+        words = [Words.of(part, redacted=self._log.header.redacted) for part in turn.texts.values()]
+        if any(part.text is None for part in words):
+            return Words(sum(part.characters for part in words))
+        return self._words(" ".join(part.text.strip() for part in words if part.text))
+
+    def _speeches(self) -> Iterator[Speech]:
+        ends = sorted(turn.end for turn in self._caller.values() if turn.end is not None)
+        before = 0.0
+        for turn in self._caller.values():
+            if turn.begin is not None:
+                yield Speech(by="caller", begin=turn.begin, end=turn.end, words=self._said(turn))
+        for response_id, turn in sorted(self._agent.items(), key=lambda named: named[1].begin or 0.0):
+            if turn.begin is None or turn.outside:
+                continue
+            asked = [end for end in ends if before <= end <= turn.begin]
+            before = turn.begin
+            yield Speech(
+                by="agent",
+                begin=turn.begin,
+                end=turn.end,
+                words=self._said(turn),
+                interrupted=turn.interrupted,
+                wait=round(turn.begin - asked[-1], 3) if asked else None,
+                tokens=turn.tokens,
+                response_id=response_id,
+            )
+
+    def _runs(self) -> Iterator[ToolRun]:
+        for tool in self._tools.values():
+            if tool.begin is not None:
+                arguments, output = self._words(tool.arguments), self._words(tool.output)
+                yield ToolRun(
+                    name=tool.name,
+                    server=tool.server,
+                    begin=tool.begin,
+                    end=tool.end,
+                    arguments=arguments,
+                    output=output,
+                    failed=tool.failed,
+                    response_id=tool.response_id,
+                )
+
+    def _mark(self, entry: LogEntry, what: str, detail: str = "", *, alarming: bool = False) -> None:
+        self._marks.append(Mark(begin=entry.at, what=what, detail=detail, alarming=alarming))
+
+    # --- the caller ---------------------------------------------------------------------------------------------------
+
+    def _turn(self, entry: LogEntry) -> _Turn:
+        return self._caller.setdefault(text(entry.data, "item_id"), _Turn())
+
+    def _caller_began(self, entry: LogEntry) -> None:
+        self._turn(entry).begin = entry.at
+
+    def _caller_ended(self, entry: LogEntry) -> None:
+        self._turn(entry).end = entry.at
+
+    def _transcribed(self, entry: LogEntry) -> None:
+        self._turn(entry).texts[("", _index(entry))] = text(entry.data, "transcript")
+
+    def _not_transcribed(self, entry: LogEntry) -> None:
+        self._mark(entry, "not transcribed", text(entry.data, "error", "code"), alarming=True)
+
+    def _key(self, entry: LogEntry) -> None:
+        key = Words.of(text(entry.data, "event"), redacted=self._log.header.redacted or entry.withheld)
+        self._mark(entry, KEY_PRESSED, key.text or "")
+
+    # --- the agent ----------------------------------------------------------------------------------------------------
+
+    def _response(self, entry: LogEntry) -> _Turn:
+        return self._agent.setdefault(text(entry.data, "response_id"), _Turn())
+
+    def _began(self, entry: LogEntry) -> None:
+        turn = self._response(entry)
+        turn.begin = entry.at if turn.begin is None else turn.begin
+
+    def _stopped(self, entry: LogEntry) -> None:
+        self._response(entry).end = entry.at
+
+    def _cleared(self, entry: LogEntry) -> None:
+        turn = self._response(entry)
+        turn.end, turn.interrupted = entry.at, True
+
+    def _says(self, entry: LogEntry) -> None:
+        field_name = "text" if entry.type == "response.output_text.done" else "transcript"
+        turn = self._response(entry)
+        turn.texts[(text(entry.data, "item_id"), _index(entry))] = text(entry.data, field_name)
+        if entry.type == "response.output_text.done" and turn.begin is None:
+            turn.begin = turn.end = entry.at
+
+    def _done(self, entry: LogEntry) -> None:
+        response = entry.data.get("response")
+        turn = self._agent.setdefault(text(response, "id"), _Turn())
+        turn.outside = has(response, "conversation_id") and get(response, "conversation_id") is None
+        total = get(response, "usage", "total_tokens")
+        turn.tokens = total if isinstance(total, int) and total >= 0 else 0
+        status, details = text(response, "status"), get(response, "status_details")
+        if status == "cancelled":
+            turn.interrupted = True
+        elif status in ("failed", "incomplete"):
+            reason = text(details, "reason") or text(details, "error", "code") or status
+            self._mark(entry, RESPONSE_FAILED, reason, alarming=True)
+
+    # --- tools --------------------------------------------------------------------------------------------------------
+
+    def _item(self, entry: LogEntry) -> None:
+        item, response_id = entry.data.get("item"), text(entry.data, "response_id")
+        kind, name = text(item, "type"), text(item, "name")
+        if kind == "function_call":
+            self._tools.setdefault(text(item, "call_id"), _Tool(name, response_id=response_id))
+        elif kind == "mcp_call":
+            label = text(item, "server_label")
+            tool = self._tools.setdefault(text(item, "id"), _Tool(name, label, response_id))
+            if entry.type == "response.output_item.done":
+                output = get(item, "output")
+                tool.output = output if isinstance(output, str) else None
+                arguments = get(item, "arguments")
+                tool.arguments = arguments if isinstance(arguments, str) else tool.arguments
+
+    def _called(self, entry: LogEntry) -> None:
+        unseen = _Tool(text(entry.data, "name"), response_id=text(entry.data, "response_id"))
+        tool = self._tools.setdefault(text(entry.data, "call_id"), unseen)
+        tool.begin, tool.arguments = entry.at, text(entry.data, "arguments")
+
+    def _sent(self, entry: LogEntry) -> None:
+        item = entry.data.get("item")
+        kind, role = text(item, "type"), text(item, "role")
+        if kind == "function_call_output":
+            tool = self._tools.get(text(item, "call_id"))
+            if tool is not None and tool.end is None:
+                tool.end, tool.output = entry.at, text(item, "output")
+        elif kind == "message":
+            self._mark(entry, "message added", role)
+
+    def _mcp(self, entry: LogEntry) -> None:
+        tool = self._tools.get(text(entry.data, "item_id"))
+        if tool is not None and entry.type.endswith("in_progress"):
+            tool.begin = entry.at
+        elif tool is not None:
+            tool.end, tool.failed = entry.at, entry.type.endswith("failed")
+
+    # --- the rest -----------------------------------------------------------------------------------------------------
+
+    def _session(self, entry: LogEntry) -> None:
+        self._model = text(entry.data, "session", "model") or self._model
+
+    def _updated(self, entry: LogEntry) -> None:
+        session = entry.data.get("session")
+        changed = sorted(name for name in session if name != "type") if isinstance(session, dict) else []
+        if changed:
+            self._mark(entry, "session updated", ", ".join(changed))
+
+    def _error(self, entry: LogEntry) -> None:
+        code = text(entry.data, "error", "code") or text(entry.data, "error", "type")
+        self._mark(entry, "error", code, alarming=True)
+
+    def _note(self, entry: LogEntry) -> None:
+        what, fields, alarming = _NOTES[entry.type]
+        values = [get(entry.data, name) for name in fields]
+        told = [str(value) for value in values if isinstance(value, (str, int, float)) and not isinstance(value, bool)]
+        self._mark(entry, what, ", ".join(told), alarming=alarming)
+
+    def _gap(self, entry: LogEntry) -> None:
+        start, end = get(entry.data, "start"), get(entry.data, "end")
+        seconds = end - start if isinstance(start, (int, float)) and isinstance(end, (int, float)) else 0.0
+        self._mark(entry, "sideband was down", f"for {max(seconds, 0.0):.1f} s", alarming=True)
+
+    def _ended(self, entry: LogEntry) -> None:
+        self._ending = Ending(
+            at=entry.at,
+            reason=text(entry.data, "reason"),
+            certainty=text(entry.data, "certainty"),
+            evidence=text(entry.data, "evidence"),
+        )
+
+
+def _index(entry: LogEntry) -> int:
+    index = get(entry.data, "content_index")
+    return index if isinstance(index, int) else 0
+
+
+_NOTES: dict[str, tuple[str, tuple[str, ...], bool]] = {
+    "call.limit_near": ("limit near", ("limit", "seconds"), True),
+    "call.transfer_failed": ("transfer failed", ("target", "failure", "evidence"), True),
+    "call.service_refused": ("service refused", ("kind", "code", "param"), True),
+    "call.escalation": ("escalation", ("cause",), True),
+    "call.events_dropped": ("events dropped", ("count",), True),
+    "call.log_full": ("log full", (), True),
+    "call.log_dropped": ("log entries dropped", ("count",), True),
+    "call.started": ("connected", (), False),
+}
+"""What each note of the call is called, which of its fields are shown, and whether it is alarming."""
+
+_Handler: TypeAlias = Callable[[_Reader, LogEntry], None]
+
+_HANDLERS: dict[tuple[str, str], _Handler] = {
+    ("service", "input_audio_buffer.speech_started"): _Reader._caller_began,
+    ("service", "input_audio_buffer.speech_stopped"): _Reader._caller_ended,
+    ("service", "conversation.item.input_audio_transcription.completed"): _Reader._transcribed,
+    ("service", "conversation.item.input_audio_transcription.failed"): _Reader._not_transcribed,
+    ("service", "input_audio_buffer.dtmf_event_received"): _Reader._key,
+    ("service", "output_audio_buffer.started"): _Reader._began,
+    ("service", "output_audio_buffer.stopped"): _Reader._stopped,
+    ("service", "output_audio_buffer.cleared"): _Reader._cleared,
+    ("service", "response.output_audio_transcript.done"): _Reader._says,
+    ("service", "response.output_text.done"): _Reader._says,
+    ("service", "response.done"): _Reader._done,
+    ("service", "response.output_item.added"): _Reader._item,
+    ("service", "response.output_item.done"): _Reader._item,
+    ("service", "response.function_call_arguments.done"): _Reader._called,
+    ("service", "response.mcp_call.in_progress"): _Reader._mcp,
+    ("service", "response.mcp_call.completed"): _Reader._mcp,
+    ("service", "response.mcp_call.failed"): _Reader._mcp,
+    ("program", "conversation.item.create"): _Reader._sent,
+    ("service", "session.created"): _Reader._session,
+    ("service", "session.updated"): _Reader._session,
+    ("program", "session.update"): _Reader._updated,
+    ("service", "error"): _Reader._error,
+    ("call", "call.gap"): _Reader._gap,
+    ("call", "call.ended"): _Reader._ended,
+    **{("call", kind): _Reader._note for kind in _NOTES},
+}

@@ -39,7 +39,7 @@ from realtime_sip.errors import TransferError, WebhookError
 from realtime_sip.session import AudioConfig, AudioInput, Transcription
 from realtime_sip.twilio import TwilioSignature, twiml, voice
 from realtime_sip.twilio.twiml import AfterDial
-from realtime_sip.twilio.webhooks import DialResult, ReferRequest, VoiceWebhook
+from realtime_sip.twilio.webhooks import DialResult, QueueResult, ReferRequest, VoiceWebhook
 
 log = logging.getLogger("flex")
 
@@ -149,10 +149,9 @@ def create_app(
     @app.post("/twilio/left")
     async def left(request: Request) -> Response:
         """Say so if the queue took the caller back; else they have talked to somebody, or hung up."""
-        result = VoiceWebhook.read(await verified(request)).fields.text("QueueResult")
-        log.info("the queue of Flex: %s", result)
-        failed = result in ("error", "system-error", "queue-full")
-        return answer(twiml.say(SORRY) if failed else twiml.VoiceResponse())
+        call = QueueResult.read(await verified(request))
+        log.info("the queue of Flex: %s", call.queue_result)
+        return answer(twiml.say(SORRY) if call.refused else twiml.VoiceResponse())
 
     @app.post("/openai/webhook")
     async def webhook(request: Request) -> Response:

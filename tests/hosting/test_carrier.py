@@ -31,6 +31,7 @@ from realtime_sip.twilio.webhooks import (
     CallWebhook,
     DialResult,
     MessageStatusCallback,
+    QueueResult,
     ReferRequest,
     VoiceWebhook,
 )
@@ -69,6 +70,10 @@ def status(status: str, call_sid: str = DESK, parent: str | None = PARENT, **mor
 def result(dial_status: str, dialed: str | None = DESK, **more: str) -> DialResult:
     form = {"CallSid": PARENT, "DialCallStatus": dial_status, **WORDS, **more}
     return DialResult.read(urlencode(form if dialed is None else {**form, "DialCallSid": dialed}))
+
+
+def left(queue_result: str, **more: str) -> QueueResult:
+    return QueueResult.read(urlencode({"CallSid": PARENT, "QueueResult": queue_result, **WORDS, **more}))
 
 
 # --- what it means ----------------------------------------------------------------------------------------------------
@@ -112,6 +117,11 @@ BUSY, NO_ANSWER, CARRIER = (Meaning(TransferFailureReason(reason)) for reason in
         (result("completed", None, DialSipCallId="another@127.0.0.1"), ANSWERED),
         (result("completed", CallStatus="completed"), Meaning(TransferProgress.ANSWERED, caller_left=True)),
         (result("completed", OPENAI, CallStatus="completed"), GONE),
+        (left("bridged"), ANSWERED),
+        (left("redirected-from-bridged"), ANSWERED),
+        *((left(word), CARRIER) for word in ("queue-full", "error", "system-error")),
+        *((left(word), NOTHING) for word in ("leave", "redirected", "bridging-in-process", "a-new-word")),
+        (left("hangup", CallStatus="completed"), GONE),
         (VoiceWebhook.read(urlencode({"CallSid": PARENT, "CallStatus": "in-progress"})), NOTHING),
     ],
     ids=repr,

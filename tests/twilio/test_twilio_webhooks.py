@@ -30,6 +30,7 @@ from realtime_sip.twilio.webhooks import (
     DialResult,
     IncomingMessage,
     MessageStatusCallback,
+    QueueResult,
     RecordingCallback,
     ReferRequest,
     ReferTarget,
@@ -73,6 +74,8 @@ KINDS: list[tuple[type[TwilioWebhook], dict[str, str]]] = [
     (VoiceWebhook, CALL | {"CallStatus": "completed", "RecordingUrl": "https://api.twilio.com/RE1"}),
     (VoiceWebhook, {"CallSid": "CA1"}),
     (DialResult, OVER),
+    (QueueResult, CALL | {"CallStatus": "in-progress", "QueueResult": "bridged", "QueueTime": "12"}),
+    (QueueResult, CALL | {"CallStatus": "completed", "QueueResult": "hangup", "QueueSid": "QU" + "1" * 32}),
     (CallStatusCallback, CALL | {"SequenceNumber": "0"}),
     (CallStatusCallback, CALL | {"CallbackSource": "call-progress-events", "CallStatus": "in-progress"}),
     (CallStatusCallback, CALL | {"CallStatus": "completed", "CallDuration": "7"}),
@@ -288,6 +291,26 @@ def test_law_no_order_takes_back_what_is_final(statuses: list[str], order: Any) 
     shuffled = list(statuses)
     order.shuffle(shuffled)
     assert is_final(last(statuses)) == is_final(last(shuffled)) == any(is_final(status) for status in statuses)
+
+
+@pytest.mark.parametrize(
+    ("word", "answered", "refused"),
+    [
+        ("bridged", True, False),
+        ("redirected-from-bridged", True, False),
+        *((word, False, False) for word in ("hangup", "leave", "redirected")),
+        *((word, False, True) for word in ("queue-full", "error", "system-error")),
+        ("bridging-in-process", None, False),
+        ("a-new-word", None, False),
+    ],
+)
+def test_a_queue_says_whether_a_person_took_the_call(word: str, answered: bool | None, refused: bool) -> None:
+    waited = CALL | {"QueueResult": word, "QueueSid": "QU" + "1" * 32, "QueueTime": "41"}
+    result = QueueResult.read(urlencode(waited))
+    assert (result.queue_result, result.answered, result.refused) == (word, answered, refused)
+    assert (result.queue_sid, result.waited_s) == ("QU" + "1" * 32, 41)
+    never = QueueResult.read(urlencode(CALL | {"QueueResult": word}))
+    assert (never.queue_sid, never.waited_s) == (None, None)
 
 
 def test_a_recording_is_there_only_if_its_own_callback_says_so() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from realtime_sip.outcomes import TransferFailureReason, TransferProgress
-from realtime_sip.twilio.call_webhooks import CallStatusCallback, CallWebhook, DialResult, ReferRequest
+from realtime_sip.twilio.call_webhooks import CallStatusCallback, CallWebhook, DialResult, QueueResult, ReferRequest
 from realtime_sip.twilio.remembered import dialed_for
 from realtime_sip.twilio.uri import leads_to_openai
 from realtime_sip.webhooks import IncomingCall
@@ -21,6 +21,7 @@ _FAILED = {
     "canceled": TransferFailureReason.NO_ANSWER,
     "failed": TransferFailureReason.CARRIER,
 }
+_REFUSED = TransferFailureReason.CARRIER
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,8 @@ def meaning(payload: CallWebhook, incoming: IncomingCall) -> Meaning:
 def _of_parent(payload: CallWebhook, incoming: IncomingCall) -> TransferProgress | TransferFailureReason | None:
     if isinstance(payload, ReferRequest):
         return TransferProgress.ASKED
+    if isinstance(payload, QueueResult):
+        return TransferProgress.ANSWERED if payload.answered else _REFUSED if payload.refused else None
     if isinstance(payload, DialResult) and _is_another(payload.dialed_call_sid, payload.sip_call_id, None, incoming):
         # A call that was answered and never connected to the caller is neither.
         return None if payload.answered is False and payload.dial_status in _ANSWERED else _says(payload.dial_status)

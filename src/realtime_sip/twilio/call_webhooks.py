@@ -14,6 +14,10 @@ from realtime_sip.twilio.payload import TwilioWebhook, number_of
 from realtime_sip.twilio.refer_target import ReferTarget
 from realtime_sip.twilio.status import UNANSWERED, is_final, is_news
 
+_REFUSED = {"queue-full", "error", "system-error"}
+_TAKEN = {"bridged", "redirected-from-bridged"}
+_NOT_TAKEN = {"hangup", "leave", "redirected", *_REFUSED}
+
 
 class CallWebhook(TwilioWebhook):
     """A webhook about a call: who calls whom."""
@@ -234,6 +238,42 @@ class DialResult(CallWebhook):
     def reply_headers(self) -> SipHeaders:
         """The `X-` headers of the last SIP reply (`DialSipHeader_…`): claims, and their names not even signed."""
         return self._sip_headers("DialSipHeader_")
+
+
+class QueueResult(CallWebhook):
+    """The caller has left a queue, asked at the `action` of `<Enqueue>`; if a person took the call, once that is over.
+
+    The words are those of Twilio's page on `<Enqueue>`.
+    """
+
+    __slots__ = ()
+
+    _needs = ("CallSid", "QueueResult")
+
+    @property
+    def queue_result(self) -> str:
+        """ "bridged", "hangup", "leave", "redirected", "redirected-from-bridged", "queue-full", "error" …"""
+        return self.fields["QueueResult"]
+
+    @property
+    def queue_sid(self) -> str | None:
+        """The queue; None if the caller never came into one."""
+        return self.fields.text("QueueSid")
+
+    @property
+    def waited_s(self) -> int | None:
+        """Seconds in the queue, or None."""
+        return self.fields.number("QueueTime")
+
+    @property
+    def answered(self) -> bool | None:
+        """Whether a person took the call, or None if a word that is not known here leaves it open."""
+        return {**dict.fromkeys(_TAKEN, True), **dict.fromkeys(_NOT_TAKEN, False)}.get(self.queue_result)
+
+    @property
+    def refused(self) -> bool:
+        """Whether the queue did not take the caller, who still waits for what you answer."""
+        return self.queue_result in _REFUSED
 
 
 class CallStatusCallback(CallWebhook):

@@ -32,14 +32,14 @@ _ADDRESS = re.compile(
 )
 
 _SHAPES: dict[re.Pattern[str], str] = {
-    _SID: "AccountSid ApplicationSid CallSid DialCallSid MessageSid MessagingServiceSid ParentCallSid RecordingSid "
-    "SipDomainSid SmsMessageSid SmsSid",
+    _SID: "AccountSid ApplicationSid CallSid DialCallSid MessageSid MessagingServiceSid ParentCallSid QueueSid "
+    "RecordingSid SipDomainSid SmsMessageSid SmsSid",
     _ADDRESS: "Called Caller ForwardedFrom From To",
     _COUNTRY: "CalledCountry CallerCountry FromCountry ToCountry",
     _WORD: "CallStatus CallbackSource DialCallStatus Direction MessageStatus MessageType RecordingStatus "
     "QueueResult RecordingTrack SmsStatus",
     _NUMBER: "CallDuration DialCallDuration Duration NumMedia NumSegments RecordingChannels RecordingDuration "
-    "SequenceNumber",
+    "QueueTime SequenceNumber",
     re.compile("[0-9]{6,15}"): "WaId",
     re.compile("[0-9*#A-Dw]{1,256}"): "Digits FinishedOnKey",
     _CODE: "DialSipResponseCode ErrorCode SipResponseCode",

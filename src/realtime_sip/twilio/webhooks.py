@@ -20,6 +20,7 @@ from realtime_sip.twilio.call_webhooks import (
     CallStatusCallback,
     CallWebhook,
     DialResult,
+    QueueResult,
     RecordingCallback,
     ReferRequest,
     VoiceWebhook,
@@ -44,6 +45,7 @@ __all__ = [
     "IncomingMessage",
     "MessageStatusCallback",
     "MessageWebhook",
+    "QueueResult",
     "RecordingCallback",
     "ReferRequest",
     "ReferTarget",
@@ -58,7 +60,7 @@ __all__ = [
 ]
 
 _PERMISSION = "VOICE_CALL_REQUEST"
-_OF_A_VERB = {"Digits", "SpeechResult", "RecordingUrl", "QueueResult", "FinishedOnKey"}
+_OF_A_VERB = {"Digits", "SpeechResult", "RecordingUrl", "FinishedOnKey"}
 
 
 def read_webhook(body: bytes | str) -> TwilioWebhook:
@@ -85,6 +87,8 @@ def _kind(fields: Fields) -> type[TwilioWebhook]:
             return ReferRequest
         if "DialCallStatus" in fields:
             return DialResult
+        if "QueueResult" in fields:
+            return QueueResult
     if {"RecordingSid", "RecordingStatus"} <= fields.keys():
         return RecordingCallback
     if "CallSid" in fields:

@@ -17,6 +17,7 @@ from realtime_sip.twilio.webhooks import (
     CallStatusCallback,
     DialResult,
     MessageStatusCallback,
+    QueueResult,
     RecordingCallback,
     TwilioWebhook,
     VoiceWebhook,
@@ -29,12 +30,14 @@ EVENTS = 'statusCallback="/status" statusCallbackEvent="initiated ringing answer
 ROUTES = {
     "voice": "<Response><Say>Hi.</Say><Dial action='/after' record='record-from-answer' "
     f"recordingStatusCallback='/recorded'><Client {EVENTS}>a</Client></Dial></Response>",
-    "after": "<Response><Redirect method='GET'>/next?a=b%3Ac</Redirect></Response>",
+    "after": "<Response><Enqueue action='/left'>support</Enqueue></Response>",
+    "left": "<Response><Redirect method='GET'>/next?a=b%3Ac</Redirect></Response>",
     "next": "<Response><Pause length='5'/></Response>",
 }
 KINDS: dict[str, type[TwilioWebhook]] = {
     "/voice": VoiceWebhook,
     "/after": DialResult,
+    "/left": QueueResult,
     "/next": VoiceWebhook,
     "/status": CallStatusCallback,
     "/recorded": RecordingCallback,

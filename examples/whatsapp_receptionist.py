@@ -1,11 +1,14 @@
-"""A receptionist in Portuguese for a WhatsApp sender or a number at Twilio; if nobody can answer, a voice says so.
+"""A receptionist in Portuguese for a WhatsApp sender at Twilio: looks free times up, and fetches a colleague in Flex.
 
     pip install 'realtime-sip[fastapi,twilio]' uvicorn
     export OPENAI_API_KEY=… OPENAI_WEBHOOK_SECRET=… OPENAI_PROJECT_ID=proj_…
-    export TWILIO_AUTH_TOKEN=… PUBLIC_URL=https://… REALTIME_SIP_CONTEXT_SECRET=…
+    export TWILIO_AUTH_TOKEN=… FLEX_WORKFLOW_SID=WW… PUBLIC_URL=https://… REALTIME_SIP_CONTEXT_SECRET=…
     uvicorn --factory examples.whatsapp_receptionist:from_environment
 
 At Twilio the voice URL is PUBLIC_URL and `/twilio/voice`; at OpenAI the webhook is PUBLIC_URL and `/openai/webhook`.
+A REFER needs "Enhanced Programmable SIP Features", a switch in Twilio's voice settings. Numbers work as WhatsApp does.
+
+`realtime-sip demo` runs this file, and rings it.
 """
 
 from __future__ import annotations
@@ -15,32 +18,67 @@ import os
 
 from fastapi import FastAPI, HTTPException, Request, Response
 
-from realtime_sip import AsyncRealtimeSip, CallHost, IncomingCall, RealtimeSession, Tools, end_call
+from realtime_sip import (
+    AsyncRealtimeSip,
+    CallHost,
+    Escalation,
+    IncomingCall,
+    RealtimeSession,
+    Tools,
+    TransferTarget,
+    TransferTargets,
+    end_call,
+    transfer_to_human,
+)
 from realtime_sip.errors import WebhookError
 from realtime_sip.session import AudioConfig, AudioInput, Transcription
 from realtime_sip.twilio import TwilioSignature, twiml
 from realtime_sip.twilio.twiml import AfterDial
-from realtime_sip.twilio.webhooks import DialResult, VoiceWebhook
+from realtime_sip.twilio.webhooks import CallWebhook, DialResult, QueueResult, ReferRequest, VoiceWebhook
 
 log = logging.getLogger("receptionist")
 
 SESSION = RealtimeSession(
     model="gpt-realtime-2.1",
     instructions="Você é a recepcionista de uma clínica. Atenda em português do Brasil, com frases curtas. "
-    "Quando a pessoa não tiver mais perguntas, despeça-se e chame end_call.",
+    "Para marcar uma consulta, procure horários livres com free_times. Se a pessoa quiser falar com alguém, avise que "
+    "vai transferir e chame transfer_to_human. Quando não tiver mais perguntas, despeça-se e chame end_call.",
     audio=AudioConfig(input=AudioInput(transcription=Transcription(model="gpt-realtime-whisper", language="pt"))),
 )
+FREE = {"quinta-feira": "10:30 e 16:00", "sexta-feira": "nenhum"}
+# Nobody is behind this address: Twilio asks /twilio/refer where to, and the answer is the queue of Flex.
+DESK = TransferTargets({"equipe": TransferTarget("sip:flex@desk.invalid", description="As colegas da recepção.")})
 SORRY = "No momento ninguém pode atender. Por favor, ligue mais tarde."
 
+tools = Tools([end_call, transfer_to_human])
 
-def create_app(client: AsyncRealtimeSip, *, project: str, twilio: TwilioSignature) -> FastAPI:
+
+@tools.function(timeout=5)
+async def free_times(day: str) -> str:
+    """Tell at which times somebody can come.
+
+    Args:
+        day: The day of the week, in Portuguese.
+    """
+    return FREE.get(day, "nenhum")
+
+
+def create_app(client: AsyncRealtimeSip, *, project: str, twilio: TwilioSignature, workflow_sid: str) -> FastAPI:
     """Return the server: Twilio asks it what to do with a call, and then OpenAI announces the call."""
+    wanted: dict[str | None, Escalation] = {}  # who asked for a person, by the SID of the caller's call
 
     async def on_call(incoming: IncomingCall) -> None:
-        async with client.calls.answer(incoming, SESSION, tools=Tools([end_call])) as call:
-            log.info("call %s came by %s", call.call_id, incoming.channel)
-            call.respond("Cumprimente a pessoa e pergunte como pode ajudar.")
-            await call.wait_ended()
+        try:
+            async with client.calls.answer(incoming, SESSION, tools=tools, transfers=DESK) as call:
+                log.info("accepted, and sideband attached; the caller came by %s", incoming.channel)
+                call.respond("Cumprimente a pessoa e pergunte como pode ajudar.")
+                async for event in call:
+                    if isinstance(event, Escalation):
+                        wanted[incoming.parent_call_sid] = event
+        finally:
+            wanted.pop(incoming.parent_call_sid, None)
+        ended = await call.wait_ended()
+        log.info("the call to the model has ended: %s (%s)", ended.reason.value, ended.certainty)
 
     host = CallHost(on_call, client=client)
     app = FastAPI(lifespan=host.lifespan)
@@ -59,21 +97,40 @@ def create_app(client: AsyncRealtimeSip, *, project: str, twilio: TwilioSignatur
     def answer(response: twiml.VoiceResponse) -> Response:
         return Response(str(response), media_type=response.content_type)
 
+    def dial(call: CallWebhook, *, action: str = "/twilio/after") -> twiml.VoiceResponse:
+        return twiml.dial_openai(project, voice=call, region="br1", action=action, refer_url="/twilio/refer")
+
     @app.post("/twilio/voice")
     async def voice(request: Request) -> Response:
         call = VoiceWebhook.read(await verified(request))
-        return answer(twiml.dial_openai(project, voice=call, region="br1", action="/twilio/after"))
+        return answer(dial(call))
 
     @app.post("/twilio/after")
     async def after(request: Request, tried: bool = False) -> Response:
         call = DialResult.read(await verified(request))
+        host.carrier(call)
         became = twiml.after_dial(call.fields)
         log.info("the dial to OpenAI: %s", became.value)
         if became in (AfterDial.TALKED, AfterDial.CALLER_LEFT):
             return answer(twiml.VoiceResponse())
         if became.try_again and not tried:
-            return answer(twiml.dial_openai(project, voice=call, region="br1", action="/twilio/after?tried=1"))
+            return answer(dial(call, action="/twilio/after?tried=1"))
         return answer(twiml.say(SORRY, language="pt-BR"))
+
+    @app.post("/twilio/refer")
+    async def refer(request: Request) -> Response:
+        asked = ReferRequest.read(await verified(request))
+        host.carrier(asked)
+        why = wanted.get(asked.call_sid) or wanted.get(asked.parent_call_sid)
+        task = {"language": "pt-BR", "summary": why.summary if why else ""}  # what the colleague is shown
+        return answer(twiml.enqueue_flex(workflow_sid, task=task, action="/twilio/left"))
+
+    @app.post("/twilio/left")
+    async def left(request: Request) -> Response:
+        """Say so if the queue did not take the caller; else they have talked to a colleague, or hung up."""
+        call = QueueResult.read(await verified(request))
+        host.carrier(call)
+        return answer(twiml.say(SORRY, language="pt-BR") if call.refused else twiml.VoiceResponse())
 
     @app.post("/openai/webhook")
     async def webhook(request: Request) -> Response:
@@ -91,5 +148,9 @@ def create_app(client: AsyncRealtimeSip, *, project: str, twilio: TwilioSignatur
 def from_environment() -> FastAPI:
     """Return the server with keys from the environment, for uvicorn's --factory."""
     logging.basicConfig(level=logging.INFO)
-    twilio = TwilioSignature(os.environ["TWILIO_AUTH_TOKEN"], os.environ["PUBLIC_URL"])
-    return create_app(AsyncRealtimeSip(), project=os.environ["OPENAI_PROJECT_ID"], twilio=twilio)
+    return create_app(
+        AsyncRealtimeSip(),
+        project=os.environ["OPENAI_PROJECT_ID"],
+        twilio=TwilioSignature(os.environ["TWILIO_AUTH_TOKEN"], os.environ["PUBLIC_URL"]),
+        workflow_sid=os.environ["FLEX_WORKFLOW_SID"],
+    )

@@ -906,6 +906,22 @@ def obeys_nobody_but_twilio(create_app: Callable[[AsyncRealtimeSip], FastAPI], p
     on_the_phone(create_app, check)
 
 
+def refused_by_the_queue(create_app: Callable[[AsyncRealtimeSip], FastAPI]) -> None:
+    """Check what a caller hears who leaves the queue of Flex, by why that is."""
+    body = b"CallSid=CA1&From=%2B14155550100&To=%2B14155550199&CallStatus=in-progress&QueueResult="
+    form = {"content-type": "application/x-www-form-urlencoded"}
+
+    async def check(openai: OpenAIEmulator, url: str) -> None:
+        twilio = TwilioSignature(TWILIO_TOKEN, PUBLIC_URL)
+        async with httpx.AsyncClient(trust_env=False, base_url=url.removesuffix("/openai/webhook")) as http:
+            for result, heard in ((b"system-error", True), (b"bridged", False), (b"hangup", False)):
+                signed = twilio.sign(f"{PUBLIC_URL}/twilio/left", body + result)
+                reply = await http.post("/twilio/left", content=body + result, headers={**form, **signed})
+                assert ("<Say" in reply.text) is heard
+
+    on_the_phone(create_app, check)
+
+
 # --- whatsapp_receptionist --------------------------------------------------------------------------------------------
 
 OLA = ModelSays("Bom dia!")
@@ -913,7 +929,9 @@ OLA = ModelSays("Bom dia!")
 
 def receptionist(client: AsyncRealtimeSip) -> FastAPI:
     twilio = TwilioSignature(TWILIO_TOKEN, PUBLIC_URL)
-    app: FastAPI = example("whatsapp_receptionist").create_app(client, project="proj_abc123", twilio=twilio)
+    app: FastAPI = example("whatsapp_receptionist").create_app(
+        client, project="proj_abc123", twilio=twilio, workflow_sid=WORKFLOW
+    )
     return app
 
 
@@ -950,6 +968,36 @@ def test_the_receptionist_answers_whatsapp_in_portuguese(
     assert ringing.accepted_session["audio"]["input"]["transcription"]["language"] == "pt"
     assert "came by whatsapp" in caplog.text
     assert "the dial to OpenAI: talked" in caplog.text
+    assert call.queued == []
+
+
+def test_the_receptionist_looks_times_up_and_fetches_a_colleague_in_flex(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    a_moment = ModelSays("Um momento.")
+    asked = {"target": "equipe", "reason": "pediu uma pessoa", "summary": "Quinta, às 16 horas."}
+    scenario: list[Step] = [
+        OLA,
+        CallerSays("Tem horário na quinta-feira?"),
+        ModelCalls("free_times", {"day": "quinta-feira"}),
+        ModelSays("Às 10:30 e às 16:00."),
+        CallerSays("Quero falar com alguém."),
+        a_moment,
+        ModelCalls("transfer_to_human", asked, same_response=True),
+    ]
+    with caplog.at_level(logging.INFO):
+        call, (ringing,) = received(scenario, monkeypatch=monkeypatch)
+    assert outputs(ringing)[0] == "10:30 e 16:00"
+    assert said(ringing)[-1] == ("model", a_moment.text)  # it was heard before the REFER went out
+    assert [queued.task for queued in call.queued] == [{"language": "pt-BR", "summary": "Quinta, às 16 horas."}]
+    assert call.requested("action")[-1]["QueueResult"] == "bridged"
+    assert (call.heard, call.alerts) == ([], [])
+    assert "the call to the model has ended: transferred" in caplog.text
+    assert "Quinta" not in caplog.text
+
+
+def test_a_caller_whom_the_receptionists_queue_does_not_take_hears_it() -> None:
+    refused_by_the_queue(receptionist)
 
 
 @pytest.mark.parametrize(
@@ -975,7 +1023,7 @@ def test_the_receptionist_tries_once_more_and_then_says_sorry(
 
 
 def test_the_receptionist_obeys_nobody_but_twilio() -> None:
-    obeys_nobody_but_twilio(receptionist, ["/twilio/voice", "/twilio/after"])
+    obeys_nobody_but_twilio(receptionist, ["/twilio/voice", "/twilio/after", "/twilio/refer", "/twilio/left"])
 
 
 # --- voicemail --------------------------------------------------------------------------------------------------------
@@ -1190,20 +1238,8 @@ def test_if_the_agent_does_not_answer_a_person_does(monkeypatch: pytest.MonkeyPa
     assert call.queued[0].task == {"reason": "the agent did not answer", "summary": ""}
 
 
-def test_a_caller_whom_the_queue_does_not_take_hears_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("REALTIME_SIP_CONTEXT_SECRET", CONTEXT_SECRET)
-    body = b"CallSid=CA1&From=%2B14155550100&To=%2B14155550199&CallStatus=in-progress&QueueResult="
-    form = {"content-type": "application/x-www-form-urlencoded"}
-
-    async def check(openai: OpenAIEmulator, url: str) -> None:
-        twilio = TwilioSignature(TWILIO_TOKEN, PUBLIC_URL)
-        async with httpx.AsyncClient(trust_env=False, base_url=url.removesuffix("/openai/webhook")) as http:
-            for result, heard in ((b"system-error", True), (b"bridged", False), (b"hangup", False)):
-                signed = twilio.sign(f"{PUBLIC_URL}/twilio/left", body + result)
-                reply = await http.post("/twilio/left", content=body + result, headers={**form, **signed})
-                assert ("<Say" in reply.text) is heard
-
-    on_the_phone(flex_escalation, check)
+def test_a_caller_whom_the_queue_does_not_take_hears_it() -> None:
+    refused_by_the_queue(flex_escalation)
 
 
 def test_the_support_line_obeys_nobody_but_twilio() -> None:

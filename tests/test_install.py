@@ -121,7 +121,8 @@ def test_a_missing_extra_is_an_error_that_says_what_to_install(wheel: Path, tmp_
 
 def test_the_wheel_holds_the_package_its_types_and_the_example_that_the_command_runs(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert {"realtime_sip/py.typed", "realtime_sip/cli/fastapi_server.py", "realtime_sip/events.py"} <= names
+    assert {"realtime_sip/py.typed", "realtime_sip/events.py"} <= names
+    assert {f"realtime_sip/cli/{server}.py" for server in ("fastapi_server", "whatsapp_receptionist")} <= names
     assert all(name.startswith(("realtime_sip/", "realtime_sip-")) for name in names)
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from realtime_sip import EndReason
-from realtime_sip.testing import CallerHangsUp, CallerSays, EndedBy, ModelCalls, ModelSays, OpenAIEmulator
+from realtime_sip.cli.demo_chain import run_chain
+from realtime_sip.testing import CallerHangsUp, CallerSays, EndedBy, ModelCalls, ModelSays, OpenAIEmulator, run_virtual
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -88,6 +89,13 @@ def test_the_readme_begins_with_a_whole_program_then_installs_it_then_tries_it()
     sections = re.findall(r"^## (.*)$", README, flags=re.MULTILINE)
     assert sections[:2] == ["Install", "Try it without an account"]
     assert "$ realtime-sip demo\n" in README
+
+
+def test_the_demo_shows_what_the_readme_says(capsys: pytest.CaptureFixture[str]) -> None:
+    (shown,) = re.findall(r"^```text\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+    assert run_virtual(run_chain())
+    times = re.compile(r"^ *[0-9]+\.[0-9]{2}s", flags=re.MULTILINE)
+    assert times.sub("", shown) in times.sub("", capsys.readouterr().out)
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: f"{len(program)} characters")

@@ -15,12 +15,17 @@ def add(commands: Commands) -> None:
     """Add the command and its arguments."""
     parser = commands.add_parser(
         "demo",
-        help="answer an emulated phone call, and show it as it happens",
-        description="Starts the server of examples/fastapi_server.py and rings it through the emulator. No account, no "
-        "network: only this machine's loopback.",
+        help="answer an emulated WhatsApp call, and show it as it happens",
+        description="Starts the server of examples/whatsapp_receptionist.py and calls it through emulators of Twilio "
+        "and OpenAI. No account, no network: only this machine's loopback.",
     )
     parser.add_argument(
-        "--recording", type=Path, metavar="PATH", help="replay a recorded session instead of a scenario"
+        "--without-twilio",
+        action="store_true",
+        help="the call as a SIP trunk brings it, to the server of examples/fastapi_server.py",
+    )
+    parser.add_argument(
+        "--recording", type=Path, metavar="PATH", help="without Twilio, replay a recorded session instead of a scenario"
     )
     parser.add_argument(
         "--speed", type=_speed, default=3.0, help="how much faster than life, 0.5 to 30 (default: %(default)s)"
@@ -29,9 +34,13 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Play the call; return 0 if it went as it should, else 1."""
-    from realtime_sip.cli.demo_call import run_demo
+    if options.without_twilio or options.recording:
+        from realtime_sip.cli.demo_call import run_demo
 
-    return 0 if asyncio.run(run_demo(recording=options.recording, speed=options.speed)) else 1
+        return 0 if asyncio.run(run_demo(recording=options.recording, speed=options.speed)) else 1
+    from realtime_sip.cli.demo_chain import run_chain
+
+    return 0 if asyncio.run(run_chain(speed=options.speed)) else 1
 
 
 def _speed(text: str) -> float:

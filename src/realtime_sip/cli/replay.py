@@ -8,6 +8,7 @@ from typing import Any
 from realtime_sip import events, items
 from realtime_sip.api.sideband import AsyncSideband
 from realtime_sip.cli.screen import Screen
+from realtime_sip.cli.shown import conversation
 from realtime_sip.client import AsyncRealtimeSip
 from realtime_sip.outcomes import SocketClose
 from realtime_sip.testing import OpenAIEmulator, RecordedFrame, Recording
@@ -38,7 +39,7 @@ async def replay_primary(
     """
     tools = _recorded_outputs(recorded)
     line = openai.expect_socket(recording=recorded)
-    async with screen.following(line), client.connect(model="gpt-realtime-2.1") as socket:
+    async with screen.following(conversation(line)), client.connect(model="gpt-realtime-2.1") as socket:
         screen.show("server", "primary socket open")
         close = await _converse(socket, tools, opening=_recorded_words(recorded))
         screen.show("server", f"socket closed: {close}")

@@ -6,35 +6,71 @@ import asyncio
 import logging
 import os
 import sys
-import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+import textwrap
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-from realtime_sip.testing import ExpectedSocket, RingingCall, Said
-
-__all__ = ["Screen"]
+__all__ = ["Line", "Screen", "Watch"]
 
 _LOOK = 0.02
+_WIDTH = 80
+_WHO = 6
+_MARGIN = 2 + len("000.00s") + 2 + _WHO + 1
+_COLORS = {"caller": 36, "Twilio": 35, "OpenAI": 32, "agent": 32, "server": 33}
+_DIM, _BOLD = 2, 1
+
+
+class Line(NamedTuple):
+    """Who did what. `step` is the heading of the part of the call that begins with it, if one does."""
+
+    who: str
+    what: str
+    step: str = ""
+
+
+Watch = Callable[[], Iterable[Line]]
+"""Returns what has happened since it was last called."""
 
 
 class Screen:
-    """Shows who does what, when, and says at the end whether it was right."""
+    """Shows who does what, when, and says at the end whether it was right. Its clock is the running event loop's.
+
+    Lines have 80 columns. In a terminal, names have colors; the environment's `NO_COLOR` turns them off.
+    """
 
     def __init__(self) -> None:
-        self._started = time.monotonic()
-        self._lines: list[tuple[str, str]] = []
+        self._now = asyncio.get_running_loop().time
+        self._started = self._now()
+        self._lines: list[Line] = []
+        self._step = ""
         self._look: Callable[[], None] = lambda: None
+        self._colored = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
-    def show(self, who: str, what: str) -> None:
-        """Print one line, after what has happened on the line before it."""
+    def show(self, who: str, what: str, *, step: str = "") -> None:
+        """Print what somebody does, after what has happened before it."""
         self._look()
-        self._print(who, what)
+        self._print(Line(who, what, step))
 
-    def _print(self, who: str, what: str) -> None:
-        self._lines.append((who, what))
-        self._write(f"{time.monotonic() - self._started:7.2f}s  {who:>6} │ {what}")
+    def write(self, text: str) -> None:
+        """Print text as it is, beside the times."""
+        self._write(text)
+
+    def _print(self, line: Line) -> None:
+        self._lines.append(line)
+        if line.step and line.step != self._step:
+            self._step = line.step
+            self._write(f"\n{self._painted(line.step, _BOLD)}")
+        first, *rest = _wrapped(line.what)
+        at = self._painted(f"{self._now() - self._started:6.2f}s", _DIM)
+        who = self._painted(f"{line.who:>{_WHO}}", _COLORS.get(line.who, _DIM))
+        self._write(f"{at}  {who} │ {first}")
+        for more in rest:
+            self._write(f"{'':{_MARGIN - 2}}│ {more}")
+
+    def _painted(self, text: str, color: int) -> str:
+        return f"\x1b[{color}m{text}\x1b[0m" if self._colored else text
 
     def _write(self, line: str) -> None:
         try:
@@ -46,7 +82,7 @@ class Screen:
     async def shown(self, who: str, start: str) -> bool:
         """Return whether `who` has said something that starts so, or says so within a second."""
         for _ in range(int(1 / _LOOK)):
-            if any(by == who and what.startswith(start) for by, what in self._lines):
+            if any(line.who == who and line.what.startswith(start) for line in self._lines):
                 return True
             await asyncio.sleep(_LOOK)
         return False
@@ -66,22 +102,13 @@ class Screen:
             log.level, log.propagate = before
 
     @asynccontextmanager
-    async def following(self, line: RingingCall | ExpectedSocket) -> AsyncIterator[None]:
-        """Show what is said on the line, until the block is left."""
-        at = [0, 0, 0]
+    async def following(self, *watches: Watch) -> AsyncIterator[None]:
+        """Show what happens, until the block is left. Of what is seen at once, the first watch's comes first."""
 
         def look() -> None:
-            # Of what happened since the last look: on a call we answer the service, on a primary socket it answers us.
-            on_call = isinstance(line, RingingCall)
-            events = (line.server_events, line.client_events) if on_call else (line.client_events, line.server_events)
-            heard: tuple[Sequence[Said | dict[str, Any]], ...] = (line.said, *events)
-            for row, rows in enumerate(heard):
-                new = rows[at[row] :]
-                at[row] += len(new)
-                for entry in new:
-                    shown = _told(entry, replayed=line.replay is not None)
-                    if shown is not None:
-                        self._print(*shown)
+            for watch in watches:
+                for line in watch():
+                    self._print(line)
 
         async def follow() -> None:
             while True:
@@ -101,7 +128,8 @@ class Screen:
         """Print what was to happen and whether it did; return whether all of it did."""
         self._write("")
         for what, ok in checks.items():
-            self._write(f"  {'✓' if ok else '✗'} {what}")
+            mark = self._painted("✓", 32) if ok else self._painted("✗", 31)
+            self._write(f"  {mark} {what}")
         passed = all(checks.values())
         self._write(f"\n{'The call went as it should.' if passed else 'The call did NOT go as it should.'}")
         return passed
@@ -118,28 +146,10 @@ class _Lines(logging.Handler):
         self._screen.show("server", record.getMessage())
 
 
-def _told(entry: Said | dict[str, Any], *, replayed: bool) -> tuple[str, str] | None:
-    """Return who does what in something that was said or sent, or None for what is not shown."""
-    if isinstance(entry, Said):
-        return ("caller" if entry.by == "caller" else "agent", f"“{entry.text}”")
-    match entry:
-        case {"type": "response.function_call_arguments.done", "name": name, "arguments": arguments}:
-            return "agent", f"calls {name}({' '.join(arguments.split())})"
-        case {"type": "conversation.item.create", "item": {"type": "function_call_output", "output": output}}:
-            return "server", f"sends the tool's result: {output}"
-        case {"type": "output_audio_buffer.started"}:
-            return "caller", "hears the agent"
-        case {"type": "input_audio_buffer.dtmf_event_received", "event": digit}:
-            return "caller", f"presses {digit}"
-    if replayed:
-        match entry:
-            case {"type": "response.output_audio_transcript.done", "transcript": words} | {
-                "type": "response.output_text.done",
-                "text": words,
-            }:
-                return "agent", f"“{words}”"
-            case {"type": "conversation.item.input_audio_transcription.completed", "transcript": words}:
-                return "caller", f"“{words}”"
-            case {"type": "conversation.item.create", "item": {"role": "user", "content": [{"text": words}]}}:
-                return "caller", f"“{words}”"
-    return None
+def _wrapped(what: str) -> list[str]:
+    """Return text in lines that fit behind the margin; line breaks and indents in it stay."""
+    lines: list[str] = []
+    for line in what.splitlines():
+        indent = " " * (len(line) - len(line.lstrip()) + 2)
+        lines += textwrap.wrap(line, _WIDTH - _MARGIN, break_on_hyphens=False, subsequent_indent=indent)
+    return lines or [""]

@@ -1177,6 +1177,14 @@ def test_law_in_any_order__a_caller_whose_target_answered_was_transferred(line: 
     assert line.ended.evidence.count("reported: answered") == 1
 
 
+def test_before_the_refer_an_answer_is_that_of_another_transfer(line: Line) -> None:
+    line.step(inputs.Transfer("transfer_1", requested(), announcement="Say who they are connected to."))
+    line.step(GONE_BY_REPORT)
+    line.sign(TransferProgress.ANSWERED)
+    line.hung_up()
+    assert line.outcome == (EndReason.CALLER, "reported")
+
+
 @pytest.mark.parametrize(("late", "certainty"), [(1.0, "reported"), (60.0, "inferred")])
 def test_a_report_explains_an_end_that_is_not_long_ago(line: Line, late: float, certainty: str) -> None:
     line.leaves()

@@ -73,6 +73,7 @@ class Attempt:
     decided: EndReason | None = None  # what is to follow if it fails
     over: TransferFailed | None = None
     overstayed: bool = False
+    abandoned: bool = False  # the carrier has told that the caller is gone, before anybody was known to have answered
 
 
 class Talking(Line):
@@ -109,6 +110,7 @@ class Handovers(RuleBasedStateMachine):
         fallback=st.booleans(),
         closes=st.booleans(),
         answers=st.booleans(),
+        so_far=st.sampled_from(["nothing", "wanted", "begun", "begun"]),
         limits=st.sampled_from(
             [
                 {},
@@ -118,7 +120,7 @@ class Handovers(RuleBasedStateMachine):
             ]
         ),
     )
-    def begin(self, fallback: bool, closes: bool, answers: bool, limits: dict[str, Any]) -> None:
+    def begin(self, fallback: bool, closes: bool, answers: bool, so_far: str, limits: dict[str, Any]) -> None:
         self.only_silence = set(limits) == {"silence", "goodbye"}
         self.has_second_path = fallback
         self.closes = closes  # with the leg, the socket too
@@ -130,11 +132,16 @@ class Handovers(RuleBasedStateMachine):
         self.dropping = self.hanging_up = False
         self.goodbye = False
         self.let_go = False
+        self.telling_of_the_caller = False
         self.decided: EndReason | None = None
         self.ended: CallEnded | None = None
         self.tokens = 0
         self.line = Talking(**limits)
         self.quiet_since = self.now
+        if so_far != "nothing":
+            self.transfer_is_wanted(unless_interrupted=False)
+        if so_far == "begun":
+            self.what_was_being_said_was_heard()
 
     @property
     def now(self) -> float:
@@ -222,7 +229,12 @@ class Handovers(RuleBasedStateMachine):
                 case HangUp():
                     assert not self.hanging_up, "one at a time"
                     self.hanging_up = True
-                    if self.attempt is not None:
+                    if self.attempt is not None and self.telling_of_the_caller:
+                        answered = self.attempt.answered_at is not None
+                        self.attempt.abandoned = not answered and self.attempt.refer != "unsent"
+                        self.decided = EndReason.TRANSFERRED if answered else EndReason.CALLER
+                        self.attempt.overstayed = True
+                    elif self.attempt is not None:
                         answered_at = self.attempt.answered_at
                         assert answered_at is not None, "a transfer is under way"
                         assert self.now >= answered_at + 10.0, "the leg may still leave"
@@ -257,7 +269,9 @@ class Handovers(RuleBasedStateMachine):
             assert self.let_go
         else:
             assert not answered
-        if ended.reason is EndReason.CALLER and attempt is not None:
+        if ended.reason is EndReason.CALLER and attempt is not None and attempt.overstayed:
+            assert ended.certainty == "reported"
+        elif ended.reason is EndReason.CALLER and attempt is not None:
             assert not attempt.told
             assert not attempt.succeeded
             assert attempt.fallback == "unsent"
@@ -399,12 +413,18 @@ class Handovers(RuleBasedStateMachine):
             attempt.told.add(sign)
             if sign is TransferProgress.ANSWERED and attempt.answered_at is None:
                 attempt.answered_at = self.now
+        last = self.attempts[-1] if self.attempts else None
+        completed = sign is TransferProgress.ANSWERED and last is not None and last.abandoned
+        if completed:
+            assert last is not None
+            last.abandoned, last.answered_at, self.decided = False, self.now, EndReason.TRANSFERRED
+            last.told.add(sign)
         self.step(inputs.CarrierSays(sign))
         if ended is not None:
             self.ended = self.line.s.ended
             assert self.ended is not None
-            assert self.ended.reason is ended.reason
-            better = ended.reason is EndReason.TRANSFERRED and sign is TransferProgress.ANSWERED
+            assert self.ended.reason is (EndReason.TRANSFERRED if completed else ended.reason)
+            better = self.ended.reason is EndReason.TRANSFERRED and sign is TransferProgress.ANSWERED
             assert self.ended.certainty == ("reported" if better else ended.certainty)
 
     @rule(
@@ -421,6 +441,26 @@ class Handovers(RuleBasedStateMachine):
             self.ended = self.line.s.ended
             assert self.ended is not None
             assert (self.ended.reason, self.ended.certainty) == (ended.reason, ended.certainty)
+
+    @precondition(lambda self: self.attempts)
+    @rule()
+    def carrier_tells_that_the_caller_is_gone(self) -> None:
+        """Nothing is left to transfer: the call is hung up, or its end explained if that was just now."""
+        ended, up = self.ended, self.on and not self.ending
+        if up and self.attempt is None:
+            self.decided = EndReason.CALLER
+        self.telling_of_the_caller = True
+        self.step(inputs.CallerLeft())
+        self.telling_of_the_caller = False
+        if up:
+            assert self.hanging_up
+            assert self.attempt is None
+        if ended is not None:
+            self.ended = self.line.s.ended
+            assert self.ended is not None
+            assert self.ended.reason is ended.reason
+            explained = ended.reason is EndReason.CALLER and self.line.s.unix <= ended.ended_at + 5.0
+            assert self.ended.certainty == ("reported" if explained else ended.certainty)
 
     # The caller, the network and time
 

@@ -204,7 +204,7 @@ def caller_left(s: CallState) -> None:
         reason = EndReason.TRANSFERRED if answered else EndReason.CALLER
         _hang_up(s, reason, f"{of.evidence}; then {CALLER_GONE}", "the caller is gone")
         assert s.decided is not None
-        s.decided.handing_over = not answered
+        s.decided.handing_over = of.begun and not answered  # before that it is about another transfer
     else:
         end(s, EndReason.CALLER, CALLER_GONE, reported=True)
 

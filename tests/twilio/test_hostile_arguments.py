@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from twiml_reading import SID, Voice, headers_of, only, read, shape, uri_of
 
 from realtime_sip.errors import ConfigurationError, InvalidRequestError
-from realtime_sip.sip import ContextSigner
+from realtime_sip.sip import ContextSigner, SipUri
 from realtime_sip.sip.signed_context import SignedContext
 from realtime_sip.twilio import twiml
 
@@ -55,6 +56,10 @@ BUILDERS: dict[str, tuple[Callable[..., object], dict[str, Any]]] = {
     "voicemail": (
         twiml.voicemail,
         {"greeting": "Hi.", "action": "/a", "language": "en", "voice": "alice", "recording_status_callback": "/c"},
+    ),
+    "transfer_to": (
+        functools.partial(twiml.transfer_to, SipUri.parse("sip:desk@pbx.example.com"), channel="phone"),
+        {"caller_id": "+14155550100", "action": "/a", "status_callback": "/s"},
     ),
     "warm_transfer_wait": (twiml.warm_transfer_wait, {"room": "room", "action": "/a", "wait_url": "/w"}),
     "warm_transfer_join": (

@@ -15,6 +15,9 @@ from realtime_sip.sip.headers import SipHeaders
 MAX_TARGET = 2048
 """Characters of a target at most; Twilio passes on 256."""
 
+CLIENT_HOST, QUEUE_HOST = "client.invalid", "queue.invalid"
+"""Hosts of SIP URIs that stand for what is at Twilio itself, and has no URI. No network leads there (RFC 2606)."""
+
 _NO_HEADERS = SipHeaders()
 _ESCAPED = re.compile("(?i:%3c|(?:sips?|tel)%3a)")
 
@@ -24,8 +27,10 @@ class ReferTarget:
     """Where to send the caller. Whatever the text is, there is one; `problem` says what is wrong with it.
 
     Attributes:
-        kind: "number" (a tel URI, or a bare number), "sip", or "none" if it cannot be read.
+        kind: "number" (a tel URI, or a bare number), "sip", "client" (an app with Twilio's voice SDK, which we write as
+            `sip:identity@client.invalid`), "queue" (`sip:name@queue.invalid`), or "none" if it cannot be read.
         uri: The URI without headers, or None.
+        name: The identity of a "client", or the name of a "queue" or its workflow's SID (`WW…`, Flex), or None.
         number: The number of a "number" as E.164, or None.
         number_in_user: The number that a SIP URI has as its user, as E.164, or None. The host decides whether it
             reaches the phone network: Twilio refuses it for any but its own.
@@ -37,11 +42,15 @@ class ReferTarget:
     >>> target = ReferTarget.parse('"Ann" <sip:a@pbx.example.com;transport=tls?X-Queue=billing>')
     >>> target.kind, target.uri, target.headers.get("X-Queue")
     ('sip', 'sip:a@pbx.example.com;transport=tls', 'billing')
+    >>> app = ReferTarget.parse("<sip:anna@client.invalid>")
+    >>> app.kind, app.name
+    ('client', 'anna')
     """
 
-    kind: Literal["number", "sip", "none"]
+    kind: Literal["number", "sip", "client", "queue", "none"]
     _: KW_ONLY
     uri: str | None = None
+    name: str | None = None
     number: str | None = None
     number_in_user: str | None = None
     headers: SipHeaders = _NO_HEADERS
@@ -73,6 +82,11 @@ class ReferTarget:
             return cls("number" if uri.number else "none", uri=str(bare), number=uri.number, problem=problem)
         if uri.password is not None:
             return cls("none", problem="a colon in the user")  # such as sip:tel:+1…@host
+        if uri.host in (CLIENT_HOST, QUEUE_HOST):
+            if not uri.user:
+                return cls("none", problem="no name before the @")
+            kind: Literal["client", "queue"] = "client" if uri.host == CLIENT_HOST else "queue"
+            return cls(kind, uri=str(bare), name=uri.user, headers=SipHeaders(uri.headers))
         return cls("sip", uri=str(bare), number_in_user=uri.number, headers=SipHeaders(uri.headers))
 
     def __repr__(self) -> str:

@@ -14,6 +14,7 @@
 | `reject` | is turned away, unanswered |
 | `say` | hears a sentence |
 | `voicemail` | leaves a message |
+| `transfer_to` | is connected to the target of a transfer: a number, an app, a SIP address, a queue |
 | `warm_transfer_wait`, `warm_transfer_join` | waits in a conference; the person who joins hears a summary first |
 
 `after_dial` says what became of a `<Dial>`, from the form that Twilio posts to its `action`.
@@ -36,6 +37,7 @@ from realtime_sip.twilio.answers import (
 )
 from realtime_sip.twilio.elements import VoiceResponse
 from realtime_sip.twilio.fallback import AfterDial, after_dial
+from realtime_sip.twilio.referred import transfer_to
 from realtime_sip.twilio.to_openai import InboundCall, dial_openai
 from realtime_sip.twilio.uri import Edge, Region, openai_uri
 
@@ -53,6 +55,7 @@ __all__ = [
     "reject",
     "say",
     "studio_flow_url",
+    "transfer_to",
     "voicemail",
     "warm_transfer_join",
     "warm_transfer_wait",

@@ -610,4 +610,4 @@ class Handovers(RuleBasedStateMachine):
 
 
 TestHandovers = Handovers.TestCase
-TestHandovers.settings = settings(max_examples=500, stateful_step_count=40, deadline=None, derandomize=True)
+TestHandovers.settings = settings(max_examples=300, stateful_step_count=40, deadline=None, derandomize=True)

@@ -147,6 +147,13 @@ def test_a_phone() -> None:
     assert (voice.call_sid, voice.account_sid) == (CALL["CallSid"], CALL["AccountSid"])
 
 
+def test_an_inbound_call_by_a_twiml_app() -> None:
+    app = "AP" + "1" * 32
+    voice = call(From="whatsapp:+5511987650001", To="whatsapp:+551130000001", ApplicationSid=app)
+    assert (voice.application_sid, voice.channel, voice.caller) == (app, "whatsapp", "+5511987650001")
+    assert call().application_sid is None
+
+
 @pytest.mark.parametrize(
     "text",
     ["Anonymous", "RESTRICTED", "unavailable", "Unknown", "Private", "Private Number", "No Caller ID", "", " ",

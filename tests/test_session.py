@@ -13,7 +13,9 @@ from pydantic import ValidationError
 from realtime_sip import beta
 from realtime_sip._wire import checked
 from realtime_sip.errors import BetaShapeError, InvalidRequestError
+from realtime_sip.events import SessionUpdate
 from realtime_sip.items import AssistantMessage, ItemReference, OutputText, SystemMessage, UserMessage
+from realtime_sip.prompts import Instructions, Language, ReasoningRules, Role
 from realtime_sip.response import ResponseConfig
 from realtime_sip.session import (
     MODEL_SHUTDOWNS,
@@ -474,3 +476,35 @@ def test_an_unusual_name_of_a_tool_is_sent_with_a_warning(name: str) -> None:
 def test_a_choice_of_a_tool_that_is_not_there_is_refused(session: dict[str, Any], there: bool) -> None:
     with contextlib.nullcontext() if there else pytest.raises(InvalidRequestError, match="tool_choice"):
         check_tool_choice(RealtimeSession.model_validate(session))
+
+
+# --- structured instructions ------------------------------------------------------------------------------------------
+
+STRUCTURED = Instructions(Role("You answer for a bakery."), ReasoningRules(), Language("en", switch="mirror"))
+
+
+@pytest.mark.parametrize("model", ["gpt-realtime-1.5", "gpt-realtime-2.1"])
+def test_a_session_takes_structured_instructions_and_sends_them_as_text_for_its_model(model: str) -> None:
+    session = RealtimeSession(model=model, instructions=STRUCTURED)
+    assert session.instructions is STRUCTURED
+    assert session.to_wire()["instructions"] == STRUCTURED.render(model)
+    assert SessionUpdate(session=session).to_wire()["session"]["instructions"] == STRUCTURED.render(model)
+    assert checked_session({"model": model, "instructions": STRUCTURED}).to_wire() == session.to_wire()
+    assert "bakery" not in repr(session)
+    assert RealtimeSession(model=model, instructions=STRUCTURED) == session
+
+
+def test_an_update_without_a_model_sends_what_the_newest_models_read_unless_the_model_is_named() -> None:
+    session = RealtimeSession(instructions=STRUCTURED)
+    assert session.to_wire()["instructions"] == STRUCTURED.render()
+    assert session.instructions_text("gpt-realtime-1.5") == STRUCTURED.render("gpt-realtime-1.5")
+    assert RealtimeSession(instructions="Be brief.").instructions_text() == "Be brief."
+    assert RealtimeSession().instructions_text() is None
+    assert "instructions" not in RealtimeSession().to_wire()
+
+
+@pytest.mark.parametrize("wrong", [5, ["Be brief."], {"role": "x"}, Role("You are a clerk.")])
+def test_what_are_no_instructions_are_refused_in_one_line(wrong: Any) -> None:
+    with pytest.raises(InvalidRequestError) as refused:
+        checked(RealtimeSession, {"type": "realtime", "instructions": wrong}, what="session")
+    assert [place for place, _ in refused.value.problems] == ["instructions"]

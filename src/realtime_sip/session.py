@@ -27,12 +27,22 @@ from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias, get_args
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    GetPydanticSchema,
+    StrictBool,
+    ValidatorFunctionWrapHandler,
+    field_serializer,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError, core_schema
 
 from realtime_sip import beta
 from realtime_sip._wire import Inbound, Open, Outbound, Unknown, checked, warn_outside
 from realtime_sip.errors import InvalidRequestError
+from realtime_sip.prompts.instructions import Instructions
 
 __all__ = [
     "MODEL_SHUTDOWNS",
@@ -572,6 +582,17 @@ def _one_modality(modalities: list[str] | None) -> list[str] | None:
     return modalities
 
 
+def _structured(value: Any, otherwise: ValidatorFunctionWrapHandler) -> Any:
+    return value if isinstance(value, Instructions) else otherwise(value)
+
+
+_Instructions: TypeAlias = Annotated[
+    str | Instructions,
+    # Not a union, whose refusals name each kind.
+    GetPydanticSchema(
+        lambda _source, _handler: core_schema.no_info_wrap_validator_function(_structured, core_schema.str_schema())
+    ),
+]
 OutputModalities: TypeAlias = Annotated[list[_Modality] | None, AfterValidator(_one_modality)]
 MaxOutputTokens: TypeAlias = Annotated[int, Field(strict=True, ge=1, le=32_000)] | Literal["inf"] | None
 
@@ -588,8 +609,11 @@ class RealtimeSession(Outbound):
     type: Literal["realtime"] = "realtime"
     model: Annotated[RealtimeModel, AfterValidator(_not_empty), AfterValidator(_warn_of_shutdown)] | None = None
     """Fixed once the session has started."""
-    instructions: str | None = None
-    """If left out, the service uses instructions of its own, which `session.updated` reports."""
+    instructions: _Instructions | None = None
+    """If left out, the service uses instructions of its own, which `session.updated` reports.
+
+    Text, or a value of `realtime_sip.prompts`, which is rendered for the session's model when it is sent.
+    """
     output_modalities: OutputModalities = None
     """`["audio"]`, the default, or `["text"]`; never both."""
     max_output_tokens: MaxOutputTokens = None
@@ -622,6 +646,16 @@ class RealtimeSession(Outbound):
         if twice:
             raise PydanticCustomError("tool_twice", "there are two tools with the name {name}", {"name": twice[0]})
         return self
+
+    @field_serializer("instructions")
+    def _rendered(self, _value: Any) -> str | None:
+        return self.instructions_text()
+
+    def instructions_text(self, model: str | None = None) -> str | None:
+        """Return the instructions as they are sent; for another `model` if the session names none, as an update."""
+        if isinstance(self.instructions, Instructions):
+            return self.instructions.render(self.model or model)
+        return self.instructions
 
 
 class TranscriptionSession(Outbound):

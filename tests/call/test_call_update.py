@@ -25,6 +25,7 @@ from realtime_sip.errors import (
     EventRefusedError,
     InvalidRequestError,
 )
+from realtime_sip.prompts import Instructions, Preambles, ReasoningRules, Role, Rules
 from realtime_sip.session import AudioFormatWarning
 from realtime_sip.testing import (
     CallerHangsUp,
@@ -308,6 +309,29 @@ async def test_a_language_without_transcription_turns_none_on() -> None:
     (update,) = updates(ringing)
     assert "audio" not in update
     assert update["max_output_tokens"] == 50
+
+
+@virtual
+async def test_structured_instructions_are_rendered_for_the_model_of_the_call() -> None:
+    prompt = Instructions(Role("You answer for a bakery."), ReasoningRules(), Preambles())
+    model = "gpt-realtime-1.5"
+
+    async def talk(call: Call) -> None:
+        await call.respond("Greet.")
+        await call.update(instructions=prompt | Rules("Be brief."))
+        await call.update(RealtimeSession(instructions=prompt), language="pt")
+
+    async with phone() as line:
+        _, ringing = await line.played(HELLO, talk=talk, session=RealtimeSession(model=model, instructions=prompt))
+    assert ringing.accepted_session is not None
+    assert ringing.accepted_session["instructions"] == prompt.render(model)
+    assert prompt.render(model) != prompt.render()
+    (asked,) = [event["response"] for event in ringing.client_events if event["type"] == "response.create"]
+    assert asked["instructions"].startswith(prompt.render(model))
+    first, second = updates(ringing)
+    assert first["instructions"] == (prompt | Rules("Be brief.")).render(model)
+    assert second["instructions"].startswith(prompt.render(model))
+    assert '"pt"' in second["instructions"]
 
 
 @virtual

@@ -25,7 +25,7 @@ PUBLIC = [
     f"realtime_sip.{name}"
     for name in (
         *("errors", "events", "items", "response", "session", "webhooks", "sip"),
-        *("policy", "event_log", "stores", "twilio", "twilio.twiml", "twilio.voice"),
+        *("prompts", "policy", "event_log", "stores", "twilio", "twilio.twiml", "twilio.voice"),
         *("twilio.webhooks", "testing", "migration"),
     )
 ]

@@ -16,7 +16,7 @@ SOURCE = Path(realtime_sip.__file__).parent
 # From below to above. A folder stands for all its modules, unless a folder inside it stands for itself.
 FLOORS = [
     *("outcomes", "_redaction", "_threads", "errors", "_program_errors", "_wire", "beta", "endpoints"),
-    *("usage", "rates", "items", "session", "response", "events", "migration"),
+    *("usage", "rates", "items", "prompts", "session", "response", "events", "migration"),
     *("sip", "tools", "webhooks", "api", "stores", "policy", "event_log"),
     *("call/record", "call/machine", "call"),
     *("client", "twilio", "hosting", "testing", "cli"),
@@ -24,7 +24,7 @@ FLOORS = [
 MOST_AT_THE_TOP = 20
 MOST_LINES = 500
 # Declarative: one class for each shape of the wire.
-WIRE_MODELS = {"events", "items", "session"}
+WIRE_MODELS = {"events", "items", "prompts", "session"}
 
 # Only here: everything else imports the standard library, the core dependencies, and itself.
 FRAMEWORKS = {"fastapi", "starlette", "uvicorn", "flask", "django", "twilio", "phonenumbers", "redis", "pytest", "h11"}

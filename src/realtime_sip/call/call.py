@@ -26,7 +26,7 @@ from realtime_sip.call.record.call_record import transcription_model
 from realtime_sip.call.record.struggle import Escalation
 from realtime_sip.call.record.transcript import Transcript
 from realtime_sip.call.runtime import CallEvent, Runtime
-from realtime_sip.call.session_changes import in_language, refuse_locked
+from realtime_sip.call.session_changes import in_language, refuse_locked, worded
 from realtime_sip.call.speech import Speech
 from realtime_sip.call.tool_runner import waiting_for_caller
 from realtime_sip.errors import (
@@ -43,6 +43,7 @@ from realtime_sip.outcomes import (
     TransferFailureReason,
     TransferProgress,
 )
+from realtime_sip.prompts.instructions import Instructions
 from realtime_sip.response import ResponseConfig
 from realtime_sip.session import AudioConfig, AudioInput, Prompt, RealtimeSession, Transcription, warn_of_formats
 from realtime_sip.tools.registry import Tools
@@ -329,7 +330,7 @@ class Call:
         self,
         session: RealtimeSession | dict[str, Any] | None = None,
         *,
-        instructions: str | None = None,
+        instructions: str | Instructions | None = None,
         tools: Tools | None = None,
         prompt: Prompt | dict[str, Any] | None = None,
         language: str | None = None,
@@ -338,7 +339,7 @@ class Call:
 
         Args:
             session: Anything that can change. If it has tools, they are all the session's tools; no registry adds any.
-            instructions: The model's instructions from now on.
+            instructions: The model's instructions from now on, as text or as a value of `realtime_sip.prompts`.
             tools: The registry from now on, in place of the one before; other tools of the session stay.
             prompt: A stored prompt, its version and its variables. Instructions of the session override it.
             language: The language that the model speaks, and that transcription, if it is on, expects. ISO 639-1, such
@@ -372,9 +373,10 @@ class Call:
         if twice:
             raise InvalidRequestError("session", ((twice[0], "is set twice"),))
         self._refuse_unpriced(changed)
+        changed = worded(changed.model_copy(update=fields), self.session.model)
         if language is not None:
-            fields |= self._language(language, changed.model_copy(update=fields))
-        await self._change(changed.model_copy(update=fields), tools)
+            changed = changed.model_copy(update=self._language(language, changed))
+        await self._change(changed, tools)
 
     def _refuse_unpriced(self, changed: RealtimeSession) -> None:
         options, model = self._runtime.options, transcription_model(changed)
@@ -387,7 +389,7 @@ class Call:
             raise InvalidRequestError("language", (("", "must be a code of ISO 639-1, such as en"),))
         base = self._runtime.state.session.instructions
         if "instructions" in changed.model_fields_set:
-            base = changed.instructions
+            base = changed.instructions_text()
         if not base and (changed.prompt or self.session.prompt) is not None:
             why = "would override the stored prompt, whose text is not known: make the language one of its variables"
             raise InvalidRequestError("language", (("", why),))

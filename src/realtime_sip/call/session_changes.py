@@ -35,6 +35,13 @@ def refuse_locked(session: RealtimeSession, *, accepted: RealtimeSession, spoken
         raise InvalidRequestError("session", tuple(problems))
 
 
+def worded(changed: RealtimeSession, model: str | None) -> RealtimeSession:
+    """Return the changes with their instructions as text for the model of the call, which an update does not name."""
+    if changed.instructions is None:
+        return changed
+    return changed.model_copy(update={"instructions": changed.instructions_text(model)})
+
+
 def in_language(instructions: str | None, language: str) -> str:
     """Return the instructions with the language to speak at their end, in place of a language that was set before.
 

@@ -96,7 +96,7 @@ def start(
         line=Line(began=now, unix_ahead=unix - now, maybe_accepted=maybe_accepted, frame_at=now),
         hold=Hold(own, {"greeting"} if off else set(), there=off, off=off, asked=off),
         session=Session(
-            instructions=session_.instructions,
+            instructions=session_.instructions_text(),
             has_prompt=session_.prompt is not None,
             forces_tools=session.forces_tools(session_.tool_choice),
             transcribes=session.transcribes(session_),

@@ -19,6 +19,7 @@ from realtime_sip.api.operations import DEADLINE, Operation
 from realtime_sip.api.proxies import ProxyOption
 from realtime_sip.api.settings import Settings, unix_now
 from realtime_sip.api.transport import AsyncTransport, Transport
+from realtime_sip.api.webhook_endpoints import AsyncWebhookEndpoints, WebhookEndpoints
 from realtime_sip.endpoints import Endpoints
 from realtime_sip.errors import ConfigurationError
 
@@ -329,6 +330,7 @@ class RealtimeSip(_Client["httpx.Client | httpx2.Client", Transport, "AbstractCo
 
     calls: Calls
     client_secrets: ClientSecrets
+    webhook_endpoints: WebhookEndpoints
 
     def _transport_over(self, settings: Settings, http_client: httpx.Client | httpx2.Client | None) -> Transport:
         return Transport(settings, http_client)
@@ -338,6 +340,7 @@ class RealtimeSip(_Client["httpx.Client | httpx2.Client", Transport, "AbstractCo
         super()._use(transport)
         self.calls = Calls(transport)
         self.client_secrets = ClientSecrets(transport)
+        self.webhook_endpoints = WebhookEndpoints(transport)
 
     def _open(self, operation: Operation[None]) -> AbstractContextManager[Sideband]:
         from realtime_sip.api.sideband import Sideband
@@ -365,6 +368,7 @@ class AsyncRealtimeSip(
 
     calls: AsyncCalls
     client_secrets: AsyncClientSecrets
+    webhook_endpoints: AsyncWebhookEndpoints
 
     def _transport_over(
         self, settings: Settings, http_client: httpx.AsyncClient | httpx2.AsyncClient | None
@@ -375,6 +379,7 @@ class AsyncRealtimeSip(
         super()._use(transport)
         self.calls = AsyncCalls(transport)
         self.client_secrets = AsyncClientSecrets(transport)
+        self.webhook_endpoints = AsyncWebhookEndpoints(transport)
 
     def _open(self, operation: Operation[None]) -> AbstractAsyncContextManager[AsyncSideband]:
         from realtime_sip.api.sideband import AsyncSideband

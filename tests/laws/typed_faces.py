@@ -14,6 +14,7 @@ from realtime_sip import AsyncRealtimeSip, AsyncSideband, Call, RealtimeSip, Sid
 from realtime_sip.api.calls import WebRtcCall
 from realtime_sip.api.client_secrets import ClientSecret
 from realtime_sip.api.settings import Settings
+from realtime_sip.api.webhook_endpoints import WebhookEndpoint, WebhookEndpointPage
 from realtime_sip.twilio import TwilioSignature, twiml
 from realtime_sip.twilio.elements import Dial, Enqueue, Say, Sip, Task
 from realtime_sip.twilio.webhooks import CallStatusCallback, DialResult, TwilioWebhook, VoiceWebhook, read_webhook
@@ -25,6 +26,8 @@ def blocking(client: RealtimeSip) -> None:
     assert_type(client.calls.create(sdp="v=0"), WebRtcCall)
     assert_type(client.calls.connect("rtc_1"), AbstractContextManager[Sideband])
     assert_type(client.client_secrets.create(expires_after_seconds=60), ClientSecret)
+    assert_type(client.webhook_endpoints.retrieve("wep_1"), WebhookEndpoint)
+    assert_type(client.webhook_endpoints.list(), WebhookEndpointPage)
     assert_type(client.connect(model="gpt-realtime-2.1"), AbstractContextManager[Sideband])
     assert_type(client.with_options(timeout=2.0), RealtimeSip)
     assert_type(client.settings, Settings)

@@ -10,7 +10,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from emulated import SESSION, SPEED, Peer, Program, accepted, act, auth, error_of, post, sideband, socket
-from realtime_sip.testing import Behavior, CallerHangsUp, CallState, EndedBy, OpenAIEmulator, Timings
+from realtime_sip.testing import Behavior, CallerHangsUp, CallState, EndedBy, OpenAIEmulator, Timings, run_virtual
 
 ACTIONS = [("accept", SESSION), ("reject", None), ("refer", {"target_uri": "tel:+14155550101"}), ("hangup", None)]
 
@@ -202,18 +202,22 @@ async def test_hangup_ends_the_call_once_and_takes_no_body(openai: OpenAIEmulato
         assert error_of(await act(openai, ringing, action, body))["code"] == "call_id_not_found"
 
 
-async def test_a_call_may_be_not_found_at_first(url: str) -> None:
-    async with OpenAIEmulator(speed=1, timings=Timings(attach=0.0), behavior=Behavior(early=0.2)) as openai:
-        ringing = await openai.ring(url)
-        statuses: list[int] = []
-        for action, body in ("accept", SESSION), ("hangup", None):
-            response = await act(openai, ringing, action, body)
-            statuses.append(response.status_code)
-            while response.status_code == 404:
-                await asyncio.sleep(0.02)
+def test_a_call_may_be_not_found_at_first(url: str) -> None:
+    async def run() -> list[int]:
+        async with OpenAIEmulator(timings=Timings(attach=0.0), behavior=Behavior(early=0.2)) as openai:
+            ringing = await openai.ring(url)
+            statuses: list[int] = []
+            for action, body in ("accept", SESSION), ("hangup", None):
                 response = await act(openai, ringing, action, body)
-            assert response.status_code == 200
-        assert statuses == [404, 404]
+                statuses.append(response.status_code)
+                while response.status_code == 404:
+                    await asyncio.sleep(0.02)
+                    response = await act(openai, ringing, action, body)
+                assert response.status_code == 200
+            return statuses
+
+    # The time in which it is early is that of the emulator's clock, whatever the machine does meanwhile.
+    assert run_virtual(run()) == [404, 404]
 
 
 async def test_a_phone_that_nobody_answers_rings_out(url: str) -> None:

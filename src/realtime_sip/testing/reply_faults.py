@@ -21,7 +21,7 @@ __all__ = [
     "check_line_faults",
 ]
 
-Operation = Literal["accept", "reject", "refer", "hangup", "create", "client_secrets", "attach"]
+Operation = Literal["accept", "reject", "refer", "hangup", "create", "client_secrets", "webhook_endpoints", "attach"]
 """What can fail; "attach" is the upgrade to a sideband, the others are REST operations."""
 
 How = Literal["status", "no answer", "reset"]
@@ -100,7 +100,7 @@ class RequestFails:
         """Refuse values that make no sense."""
         _check_times(self.occurrence, "occurrence")
         _check_times(self.times, "times")
-        if self.operation in ("create", "client_secrets"):
+        if self.operation in ("create", "client_secrets", "webhook_endpoints"):
             raise ConfigurationError("this operation is on no call; see OpenAIEmulator.fail")
         self.fault.check(self.operation)
 

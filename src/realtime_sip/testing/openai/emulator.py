@@ -58,8 +58,7 @@ class OpenAIEmulator:
     and some codes, of refusals; the HTTP status of a refused second sideband; usage figures, which are consistent but
     counted by a rule of thumb, except for audio tokens, which match the length of the audio; the order of events at an
     interruption, and the events of responses that waited to be heard then; when the items of an MCP call are done. Not
-    emulated: media, retrieval of audio, noise, the Live API beyond its webhook, translation, the management of webhook
-    endpoints.
+    emulated: media, retrieval of audio, noise, the Live API beyond its webhook, translation.
 
     A program needs its `base_url`, `api_key` and `webhook_secret`; `AsyncRealtimeSip` takes them as
     `**openai.client_options`. It serves clients of the same event loop, of other threads and of other processes alike.

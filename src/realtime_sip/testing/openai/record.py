@@ -25,8 +25,8 @@ class Said:
 class RecordedRequest:
     """One request to the REST API or for a socket.
 
-    `operation` is "accept", "reject", "refer", "hangup", "create", "client_secrets" or "attach". `status` is that of
-    the answer, None if none was given. `body` is the parsed JSON, or None.
+    `operation` is "accept", "reject", "refer", "hangup", "create", "client_secrets", "webhook_endpoints" or "attach".
+    `status` is that of the answer, None if none was given. `body` is the parsed JSON, or None.
     """
 
     operation: str

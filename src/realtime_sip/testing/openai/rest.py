@@ -16,6 +16,7 @@ from realtime_sip.testing.openai.record import MAX_RECORDED, RecordedRequest
 from realtime_sip.testing.openai.sdp import SDP_ANSWER, offer_and_session
 from realtime_sip.testing.openai.server import Answer, Reply, Request, Silence, Upgrade
 from realtime_sip.testing.openai.session import EmulatedSession, check_session, note_formats
+from realtime_sip.testing.openai.webhook_endpoints import EndpointsApi
 from realtime_sip.testing.openai.websocket import WebSocket
 from realtime_sip.testing.reply_faults import Operation, ReplyFault, ReplyFaults
 
@@ -26,6 +27,7 @@ _BETA = Refusal(
     "The Realtime Beta API is no longer supported. Please use /v1/realtime for the GA API.", code=beta.DISABLED
 )
 _MAX_SECRETS = 1000
+_METHODS = {"attach": "GET", "connect": "GET"}
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}:\S{1,2000}")
 
 
@@ -50,6 +52,7 @@ class CallsApi:
         self._calls = calls
         self._new_call = new_call
         self._connect = connect
+        self._endpoints = EndpointsApi(ids=ids, clock=clock)
         self._ephemeral: dict[str, tuple[int, Frame]] = {}
         self._outages: list[tuple[float, ReplyFault, frozenset[Operation]]] = []
 
@@ -79,7 +82,7 @@ class CallsApi:
         denied = self._denied(request, operation)
         if denied is not None:
             return denied
-        if request.method != ("GET" if operation in ("attach", "connect") else "POST"):
+        if operation != "webhook_endpoints" and request.method != _METHODS.get(operation, "POST"):
             return error_reply(Refusal("Method not allowed.", code="method_not_supported"), status=405)
         if request.header(beta.HEADER.lower()):
             # A socket is opened, told, and closed with 4000 (field reports, 2026).
@@ -110,13 +113,15 @@ class CallsApi:
         try:
             answer = await self._carry_out(request, operation, call, body)
         except Refusal as refusal:
-            return error_reply(refusal)
+            return error_reply(refusal, status=404 if refusal.code == "not_found" else 400)
         if call is not None and operation in _ON_CALLS and isinstance(answer, Reply) and answer.status == 200:
             call.carried_out(operation)
         return answer
 
     async def _carry_out(self, request: Request, operation: str, call: EmulatedCall | None, body: Any) -> Answer:
         match operation:
+            case "webhook_endpoints":
+                return await self._endpoints.handle(request, body)
             case "client_secrets":
                 return self._client_secret(body)
             case "create":
@@ -259,6 +264,8 @@ def _route(request: Request) -> tuple[str | None, str | None]:
             return "client_secrets", None
         case ["", "v1", "realtime", "calls"]:
             return "create", None
+        case ["", "v1", "webhook_endpoints", *_]:
+            return "webhook_endpoints", None
         case ["", "v1", "realtime", "calls", call_id, action] if action in _ON_CALLS:
             return action, unquote(call_id)
     return None, None

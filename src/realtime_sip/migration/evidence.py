@@ -1,0 +1,55 @@
+"""Whose API a source is about, as its words show: shapes of the beta are right for services that have kept them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from realtime_sip.migration.findings import Hit, Level
+
+_OPENAI = re.compile(r"openai|gpt-(?:4o-(?:mini-)?)?realtime", re.IGNORECASE)
+_SENT = re.compile(
+    r'"(?:(?:transcription_)?session\.update|response\.create|realtime\.(?:\w+_)?session|client_secret)"'
+)
+# Their realtime APIs took the beta's shapes on purpose, and keep them (November 2026).
+_OTHERS = re.compile(
+    r"voice[-_ ]?live"  # Azure
+    r"|api\.x\.ai|\bxai\b|\bgrok\b"
+    r"|\bnvidia\b|\briva\b"
+    r"|\bdashscope\b|\bqwen\b|\bstepfun\b|\bbigmodel\b|\bglm-realtime\b|\bhunyuan\b",
+    re.IGNORECASE,
+)
+# Its sessions are its own, in words that the beta had too; it converts them.
+_AGENTS_SDK = re.compile(
+    r"^\s*(?:from|import)\s+agents(?:\.realtime)?\b|@openai/agents|\bRealtimeRunner\b|\bRealtimeAgent\b", re.MULTILINE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the whole text of a source shows.
+
+    Attributes:
+        openai: It names OpenAI or a model of its Realtime API.
+        other: It names another service that has kept the shapes of the beta.
+        agents: It uses OpenAI's Agents SDK, whose own configuration has names of the beta.
+    """
+
+    openai: bool
+    other: bool
+    agents: bool
+
+    @classmethod
+    def of(cls, text: str, *, data: bool = False) -> Evidence:
+        """Read what a text shows. Data rarely names who it is for: what it sends, and the kind of a session, tell."""
+        openai = _has(_OPENAI, text) or (data and _has(_SENT, text))
+        return cls(openai, _has(_OTHERS, text), _has(_AGENTS_SDK, text))
+
+    def level(self, hit: Hit) -> Level:
+        """Return how sure a hit is in this source."""
+        sure = hit.sure and self.openai and not self.other
+        return Level.ERROR if sure else Level.NOTE
+
+
+def _has(pattern: re.Pattern[str], text: str) -> bool:
+    return pattern.search(text) is not None

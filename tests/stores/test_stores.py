@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from realtime_sip.errors import ConfigurationError
+from realtime_sip.stores import rules
 from realtime_sip.stores.memory import MemoryStore, Places, Window
 from realtime_sip.stores.rules import BUCKETS, REMEMBER, Claim, Claimed, Outcome, Store, bucket, decide
 
@@ -559,3 +560,48 @@ async def test_nonces_are_bounded_and_forgotten_in_their_time(clock: Clock) -> N
 async def test_a_nonce_is_remembered_for_some_time(store: MemoryStore, seconds: float) -> None:
     with pytest.raises(ConfigurationError, match="remember"):
         await store.use("nonce-01", by="rtc_1", remember=seconds)
+
+
+# --- notes ------------------------------------------------------------------------------------------------------------
+
+
+async def test_what_is_noted_is_known_for_its_time_and_the_last_note_counts(store: MemoryStore, clock: Clock) -> None:
+    assert await store.noted("a") is None
+    await store.note("a", "first", remember=60)
+    await store.note("b", "other", remember=60)
+    await store.note("a", "second", remember=30)
+    clock.now += 29
+    assert (await store.noted("a"), await store.noted("b")) == ("second", "other")
+    clock.now += 1
+    assert await store.noted("a") is None
+    assert await store.take("a") is None
+    await store.note("a", "", remember=60)
+    assert await store.noted("a") == ""
+
+
+async def test_of_all_who_take_a_note_one_gets_it(store: MemoryStore) -> None:
+    await store.note("a", "once", remember=60)
+    assert sorted(filter(None, await asyncio.gather(*(store.take("a") for _ in range(50))))) == ["once"]
+    assert await store.noted("a") is None
+
+
+async def test_a_note_is_neither_a_claim_nor_a_nonce(store: MemoryStore) -> None:
+    await store.note("rtc_1", "text", remember=60)
+    assert await claimed(store, "a") == ("new", "claimed")
+    assert await store.use("rtc_1", by="rtc_1", remember=60)
+    assert len(store) == 1
+
+
+async def test_notes_are_bounded_and_forgotten_in_their_time(clock: Clock) -> None:
+    store = MemoryStore(clock=clock, max_calls=3)
+    for n in range(5):
+        await store.note(f"note {n}", "text", remember=60)
+    assert [await store.noted(f"note {n}") for n in range(5)] == [None, None, "text", "text", "text"]
+    clock.now += 60
+    await store.note("last", "text", remember=1e-14)
+    assert store._notes == {}
+    with pytest.raises(ConfigurationError, match="16384 characters"):
+        await store.note("long", "a" * 16_385, remember=60)
+    with pytest.raises(ConfigurationError, match="remember"):
+        await store.note("never", "text", remember=0)
+    assert "text" not in repr(rules.written("text", now=0, remember=1))

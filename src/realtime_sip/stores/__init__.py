@@ -1,4 +1,4 @@
-"""What hosts share: who serves a call, what was counted, and which contexts were used."""
+"""What hosts share: who serves a call, what was counted, which contexts were used, and what was noted."""
 
 from __future__ import annotations
 

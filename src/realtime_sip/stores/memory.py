@@ -13,6 +13,7 @@ from realtime_sip.stores.rules import (
     REMEMBER,
     Claim,
     Claimed,
+    Note,
     Outcome,
     Phase,
     Use,
@@ -23,6 +24,7 @@ from realtime_sip.stores.rules import (
     finished,
     renewed,
     used,
+    written,
 )
 
 
@@ -110,6 +112,7 @@ class Places:
 
 
 _Counter = TypeVar("_Counter", Window, Places)
+_Kept = TypeVar("_Kept", Use, Note)
 
 
 class _Counters(Generic[_Counter]):
@@ -161,7 +164,7 @@ def _monotonic() -> float:
 
 
 class MemoryStore:
-    """Keeps claims, counters and nonces in memory, for a program of one process, and for tests.
+    """Keeps claims, counters, nonces and notes in memory, for a program of one process, and for tests.
 
     It survives no crash: a call that is announced again after a restart looks new, and accepting it fails with
     `decision_already_made`. It does not span processes: two workers would each take a repeat for new, and count
@@ -169,8 +172,8 @@ class MemoryStore:
 
     It starts no task, and remembers at most `max_calls` calls. Beyond that it forgets the call that was done first,
     then a call whose owner has died; a call that is being served is never forgotten. It remembers as many nonces, and
-    beyond that forgets the one that was used first; only contexts that your own programs signed bring nonces. It
-    forgets counters that no longer count anything. Beyond `max_keys` it looks at the largest group of counters whose
+    beyond that forgets the one that was used first; only contexts that your own programs signed bring nonces. So with
+    notes, which only your own programs write. It forgets counters that no longer count anything. Beyond `max_keys` it looks at the largest group of counters whose
     keys are alike up to the last colon, and forgets the one that was asked for least recently: a flood of callers
     pushes out only counters of callers.
     """
@@ -201,6 +204,7 @@ class MemoryStore:
         # dict would walk over the gaps of all that was forgotten.
         self._done: OrderedDict[str, Claim] = OrderedDict()
         self._used: OrderedDict[str, Use] = OrderedDict()
+        self._notes: OrderedDict[str, Note] = OrderedDict()
 
     async def claim(self, call_id: str, *, owner: str, lease: float) -> Claimed:
         """Claim a call for `lease` seconds, if it is free.
@@ -246,10 +250,7 @@ class MemoryStore:
         if self._used.get(nonce) is not use:
             self._used.pop(nonce, None)
             self._used[nonce] = use
-            while self._used and (
-                len(self._used) > self._max_calls or next(iter(self._used.values())).expires_at <= now
-            ):
-                del self._used[next(iter(self._used))]
+            self._forget(self._used, now)
         return use.by == by
 
     async def add(self, key: str, amount: int, *, per: float, most: int | None = None) -> int:
@@ -296,9 +297,35 @@ class MemoryStore:
             places.leave(member)
             self._places.forget(self._clock())
 
+    async def note(self, key: str, text: str, *, remember: float) -> None:
+        """Remember a text for `remember` seconds, in place of the one before.
+
+        Raises:
+            ConfigurationError: It is longer than 16 KiB, or `remember` is not a positive number of seconds.
+        """
+        now = self._clock()
+        note = written(text, now=now, remember=remember)
+        self._notes.pop(key, None)
+        self._notes[key] = note
+        self._forget(self._notes, now)
+
+    async def noted(self, key: str) -> str | None:
+        """Return the text that was noted, or None."""
+        note = self._notes.get(key)
+        return None if note is None or note.expires_at <= self._clock() else note.text
+
+    async def take(self, key: str) -> str | None:
+        """Forget what was noted, and return it, or None."""
+        note = self._notes.pop(key, None)
+        return None if note is None or note.expires_at <= self._clock() else note.text
+
     def __len__(self) -> int:
         """Return how many calls are remembered."""
         return len(self._open) + len(self._done)
+
+    def _forget(self, kept: OrderedDict[str, _Kept], now: float) -> None:
+        while kept and (len(kept) > self._max_calls or next(iter(kept.values())).expires_at <= now):
+            del kept[next(iter(kept))]
 
     def _get(self, call_id: str) -> Claim | None:
         return self._open.get(call_id) or self._done.get(call_id)

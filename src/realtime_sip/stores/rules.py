@@ -1,4 +1,4 @@
-"""What every store promises, and the rules by which all stores decide: claims, counters, nonces. No I/O.
+"""What every store promises, and the rules by which all stores decide: claims, counters, nonces, notes. No I/O.
 
 A store reads what it has under a key, asks a function of this module what follows, and writes that, in one atomic step.
 
@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import enum
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from realtime_sip.errors import ConfigurationError
@@ -35,6 +35,9 @@ REMEMBER = 72 * 3600.0
 
 LEASE = 30.0
 """Seconds after which a call whose host shows no life is taken over, and no longer keeps its places in counters."""
+
+MAX_NOTE = 16 * 1024
+"""Characters of a note at most."""
 
 BUCKETS = 60
 """Buckets of a period. One more reaches into it, so 61 are kept."""
@@ -94,12 +97,20 @@ class Use:
     expires_at: float
 
 
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What was noted, and until when that is remembered, by the store's clock in seconds."""
+
+    text: str = field(repr=False)
+    expires_at: float
+
+
 @runtime_checkable
 class Store(Protocol):
-    """Keeps claims, counters and nonces, for one process or for all that share it. Each operation is atomic.
+    """Keeps claims, counters, nonces and notes, for one process or for all that share it. Each operation is atomic.
 
-    The store's clock counts, not that of whoever asks. Claims, counters and nonces have separate keys: a nonce that
-    reads like a call id is not a claim. Whatever no longer counts is forgotten.
+    The store's clock counts, not that of whoever asks. Claims, counters, nonces and notes have separate keys: a nonce
+    that reads like a call id is not a claim. Whatever no longer counts is forgotten.
 
     `renew`, `advance` and `finish` do nothing for anybody but the claim's owner. False means that the call is done, or
     that the claim is not, or no longer, the owner's: then the owner has to stop serving the call without ending it,
@@ -150,6 +161,18 @@ class Store(Protocol):
 
     async def leave(self, key: str, member: str) -> None:
         """Let a member out. One that is not in may leave too."""
+        ...
+
+    async def note(self, key: str, text: str, *, remember: float) -> None:
+        """Remember a text for `remember` seconds, in place of the one before."""
+        ...
+
+    async def noted(self, key: str) -> str | None:
+        """Return the text that was noted, or None."""
+        ...
+
+    async def take(self, key: str) -> str | None:
+        """Forget what was noted, and return it, or None: of all who take it, one gets it."""
         ...
 
 
@@ -224,6 +247,17 @@ def used(existing: Use | None, *, by: str, now: float, remember: float) -> Use:
     """
     until = after(now, remember, "remember")
     return existing if existing is not None and existing.expires_at > now else Use(by, until)
+
+
+def written(text: str, *, now: float, remember: float) -> Note:
+    """Return the note, which takes the place of the one before.
+
+    Raises:
+        ConfigurationError: It is longer than 16 KiB, or `remember` is not a positive number of seconds.
+    """
+    if len(text) > MAX_NOTE:
+        raise ConfigurationError(f"a note must have at most {MAX_NOTE} characters")
+    return Note(text, after(now, remember, "remember"))
 
 
 def bucket(now: float, *, per: float) -> int:

@@ -133,8 +133,7 @@ def create_app(
     async def after(request: Request) -> Response:
         call = DialResult.read(await verified(request))
         host.carrier(call)
-        redirected = voice.was_redirected(call.call_sid, call.dialed_call_sid)
-        became = twiml.after_dial(call.fields, redirected=redirected)
+        became = twiml.after_dial(call.fields, redirected=await voice.was_redirected(call))
         log.info("the dial to OpenAI: %s", became.value)
         over = became in (AfterDial.TALKED, AfterDial.CALLER_LEFT, AfterDial.OWN_REDIRECT)
         return answer(twiml.VoiceResponse() if over else queue("the agent did not answer"))

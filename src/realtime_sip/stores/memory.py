@@ -171,9 +171,9 @@ class MemoryStore:
     separately. Use it on one event loop.
 
     It starts no task, and remembers at most `max_calls` calls. Beyond that it forgets the call that was done first,
-    then a call whose owner has died; a call that is being served is never forgotten. It remembers as many nonces, and
-    beyond that forgets the one that was used first; only contexts that your own programs signed bring nonces. So with
-    notes, which only your own programs write. It forgets counters that no longer count anything. Beyond `max_keys` it looks at the largest group of counters whose
+    then a call whose owner has died; a call that is being served is never forgotten. It remembers as many nonces and as
+    many notes, and beyond that forgets the one that was used or written first; only your own programs bring these. It
+    forgets counters that no longer count anything. Beyond `max_keys` it looks at the largest group of counters whose
     keys are alike up to the last colon, and forgets the one that was asked for least recently: a flood of callers
     pushes out only counters of callers.
     """

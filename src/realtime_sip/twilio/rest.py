@@ -17,7 +17,7 @@ from realtime_sip.errors import (
 )
 from realtime_sip.outcomes import TransferFailureReason
 from realtime_sip.twilio import inline
-from realtime_sip.twilio.remembered import redirected
+from realtime_sip.twilio.remembered import Notes
 from realtime_sip.twilio.status import is_final
 from realtime_sip.twilio.uri import leads_to_openai
 
@@ -34,8 +34,14 @@ _MAX_CHILDREN = 50
 _REQUEST_TIMEOUT = 408
 _SOON = 3.0
 """Seconds for what comes before a redirect. The whole fallback of a transfer has ten."""
+_CREATE, _LIST = 2.5, 1.5
+"""Seconds to call somebody, and to ask whether that happened if nothing came of it: a part of those ten as well."""
+_CLOCKS = 5.0
+"""Seconds by which Twilio's clock may be behind, with what it rounds off."""
 _AT_MOST = 15.0
 """Seconds for any other request: Twilio's own HTTP clients wait without end."""
+REDIRECTED = "redirected"
+"""The kind of a note: a call that a redirect of ours ended, or the caller's own if that ended a conference."""
 _THREADS = Threads("realtime-sip-twilio", 32)
 
 
@@ -56,14 +62,19 @@ def document_of(twiml: object) -> str:
 class Rest:
     """Twilio's client, blocking or async.
 
+    Args:
+        client: The client.
+        notes: Where a redirect is noted.
+
     Raises:
         ConfigurationError: It is no `twilio.rest.Client`.
     """
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, notes: Notes) -> None:
         if not hasattr(getattr(client, "http_client", None), "is_async") or not hasattr(client, "calls"):
             raise ConfigurationError("client must be a twilio.rest.Client")
         self._client = client
+        self._notes = notes
         self._is_async = bool(client.http_client.is_async)
 
     async def _run(self, resource: Any, method: str, **arguments: Any) -> Any:
@@ -72,21 +83,23 @@ class Rest:
                 return await getattr(resource, f"{method}_async")(**arguments)
             return await asyncio.wrap_future(_THREADS.submit(getattr(resource, method), **arguments))
 
-    async def _soon(self, what: str, resource: Any, method: str, *, sent: bool, **arguments: Any) -> Any:
+    async def _soon(
+        self, what: str, resource: Any, method: str, *, within: float = _SOON, sent: bool = False, **arguments: Any
+    ) -> Any:
         """Ask for what comes before a redirect, in less time than the fallback of a transfer has: if it is canceled,
         the carrier counts as asked.
 
         Raises:
             DeadlineError: Twilio did not answer in time.
         """
-        deadline = asyncio.timeout(_SOON)
+        deadline = asyncio.timeout(within)
         try:
             async with deadline:
                 return await self._run(resource, method, **arguments)
         except TimeoutError:
             if not deadline.expired():
                 raise
-            raise DeadlineError(f"Twilio did not answer within {_SOON:g} s {what}", sent=sent) from None
+            raise DeadlineError(f"Twilio did not answer within {within:g} s {what}", sent=sent) from None
 
     async def legs(self, parent: str) -> frozenset[str] | None:
         """Return the calls to OpenAI that are up for a caller; None if somebody else was dialed, or none is up.
@@ -94,33 +107,45 @@ class Rest:
         Raises:
             DeadlineError: Twilio did not answer in time.
         """
-        asked = {"parent_call_sid": parent, "limit": _MAX_CHILDREN}
-        children = await self._soon("which calls are up", self._client.calls, "list", sent=False, **asked)
+        asked: dict[str, Any] = {"parent_call_sid": parent, "limit": _MAX_CHILDREN}
+        children = await self._soon("which calls are up", self._client.calls, "list", **asked)
         up = [each for each in children if not is_final(each.status)]
         if not up or not all(leads_to_openai(each.to or "") for each in up):
             return None
         return frozenset(str(each.sid) for each in up)
 
-    async def redirect(self, parent: str, document: str, legs: frozenset[str], *, target: str) -> None:
-        """Give a call new TwiML, which ends these legs. No answer, or one that says nothing, counts as done.
+    async def redirect(self, parent: str, document: str, ended: frozenset[str], *, target: str) -> None:
+        """Give a call new TwiML, which ends these legs; a conference has none. No answer, or one that says nothing,
+        counts as done.
 
         Raises:
             TransferError: The call is over.
         """
-        before = redirected.get(parent)
-        redirected.note(parent, legs | (before or frozenset()))
+        noted = await self._note(parent, ended or frozenset({parent}))
         try:
             shown = await self._run(self._client.calls(parent), "update", twiml=document)
         except Exception as error:
             if certainly_not(error):
-                _restore(parent, before)
+                await self._take_back(noted)
                 raise
             _log.warning("call %s: whether it was redirected is not known: %s", parent, type(error).__name__)
             return
         if is_final(shown.status):
-            _restore(parent, before)
+            await self._take_back(noted)
             evidence = f"the caller's call was {shown.status} when it was to be redirected"
             raise TransferError(target, reason=TransferFailureReason.REFUSED, evidence=evidence)
+
+    async def _note(self, parent: str, ended: frozenset[str]) -> list[str]:
+        """Note before it happens what a redirect ends. Return what was not noted before."""
+        new = [sid for sid in ended if await self._notes.read(REDIRECTED, sid) is None]
+        try:
+            await asyncio.gather(*(self._notes.write(REDIRECTED, sid, parent) for sid in new))
+        except Exception as error:  # noqa: BLE001 - the caller is not kept from a person by a store that fails
+            _log.warning("call %s: that it is redirected was not noted: %s", parent, type(error).__name__)
+        return new
+
+    async def _take_back(self, noted: list[str]) -> None:
+        await asyncio.gather(*(self._notes.take(REDIRECTED, sid) for sid in noted))
 
     async def create(self, **fields: Any) -> str:
         """Call somebody, and return the SID of the call.
@@ -128,8 +153,34 @@ class Rest:
         Raises:
             DeadlineError: Twilio did not answer in time, and may call them.
         """
-        made = await self._soon("whether it calls the target", self._client.calls, "create", sent=True, **fields)
+        asked = ("whether it calls the target", self._client.calls, "create")
+        made = await self._soon(*asked, within=_CREATE, sent=True, **fields)
         return str(made.sid)
+
+    async def made(self, *, to: str, from_: str, since: float) -> list[str]:
+        """Return the calls by REST between these two that are up and were made since then (Unix seconds).
+
+        Raises:
+            DeadlineError: Twilio did not answer in time.
+        """
+        asked: dict[str, Any] = {"to": to, "from_": from_, "limit": _MAX_CHILDREN}
+        calls = await self._soon("whom it calls", self._client.calls, "list", within=_LIST, **asked)
+        return [
+            str(each.sid)
+            for each in calls
+            if each.direction == "outbound-api"
+            and not is_final(each.status)
+            and each.date_created is not None
+            and each.date_created.timestamp() >= since - _CLOCKS
+        ]
+
+    async def status(self, call_sid: str) -> str | None:
+        """Return the status of a call, or None if Twilio does not say."""
+        try:
+            return str((await self._run(self._client.calls(call_sid), "fetch")).status)
+        except Exception as error:  # noqa: BLE001 - its status callback tells as well
+            _log.info("call %s: how it is, is not known: %s", call_sid, type(error).__name__)
+            return None
 
     async def end(self, call_sid: str) -> None:
         """End a call if it is up. A failure is logged: there is nobody to tell."""
@@ -137,13 +188,6 @@ class Rest:
             await self._run(self._client.calls(call_sid), "update", status="completed")
         except Exception as error:  # noqa: BLE001 - the call is over already, or its own time limit ends it
             _log.info("call %s: it was not ended: %s", call_sid, type(error).__name__)
-
-
-def _restore(parent: str, before: frozenset[str] | None) -> None:
-    if before is None:
-        redirected.forget(parent)
-    else:
-        redirected.note(parent, before)
 
 
 def certainly_not(error: Exception) -> bool:

@@ -19,14 +19,16 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.twilio.http import AsyncTwilioHttp, TwilioHttp
-from realtime_sip.twilio.remembered import redirected
-from realtime_sip.twilio.rest import Rest, document_of
+from realtime_sip.twilio.remembered import Notes
+from realtime_sip.twilio.rest import REDIRECTED, Rest, document_of
 from realtime_sip.twilio.warm_transfer import WarmTransfer, parent_of
 
 if TYPE_CHECKING:
     from twilio.rest import Client
 
     from realtime_sip.call.machine.targets import TransferFallback, TransferRequest
+    from realtime_sip.stores.rules import Store
+    from realtime_sip.twilio.call_webhooks import DialResult
     from realtime_sip.twilio.elements import VoiceResponse
 
 __all__ = ["AsyncTwilioHttp", "TwilioHttp", "WarmTransfer", "redirect", "was_redirected"]
@@ -38,7 +40,7 @@ TwimlOf: TypeAlias = "Callable[[TransferRequest], _Twiml | Awaitable[_Twiml]]"
 """Returns the new TwiML for a transfer; plain or async."""
 
 
-def redirect(client: Client, *, twiml: TwimlOf) -> TransferFallback:
+def redirect(client: Client, *, twiml: TwimlOf, store: Store | None = None) -> TransferFallback:
     """Return a fallback for `TransferTargets(fallback=)`: it redirects the caller's call to new TwiML.
 
     First Twilio is asked which calls it has dialed for the caller. If one besides that to OpenAI rings or is answered,
@@ -53,11 +55,13 @@ def redirect(client: Client, *, twiml: TwimlOf) -> TransferFallback:
             with `TwilioHttp()`, runs in threads of its own, 32 at most.
         twiml: Makes the TwiML of a transfer, up to 4000 characters, from `request.name`, `reason` and `summary`. Its
             URLs are whole, since there is no document to which a path would be relative.
+        store: Where the redirect is noted for `was_redirected`: with several workers, the store of their hosts. The
+            memory of this process if left out.
 
     Raises:
         ConfigurationError: `client` is no `twilio.rest.Client`, or `twiml` cannot be called.
     """
-    rest = Rest(client)
+    rest = Rest(client, Notes(store))
     if not callable(twiml):
         raise ConfigurationError("twiml must be a function of the TransferRequest that returns TwiML")
 
@@ -74,13 +78,14 @@ def redirect(client: Client, *, twiml: TwimlOf) -> TransferFallback:
     return fallback
 
 
-def was_redirected(call_sid: str, dialed_call_sid: str | None = None) -> bool:
-    """Return whether this process redirected a call in the last hour, for `after_dial(…, redirected=…)`.
+async def was_redirected(result: DialResult, *, store: Store | None = None) -> bool:
+    """Return whether a redirect of ours ended this `<Dial>`, for `after_dial(…, redirected=…)`.
+
+    It is known for an hour. The dials of the new TwiML, whose `action` comes about the same caller's call, are told
+    apart. If the store fails, it is False.
 
     Args:
-        call_sid: The caller's call: `result.call_sid`.
-        dialed_call_sid: The call that was dialed, `result.dialed_call_sid`. With it the `<Dial>` that the redirect
-            ended is told from those of the new TwiML, whose `action` comes with the same `call_sid`.
+        result: What Twilio posted to the `action`.
+        store: The store of `redirect` and `WarmTransfer`; the memory of this process if left out.
     """
-    legs = redirected.get(call_sid)
-    return legs is not None and (dialed_call_sid is None or not legs or dialed_call_sid in legs)
+    return await Notes(store).read(REDIRECTED, result.dialed_call_sid or result.call_sid) is not None

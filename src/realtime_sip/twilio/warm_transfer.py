@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+import json
 import logging
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from realtime_sip.errors import ConfigurationError
+from realtime_sip.errors import ConfigurationError, TransferError
+from realtime_sip.outcomes import TransferFailureReason
 from realtime_sip.twilio.answers import warm_transfer_join, warm_transfer_wait
 from realtime_sip.twilio.call_webhooks import CallStatusCallback, CallWebhook
-from realtime_sip.twilio.remembered import Remembered, dialed_for
-from realtime_sip.twilio.rest import Rest, document_of
+from realtime_sip.twilio.remembered import Notes, dialed_for
+from realtime_sip.twilio.rest import Rest, certainly_not, document_of
 from realtime_sip.twilio.status import UNANSWERED
 
 if TYPE_CHECKING:
     from twilio.rest import Client
 
     from realtime_sip.call.machine.targets import TransferRequest
+    from realtime_sip.stores.rules import Store
     from realtime_sip.twilio.elements import VoiceResponse
 
 _log = logging.getLogger("realtime_sip.twilio")
+
+_WAITS, _PERSON, _UNCLEAR = "warm", "person", "unclear"
+"""The kinds of notes: by the caller's call the person's, the target's name and what follows if nobody answers; by the
+person's call the caller's; by who calls whom the caller's call, and since when it is not known whether they are."""
 
 
 class WarmTransfer:
@@ -32,6 +43,10 @@ class WarmTransfer:
     Pass the status callbacks of both calls to `report`: it gives a caller `otherwise` if the person does not answer,
     and ends the person's call if the caller does not wait.
 
+    If Twilio does not say whether it calls the person, it is asked for its calls to them. One that nobody else waits
+    for is theirs, and the transfer goes on. Else the caller stays with the model, and nobody is called again until
+    Twilio was asked once more. A person who answers such a call is hung up by `report`, since no caller comes.
+
     Args:
         client: Twilio's client, as for `redirect`.
         from_: The caller id of the person's call: a number of yours.
@@ -41,6 +56,8 @@ class WarmTransfer:
         wait_url: The whole URL of what the caller hears meanwhile; Twilio's music if left out.
         language: Of the summary, such as "pt-BR".
         voice: Of the summary.
+        store: Keeps who waits for whom: with several workers, the store of their hosts, and each of them may `report`.
+            The memory of this process if left out.
 
     Raises:
         ConfigurationError: `client` is no `twilio.rest.Client`, or `otherwise` cannot be called.
@@ -57,17 +74,17 @@ class WarmTransfer:
         wait_url: str | None = None,
         language: str | None = None,
         voice: str | None = None,
+        store: Store | None = None,
     ) -> None:
         if not callable(otherwise):
             raise ConfigurationError("otherwise must be a function of the TransferRequest that returns TwiML")
-        self._rest = Rest(client)
+        self._notes = Notes(store)
+        self._rest = Rest(client, self._notes)
         self._from = from_
         self._status_callback = status_callback
         self._otherwise = otherwise
         self._waiting: dict[str, Any] = {"action": action, "wait_url": wait_url}
         self._spoken: dict[str, Any] = {"language": language, "voice": voice}
-        self._waits: Remembered[tuple[str, str, str]] = Remembered()
-        """The person's call, the target's name, and what follows if they do not answer, by the caller's call."""
 
     async def __call__(self, request: TransferRequest) -> None:
         """Carry out one transfer."""
@@ -79,47 +96,104 @@ class WarmTransfer:
         if legs is None:
             _log.info("call %s: not redirected: the carrier is transferring it already", request.call_id)
             return
-        uri = request.target.uri
         # First, since a refusal leaves the caller with the model. Nobody answers before the caller waits: it rings.
-        person = await self._rest.create(
-            to=uri.number if uri.scheme == "tel" else str(uri),
-            from_=self._from,
-            twiml=join,
-            timeout=max(5, round(request.target.ring_time)),
-            status_callback=self._status_callback,
-            status_callback_event=["answered", "completed"],
-        )
+        person = await self._person(request, parent, join)
         dialed_for.note(person, parent)
-        self._waits.note(parent, (person, request.name, otherwise))
         try:
+            waits = json.dumps([person, request.name, otherwise])
+            await asyncio.gather(self._notes.write(_WAITS, parent, waits), self._notes.write(_PERSON, person, parent))
             await self._rest.redirect(parent, wait, legs, target=request.name)
         except Exception:
-            self._waits.forget(parent)
+            await self._notes.take(_WAITS, parent)
             await self._rest.end(person)
             raise
+        # How the person's call ended may have been told before it was noted whose it is.
+        if await self._rest.status(person) in UNANSWERED:
+            await self._unanswered(parent)
+
+    async def _person(self, request: TransferRequest, parent: str, join: str) -> str:
+        """Call the target, unless Twilio does already, and return the call."""
+        uri = request.target.uri
+        to = uri.number if uri.scheme == "tel" and uri.number else str(uri)
+        pair, since = _pair(self._from, to), time.time()
+        before = await self._notes.read(_UNCLEAR, pair)
+        if before is not None and json.loads(before)[0] == parent:
+            called = await self._called(to, json.loads(before)[1])
+            if len(called) > 1:
+                evidence = "Twilio may be calling the target already"
+                raise TransferError(request.name, reason=TransferFailureReason.PENDING, evidence=evidence)
+            if called:
+                await self._notes.take(_UNCLEAR, pair)
+                return called[0]
+        try:
+            return await self._rest.create(
+                to=to,
+                from_=self._from,
+                twiml=join,
+                timeout=max(5, round(request.target.ring_time)),
+                status_callback=self._status_callback,
+                status_callback_event=["answered", "completed"],
+            )
+        except Exception as error:
+            if certainly_not(error):
+                raise
+            _log.warning("call %s: whether the target is called is not known", request.call_id)
+            with suppress(Exception):  # then the list alone tells
+                await self._notes.write(_UNCLEAR, pair, json.dumps([parent, since]))
+            called = await self._called(to, since)
+            if len(called) != 1:
+                raise
+            await self._notes.take(_UNCLEAR, pair)
+            return called[0]
+
+    async def _called(self, to: str, since: float) -> list[str]:
+        """Return the calls to the target that were made since then, and are not known to be another caller's."""
+        made = await self._rest.made(to=to, from_=self._from, since=since)
+        return [sid for sid in made if await self._notes.read(_PERSON, sid) is None]
 
     async def report(self, payload: CallWebhook) -> bool:
         """Take a status callback of the person's call or of the caller's; return whether it was about one of these.
 
-        Pass it to `CallHost.carrier` too, which tells the call. It is for the process that made the transfer.
+        Pass it to `CallHost.carrier` too, which tells the call. Any process does that shares the `store`.
         """
         if not isinstance(payload, CallStatusCallback):
             return False
-        parent = dialed_for.get(payload.call_sid) or payload.call_sid
-        waits = self._waits.get(parent)
+        parent = await self._notes.read(_PERSON, payload.call_sid)
+        if not payload.is_final:
+            known = await self._notes.read(_WAITS, parent or payload.call_sid)
+            return known is not None or await self._end_if_in_vain(payload)
+        if parent is None:
+            waits = await self._notes.take(_WAITS, payload.call_sid)
+            if waits is not None:
+                await self._rest.end(json.loads(waits)[0])
+            return waits is not None
+        if payload.status in UNANSWERED:
+            return await self._unanswered(parent)
+        return await self._notes.take(_WAITS, parent) is not None
+
+    async def _unanswered(self, parent: str) -> bool:
+        """Give the caller who waits what follows, once."""
+        waits = await self._notes.take(_WAITS, parent)
         if waits is None:
             return False
-        person, name, otherwise = waits
-        if parent == payload.call_sid:
-            if payload.is_final:
-                self._waits.forget(parent)
-                await self._rest.end(person)
-        elif payload.status in UNANSWERED:
-            self._waits.forget(parent)
-            await self._rest.redirect(parent, otherwise, frozenset(), target=name)
-        elif payload.is_final:
-            self._waits.forget(parent)
+        _, name, otherwise = json.loads(waits)
+        await self._rest.redirect(parent, otherwise, frozenset(), target=name)
         return True
+
+    async def _end_if_in_vain(self, payload: CallStatusCallback) -> bool:
+        """End the call of a person who was called though Twilio did not say so: no caller comes to them."""
+        fields = payload.fields
+        if payload.direction != "outbound-api" or payload.parent_call_sid is not None:
+            return False
+        if await self._notes.take(_UNCLEAR, _pair(fields.get("From", ""), fields.get("To", ""))) is None:
+            return False
+        await self._rest.end(payload.call_sid)
+        return True
+
+
+def _pair(from_: str, to: str) -> str:
+    """Return what stands for who calls whom, without a number."""
+    return hashlib.sha256(f"{from_} {to}".encode()).hexdigest()
 
 
 def parent_of(request: TransferRequest) -> str:

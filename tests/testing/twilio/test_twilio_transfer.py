@@ -111,15 +111,15 @@ class Chain:
             self.reports.add(asyncio.create_task(self.warm.report(payload)))
         return ""
 
-    def after(self, form: Mapping[str, str], where: str = "after") -> str:
+    async def after(self, form: Mapping[str, str], where: str = "after") -> str:
         result = self.tell(form)
         assert isinstance(result, DialResult)
-        redirected = voice.was_redirected(result.call_sid, result.dialed_call_sid)
+        redirected = await voice.was_redirected(result)
         self.became.append((where, twiml.after_dial(result.fields, redirected=redirected)))
         return str(twiml.VoiceResponse())
 
-    def desk(self, form: Mapping[str, str]) -> str:
-        return self.after(form, "desk")
+    async def desk(self, form: Mapping[str, str]) -> str:
+        return await self.after(form, "desk")
 
     async def ring(self, **options: Any) -> TwilioCall:
         return await self.twilio.ring(f"{self.url}/voice", status_callback=f"{self.url}/status", **options)
@@ -282,8 +282,9 @@ async def test_a_person_hears_the_summary_and_then_the_caller_who_waited(how: st
         ended = await here.ended(call)
         assert (ended.reason, ended.certainty) == (EndReason.TRANSFERRED, "reported")
         asked = [(request.method, request.path.rpartition("/")[2]) for request in here.twilio.rest_requests]
-        assert asked == [("GET", "Calls.json"), ("POST", "Calls.json"), ("POST", f"{call.sid}.json")]
         person = here.twilio.calls[1]
+        assert asked[:3] == [("GET", "Calls.json"), ("POST", "Calls.json"), ("POST", f"{call.sid}.json")]
+        assert asked[3:] == [("GET", f"{person.sid}.json")]
         form = dict(here.twilio.rest_requests[1].form)
         assert (form["To"], form["Timeout"]) == (HUMAN, "20")
         assert "<Say>They ask for a refund.</Say>" in form["Twiml"]
@@ -299,7 +300,7 @@ async def test_a_caller_whose_person_does_not_answer_is_not_left_waiting() -> No
         ended = await here.ended(call)
         assert (ended.reason, ended.certainty) == (EndReason.TRANSFERRED, "inferred")
         assert "busy" in ended.evidence
-        last = here.twilio.rest_requests[-1]
+        last = [request for request in here.twilio.rest_requests if request.method == "POST"][-1]
         assert last.path.endswith(f"{call.sid}.json")
         assert "Nobody at desk answers." in dict(last.form)["Twiml"]
         assert call.status == "completed"
@@ -316,3 +317,31 @@ async def test_a_person_whose_caller_does_not_wait_is_not_left_ringing() -> None
         await person.ended()
         assert person._call.leg.answered_at is None
         assert [request.path.rpartition("/")[2] for request in here.twilio.rest_requests][-1] == f"{person.sid}.json"
+
+
+HOW = pytest.mark.parametrize("how", ["status", "reset", "no answer"])
+
+
+@HOW
+@virtual
+async def test_law_never_a_double_dial__a_person_whom_twilio_calls_without_saying_so(how: Any) -> None:
+    async with chain(target=f"tel:{HUMAN}", fallback=warmly, enhanced_sip=False) as here:
+        here.twilio.fail("Calls.json", acted=True, how=how)
+        call = await here.ring(scenario=HELLO, alerts=[None])
+        ended = await here.ended(call)
+        assert (ended.reason, ended.certainty) == (EndReason.TRANSFERRED, "reported")
+        _, person = here.twilio.calls
+        assert "in-progress" in person.history
+
+
+@HOW
+@virtual
+async def test_a_person_whom_twilio_does_not_call_leaves_the_caller_with_the_model(how: Any) -> None:
+    scenario = [*HELLO, ModelSays("Nobody is there."), CallerSays("Bye."), ModelSays("Bye."), CallerHangsUp()]
+    async with chain(target=f"tel:{HUMAN}", fallback=warmly, enhanced_sip=False) as here:
+        here.twilio.fail("Calls.json", how=how)
+        call = await here.ring(scenario=scenario, alerts=[None])
+        ended = await here.ended(call)
+        assert ended.reason is EndReason.CALLER
+        assert [failed.reason.value for failed in here.failed] == ["refused"]
+        assert here.twilio.calls[1:] == []

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Self
 from urllib.parse import parse_qsl
 
@@ -20,7 +21,7 @@ Answer = str | Reply
 class Program:
     """Answers requests of Twilio: `routes` maps a path to TwiML, a reply, or what makes one of the parameters."""
 
-    def __init__(self, **routes: Answer | Callable[[Mapping[str, str]], Answer]) -> None:
+    def __init__(self, **routes: Answer | Callable[[Mapping[str, str]], Answer | Awaitable[Answer]]) -> None:
         self.routes = {f"/{name}": answer for name, answer in routes.items()}
         self.seen: list[tuple[Request, dict[str, str]]] = []
         self.server = LoopbackServer(self.handle)
@@ -41,7 +42,8 @@ class Program:
         self.seen.append((request, params))
         answer = self.routes.get(request.path, "<Response/>")
         if callable(answer):
-            answer = answer(params)
+            made = answer(params)
+            answer = await made if inspect.isawaitable(made) else made
         return answer if isinstance(answer, Reply) else Reply(body=answer.encode(), content_type="text/xml")
 
 

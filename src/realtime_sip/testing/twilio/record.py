@@ -77,7 +77,7 @@ class TwilioAlert:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestRequest:
-    """One request to the REST API. `form` has the fields in order, with repeats."""
+    """One request to the REST API. `form` has the fields in order, with repeats: of the body, or of a GET's query."""
 
     method: str
     path: str

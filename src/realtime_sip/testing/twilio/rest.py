@@ -61,7 +61,8 @@ class TwilioApi:
         path = request.path
         if not path.startswith(f"/{_VERSION}/"):
             path = "/" + path.lstrip("/").partition("/")[2]
-        form = parse_qsl(request.body.decode("utf-8", "replace"), keep_blank_values=True)
+        sent = request.target.partition("?")[2] if request.method == "GET" else request.body.decode("utf-8", "replace")
+        form = parse_qsl(sent, keep_blank_values=True)
         code: int | None = None
         fault = self._fault(request.method, path)
         try:

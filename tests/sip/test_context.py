@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import copy
 import hashlib
@@ -231,6 +232,24 @@ def test_law_context_is_signed__no_character_can_be_changed(place: int, characte
     assert verify(changed) in (ContextRefusal.FORGED, ContextRefusal.MALFORMED)
 
 
+@given(
+    ours=st.dictionaries(KEYS, TEXTS, max_size=3), theirs=st.dictionaries(KEYS, TEXTS, max_size=3), other=st.booleans()
+)
+def test_law_context_is_signed__what_is_swapped_between_two_counts_for_nothing(
+    ours: dict[str, str], theirs: dict[str, str], other: bool
+) -> None:
+    signer = ContextSigner(OTHER) if other else SIGNER
+    mine, taken = (
+        signed[CONTEXT_HEADER].split(".")
+        for signed in (
+            SIGNER.sign(ours, parent_call_sid=SID, now=NOW, nonce="nonce-01"),
+            signer.sign(theirs, parent_call_sid="CA" + "f" * 32, now=NOW, nonce="nonce-02"),
+        )
+    )
+    for swapped in ([mine[0], taken[1], mine[2]], [taken[0], mine[1], taken[2]]):
+        assert verify(".".join(swapped)) is ContextRefusal.FORGED
+
+
 def test_two_headers_count_for_nothing_even_where_one_is_right() -> None:
     value = header()
     assert verify(value, value) is ContextRefusal.REPEATED
@@ -447,6 +466,21 @@ async def test_law_context_is_used_once__another_call_with_it_has_none(log: pyte
     (record,) = log.records
     assert record.levelno == logging.WARNING
     assert "rtc_2" in record.getMessage()
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=12))
+def test_law_context_is_used_once__whoever_replays_or_swaps_them_and_in_any_order(seen: list[tuple[int, int]]) -> None:
+    """Each of four calls comes with each of four contexts, again and again: the first call with one has it."""
+    values = [header({"n": str(n)}, nonce=f"nonce-0{n}") for n in range(4)]
+
+    async def run() -> None:
+        store, owner = Store(), dict[int, int]()
+        for call, context in seen:
+            got = await use_context(incoming(values[context], call_id=f"rtc_{call}"), store, now=NOW)
+            mine = owner.setdefault(context, call) == call
+            assert dict(got.context) == ({"n": str(context)} if mine else {})
+
+    asyncio.run(run())
 
 
 async def test_a_call_that_is_announced_again_keeps_its_context() -> None:

@@ -15,6 +15,7 @@ import httpx
 import pytest
 import werkzeug.datastructures
 from hypothesis import assume, example, given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 from reported import reported
 from starlette.datastructures import Headers as StarletteHeaders
@@ -23,11 +24,12 @@ from starlette.testclient import TestClient
 from twilio.request_validator import RequestValidator
 from werkzeug.test import create_environ
 
-from realtime_sip.errors import ConfigurationError, InvalidRequestError, WebhookVerificationError
+from realtime_sip.errors import ConfigurationError, InvalidRequestError, WebhookPayloadError, WebhookVerificationError
 from realtime_sip.twilio import TwilioSignature
 from realtime_sip.twilio import signature as signature_module
 from realtime_sip.twilio.form import MAX_FIELDS, MAX_FORM, fields_of, signed_form
 from realtime_sip.twilio.signature import MAX_BODY
+from realtime_sip.twilio.webhooks import read_webhook
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 OTHER = "fedcba9876543210fedcba9876543210"
@@ -626,6 +628,26 @@ def test_law_a_changed_form_is_refused(fields: list[tuple[str, str]], at: int, b
         changed = body[:at] + bytes([byte]) + body[at + 1 :]
         same = signed_form(changed)[0] == signed_form(body)[0]
         assert accepted(twilio(), "/voice", changed.decode("latin-1"), signature) == same or byte > 127
+
+
+PIECES = st.sampled_from(
+    [b"a", b"=", b"&", b"%", b"%00", b"%3D=", b"+", b"\xff", b"AccountSid=" + ACCOUNT.encode(), b"a=1&"]
+)
+
+
+@examples(max_examples=30)
+@given(PIECES, PIECES, st.integers(0, MAX_FORM + 1000), st.binary(max_size=20))
+def test_law_a_giant_form_is_read_in_bounds_or_refused(first: bytes, then: bytes, size: int, end: bytes) -> None:
+    body = (first * (size // len(first) // 2) + then * (size // len(then) // 2) + end)[: MAX_FORM + 1]
+    reason = refusal("/voice", body, headers(over(URL, VOICE)), using=twilio({ACCOUNT: TOKEN}, BASE))
+    bound = "body_too_large" if len(body) > MAX_FORM else "too_many_fields" if body.count(b"&") >= MAX_FIELDS else None
+    assert reason == bound or bound is None
+    if bound is not None:
+        with pytest.raises(WebhookPayloadError) as raised:
+            read_webhook(body)
+        assert raised.value.reason == bound
+    else:
+        assert len(read_webhook(body).fields.pairs) <= MAX_FIELDS
 
 
 # --- what people reported ----------------------------------------------------------------------------------------

@@ -11,6 +11,11 @@
     │       └── BetaShapeError          it has a name of the beta API; the message says the current one
     ├── ServiceError                    them: the service answered, and refused or failed
     │   ├── BadRequestError             400, 422: the service does not accept the request
+    │   │   ├── DomainTakenError        Twilio 21248: the termination domain belongs to somebody else
+    │   │   ├── LimitReachedError       Twilio: the account, the trunk or the list has as many as it may have
+    │   │   ├── NumberUnavailableError  Twilio: the number cannot be bought: search again
+    │   │   ├── RegulationError         Twilio: the country asks for an address, a bundle or a document first
+    │   │   └── TrialAccountError       Twilio: a trial account may not do this; upgrade it
     │   ├── AuthenticationError         401: the API key is not valid
     │   ├── PermissionDeniedError       403: the key may not do this
     │   ├── NotFoundError               404
@@ -64,25 +69,30 @@ __all__ = [
     "ConfigurationError",
     "DeadlineError",
     "DecisionAlreadyMadeError",
+    "DomainTakenError",
     "EndedError",
     "EventRefusedError",
     "InvalidRequestError",
+    "LimitReachedError",
     "MissingExtraError",
     "MisuseError",
     "NetworkError",
     "NotAnEventError",
     "NotFoundError",
+    "NumberUnavailableError",
     "PermissionDeniedError",
     "ProxyError",
     "QuotaError",
     "RateLimitError",
     "RealtimeSipError",
+    "RegulationError",
     "ServerError",
     "ServiceError",
     "SocketClosedError",
     "ToolArgumentsError",
     "ToolError",
     "TransferError",
+    "TrialAccountError",
     "UnexpectedReplyError",
     "UnknownCallError",
     "WebhookError",
@@ -174,6 +184,32 @@ class ServiceError(RealtimeSipError):
 
 class BadRequestError(ServiceError):
     """The service does not accept the request (400, 422); `param` may say which part."""
+
+
+class DomainTakenError(BadRequestError):
+    """The termination domain belongs to another trunk or account (Twilio 21248): choose another name."""
+
+
+class LimitReachedError(BadRequestError):
+    """Twilio's account, trunk or list has as many entries as it may have; Twilio's support raises some limits.
+
+    Codes: 21244 trunks, 21249 origination URLs, 21239 credential lists, 21242 credentials, 21255 access control lists.
+    """
+
+
+class NumberUnavailableError(BadRequestError):
+    """The number cannot be bought, or no number is like it (Twilio 21421, 21422, 21451, 21452): search again."""
+
+
+class RegulationError(BadRequestError):
+    """The number's country asks for an address, a bundle or a document, which have to be approved first.
+
+    Codes of Twilio: 21613, 21615, 21628, 21629, 21631, 21649, 21650, 21651.
+    """
+
+
+class TrialAccountError(BadRequestError):
+    """A trial account may not do this (Twilio 21404): one number, one trunk, verified numbers only. Upgrade it."""
 
 
 class AuthenticationError(ServiceError):

@@ -25,8 +25,8 @@ PUBLIC = [
     f"realtime_sip.{name}"
     for name in (
         *("errors", "events", "items", "response", "session", "webhooks", "sip"),
-        *("prompts", "policy", "event_log", "stores", "twilio", "twilio.twiml", "twilio.voice"),
-        *("twilio.webhooks", "testing", "migration"),
+        *("prompts", "policy", "event_log", "stores", "twilio", "twilio.numbers", "twilio.trunking"),
+        *("twilio.twiml", "twilio.voice", "twilio.webhooks", "testing", "migration"),
     )
 ]
 """What users may import beside the root; everything else is private."""

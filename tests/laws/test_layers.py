@@ -30,7 +30,7 @@ WIRE_MODELS = {"events", "items", "prompts", "session"}
 FRAMEWORKS = {"fastapi", "starlette", "uvicorn", "flask", "django", "twilio", "phonenumbers", "redis", "pytest", "h11"}
 MAY_IMPORT_FRAMEWORKS = {"testing", "cli"}
 # What an extra brings, imported when it is asked for.
-LAZILY = {("policy", "phonenumbers"), ("twilio", "twilio")}
+LAZILY = {("policy", "phonenumbers"), ("twilio", "twilio"), ("twilio", "phonenumbers")}
 
 
 def modules() -> list[Path]:

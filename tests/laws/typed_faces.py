@@ -15,7 +15,7 @@ from realtime_sip.api.calls import WebRtcCall
 from realtime_sip.api.client_secrets import ClientSecret
 from realtime_sip.api.settings import Settings
 from realtime_sip.api.webhook_endpoints import WebhookEndpoint, WebhookEndpointPage
-from realtime_sip.twilio import TwilioSignature, twiml
+from realtime_sip.twilio import AsyncTwilioAccount, TwilioAccount, TwilioSignature, numbers, trunking, twiml
 from realtime_sip.twilio.elements import Dial, Enqueue, Say, Sip, Task
 from realtime_sip.twilio.webhooks import CallStatusCallback, DialResult, TwilioWebhook, VoiceWebhook, read_webhook
 
@@ -87,3 +87,24 @@ def verifying(twilio: TwilioSignature, headers: list[tuple[bytes, bytes]]) -> No
     assert_type(CallStatusCallback.read(b"").status, str)
     assert_type(read_webhook(b""), TwilioWebhook)
     TwilioSignature(None)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+
+def provisioning(account: TwilioAccount, trunk: trunking.Trunk) -> None:
+    assert_type(account.trunks.plan(trunk), trunking.TrunkPlan)
+    assert_type(account.trunks.apply(trunk, prune=True), trunking.AppliedTrunk)
+    assert_type(account.trunks.verify(trunk), trunking.TrunkReport)
+    assert_type(account.trunks.delete(trunk), trunking.TrunkDeletion)
+    assert_type(account.numbers.list(), list[numbers.PhoneNumber])
+    assert_type(account.numbers.search("US"), list[numbers.AvailablePhoneNumber])
+    assert_type(account.numbers.buy("+14155550100"), numbers.PhoneNumber)
+    assert_type(account.numbers.route_to("+14155550100", trunk_sid="TK1"), numbers.Rerouted)
+    TwilioAccount(http_client=httpx.Client())
+    TwilioAccount(http_client=httpx.AsyncClient())  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+
+async def provisioning_async(account: AsyncTwilioAccount, trunk: trunking.Trunk) -> None:
+    assert_type(await account.trunks.plan(trunk), trunking.TrunkPlan)
+    assert_type(await account.trunks.apply(trunk), trunking.AppliedTrunk)
+    assert_type(await account.numbers.list(), list[numbers.PhoneNumber])
+    assert_type(await account.numbers.detach("+14155550100"), numbers.Rerouted)
+    account.trunks.apply(trunk)  # type: ignore[unused-coroutine]

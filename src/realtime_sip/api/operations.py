@@ -159,6 +159,7 @@ class Operation(Generic[T]):
         read: Takes the result out of the reply.
         decides: What success of this decides about a ringing call.
         ephemeral: What is sent instead if the key turns out to be an ephemeral one.
+        refused: Names what a reply that is no success means, by the operation's name; as OpenAI writes it if left out.
     """
 
     name: str
@@ -172,6 +173,7 @@ class Operation(Generic[T]):
     headers: Mapping[str, str] = field(default_factory=dict)
     decides: Verdict | None = None
     ephemeral: Body | None = None
+    refused: Callable[[str, Reply], ServiceError] | None = None
 
 
 def exchange(
@@ -202,7 +204,7 @@ def exchange(
             return operation.read(outcome)
         if outcome is None:
             raise TypeError("a driver must answer a Request with a Reply or a Failure")
-        error = _error(operation.name, outcome)
+        error = _error(operation, outcome)
         pause = _pause(operation, error, attempt)
         if pause is None or max(clock(), end - deadline + paused) + pause >= end:
             # Most calls end by being gone.
@@ -263,7 +265,8 @@ def _may_help(operation: Operation[T], error: ServiceError) -> bool:
     return isinstance(error, RateLimitError) or error.should_retry is True
 
 
-def _error(name: str, outcome: Reply | Failure) -> ServiceError | NetworkError | ConfigurationError:
+def _error(operation: Operation[Any], outcome: Reply | Failure) -> ServiceError | NetworkError | ConfigurationError:
+    name = operation.name
     if isinstance(outcome, Failure):
         if outcome.of == "misuse":
             return ConfigurationError(f"{name}: {outcome.what}")
@@ -276,7 +279,7 @@ def _error(name: str, outcome: Reply | Failure) -> ServiceError | NetworkError |
         return NetworkError(f"{name}: {outcome.what}", sent=outcome.sent)
     if outcome.status == _PROXY_AUTHENTICATION:
         return ConfigurationError(f"{name}: the proxy wants a user and a password (407): give them in its URL")
-    return _service_error(name, outcome)
+    return (operation.refused or _service_error)(name, outcome)
 
 
 def _service_error(name: str, reply: Reply) -> ServiceError:
@@ -311,7 +314,7 @@ def _service_error(name: str, reply: Reply) -> ServiceError:
         code=code,
         param=param,
         request_id=request_id,
-        retry_after=_retry_after(reply.headers),
+        retry_after=retry_after(reply.headers),
         should_retry={"true": True, "false": False}.get(reply.headers.get("x-should-retry", "").strip().lower()),
     )
 
@@ -338,7 +341,7 @@ def _request_id(reply: Reply) -> str | None:
     return value if _REQUEST_ID.fullmatch(value) else _short(value)
 
 
-def _retry_after(headers: Mapping[str, str]) -> float | None:
+def retry_after(headers: Mapping[str, str]) -> float | None:
     """Return the service's advice in seconds (RFC 9110 10.2.3; a date counts from the reply's own `date`).
 
     `retry-after-ms`, which Azure sends, is the finer one.

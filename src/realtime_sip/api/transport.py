@@ -112,7 +112,7 @@ def _nothing_to_do(_result: object) -> None:
     pass
 
 
-def _within(seconds: float, act: Callable[[], T], *, late: Callable[[T], object] = _nothing_to_do) -> T:
+def within(seconds: float, act: Callable[[], T], *, late: Callable[[T], object] = _nothing_to_do) -> T:
     """Return what `act` returns, or raise TimeoutError after `seconds`.
 
     Then `act` goes on in a thread that nobody waits for, and what it returns goes to `late`. Nothing else bounds a
@@ -142,6 +142,38 @@ def _within(seconds: float, act: Callable[[], T], *, late: Callable[[T], object]
         raise
 
 
+def drive(steps: _Steps[T], send: Callable[[Request], _Outcome]) -> T:
+    """Carry an exchange out, blocking, and return its result. `send` says what became of a request."""
+    outcome: _Outcome | None = None
+    while True:
+        try:
+            step = steps.send(outcome)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        if isinstance(step, Request):
+            outcome = send(step)
+        else:
+            time.sleep(step.seconds)
+            outcome = None
+
+
+async def drive_async(steps: _Steps[T], send: Callable[[Request], Awaitable[_Outcome]]) -> T:
+    """Carry an exchange out on the running event loop, as `drive` does."""
+    outcome: _Outcome | None = None
+    while True:
+        try:
+            step = steps.send(outcome)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        if isinstance(step, Request):
+            outcome = await send(step)
+        else:
+            await asyncio.sleep(step.seconds)
+            outcome = None
+
+
 class Transport:
     """Carries operations out, blocking the calling thread. It can be used from several threads."""
 
@@ -160,7 +192,7 @@ class Transport:
 
     def run(self, operation: Operation[T]) -> T:
         """Return what the operation reads from the service's reply. Raises as `exchange` does."""
-        return self._drive(exchange(operation, deadline=self.settings.timeout, clock=time.monotonic), self._send)
+        return drive(exchange(operation, deadline=self.settings.timeout, clock=time.monotonic), self._send)
 
     def open(self, operation: Operation[None]) -> Connection:
         """Return the WebSocket that the operation opens. Raises as `exchange` does."""
@@ -176,7 +208,7 @@ class Transport:
             request = replace(request, timeout=max(began + request.timeout - time.monotonic(), _SOON))
             try:
                 opened.append(
-                    _within(
+                    within(
                         request.timeout + _GRACE,
                         lambda: websocket.connect(self._http, self.settings, request, key, self._route),
                         late=websocket.Connection.close,
@@ -186,30 +218,15 @@ class Transport:
                 return websocket.failed(error, proxied=self._route is not None)
             return Reply(101, {})
 
-        self._drive(exchange(operation, deadline=self.settings.timeout, clock=time.monotonic), send)
+        drive(exchange(operation, deadline=self.settings.timeout, clock=time.monotonic), send)
         return opened[0]
 
     def close(self) -> None:
         for client in self._http.closing() if self._first is self else ():
             client.close()
 
-    @staticmethod
-    def _drive(steps: _Steps[T], send: Callable[[Request], _Outcome]) -> T:
-        outcome: _Outcome | None = None
-        while True:
-            try:
-                step = steps.send(outcome)
-            except StopIteration as stop:
-                result: T = stop.value
-                return result
-            if isinstance(step, Request):
-                outcome = send(step)
-            else:
-                time.sleep(step.seconds)
-                outcome = None
-
     def _key(self, request: Request) -> str | Failure:
-        return keys.ask(self.settings.api_key, lambda asked: _within(request.timeout, asked))
+        return keys.ask(self.settings.api_key, lambda asked: within(request.timeout, asked))
 
     def _send(self, request: Request) -> _Outcome:
         began = time.monotonic()
@@ -220,7 +237,7 @@ class Transport:
             return _NO_CONNECTION
         request = replace(request, timeout=max(began + request.timeout - time.monotonic(), _SOON))
         try:
-            return _within(request.timeout + _GRACE, lambda: self._exchange(request, key))
+            return within(request.timeout + _GRACE, lambda: self._exchange(request, key))
         except TimeoutError:
             return _NO_END
 
@@ -294,7 +311,7 @@ class AsyncTransport:
         Whoever runs an accept or a reject, a host that has started the handler knows of it.
         """
         clock = self.on_loop().time
-        result = await self._drive(exchange(operation, deadline=self.settings.timeout, clock=clock), self._send)
+        result = await drive_async(exchange(operation, deadline=self.settings.timeout, clock=clock), self._send)
         told = on_verdict.get()
         if operation.decides is not None and told is not None:
             told(operation.decides)
@@ -318,7 +335,7 @@ class AsyncTransport:
                 return websocket.failed(error, proxied=self._route is not None)
             return Reply(101, {})
 
-        await self._drive(exchange(operation, deadline=self.settings.timeout, clock=clock), send)
+        await drive_async(exchange(operation, deadline=self.settings.timeout, clock=clock), send)
         return opened[0]
 
     async def close(self) -> None:
@@ -336,21 +353,6 @@ class AsyncTransport:
             # The connections of a loop that was closed cannot be closed any more.
             with suppress(RuntimeError) if over else nullcontext():
                 await client.aclose()
-
-    @staticmethod
-    async def _drive(steps: _Steps[T], send: Callable[[Request], Awaitable[_Outcome]]) -> T:
-        outcome: _Outcome | None = None
-        while True:
-            try:
-                step = steps.send(outcome)
-            except StopIteration as stop:
-                result: T = stop.value
-                return result
-            if isinstance(step, Request):
-                outcome = await send(step)
-            else:
-                await asyncio.sleep(step.seconds)
-                outcome = None
 
     async def _key(self, request: Request) -> str | Failure:
         key = await keys.ask_async(self.settings.api_key, request.timeout)

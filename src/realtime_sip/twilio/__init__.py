@@ -1,5 +1,6 @@
 """Twilio's side of a call: what your webhooks answer, and what Twilio says to them. It comes with the extra `twilio`.
 
+- `TwilioAccount` and `AsyncTwilioAccount`: the account over REST, with `trunking` and `numbers`.
 - `TwilioSignature`: proof that Twilio sent a request.
 - `twiml`: what a voice webhook answers, above all `twiml.dial_openai`, which sends the caller to OpenAI.
 - `voice`: what is done with a call over REST: `voice.redirect` and `voice.WarmTransfer`, a transfer's fallbacks.
@@ -14,14 +15,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from realtime_sip.twilio import twiml, voice, webhooks
+    from realtime_sip.twilio import numbers, trunking, twiml, voice, webhooks
+    from realtime_sip.twilio.account import AsyncTwilioAccount, TwilioAccount
     from realtime_sip.twilio.signature import TwilioSignature
 
-__all__ = ["TwilioSignature", "twiml", "voice", "webhooks"]
+__all__ = [
+    "AsyncTwilioAccount",
+    "TwilioAccount",
+    "TwilioSignature",
+    "numbers",
+    "trunking",
+    "twiml",
+    "voice",
+    "webhooks",
+]
 
 # Imported when it is first asked for (PEP 562): a module, or a name and the module that has it.
-_MODULES = {"twiml", "voice", "webhooks"}
-_PLACES = {"TwilioSignature": "realtime_sip.twilio.signature"}
+_MODULES = {"numbers", "trunking", "twiml", "voice", "webhooks"}
+_PLACES = {
+    "AsyncTwilioAccount": "realtime_sip.twilio.account",
+    "TwilioAccount": "realtime_sip.twilio.account",
+    "TwilioSignature": "realtime_sip.twilio.signature",
+}
 
 
 # Not for type checkers, which would believe in every name then.

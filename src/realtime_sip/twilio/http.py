@@ -23,6 +23,7 @@ from urllib.parse import urlsplit, urlunsplit
 from realtime_sip.api.causes import cause_of
 from realtime_sip.api.http_client import HttpClient
 from realtime_sip.api.proxies import ProxyOption, proxy_to
+from realtime_sip.api.transport import within
 from realtime_sip.errors import ConfigurationError, DeadlineError, MissingExtraError, NetworkError
 
 try:
@@ -38,6 +39,9 @@ __all__ = ["AsyncTwilioHttp", "TwilioHttp"]
 
 TIMEOUT = 10.0
 """Seconds for an answer. A transfer's fallback has as long in all."""
+MAX_REPLY = 16 * 1024 * 1024
+"""Bytes of an answer. A page of a thousand numbers has two million."""
+_GRACE = 0.1
 _JSON = {"application/json", "application/scim+json"}
 _LOG = logging.getLogger("realtime_sip.twilio")
 
@@ -90,12 +94,14 @@ class _Httpx(_TwilioHttp):
         auth: tuple[str, str] | None,
         timeout: float,
     ) -> dict[str, Any]:
-        """Return the arguments of httpx for a request. `params` are added to those of the URL."""
+        """Return the arguments of httpx for a request. `params` are added to those of the URL; bytes go as they are."""
+        is_written = isinstance(data, bytes)
         is_json = (headers or {}).get("Content-Type") in _JSON
         return {
             "url": library.URL(url).copy_merge_params(params) if params else library.URL(url),
-            "json": data if is_json else None,
-            "data": None if is_json else data,
+            "content": data if is_written else None,
+            "json": data if is_json and not is_written else None,
+            "data": None if is_json or is_written else data,
             "headers": headers,
             "auth": auth,
             "timeout": timeout,
@@ -109,13 +115,27 @@ class _Httpx(_TwilioHttp):
         return kind(f"Twilio did not answer: {cause_of(error)}", sent=sent)
 
 
+def _fitting(chunk: bytes, body: bytearray) -> bytes:
+    if len(body) + len(chunk) > MAX_REPLY:
+        raise NetworkError(f"Twilio's answer has more than {MAX_REPLY} bytes", sent=True)
+    return chunk
+
+
+def _response(reply: Any, body: bytearray) -> Response:
+    return Response(reply.status_code, body.decode(reply.encoding or "utf-8", "replace"), reply.headers)
+
+
+def _too_late(seconds: float) -> DeadlineError:
+    return DeadlineError(f"Twilio did not answer within {seconds:g} s", sent=True)
+
+
 class TwilioHttp(_Httpx):
     """The HTTP client of a blocking `twilio.rest.Client`.
 
     Args:
         http_client: An `httpx.Client` of yours, which you close; one is made if left out.
         base_url: Where all requests go in place of Twilio's hosts, such as `TwilioEmulator.base_url`.
-        timeout: Seconds to connect, and for each part of the answer.
+        timeout: Seconds for a whole request.
         proxy: The URL of a proxy; False for none; None for that of the environment.
 
     Raises:
@@ -151,11 +171,20 @@ class TwilioHttp(_Httpx):
         url, seconds = self._place(url), self._seconds(timeout)
         client, library = self._client(url)
         arguments = self._arguments(library, url, params, data, headers, auth, seconds)
+
+        def ask() -> Response:
+            with client.stream(method.upper(), follow_redirects=allow_redirects, **arguments) as reply:
+                body = bytearray()
+                for chunk in reply.iter_bytes():
+                    body += _fitting(chunk, body)
+                return _response(reply, body)
+
         try:
-            reply = client.request(method.upper(), follow_redirects=allow_redirects, **arguments)
+            return within(seconds + _GRACE, ask)
         except library.RequestError as error:
             raise self._failure(library, error) from error
-        return Response(reply.status_code, reply.text, reply.headers)
+        except TimeoutError:
+            raise _too_late(seconds) from None
 
     def close(self) -> None:
         """Close the HTTP client, unless it is yours."""
@@ -217,15 +246,20 @@ class AsyncTwilioHttp(_Httpx):
         arguments = self._arguments(library, url, params, data, headers, auth, seconds)
         deadline = asyncio.timeout(seconds)
         try:
-            async with deadline:
-                reply = await client.request(method.upper(), follow_redirects=allow_redirects, **arguments)
+            async with (
+                deadline,
+                client.stream(method.upper(), follow_redirects=allow_redirects, **arguments) as reply,
+            ):
+                body = bytearray()
+                async for chunk in reply.aiter_bytes():
+                    body += _fitting(chunk, body)
+                return _response(reply, body)
         except library.RequestError as error:
             raise self._failure(library, error) from error
         except TimeoutError:
             if not deadline.expired():
                 raise
-            raise DeadlineError(f"Twilio did not answer within {seconds:g} s", sent=True) from None
-        return Response(reply.status_code, reply.text, reply.headers)
+            raise _too_late(seconds) from None
 
     async def aclose(self) -> None:
         """Close the HTTP client, unless it is yours."""

@@ -15,6 +15,7 @@ from realtime_sip.testing.openai.invite import CALLER, DIALED
 from realtime_sip.testing.openai.server import LoopbackServer
 from realtime_sip.testing.openai.webhook import CallTarget, check_targets
 from realtime_sip.testing.scenario import Scenario, Step
+from realtime_sip.testing.twilio.account import Account
 from realtime_sip.testing.twilio.behavior import TwilioBehavior, TwilioTimings
 from realtime_sip.testing.twilio.call import VoiceCall
 from realtime_sip.testing.twilio.conference import Conference
@@ -54,7 +55,8 @@ class TwilioEmulator:
     Emulated are the verbs Dial (Sip, Number, Client, WhatsApp), Enqueue, Say, Play, Pause, Record, Reject, Redirect and
     Hangup. There is no media; Say takes as long as its text. Not emulated: Gather, Connect, Start and the other verbs,
     messages in TwiML, `sequential`, machine detection, trunks. Beside the calls there is the REST API for calls,
-    messages and conferences, with state: give a client `base_url`, and the account's SID with the token or an API key.
+    messages and conferences, for numbers, trunks and the lists of SIP, with state: give a client `base_url`, and the
+    account's SID with the token or an API key. A trunk takes no calls here.
 
     Not known, and therefore guessed: all `TwilioTimings` that its docstring does not call measured or documented; how
     the recipient of a whisper who hangs up shows in `action`; `action` after a redirect while the dialed leg rings
@@ -149,6 +151,11 @@ class TwilioEmulator:
         if not self._server.port:
             raise ConfigurationError("the emulator has no URL before it is entered with: async with TwilioEmulator()")
         return f"http://127.0.0.1:{self._server.port}"
+
+    @property
+    def account(self) -> Account:
+        """What the account has: `own("+1…")` gives it a number, and `trunks` and `numbers` are read by tests."""
+        return self._api.account
 
     @property
     def rest_requests(self) -> list[RestRequest]:
@@ -300,6 +307,7 @@ class TwilioEmulator:
         self,
         path: str = "Calls",
         *,
+        method: Literal["POST", "GET", "DELETE"] = "POST",
         status: int = 503,
         code: int | None = None,
         times: int = 1,
@@ -307,7 +315,7 @@ class TwilioEmulator:
         how: Literal["status", "reset", "no answer"] = "status",
         retry_after: float | None = None,
     ) -> None:
-        """Let the next `times` POST requests fail whose path has `path` in it, as "Calls", "Messages" or a SID.
+        """Let the next `times` requests fail whose path has `path` in it, as "Calls", "Trunks" or a SID.
 
         With `acted` they are carried out all the same, so that a repetition would do it twice.
 
@@ -316,7 +324,9 @@ class TwilioEmulator:
         """
         if not 400 <= status <= 599 or not 1 <= times <= 1000 or not path:
             raise ConfigurationError("status must be 400 to 599, times 1 to 1000, and path not empty")
-        fault = RestFault(path=path, status=status, code=code, acted=acted, how=how, retry_after=retry_after)
+        fault = RestFault(
+            method=method, path=path, status=status, code=code, acted=acted, how=how, retry_after=retry_after
+        )
         self._api.faults.extend([fault] * times)
 
     async def reply_to_permission(

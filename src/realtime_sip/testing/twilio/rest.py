@@ -1,4 +1,4 @@
-"""The emulated REST API: calls, messages and conferences, with state."""
+"""The emulated REST API: calls, messages, conferences, and what the account has, with state."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import binascii
 import hmac
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import parse_qsl, unquote, urlencode
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import parse_qsl, unquote
 
 from realtime_sip.testing.openai.server import Answer, Reply, Request, Silence
+from realtime_sip.testing.twilio import trunks
+from realtime_sip.testing.twilio.account import Account
 from realtime_sip.testing.twilio.call import VoiceCall
 from realtime_sip.testing.twilio.conference import Conference, Participant
 from realtime_sip.testing.twilio.courier import new_sid
@@ -18,6 +20,7 @@ from realtime_sip.testing.twilio.legs import EVENTS, Callback, Leg
 from realtime_sip.testing.twilio.messages import Message
 from realtime_sip.testing.twilio.nouns import target_of
 from realtime_sip.testing.twilio.record import RestRequest, TwilioRefusal
+from realtime_sip.testing.twilio.replies import matching, not_found, page, refused, seconds
 from realtime_sip.testing.twilio.stages import Source
 from realtime_sip.testing.twilio.twiml import parse
 
@@ -34,6 +37,7 @@ _MAX_TWIML = 4000
 class RestFault:
     """How a request fails: with a status, or without an answer; and whether it was carried out all the same."""
 
+    method: str
     path: str
     status: int
     code: int | None
@@ -43,7 +47,7 @@ class RestFault:
 
 
 class TwilioApi:
-    """Answers requests to `/2010-04-01/Accounts/…`. A path may begin with a host, as `/api.twilio.com/2010-04-01/…`."""
+    """Answers requests to `/2010-04-01/Accounts/…` and `/v1/…`. A path may begin with one of Twilio's hosts."""
 
     def __init__(
         self, board: Switchboard, *, secrets: Iterable[tuple[str, str]], made: Callable[[VoiceCall], None], strict: bool
@@ -51,6 +55,7 @@ class TwilioApi:
         self.requests: list[RestRequest] = []
         self.messages: dict[str, Message] = {}
         self.faults: list[RestFault] = []
+        self.account = Account(board.account_sid)
         self._board = board
         self._secrets = tuple(secrets)
         self._made = made
@@ -59,8 +64,9 @@ class TwilioApi:
     async def handle(self, request: Request) -> Answer:
         """Answer one request."""
         path = request.path
-        if not path.startswith(f"/{_VERSION}/"):
-            path = "/" + path.lstrip("/").partition("/")[2]
+        host, _, rest = path.lstrip("/").partition("/")
+        if host.endswith(".twilio.com"):
+            path = f"/{rest}"
         sent = request.target.partition("?")[2] if request.method == "GET" else request.body.decode("utf-8", "replace")
         form = parse_qsl(sent, keep_blank_values=True)
         code: int | None = None
@@ -72,13 +78,13 @@ class TwilioApi:
             )
         except TwilioRefusal as refusal:
             code = refusal.code
-            reply = _refused(refusal)
+            reply = refused(refusal)
         answer: Answer = reply
         if fault is not None:
             code = fault.code
             headers = () if fault.retry_after is None else (("retry-after", f"{fault.retry_after:g}"),)
-            refused = _refused(TwilioRefusal(fault.code, "The request was refused.", status=fault.status))
-            reply = Reply(status=fault.status, body=refused.body, headers=headers)
+            error = refused(TwilioRefusal(fault.code, "The request was refused.", status=fault.status))
+            reply = Reply(status=fault.status, body=error.body, headers=headers)
             answer = reply if fault.how == "status" else Silence(reset=fault.how == "reset")
         self.requests.append(
             RestRequest(method=request.method, path=path, form=tuple(form), status=reply.status, code=code)
@@ -88,7 +94,7 @@ class TwilioApi:
 
     def _fault(self, method: str, path: str) -> RestFault | None:
         for fault in self.faults:
-            if method == "POST" and f"/{fault.path}" in path:
+            if method == fault.method and f"/{fault.path}" in path:
                 self.faults.remove(fault)
                 return fault
         return None
@@ -105,13 +111,15 @@ class TwilioApi:
             raise TwilioRefusal(20003, "Authenticate", status=401)
 
     async def _answer(self, request: Request, path: str, form: list[tuple[str, str]]) -> Reply:
+        if path.startswith("/v1/"):
+            return trunks.answer(self.account, request, unquote(path), dict(form))
         within = path.removeprefix(f"/{_VERSION}/Accounts/").removesuffix(".json")
         parts = [unquote(part) for part in within.split("/")]
         if not path.startswith(f"/{_VERSION}/Accounts/") or not path.endswith(".json"):
-            raise _not_found(path)
+            raise not_found(path)
         account, *rest = parts
         if account != self._board.account_sid:
-            raise _not_found(path)
+            raise not_found(path)
         fields = dict(form)
         match request.method, rest:
             case "GET", ["Calls"]:
@@ -125,7 +133,7 @@ class TwilioApi:
             case "GET", ["Messages"]:
                 found = [message.shown() for message in self.messages.values()]
                 wanted = {"to": request.query.get("To"), "from": request.query.get("From")}
-                return _page("messages", _matching(found, wanted), request)
+                return page("messages", matching(found, wanted), request)
             case "POST", ["Messages"]:
                 message = Message(fields, self._board)
                 self.messages[message.sid] = message
@@ -135,18 +143,18 @@ class TwilioApi:
                 return Reply.of_json(self.messages[sid].shown())
             case method, ["Conferences", *inside]:
                 return self._conferences(method, inside, request, fields, path)
-        raise _not_found(path)
+        return self.account.answer(request, path, rest, fields)
 
     def _leg(self, sid: str, path: str) -> Leg:
         if sid not in self._board.legs:
-            raise _not_found(path)
+            raise not_found(path)
         return self._board.legs[sid]
 
     def _calls(self, request: Request) -> Reply:
         found = [leg.shown() for leg in reversed(self._board.legs.values())]
         query = request.query
         wanted = {"to": query.get("To"), "from": query.get("From"), "status": query.get("Status")}
-        return _page("calls", _matching(found, {**wanted, "parent_call_sid": query.get("ParentCallSid")}), request)
+        return page("calls", matching(found, {**wanted, "parent_call_sid": query.get("ParentCallSid")}), request)
 
     def _create_call(self, form: list[tuple[str, str]], *, twiml: str | None = None) -> Leg:
         board, fields = self._board, dict(form)
@@ -186,7 +194,7 @@ class TwilioApi:
             call.alert(21626, "StatusCallbackEvent is a parameter that is repeated, not a list", warning=True)
         for code, text in target.alerts:
             call.alert(code, text)
-        board.spawn(call.call_out(target, ring_seconds=_seconds(fields.get("Timeout"), 60.0)))
+        board.spawn(call.call_out(target, ring_seconds=seconds(fields.get("Timeout"), 60.0)))
         return leg
 
     def _update_call(self, leg: Leg, fields: dict[str, str]) -> Leg:
@@ -217,19 +225,19 @@ class TwilioApi:
         board = self._board
         if not inside:
             if method != "GET":
-                raise _not_found(path)
+                raise not_found(path)
             wanted = {
                 "status": request.query.get("Status", "in-progress"),
                 "friendly_name": request.query.get("FriendlyName"),
             }
-            return _page("conferences", _matching([each.shown() for each in board.conferences], wanted), request)
+            return page("conferences", matching([each.shown() for each in board.conferences], wanted), request)
         key, *rest = inside
         known = [each for each in board.conferences if key in (each.sid, each.name)]
         if method == "POST" and rest == ["Participants"]:
             conference = known[-1] if known else board.conference(key)
             return self._add_participant(conference, fields)
         if not known:
-            raise _not_found(path)
+            raise not_found(path)
         conference = known[-1]
         match method, rest:
             case "GET", []:
@@ -239,13 +247,13 @@ class TwilioApi:
                     conference.end()
                 return Reply.of_json(conference.shown())
             case "GET", ["Participants"]:
-                return _page("participants", [each.shown(conference) for each in conference.participants], request)
+                return page("participants", [each.shown(conference) for each in conference.participants], request)
             case _, ["Participants", sid]:
                 participant = conference.participant(sid)
                 if participant is None:
-                    raise _not_found(path)
+                    raise not_found(path)
                 return _participant(method, participant, conference, fields)
-        raise _not_found(path)
+        raise not_found(path)
 
     def _add_participant(self, conference: Conference, fields: dict[str, str]) -> Reply:
         attributes = {
@@ -290,50 +298,6 @@ def _source(fields: dict[str, str], *, kind: Literal["voice", "redirect"] = "voi
     if url and not url.startswith(("http://", "https://")):
         raise TwilioRefusal(21205, "Url is not a valid URL.")
     return Source(kind, url, "GET" if fields.get("Method", "").upper() == "GET" else "POST") if url else None
-
-
-def _refused(refusal: TwilioRefusal) -> Reply:
-    code = refusal.code or 20001
-    body = {
-        "code": code,
-        "message": refusal.message,
-        "more_info": f"https://www.twilio.com/docs/errors/{code}",
-        "status": refusal.status,
-    }
-    return Reply.of_json(body, status=refusal.status)
-
-
-def _not_found(path: str) -> TwilioRefusal:
-    return TwilioRefusal(20404, f"The requested resource {path[:200]} was not found", status=404)
-
-
-def _matching(found: list[dict[str, Any]], wanted: dict[str, str | None]) -> list[dict[str, Any]]:
-    return [each for each in found if all(value is None or each[name] == value for name, value in wanted.items())]
-
-
-def _page(name: str, found: list[dict[str, Any]], request: Request) -> Reply:
-    size = max(1, min(1000, int(_seconds(request.query.get("PageSize"), 50))))
-    page = int(_seconds(request.query.get("Page"), 0))
-    shown = found[page * size : (page + 1) * size]
-    query = urlencode({key: value for key, value in request.query.items() if key not in ("Page", "PageSize")})
-    base = f"{request.path}?{query}{'&' if query else ''}PageSize={size}&Page="
-    return Reply.of_json(
-        {
-            name: shown,
-            "page": page,
-            "page_size": size,
-            "start": page * size,
-            "end": page * size + len(shown) - 1 if shown else 0,
-            "uri": f"{base}{page}",
-            "first_page_uri": f"{base}0",
-            "previous_page_uri": f"{base}{page - 1}" if page else None,
-            "next_page_uri": f"{base}{page + 1}" if len(found) > (page + 1) * size else None,
-        }
-    )
-
-
-def _seconds(text: str | None, default: float) -> float:
-    return float(text) if text is not None and text.isdecimal() else default
 
 
 def _escaped(text: str) -> str:

@@ -13,13 +13,16 @@ class Alarm:
     def __init__(self, rings: Callable[[], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._rings = weakref.WeakMethod(rings)
-        self._handle: asyncio.TimerHandle | None = None
+        self._handle: asyncio.Handle | None = None
+        self._at = 0.0
 
     def set(self, due: float | None) -> None:
         """Ring at this time, or before."""
-        if due is None or (self._handle is not None and self._handle.when() <= due):
+        # The time is kept here: a handle of uvloop's that is due at once does not know it.
+        if due is None or (self._handle is not None and self._at <= due):
             return
         self.stop()
+        self._at = due
         self._handle = self._loop.call_at(due, self._due)
 
     def stop(self) -> None:

@@ -29,7 +29,7 @@ class Clock:
 def run(main: Any) -> None:
     uvloop = pytest.importorskip("uvloop")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main)
+        runner.run(main())
 
 
 def test_an_alarm_that_is_due_at_once_is_set_again() -> None:
@@ -41,7 +41,7 @@ def test_an_alarm_that_is_due_at_once_is_set_again() -> None:
         async with asyncio.timeout(30):
             await clock.rang.wait()
 
-    run(main())
+    run(main)
 
 
 def test_a_call_goes_to_its_end() -> None:
@@ -63,4 +63,4 @@ def test_a_call_goes_to_its_end() -> None:
             assert (await ringing.ended()).by is EndedBy.AGENT
             assert (await host.ended(ringing.call_id)).reason is EndReason.LIMIT
 
-    run(main())
+    run(main)

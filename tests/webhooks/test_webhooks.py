@@ -395,8 +395,8 @@ def environ(headers: dict[str, str]) -> dict[str, Any]:
 
 
 def django_request(headers: dict[str, str]) -> Any:
-    from django.conf import settings  # type: ignore[import-untyped]
-    from django.http import HttpRequest  # type: ignore[import-untyped]
+    from django.conf import settings
+    from django.http import HttpRequest
 
     if not settings.configured:
         settings.configure()

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from realtime_sip.call.record.struggle import Escalation, EscalationCause, EscalationRules
     from realtime_sip.call.runtime import CallEvent
     from realtime_sip.call.speech import Speech
-    from realtime_sip.call.tool_runner import ToolOutput
     from realtime_sip.client import AsyncRealtimeSip, RealtimeSip
     from realtime_sip.endpoints import Endpoints
     from realtime_sip.errors import RealtimeSipError
@@ -63,7 +62,7 @@ if TYPE_CHECKING:
     from realtime_sip.rates import RateCard
     from realtime_sip.session import RealtimeSession, TranscriptionSession
     from realtime_sip.stores.memory import MemoryStore
-    from realtime_sip.tools.registry import Tools
+    from realtime_sip.tools.registry import ToolOutput, Tools
     from realtime_sip.webhooks import IncomingCall, OpenAIWebhooks
 
     __version__: str
@@ -157,7 +156,7 @@ _PLACES = {
     "Speech": "realtime_sip.call.speech",
     "Submission": "realtime_sip.hosting.taken",
     "ThreadCallHost": "realtime_sip.hosting.threads",
-    "ToolOutput": "realtime_sip.call.tool_runner",
+    "ToolOutput": "realtime_sip.tools.registry",
     "Tools": "realtime_sip.tools.registry",
     "TranscriptionSession": "realtime_sip.session",
     "TransferFailed": "realtime_sip.outcomes",

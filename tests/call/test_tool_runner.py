@@ -20,8 +20,8 @@ from pydantic import AfterValidator
 from realtime_sip._threads import NoThreadError, Threads
 from realtime_sip.call.machine.effects import RunTool
 from realtime_sip.call.options import CheckTool
-from realtime_sip.call.tool_runner import ToolOutput, ToolResult, ToolRunner
-from realtime_sip.tools.registry import MAX_OUTPUT, NOT_SERIALIZABLE, Tools
+from realtime_sip.call.tool_runner import ToolResult, ToolRunner
+from realtime_sip.tools.registry import MAX_OUTPUT, NOT_SERIALIZABLE, ToolOutput, Tools
 
 SECRET = "the secret 4711"
 

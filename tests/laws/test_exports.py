@@ -24,7 +24,7 @@ MODULES = sorted(
 PUBLIC = [
     f"realtime_sip.{name}"
     for name in (
-        *("errors", "events", "items", "response", "session", "webhooks", "sip"),
+        *("errors", "events", "items", "response", "session", "webhooks", "sip", "tools"),
         *("prompts", "policy", "event_log", "stores", "twilio", "twilio.numbers", "twilio.trunking"),
         *("twilio.twiml", "twilio.voice", "twilio.webhooks", "testing", "migration"),
     )

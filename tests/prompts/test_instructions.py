@@ -141,7 +141,7 @@ def test_what_is_no_section_is_refused_with_advice(value: Any) -> None:
         lambda: State(" ", "goal"),
         lambda: State("A", "goal", exits=Exit("now")),  # type: ignore[arg-type]
         lambda: SafetyAndEscalation(),
-        lambda: SafetyAndEscalation(tool="transfer_to_human", failed_attempts=0),
+        lambda: SafetyAndEscalation(tool="transfer_to_human", tool_failures=0),
     ],
 )
 def test_what_makes_no_sense_is_refused(make: Any) -> None:

@@ -275,6 +275,10 @@ class Call:
         """Put an `Escalation` among the events, as failing tools and the tool `transfer_to_human` do."""
         self._runtime.escalate(escalation)
 
+    def missed_turn(self) -> None:
+        """Count the caller's latest turn as one that matched nothing, as the tool `not_understood` does."""
+        self._runtime.escalate(self._runtime.struggle.not_matched())
+
     def transfer_progress(self, says: TransferProgress | TransferFailureReason) -> None:
         """Pass on what the carrier reports about the transfer under way: how far it is, or that it failed.
 

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 
 from realtime_sip.call.machine.targets import TransferTarget
 from realtime_sip.call.record.struggle import Escalation, EscalationCause
-from realtime_sip.call.tool_runner import ToolOutput
 from realtime_sip.errors import ConfigurationError, ToolError
 from realtime_sip.session import FunctionTool, RealtimeSession
-from realtime_sip.tools.registry import Tools
+from realtime_sip.tools.registry import ToolOutput, Tools
 
 if TYPE_CHECKING:
     from realtime_sip.call.call import Call

@@ -121,7 +121,7 @@ class Runtime:
         self._guardrail = (
             None if options.check_speech is None else Guardrail(options.check_speech, failed=self.program_failed)
         )
-        self._struggle = Struggle(options.escalation)
+        self.struggle = Struggle(options.escalation)
         self._waiting: dict[str, asyncio.Future[Any]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._requests: set[asyncio.Task[None]] = set()
@@ -173,7 +173,7 @@ class Runtime:
         if not withheld:
             self.queue.put(event, is_delta=kind.endswith(".delta"), frame=self.sideline.frame)
         if kind in STRUGGLES:
-            self.escalate(self._struggle.receive(event))
+            self.escalate(self.struggle.receive(event))
         self._carry_out(decided)
         if self._spends and self.record.meter.has_moved(event):
             meter = self.record.meter
@@ -405,7 +405,7 @@ class Runtime:
 
         result = await self.tools.run(asked, began)
         self.step(inputs.ToolEnded(asked.call_id, result.output, result.respond))
-        self.escalate(self._struggle.tool_ended(asked.name, failed=result.failed))
+        self.escalate(self.struggle.tool_ended(asked.name, failed=result.failed))
 
     async def _approve(self, asked: effects.AskApproval) -> None:
         approve = await is_approved(self.options.approve_mcp, asked, self.program_failed)

@@ -20,9 +20,9 @@ from realtime_sip.call.machine.effects import AskApproval, RunTool
 from realtime_sip.call.options import ApproveMcp, Around, CheckTool, Failed, around_code, logged
 from realtime_sip.call.watchdog import watched
 from realtime_sip.errors import ToolArgumentsError, ToolError
-from realtime_sip.tools.registry import NOT_SERIALIZABLE, Tool, Tools, error_output, render_output
+from realtime_sip.tools.registry import NOT_SERIALIZABLE, Tool, ToolOutput, Tools, error_output, render_output
 
-__all__ = ["ToolOutput", "ToolResult", "ToolRunner", "is_approved", "waiting_for_caller"]
+__all__ = ["ToolResult", "ToolRunner", "is_approved", "waiting_for_caller"]
 
 _log = logging.getLogger("realtime_sip.tools")
 _call_log = logging.getLogger("realtime_sip.call")
@@ -40,19 +40,6 @@ _MOST_OFFERED = 20
 _MOST_THREADS = 8
 _THREADS = Threads("realtime-sip-tool", 256)
 """Of all calls. What hangs in one call takes `_MOST_THREADS` of them at most, and none that anything else needs."""
-
-
-@dataclass(frozen=True, slots=True)
-class ToolOutput:
-    """What a tool returns to decide whether the model says something about its output.
-
-    Attributes:
-        output: The output that the model gets.
-        respond: Whether the model is asked for a response to it.
-    """
-
-    output: object = None
-    respond: bool = True
 
 
 async def is_approved(approve_mcp: ApproveMcp | None, asked: AskApproval, failed: Failed) -> bool:

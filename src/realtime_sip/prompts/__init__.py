@@ -3,6 +3,7 @@
 Each section of OpenAI's prompting guides (autumn 2025, and 2026 for gpt-realtime-2) is a class here. What is left out
 of it has ready-made wording, so that `UnclearAudio()` is a whole section.
 
+>>> from realtime_sip.prompts import Context, Instructions, Language, Role, SafetyAndEscalation, UnclearAudio, Verbosity
 >>> shop = Instructions(
 ...     Role("You answer the phone of a bakery.", objective="The caller has ordered, or knows why not."),
 ...     Language("en", switch="never"),

@@ -21,7 +21,7 @@ class SafetyAndEscalation(BaseSection):
     Args:
         tool: The tool that hands the caller over, such as "transfer_to_human"; None if nobody can be fetched.
         instead: What to do if there is no tool, such as "Offer to take a message."
-        failed_attempts: Failed attempts of tools at one task; 2 if left out.
+        tool_failures: Failed attempts of tools at one task; 2 if left out.
         missed_turns: Turns in a row with silence, or of which nothing fits; 3 if left out.
         out_of_scope: What the model does not handle, in place of news and of advice on law, medicine and money.
         danger: What to do first if somebody may come to harm, such as the number to call.
@@ -35,7 +35,7 @@ class SafetyAndEscalation(BaseSection):
     titles = ("Safety and Escalation", "Segurança e transferência")
     tool: str | None = None
     instead: str | None = None
-    failed_attempts: int | None = None
+    tool_failures: int | None = None
     missed_turns: int | None = None
     out_of_scope: tuple[str, ...] = ()
     danger: str | None = None
@@ -47,7 +47,7 @@ class SafetyAndEscalation(BaseSection):
         super().__post_init__()
         if not self.tool and not self.instead:
             raise ConfigurationError("name the tool that hands the caller over, or say what to do instead of it")
-        for name in ("failed_attempts", "missed_turns"):
+        for name in ("tool_failures", "missed_turns"):
             if getattr(self, name) is not None and getattr(self, name) not in range(1, 10):
                 raise ConfigurationError(f"{name} must be 1 to 9")
 
@@ -83,7 +83,7 @@ class SafetyAndEscalation(BaseSection):
 
     def _causes(self, say: Wording) -> Iterator[str]:
         attempts = say.count(
-            self.failed_attempts or 2,
+            self.tool_failures or 2,
             ("failed attempt", "failed attempts"),
             ("tentativa sem sucesso", "tentativas sem sucesso"),
         )

@@ -387,6 +387,19 @@ def _tool(
 # --- outputs ----------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class ToolOutput:
+    """What a tool returns to decide whether the model says something about its output.
+
+    Attributes:
+        output: The output that the model gets.
+        respond: Whether the model is asked for a response to it.
+    """
+
+    output: object = None
+    respond: bool = True
+
+
 def error_output(text: str) -> str:
     """Return the JSON object that tells the model that a tool failed. A long text is cut to 500 characters.
 

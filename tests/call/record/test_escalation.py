@@ -63,9 +63,15 @@ class Caller:
     def says(self, text: str) -> None:
         self.transcript(text, self.speaks())
 
+    def not_matched(self) -> None:
+        """The model calls `not_understood`."""
+        escalation = self.struggle.not_matched()
+        self.escalations += [] if escalation is None else [escalation]
+
     @property
     def counts(self) -> list[int]:
-        assert all(e.cause is EscalationCause.NO_INPUT and e.tool is None for e in self.escalations)
+        causes = {EscalationCause.NO_INPUT, EscalationCause.NO_MATCH}
+        assert all(e.cause in causes and e.tool is None for e in self.escalations)
         return [escalation.count for escalation in self.escalations]
 
 
@@ -252,7 +258,7 @@ def test_a_turn_whose_transcription_failed_is_taken_for_words() -> None:
 
 
 def test_one_turn_without_input_can_be_enough_and_the_rule_can_be_turned_off() -> None:
-    impatient, patient = Caller(turns_without_input=1), Caller(turns_without_input=None)
+    impatient, patient = Caller(missed_turns=1), Caller(missed_turns=None)
     for caller in (impatient, patient):
         caller.silent()
         caller.says("")
@@ -262,10 +268,98 @@ def test_one_turn_without_input_can_be_enough_and_the_rule_can_be_turned_off() -
     assert patient.counts == []
 
 
+# --- turns without a match --------------------------------------------------------------------------------------------
+
+
+def test_three_turns_that_match_nothing_are_told_and_then_three_more() -> None:
+    caller = Caller()
+    for _ in range(7):
+        caller.says("Mumble.")
+        caller.not_matched()
+    assert caller.counts == [3, 3]
+    assert {escalation.cause for escalation in caller.escalations} == {EscalationCause.NO_MATCH}
+
+
+def test_turns_without_a_match_and_turns_without_input_add_up() -> None:
+    caller = Caller()
+    caller.silent()
+    caller.says("Mumble.")
+    caller.not_matched()
+    assert caller.counts == []
+    caller.says("")
+    assert caller.counts == [3]
+    assert caller.escalations[0].cause is EscalationCause.NO_INPUT
+
+
+def test_a_turn_that_matches_begins_the_count_anew() -> None:
+    caller = Caller()
+    for _ in range(2):
+        caller.says("Mumble.")
+        caller.not_matched()
+    caller.says("My order, please.")
+    caller.says("Mumble.")
+    caller.not_matched()
+    caller.silent()
+    assert caller.counts == []
+    caller.silent()
+    assert caller.counts == [3]
+
+
+def test_without_transcription_turns_are_counted_as_the_model_reports_them() -> None:
+    caller = Caller()
+    for matches in (False, False, True, False, False, False):
+        caller.speaks()
+        if not matches:
+            caller.not_matched()
+    assert caller.counts == [3]
+
+
+def test_words_that_come_after_the_report_do_not_undo_it() -> None:
+    caller = Caller()
+    for _ in range(3):
+        item_id = caller.speaks()
+        caller.not_matched()
+        caller.transcript("Mumble.", item_id)
+    assert caller.counts == [3]
+
+
+def test_a_turn_counts_once_though_it_is_reported_twice_and_has_no_words_either() -> None:
+    caller = Caller()
+    for _ in range(2):
+        item_id = caller.speaks()
+        caller.not_matched()
+        caller.not_matched()
+        caller.transcript("", item_id)
+    caller.silent("item_silent")
+    assert caller.counts == [3]
+    caller.not_matched()
+    caller.silent()
+    caller.silent()
+    assert caller.counts == [3]
+
+
+def test_a_turn_without_words_is_not_counted_again_by_the_report_that_comes_after_its_transcript() -> None:
+    caller = Caller()
+    for _ in range(2):
+        caller.says("")
+        caller.not_matched()
+    assert caller.counts == []
+    caller.says("")
+    assert caller.counts == [3]
+
+
+def test_what_is_reported_without_a_turn_does_not_count() -> None:
+    caller = Caller(missed_turns=1)
+    caller.not_matched()
+    caller.receive("input_audio_buffer.dtmf_event_received", event="5", received_at=1)
+    caller.not_matched()
+    assert caller.counts == []
+
+
 # --- the rest ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["tool_failures", "turns_without_input"])
+@pytest.mark.parametrize("name", ["tool_failures", "missed_turns"])
 @pytest.mark.parametrize("value", [0, -1, 1.5, "2", True, False])
 def test_rules_that_make_no_sense_are_refused(name: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=name):
@@ -310,9 +404,9 @@ def test_law_no_malformed_event_breaks_the_count(frames: list[tuple[str, dict[st
     assert caller.counts[before:] == [3]
 
 
-@given(st.lists(st.sampled_from(["silent", "", "words", "key", "speech"]), max_size=60), st.integers(1, 5))
+@given(st.lists(st.sampled_from(["silent", "", "words", "key", "speech", "miss"]), max_size=60), st.integers(1, 5))
 def test_law_it_is_told_after_so_many_turns_in_a_row_and_no_sooner(turns: list[str], most: int) -> None:
-    caller = Caller(turns_without_input=most)
+    caller = Caller(missed_turns=most)
     row = 0
     for turn in turns:
         told = len(caller.escalations)
@@ -323,8 +417,12 @@ def test_law_it_is_told_after_so_many_turns_in_a_row_and_no_sooner(turns: list[s
                 caller.receive("input_audio_buffer.dtmf_event_received", event="5", received_at=1)
             case "speech":
                 caller.no_transcript(caller.speaks())
+            case "miss":
+                item_id = caller.speaks()
+                caller.not_matched()
+                caller.transcript("Mumble.", item_id)
             case text:
                 caller.says(text)
-        row = row + 1 if turn in ("silent", "") else 0
+        row = row + 1 if turn in ("silent", "", "miss") else 0
         assert caller.counts[told:] == ([most] if row == most else [])
         row %= most

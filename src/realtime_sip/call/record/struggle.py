@@ -1,7 +1,8 @@
 """When a person should help a caller: counted from what goes wrong, without I/O.
 
 OpenAI's prompting guide (November 2026) says to escalate after two failed attempts of a tool at the same task, after
-three turns in a row without input, and when the model finds a reason. The tool `transfer_to_human` is for the last.
+three turns in a row without input or without a match, and when the model finds a reason. The tool `not_understood`
+reports turns without a match, and `transfer_to_human` is for the model's reasons.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ class EscalationCause(Enum):
     TOOL_FAILURES = "tool failures"
     """A tool failed several times in a row."""
     NO_INPUT = "no input"
-    """Several turns in a row had no words: the idle timeout of turn detection, or an empty transcript."""
+    """Several turns in a row came to nothing. The last had no words: an idle timeout, or an empty transcript."""
+    NO_MATCH = "no match"
+    """Several turns in a row came to nothing. Of the last the model says so: it called `not_understood`."""
     RESPONSE_FAILURES = "response failures"
     """The service failed several times in a row to make a response that the caller waits for."""
     TOOL_ROUNDS = "tool rounds"
@@ -62,19 +65,20 @@ class EscalationRules:
 
     Attributes:
         tool_failures: Failures of one tool: an exception, no result in time, or arguments that do not fit.
-        turns_without_input: Turns of the caller without a word. Silent turns are counted if turn detection has
-            `idle_timeout_ms`, turns that hold no words if the session has transcription.
+        missed_turns: Turns of the caller without input or without a match. Silent turns are counted if turn detection
+            has `idle_timeout_ms`, turns that hold no words if the session has transcription, and turns that match
+            nothing if the model has the tool `not_understood`.
 
     Raises:
         ConfigurationError: A number is not positive.
     """
 
     tool_failures: int | None = 2
-    turns_without_input: int | None = 3
+    missed_turns: int | None = 3
 
     def __post_init__(self) -> None:
         """Refuse numbers that are not positive."""
-        for name in ("tool_failures", "turns_without_input"):
+        for name in ("tool_failures", "missed_turns"):
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 raise ConfigurationError(f"{name} must be 1 or more, or None")
@@ -98,30 +102,44 @@ class Struggle:
     def __init__(self, rules: EscalationRules) -> None:
         self._rules = rules
         self._failures: Counter[str] = Counter()
-        self._without_input = 0
-        self._before_words = 0  # turns without input before a turn that seems to have words
-        self._counted: dict[str, None] = {}  # ids of the items of turns without input
+        self._missed = 0
+        self._before_words = 0  # missed turns before a turn that seems to have words
+        self._before_turn: int | None = None  # missed turns before the turn that the model can report; None if it has
+        self._turn = ""  # the item of that turn
+        self._counted: dict[str, bool] = {}  # item of a missed turn -> whether the model reported it
 
     def receive(self, event: events.ServerEvent) -> Escalation | None:
         """Take in what the service says."""
         match event.type:
             case "input_audio_buffer.timeout_triggered":
+                self._before_turn = None
                 return self._silent(text(event, "item_id"))
             case "input_audio_buffer.speech_started":
+                self._before_turn, self._turn = self._missed, text(event, "item_id")
                 # Words are likely. If the transcript, which comes later, has none, the turn counts all the same.
-                self._before_words = self._without_input or self._before_words
-                self._without_input = 0
+                self._before_words = self._missed or self._before_words
+                self._missed = 0
             case "input_audio_buffer.dtmf_event_received":
-                self._without_input = self._before_words = 0
+                self._missed = self._before_words = 0
+                self._before_turn = None
             case "conversation.item.input_audio_transcription.failed":
                 self._before_words = 0  # nobody knows that it had no words
             case "conversation.item.input_audio_transcription.completed":
-                words = get(event, "transcript")
+                words, item_id = get(event, "transcript"), text(event, "item_id")
                 if isinstance(words, str) and not words.strip():
-                    return self._silent(text(event, "item_id"), before=self._before_words)
-                if isinstance(words, str):
-                    self._without_input = self._before_words = 0
+                    return self._silent(item_id, before=self._before_words)
+                # Words that the model could not match come late, and do not speak against it.
+                if isinstance(words, str) and not self._counted.get(item_id):
+                    self._missed = self._before_words = 0
         return None
+
+    def not_matched(self) -> Escalation | None:
+        """Take in that the caller's latest turn matched nothing, as the model reports. A turn counts once."""
+        if self._before_turn is None or self._turn in self._counted:
+            return None
+        before, self._before_turn, self._before_words = self._before_turn, None, 0
+        self._note(self._turn, reported=True)
+        return self._miss(EscalationCause.NO_MATCH, before=before)
 
     def tool_ended(self, name: str, *, failed: bool) -> Escalation | None:
         """Note how a tool ended."""
@@ -138,14 +156,20 @@ class Struggle:
 
     def _silent(self, item_id: str, *, before: int = 0) -> Escalation | None:
         # The silence that ends with the idle timeout is an item too, and may get a transcript.
+        if item_id in self._counted:
+            return None
+        self._note(item_id, reported=False)
+        return self._miss(EscalationCause.NO_INPUT, before=before)
+
+    def _note(self, item_id: str, *, reported: bool) -> None:
         if item_id:
-            if item_id in self._counted:
-                return None
-            self._counted[item_id] = None
+            self._counted[item_id] = reported
             if len(self._counted) > _REMEMBERED:
                 del self._counted[next(iter(self._counted))]
-        self._without_input = max(self._without_input, before) + 1
-        if self._rules.turns_without_input is None or self._without_input < self._rules.turns_without_input:
+
+    def _miss(self, cause: EscalationCause, *, before: int) -> Escalation | None:
+        self._missed = max(self._missed, before) + 1
+        if self._rules.missed_turns is None or self._missed < self._rules.missed_turns:
             return None
-        count, self._without_input, self._before_words = self._without_input, 0, 0
-        return Escalation(EscalationCause.NO_INPUT, count)
+        count, self._missed, self._before_words = self._missed, 0, 0
+        return Escalation(cause, count)

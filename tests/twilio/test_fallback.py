@@ -132,10 +132,3 @@ def test_every_builder_is_on_the_page_of_twilio() -> None:
     assert set(re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE)) == {
         name for name in twiml.__all__ if name.islower()
     }
-
-
-def test_the_tests_that_the_page_of_twilio_names_are_there() -> None:
-    root = Path(__file__).resolve().parents[2]
-    named = re.findall(r"`(tests/[\w/.]+)`", (root / "docs" / "twilio.md").read_text(encoding="utf-8"))
-    assert named
-    assert [path for path in named if not (root / path).exists()] == []

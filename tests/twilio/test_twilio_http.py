@@ -12,6 +12,7 @@ import pytest
 
 pytest.importorskip("twilio")
 
+from reported import reported
 from twilio.base.exceptions import TwilioRestException
 from twilio.rest import Client
 from twilio.rest.messaging.v2.channels_sender import ChannelsSenderList
@@ -19,6 +20,7 @@ from twilio.rest.messaging.v2.channels_sender import ChannelsSenderList
 from emulated import virtual
 from realtime_sip.errors import ConfigurationError, DeadlineError, MisuseError, NetworkError
 from realtime_sip.testing import TwilioEmulator
+from realtime_sip.twilio import twiml
 from realtime_sip.twilio.http import AsyncTwilioHttp, TwilioHttp
 
 ACCOUNT, TOKEN = "AC" + "0" * 32, "token-of-the-tests"
@@ -195,3 +197,72 @@ def test_a_client_that_was_closed_says_so() -> None:
         pass
     with pytest.raises(MisuseError, match="closed"):
         http.request("GET", "https://api.twilio.com/")
+
+
+# --- what people reported ----------------------------------------------------------------------------------------
+
+
+@reported("rest", has="place_call_events")
+@HOW
+@virtual
+async def test_reported_events_are_a_repeated_parameter(how: str, case: dict[str, Any]) -> None:
+    if "refused" in case["right"]:
+        pytest.skip("of what checks the events of a call that it makes; twilio's own client takes any text")
+    service = Service(201)
+
+    def create(client: Client, suffix: str) -> Any:
+        events = case["input"]["place_call_events"]
+        return getattr(client.calls, f"create{suffix}")(to="+14155550123", from_="+1", status_callback_event=events)
+
+    await ask(service, how, create)
+    sent = [[name, value] for name, value in form_of(service.seen[0]) if name == "StatusCallbackEvent"]
+    assert sent == case["right"]["form_pairs"]
+
+
+@reported("rest", has="twiml_events")
+def test_reported_events_are_one_attribute_of_twiml(case: dict[str, Any]) -> None:
+    events = case["input"]["twiml_events"]
+    response = twiml.dial_openai("proj_abc", status_callback="https://a.example/s", status_callback_events=events)
+    ((name, value),) = case["right"]["attribute"].items()
+    assert f'{name}="{value}"' in str(response)
+
+
+@reported("rest", has="answers")
+@HOW
+@virtual
+async def test_reported_failures_are_not_sent_again(how: str, case: dict[str, Any]) -> None:
+    answers, right = iter(case["input"]["answers"]), case["right"]
+    seen: list[httpx.Request] = []
+
+    class Failing(Service):
+        def __call__(self, request: httpx.Request) -> httpx.Response:
+            seen.append(request)
+            answer = next(answers)
+            if answer.startswith("timeout"):
+                raise httpx.ReadTimeout("no answer", request=request)
+            return httpx.Response(int(answer[:3]), text="no JSON" if "no JSON" in answer else json.dumps(CALL))
+
+    def create(client: Client, suffix: str) -> Any:
+        return getattr(client.calls, f"create{suffix}")(to="+14155550123", from_="+14155550100", twiml="<Response/>")
+
+    with pytest.raises((TwilioRestException, NetworkError, ValueError)) as raised:
+        await ask(Failing(), how, create)
+    assert 1 <= len(seen) <= right["requests_sent_at_most"]
+    assert right["header_absent"].lower() not in seen[0].headers
+    assert getattr(raised.value, "sent", True) is True  # whether it was carried out is not known
+
+
+@reported("whatsapp", has="answer_of")
+@HOW
+@virtual
+async def test_reported_refusals_of_a_user_id_are_not_sent_again(how: str, case: dict[str, Any]) -> None:
+    body = case["input"]["body"]
+    service = Service(body["status"], {"message": "Invalid 'To' Phone Number", **body})
+
+    def create(client: Client, suffix: str) -> Any:
+        to = case["input"]["answer_of"].rpartition("To=")[2]
+        return getattr(client.messages, f"create{suffix}")(to=to, from_="whatsapp:+551130000001", body="Oi")
+
+    with pytest.raises(TwilioRestException) as raised:
+        await ask(service, how, create)
+    assert (raised.value.code, len(service.seen), case["right"]["retried"]) == (21211, 1, False)

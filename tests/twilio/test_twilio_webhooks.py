@@ -17,7 +17,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from reported import reported
 
-from realtime_sip.errors import WebhookPayloadError
+from realtime_sip import TransferTarget
+from realtime_sip.errors import ConfigurationError, WebhookPayloadError
 from realtime_sip.twilio import address as address_module
 from realtime_sip.twilio import refer_target as refer_module
 from realtime_sip.twilio import status as status_module
@@ -556,10 +557,8 @@ def test_reported_dials(case: dict[str, Any]) -> None:
     assert {name: got[name] for name in right.keys() - others} == {name: right[name] for name in right.keys() - others}
 
 
-@reported("refer")
+@reported("refer", has="params")
 def test_reported_targets(case: dict[str, Any]) -> None:
-    if "params" not in case["input"]:
-        pytest.skip("of the transfer on a trunk, which sends the REFER")
     right = dict(case["right"])
     request = read_webhook(form(case["input"]["params"]))
     assert isinstance(request, ReferRequest)
@@ -567,6 +566,17 @@ def test_reported_targets(case: dict[str, Any]) -> None:
     assert (target.problem is not None) == right.pop("error", False)
     assert dict(target.headers) == right.pop("headers", dict(target.headers))
     assert {name: getattr(target, name) for name in right} == right
+
+
+@reported("refer", has="target")
+def test_reported_targets_on_a_trunk(case: dict[str, Any]) -> None:
+    given_, right = case["input"]["target"], case["right"]
+    if right.get("refused"):
+        with pytest.raises(ConfigurationError):
+            TransferTarget(given_)
+        return
+    target = TransferTarget(given_)
+    assert (str(target.uri), target.on_phone_network) == (right["refer_to"], right["reaches_phone_network"])
 
 
 @reported("status")
@@ -604,18 +614,20 @@ def test_reported_recordings(case: dict[str, Any]) -> None:
     assert [each.recording_sid for each in told if each.status == "absent"] == case["right"].get("absent", [])
 
 
-@reported("whatsapp")
-def test_reported_whatsapp(case: dict[str, Any]) -> None:
+@reported("whatsapp", has="address")
+def test_reported_addresses(case: dict[str, Any]) -> None:
     right = {name: value for name, value in case["right"].items() if name != "raises"}
-    if "address" in case["input"]:
-        address = TwilioAddress.of(case["input"]["address"])
-        got: dict[str, Any] = {"number": address.number, "whatsapp_user_id": address.user_id}
-        assert (address.problem is not None) == right.pop("error", False)
-    elif "params" in case["input"]:
-        message = read_webhook(form(case["input"]["params"]))
-        assert isinstance(message, IncomingMessage)
-        got = {"number": message.number, "whatsapp_user_id": message.user_id, "reply_to": message.reply_to}
-        got["answer"] = message.answer if isinstance(message, CallPermissionReply) else None
-    else:
-        pytest.skip("of REST's answers")
+    address = TwilioAddress.of(case["input"]["address"])
+    assert (address.problem is not None) == right.pop("error", False)
+    got = {"number": address.number, "whatsapp_user_id": address.user_id}
+    assert {name: got[name] for name in right} == right
+
+
+@reported("whatsapp", has="params")
+def test_reported_messages(case: dict[str, Any]) -> None:
+    right = {name: value for name, value in case["right"].items() if name != "raises"}
+    message = read_webhook(form(case["input"]["params"]))
+    assert isinstance(message, IncomingMessage)
+    got = {"number": message.number, "whatsapp_user_id": message.user_id, "reply_to": message.reply_to}
+    got["answer"] = message.answer if isinstance(message, CallPermissionReply) else None
     assert {name: got[name] for name in right} == right

@@ -95,7 +95,6 @@ def test_law_a_target_is_a_tel_or_a_sip_uri(uri: str) -> None:
     "uri",
     [
         "",
-        "+14155550123",
         "tel:",
         "tel:4155550199",
         "tel:911",
@@ -107,12 +106,24 @@ def test_law_a_target_is_a_tel_or_a_sip_uri(uri: str) -> None:
         "mailto:desk@example.com",
         "sip:",
         "sip:desk@pbx.example.com\r\nX: y",
+        "sip:tel:+14155550199@192.0.2.10",
+        "sips:TEL:+14155550199@pbx.example.com",
+        "4155550199",
+        "+1 415 555 0199",
+        "+911",
     ],
 )
 def test_law_what_is_no_e164_number_or_sip_uri_is_refused_when_the_program_starts(uri: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
         TransferTargets({"desk": uri})
     assert "0199" not in str(refused.value)
+
+
+def test_a_number_alone_is_on_the_phone_network() -> None:
+    assert TransferTarget("+14155550199") == TransferTarget("tel:+14155550199")
+    assert TransferTarget("+14155550199").on_phone_network
+    # A SIP URI whose user is a number is somebody at that address, and not the phone network.
+    assert not TransferTarget("sip:+14155550199@pbx.example.com").on_phone_network
 
 
 def test_a_target_that_a_carrier_would_not_take_is_refused() -> None:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from realtime_sip.errors import ConfigurationError, InvalidRequestError
 from realtime_sip.outcomes import Certainty, TransferProgress
-from realtime_sip.sip.address import SipUri
+from realtime_sip.sip.address import SipUri, e164
 from realtime_sip.sip.headers import Channel
 
 _MAX_URI = 256
@@ -25,7 +25,8 @@ class TransferTarget:
     """A place to which a caller can be transferred.
 
     Attributes:
-        uri: A `tel:` URI with a number as E.164, or a `sip:` or `sips:` URI, of 256 characters at most.
+        uri: A number as E.164, with or without `tel:`, or a `sip:` or `sips:` URI, of 256 characters at most. On a
+            trunk only a number reaches the phone network: `sip:+…@` an address is refused by Twilio with 403.
         description: Who is there, for the model to choose by.
         ring_time: Seconds that it may ring. If nothing is heard of the transfer, it has failed ten seconds after that.
 
@@ -43,9 +44,17 @@ class TransferTarget:
     def __init__(self, uri: str | SipUri, *, description: str = "", ring_time: float = 35.0) -> None:
         """Check everything here, before a caller waits."""
         try:
-            parsed = uri if isinstance(uri, SipUri) else SipUri.parse(uri)
+            parsed = (
+                uri
+                if isinstance(uri, SipUri)
+                else SipUri.parse(f"tel:{uri}" if isinstance(uri, str) and e164(uri) == uri else uri)
+            )
         except InvalidRequestError:
-            raise ConfigurationError("a target of a transfer must be a tel: or sip: URI") from None
+            raise ConfigurationError(
+                "a target of a transfer must be a number as E.164, or a tel: or sip: URI"
+            ) from None
+        if parsed.scheme != "tel" and (parsed.user or "").lower() == "tel" and parsed.password is not None:
+            raise ConfigurationError("a target of a transfer is a sip: URI with a tel: URI in it: write tel:+… alone")
         if len(str(parsed)) > _MAX_URI:
             raise ConfigurationError(f"a target of a transfer has at most {_MAX_URI} characters")
         if parsed.scheme == "tel" and parsed.number is None:
@@ -65,6 +74,10 @@ class TransferTarget:
         A SIP URI says so with `user=phone` (RFC 3261 19.1.1); any other may still lead there.
         """
         return self.uri.scheme == "tel" or (self.uri.param("user") or "").lower() == "phone"
+
+
+def _is_number(uri: object) -> bool:
+    return isinstance(uri, str) and e164(uri) == uri
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ import argparse
 import asyncio
 from pathlib import Path
 
-from realtime_sip.cli.command import Commands
+from realtime_sip.cli.command import Commands, speed
 
 __all__ = ["add", "run"]
 
@@ -28,7 +28,7 @@ def add(commands: Commands) -> None:
         "--recording", type=Path, metavar="PATH", help="without Twilio, replay a recorded session instead of a scenario"
     )
     parser.add_argument(
-        "--speed", type=_speed, default=3.0, help="how much faster than life, 0.5 to 30 (default: %(default)s)"
+        "--speed", type=speed, default=3.0, help="how much faster than life, 0.5 to 30 (default: %(default)s)"
     )
 
 
@@ -41,11 +41,3 @@ def run(options: argparse.Namespace) -> int:
     from realtime_sip.cli.demo_chain import run_chain
 
     return 0 if asyncio.run(run_chain(speed=options.speed)) else 1
-
-
-def _speed(text: str) -> float:
-    speed = float(text)
-    if not 0.5 <= speed <= 30:
-        # The server's own clocks are real: to it, a faster caller is gone before the last syllable was heard.
-        raise argparse.ArgumentTypeError("must be 0.5 to 30")
-    return speed

@@ -13,12 +13,12 @@ try:
         DEADLINE,
         address,
         example,
-        forged_by_openai,
         loopback,
         on_time,
         posted,
         serving,
     )
+    from realtime_sip.cli.forged import forged_by_openai
     from realtime_sip.cli.replay import for_a_call, outputs, replay_primary
     from realtime_sip.cli.screen import Screen
     from realtime_sip.cli.shown import conversation

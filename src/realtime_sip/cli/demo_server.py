@@ -6,7 +6,6 @@ import asyncio
 import importlib.util
 import socket
 import sys
-import time
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,9 +15,8 @@ import httpx
 import uvicorn
 
 from realtime_sip.errors import ConfigurationError
-from realtime_sip.webhooks import OpenAIWebhooks
 
-__all__ = ["DEADLINE", "address", "example", "forged_by_openai", "loopback", "on_time", "posted", "serving"]
+__all__ = ["DEADLINE", "address", "example", "loopback", "on_time", "posted", "serving"]
 
 DEADLINE = 120.0
 """Seconds after which a demo that hangs is given up."""
@@ -72,12 +70,6 @@ async def on_time(played: Awaitable[dict[str, bool]]) -> dict[str, bool]:
             return await played
     except TimeoutError:
         return {f"the call ended within {DEADLINE:.0f} seconds": False}
-
-
-def forged_by_openai() -> tuple[bytes, dict[str, str]]:
-    """Return body and headers of a webhook that somebody else has signed."""
-    body = b'{"type": "realtime.call.incoming", "data": {"call_id": "rtc_forged", "sip_headers": []}}'
-    return body, OpenAIWebhooks("somebody else's secret").sign(body, id="wh_forged", timestamp=int(time.time()))
 
 
 async def posted(url: str, body: bytes, headers: Mapping[str, str]) -> int:

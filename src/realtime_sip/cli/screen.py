@@ -1,4 +1,4 @@
-"""What the demo shows: who does what, when, and at the end whether it was right."""
+"""What a command shows of a call: who does what, when, and at the end whether it was right."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import logging
 import os
 import sys
 import textwrap
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Line", "Screen", "Watch"]
+__all__ = ["Line", "Screen", "Watch", "until"]
 
 _LOOK = 0.02
 _WIDTH = 80
@@ -45,12 +45,13 @@ class Screen:
         self._started = self._now()
         self._lines: list[Line] = []
         self._step = ""
-        self._look: Callable[[], None] = lambda: None
+        self._looks: list[Callable[[], None]] = []
         self._colored = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
     def show(self, who: str, what: str, *, step: str = "") -> None:
         """Print what somebody does, after what has happened before it."""
-        self._look()
+        for look in self._looks:
+            look()
         self._print(Line(who, what, step))
 
     def write(self, text: str) -> None:
@@ -81,11 +82,9 @@ class Screen:
 
     async def shown(self, who: str, start: str) -> bool:
         """Return whether `who` has said something that starts so, or says so within a second."""
-        for _ in range(int(1 / _LOOK)):
-            if any(line.who == who and line.what.startswith(start) for line in self._lines):
-                return True
-            await asyncio.sleep(_LOOK)
-        return False
+        return await until(
+            lambda: any(line.who == who and line.what.startswith(start) for line in self._lines), seconds=1
+        )
 
     @contextmanager
     def showing(self, log: logging.Logger) -> Iterator[None]:
@@ -115,24 +114,38 @@ class Screen:
                 look()
                 await asyncio.sleep(_LOOK)
 
-        self._look = look
+        self._looks.append(look)
         task = asyncio.create_task(follow())
         try:
             yield
         finally:
             task.cancel()
             look()
-            self._look = lambda: None
+            self._looks.remove(look)
 
-    def verdict(self, checks: dict[str, bool]) -> bool:
-        """Print what was to happen and whether it did; return whether all of it did."""
+    def verdict(self, checks: Mapping[str, bool], *, advice: Iterable[str] = ()) -> bool:
+        """Print what was to happen and whether it did, then advice; return whether all of it did."""
         self._write("")
         for what, ok in checks.items():
             mark = self._painted("✓", 32) if ok else self._painted("✗", 31)
             self._write(f"  {mark} {what}")
         passed = all(checks.values())
         self._write(f"\n{'The call went as it should.' if passed else 'The call did NOT go as it should.'}")
+        for text in advice:
+            lines = [
+                textwrap.fill(line, _WIDTH, break_long_words=False, break_on_hyphens=False) for line in text.split("\n")
+            ]
+            self._write("\n" + "\n".join(lines))
         return passed
+
+
+async def until(condition: Callable[[], bool], *, seconds: float) -> bool:
+    """Look until `condition` holds, `seconds` at most; return whether it does."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    while not condition() and loop.time() < end:  # noqa: ASYNC110 - it is about lists that only grow
+        await asyncio.sleep(_LOOK)
+    return condition()
 
 
 class _Lines(logging.Handler):

@@ -13,7 +13,7 @@ from realtime_sip.testing import ExpectedSocket, RingingCall, Said, TwilioCall
 from realtime_sip.testing.openai.record import RecordedRequest
 from realtime_sip.testing.twilio.record import TwilioRequest
 
-__all__ = ["ASKED", "HANDED_OVER", "TOOL", "conversation", "inside", "whole_chain"]
+__all__ = ["ASKED", "HANDED_OVER", "TOOL", "New", "asked_for_twiml", "conversation", "inside", "whole_chain"]
 
 ASKED = "① Twilio asks your server what to do with the call"
 RINGS = "② Twilio dials OpenAI, and OpenAI announces the call to your server"
@@ -33,7 +33,7 @@ def conversation(line: RingingCall | ExpectedSocket, *, steps: Mapping[str, str]
     # On a call we answer the service, on a primary socket it answers us.
     on_call = isinstance(line, RingingCall)
     events = (line.server_events, line.client_events) if on_call else (line.client_events, line.server_events)
-    seen = [_New(line.said), *map(_New, events)]
+    seen = [New(line.said), *map(New, events)]
 
     def watch() -> Iterator[Line]:
         for new in seen:
@@ -47,15 +47,15 @@ def conversation(line: RingingCall | ExpectedSocket, *, steps: Mapping[str, str]
 
 def whole_chain(call: TwilioCall, *, steps: Mapping[str, str]) -> Watch:
     """Return a watch on a call from Twilio's first question to its end; `steps` are those of its functions."""
-    requests, calls = _New(call.requests), _New(call.openai_calls)
-    legs, queues, statuses = _New(call.children), _New(call.queued), _New(call.history)
+    requests, calls = New(call.requests), New(call.openai_calls)
+    legs, queues, statuses = New(call.children), New(call.queued), New(call.history)
     at_openai: list[Watch] = []
 
     def watch() -> Iterator[Line]:
         asked = requests()
         for request in asked:
             if request.kind == "voice":
-                yield from _asked_for_twiml(request)
+                yield from asked_for_twiml(request)
         for leg in legs():
             yield Line("Twilio", f"calls {_uri(leg.to)[0]}; the caller hears it ringing", RINGS)
         for ringing in calls():
@@ -65,7 +65,7 @@ def whole_chain(call: TwilioCall, *, steps: Mapping[str, str]) -> Watch:
             yield from each()
         for request in asked:
             if request.kind != "voice":
-                yield from _asked_for_twiml(request)
+                yield from asked_for_twiml(request)
         for _ in queues():
             yield Line("caller", "waits in the queue of Flex, for a person who sees this task")
         for status in statuses():
@@ -79,7 +79,7 @@ def whole_chain(call: TwilioCall, *, steps: Mapping[str, str]) -> Watch:
 
 def _rest(ringing: RingingCall) -> Watch:
     """Return a watch on what the server asks of OpenAI about a call."""
-    new = _New(ringing.requests)
+    new = New(ringing.requests)
 
     def watch() -> Iterator[Line]:
         for request in new():
@@ -95,7 +95,7 @@ def _rest(ringing: RingingCall) -> Watch:
     return watch
 
 
-class _New:
+class New:
     """What came to a growing list since the last call."""
 
     def __init__(self, entries: Sequence[Any]) -> None:
@@ -108,7 +108,8 @@ class _New:
         return new
 
 
-def _asked_for_twiml(request: TwilioRequest) -> Iterator[Line]:
+def asked_for_twiml(request: TwilioRequest) -> Iterator[Line]:
+    """Yield what Twilio requests, and what the server answers."""
     shown = " ".join(f"{name}={request[name]}" for name in _PARAMETERS.get(request.kind, ()) if name in request.params)
     step = {"voice": ASKED, "refer": HANDED_OVER}.get(request.kind, "")
     yield Line("Twilio", f"POST {urlsplit(request.url).path}, signed: {shown}", step)

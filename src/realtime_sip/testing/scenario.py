@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from realtime_sip.errors import ConfigurationError
 
@@ -323,31 +323,50 @@ class Scenario:
     def __init__(self, steps: Iterable[Step] = ()) -> None:
         self._steps: list[_AnyStep] = []
         self._out_of_band: list[ModelStep] = []
+        self._added: list[ModelStep] = []
         for step in steps:
-            if not isinstance(step, _AnyStep):
-                raise ConfigurationError(f"a scenario is made of steps, not of {type(step).__name__}")
-            target = self._out_of_band if isinstance(step, ModelStep) and step.out_of_band else self._steps
-            if (
-                isinstance(step, ModelStep)
-                and step.same_response
-                and not (target and isinstance(target[-1], ModelStep) and not _stands_alone(target[-1]))
-            ):
-                raise ConfigurationError("same_response needs a step of the model before it, which others can follow")
-            if isinstance(step, CallerHangsUp) and step.while_ringing and self._steps:
-                raise ConfigurationError("a caller who hangs up while it rings does nothing before")
-            target += [step] * (step.times if isinstance(step, ModelFails) else 1)
-        if len(self._steps) + len(self._out_of_band) > _MAX_STEPS:
-            raise ConfigurationError(f"a scenario has at most {_MAX_STEPS} steps")
-        self.total = len(self._steps)
+            self._place(step, self._steps)
         self.position = 0
         """How many steps have begun; one of the caller's begins with waiting for its moment."""
         self.waiting: int | None = None
         """Which of them still waits for its moment."""
 
+    @property
+    def total(self) -> int:
+        """How many steps there are, without those out of band and those that were added for the model."""
+        return len(self._steps)
+
+    def add(self, step: Step) -> None:
+        """Add a step while the scenario plays.
+
+        One of the caller's comes after all others of the caller. One of the model's is for the next response for which
+        the scenario has no step, whenever it comes: it does not keep the caller waiting.
+        """
+        if isinstance(step, CallerHangsUp) and step.while_ringing:
+            raise ConfigurationError("while_ringing is for the first step of a scenario")
+        self._place(step, self._added if isinstance(step, ModelStep) else self._steps)
+
+    def _place(self, step: Step, steps: list[Any]) -> None:
+        if not isinstance(step, _AnyStep):
+            raise ConfigurationError(f"a scenario is made of steps, not of {type(step).__name__}")
+        target = self._out_of_band if isinstance(step, ModelStep) and step.out_of_band else steps
+        if (
+            isinstance(step, ModelStep)
+            and step.same_response
+            and not (target and isinstance(target[-1], ModelStep) and not _stands_alone(target[-1]))
+        ):
+            raise ConfigurationError("same_response needs a step of the model before it, which others can follow")
+        if isinstance(step, CallerHangsUp) and step.while_ringing and self._steps:
+            raise ConfigurationError("a caller who hangs up while it rings does nothing before")
+        times = step.times if isinstance(step, ModelFails) else 1
+        if len(self._steps) + len(self._out_of_band) + len(self._added) + times > _MAX_STEPS:
+            raise ConfigurationError(f"a scenario has at most {_MAX_STEPS} steps")
+        target += [step] * times
+
     def mcp_tools(self, server_label: str) -> list[str]:
         """Return the names of the tools that the model calls on this MCP server."""
-        steps = [step for step in self._steps if isinstance(step, ModelCallsMcp) and step.server_label == server_label]
-        return list(dict.fromkeys(step.name for step in steps))
+        steps = [step for step in (*self._steps, *self._added) if isinstance(step, ModelCallsMcp)]
+        return list(dict.fromkeys(step.name for step in steps if step.server_label == server_label))
 
     @property
     def next(self) -> _AnyStep | None:
@@ -364,6 +383,8 @@ class Scenario:
     def upcoming(self, *, out_of_band: bool) -> list[ModelStep]:
         """Return the steps that the model's next response plays; none if nothing is scripted for it."""
         steps = self._out_of_band if out_of_band else self._steps[self.position :]
+        if not out_of_band and not isinstance(self.next, ModelStep):
+            steps = self._added
         found: list[ModelStep] = []
         for step in steps:
             if not isinstance(step, ModelStep) or (found and not step.same_response):
@@ -375,20 +396,25 @@ class Scenario:
         """Begin these upcoming steps."""
         if out_of_band:
             del self._out_of_band[: len(steps)]
+        elif not isinstance(self.next, ModelStep):
+            del self._added[: len(steps)]
         else:
             self.position += len(steps)
 
     @property
     def expected(self) -> list[str]:
         """Each step in a word or two, without anybody's words."""
-        return [_named(step) for step in (*self._steps, *self._out_of_band)]
+        return [_named(step) for step in (*self._steps, *self._added, *self._out_of_band)]
 
     @property
     def left(self) -> list[str]:
         """The steps that have not been played."""
         numbered = [f"step {index + 1} ({_named(step)})" for index, step in enumerate(self._steps)]
         waiting = [] if self.waiting is None else [numbered[self.waiting]]
-        return waiting + numbered[self.position :] + [f"out of band: {_named(step)}" for step in self._out_of_band]
+        added = [f"added: {_named(step)}" for step in self._added]
+        return (
+            waiting + numbered[self.position :] + added + [f"out of band: {_named(step)}" for step in self._out_of_band]
+        )
 
     def describe(self) -> str:
         """Say where the scenario is, without anybody's words."""

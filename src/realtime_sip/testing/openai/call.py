@@ -146,6 +146,11 @@ class EmulatedCall:
         self._transfers = 0
 
     @property
+    def plays_recording(self) -> bool:
+        """Whether it plays a recording in place of a scenario."""
+        return self._recording is not None
+
+    @property
     def early_for_accept(self) -> bool:
         """Whether accept does not find the call yet."""
         return self.clock.now() < self._rang_at + self.behavior.early

@@ -46,11 +46,14 @@ class Caller:
         self._began = wire.clock.now()
 
     async def play(self) -> None:
-        """Play the scenario to its end."""
-        while (step := self._scenario.next) is not None:
+        """Play the scenario, and what is added to it, as long as the line is up."""
+        while True:
+            await self._wire.changes.until(lambda: self._scenario.next is not None)
+            step = self._scenario.next
             if isinstance(step, ModelStep):
                 await self._leave_to_model()
                 continue
+            assert step is not None
             self._scenario.advance()
             self._scenario.waiting = self._scenario.position - 1
             await self._moment(step)

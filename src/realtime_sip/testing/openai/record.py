@@ -34,6 +34,7 @@ class RecordedRequest:
     status: int | None
     call_id: str | None = None
     body: Any = field(default=None, repr=False)
+    refusal: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -63,7 +63,12 @@ class CallsApi:
         answer = await self._answer(request, operation, call_id, body)
         status = answer.status if isinstance(answer, Reply) else 101 if isinstance(answer, Upgrade) else None
         seen = RecordedRequest(
-            operation=operation or "unknown", path=request.path, status=status, call_id=call_id, body=body
+            operation=operation or "unknown",
+            path=request.path,
+            status=status,
+            call_id=call_id,
+            body=body,
+            refusal=_message(answer),
         )
         call = self._calls.get(call_id or "")
         for where in (self.requests, None if call is None else call.requests):
@@ -282,6 +287,13 @@ def _json(body: bytes) -> Any:
         return json.loads(body) if body else None
     except (ValueError, RecursionError):
         return None
+
+
+def _message(answer: Answer) -> str | None:
+    """Return the message of an error body."""
+    body = _json(answer.body) if isinstance(answer, Reply) else None
+    error = body.get("error") if isinstance(body, dict) else None
+    return error.get("message") if isinstance(error, dict) else None
 
 
 def _object(value: Any, *, allowed: tuple[str, ...], place: str = "") -> Frame:

@@ -17,6 +17,7 @@ from realtime_sip.testing.openai.frames import Frame
 from realtime_sip.testing.openai.invite import REALTIME
 from realtime_sip.testing.openai.record import RecordedRequest, Said, WebhookResponse
 from realtime_sip.testing.openai.recording import Replay
+from realtime_sip.testing.scenario import Step
 
 __all__ = ["RingingCall"]
 
@@ -224,6 +225,21 @@ class RingingCall:
             end_at - loop.time(),
         )
         return replace(self._call.end, seen=seen)
+
+    def play(self, *steps: Step) -> None:
+        """Let more happen than the scenario says.
+
+        The caller's steps come after those that are there, each when its moment comes. A step of the model is for the
+        next response for which the scenario has no step, and keeps the caller from nothing.
+
+        Raises:
+            ConfigurationError: They cannot follow, there are too many, or the call plays a recording.
+        """
+        if self._call.plays_recording:
+            raise ConfigurationError("a line plays a scenario or a recording, not both")
+        for step in steps:
+            self._call.scenario.add(step)
+        self._call.changes.notify()
 
     def hang_up(self) -> None:
         """Let the caller hang up now, whatever the scenario says."""

@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # More than there are processors: many tests wait for other programs, or for real time to pass.
 WORKERS ?= 4
 
-.PHONY: demo test packages servers pages check bench soak clean
+.PHONY: demo test packages servers pages check record bench soak clean
 
 demo: $(READY)
 	$(BIN)/realtime-sip demo
@@ -33,6 +33,11 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/python -m pytest -q tests/laws
+
+# The cassettes again: from the emulator, and, with OPENAI_API_KEY set, what needs no call from the service itself.
+record: $(READY)
+	$(BIN)/python tests/record_cassettes.py
+	$(BIN)/python -m pytest -q -m live tests/test_cassettes.py
 
 bench: $(READY)
 	status=0; for row in parse imports webhooks accepts calls unread; do $(BIN)/python bench/$$row.py || status=1; done; exit $$status

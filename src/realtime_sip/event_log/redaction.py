@@ -23,7 +23,7 @@ _NAMES = frozenset(
         *("id", "event_id", "item_id", "previous_item_id", "response_id", "conversation_id", "session_id", "call_id"),
         *("approval_request_id", "connector_id", "include", "output_modalities", "max_output_tokens", "conversation"),
         *("tool_choice", "tool_names", "allowed_tools", "allowed_callers", "require_approval", "truncation", "tracing"),
-        *("effort", "eagerness", "delay", "language"),
+        *("effort", "eagerness", "delay", "language", "event_type", "event_types", "first_id", "last_id"),
     }
 )
 # These are names only there: elsewhere `reason` is a sentence, and `code` the language that a caller spoke.
@@ -48,6 +48,7 @@ _NUMBERS = frozenset(
         *(
             "count",
             "created_at",
+            "updated_at",
             "expires_at",
             "received_at",
             "limit",
@@ -56,7 +57,7 @@ _NUMBERS = frozenset(
             "strength",
         ),
         *("threshold", "prefix_padding_ms", "silence_duration_ms", "idle_timeout_ms", "retention_ratio"),
-        *("post_instructions", "max_output_tokens", "total_tokens", "input_tokens", "output_tokens"),
+        *("status_code", "post_instructions", "max_output_tokens", "total_tokens", "input_tokens", "output_tokens"),
         *("text_tokens", "audio_tokens", "image_tokens", "cached_tokens"),
     }
 )

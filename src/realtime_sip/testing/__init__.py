@@ -7,6 +7,8 @@ A call that goes otherwise than its scenario fails the test, unless `strict=Fals
 
 `TwilioEmulator` is Twilio's side, and rings it: it fetches your TwiML and obeys it.
 
+`vcr_config` scrubs cassettes of vcrpy.
+
 `run_virtual` runs a test in virtual time: an hour-long call, with its real timings, takes a moment.
 """
 
@@ -15,6 +17,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from realtime_sip.testing.cassettes import vcr_config
 from realtime_sip.testing.clock import ScenarioError
 from realtime_sip.testing.faults import (
     ErrorSent,
@@ -115,6 +118,7 @@ __all__ = [
     "WebhookResponse",
     "read_scenario",
     "run_virtual",
+    "vcr_config",
     "write_scenario",
 ]
 

@@ -1,0 +1,56 @@
+"""Writes `tests/cassettes/`, each from a fresh emulator. Run by `make record`."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+
+from cassette_calls import FOLDER, OPERATIONS, SESSION, URL, Operation, cassette, face
+from realtime_sip import RealtimeSip
+from realtime_sip.testing import OpenAIEmulator
+from realtime_sip.testing.on_thread import EmulatorOnThread
+
+STARTED = 1_795_000_000.0
+
+
+def record(operation: Operation) -> None:
+    """Bring a fresh emulator into the state that is meant, and record what is asked then."""
+    emulator = OpenAIEmulator(starts_at=STARTED, strict=False)
+    # The same ids each time, so that a cassette changes only if what it holds does.
+    emulator._ids._prefix = "cassette"
+    with EmulatorOnThread(emulator) as openai:
+        options = emulator.client_options
+        if operation.state != "endpoint" and operation.name.split("_")[0] in ("accept", "reject", "refer", "hangup"):
+            ringing = openai.run(emulator.ring, "http://127.0.0.1:9/nobody")
+            with RealtimeSip(**options) as client:
+                if operation.state == "accepted":
+                    client.calls.accept(ringing.call_id, SESSION)
+                elif operation.state == "gone":
+                    openai.run(ringing.hang_up)
+                    openai.run(ringing.ended)
+        elif operation.state == "endpoint":
+            with RealtimeSip(**options) as client:
+                client.webhook_endpoints.create(name="Shop", url=URL)
+        if operation.fails:
+            openai.run(partial(emulator.fail, operation.fails, status=429, retry_after=30))
+        path = FOLDER / f"{operation.name}.yaml"
+        path.unlink(missing_ok=True)
+        with cassette(operation.name, "all"), face("sync", **options) as ask:
+            try:
+                ask(operation)
+            except Exception as error:
+                if operation.raises is None or not isinstance(error, operation.raises):
+                    raise
+    sys.stdout.write(f"{path.name}\n")
+
+
+def main() -> int:
+    """Record all of them."""
+    FOLDER.mkdir(exist_ok=True)
+    for operation in OPERATIONS:
+        record(operation)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

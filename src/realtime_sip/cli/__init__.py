@@ -7,13 +7,13 @@ import os
 import sys
 from collections.abc import Sequence
 
-from realtime_sip.cli import demo, inspect, migrate, ring
+from realtime_sip.cli import demo, inspect, migrate, ring, twilio
 from realtime_sip.cli.command import Command
 from realtime_sip.errors import RealtimeSipError
 
 __all__ = ["main"]
 
-COMMANDS: dict[str, Command] = {"demo": demo, "inspect": inspect, "migrate": migrate, "ring": ring}
+COMMANDS: dict[str, Command] = {"demo": demo, "inspect": inspect, "migrate": migrate, "ring": ring, "twilio": twilio}
 """In the order that `--help` shows."""
 
 

@@ -43,6 +43,7 @@ DIALED_HEADER = "X-Dialed-Number"
 """The header in which our own TwiML, or the origination URI of a trunk, states the number that was dialed."""
 
 _MAX_ENTRIES = 50
+_MAX_CALLER_NAME = 80
 _MAX_SHOWN_NAMES = 30
 _MAX_REMEMBERED_NAME = 64
 
@@ -268,6 +269,26 @@ class SipHeaders:
         return self._caller()[1]
 
     @property
+    def caller_name(self) -> str | None:
+        """The name that the caller's network gives, or None: up to 80 characters on one line.
+
+        A trunk that looks callers up (CNAM, US and Canada; 15 characters) has it as the display name of `From`, and so
+        may anybody else: it is a stranger's text. In a prompt it belongs between quotes, as what somebody claims.
+        A number in its place, and what stands for a withheld caller, is not a name.
+
+        >>> SipHeaders([("From", '"DOE JOHN" <sip:+14155550100@pstn.twilio.com>')]).caller_name
+        'DOE JOHN'
+        """
+        if self._wants_privacy():
+            return None
+        for text in (self.get("From"), *self._list("P-Asserted-Identity")):
+            if _Party.of(text).anonymous:
+                return None
+            if name := _name(text):
+                return name
+        return None
+
+    @property
     def dialed(self) -> str | None:
         """The number that was dialed as E.164, or None. A claim, not authentication.
 
@@ -332,8 +353,7 @@ class SipHeaders:
     def _read_caller(self) -> tuple[str | None, str | None]:
         text = self.get("From")
         party = _Party.of(text)
-        asked = {part.strip().lower() for value in self._list("Privacy") for part in value.split(";")}
-        if party.number or party.anonymous or asked & {"id", "user", "header"}:
+        if party.number or party.anonymous or self._wants_privacy():
             return party.number, text
         for identity in self._list("P-Asserted-Identity"):
             if number := _Party.of(identity).number:
@@ -343,6 +363,10 @@ class SipHeaders:
             if address.uri.number and not hidden and (address.param("party") or "calling").lower() == "calling":
                 return address.uri.number, raw
         return None, text
+
+    def _wants_privacy(self) -> bool:
+        asked = {part.strip().lower() for value in self._list("Privacy") for part in value.split(";")}
+        return bool(asked & {"id", "user", "header"})
 
     def _read_channel(self) -> Channel:
         match (self.get(CHANNEL_HEADER) or "").strip().lower():
@@ -419,6 +443,15 @@ class _Party:
             whatsapp=user.startswith(WHATSAPP),
             anonymous=anonymous,
         )
+
+
+def _name(text: str | None) -> str | None:
+    try:
+        display, _, _ = split_address(text or "")
+    except InvalidRequestError:
+        return None
+    name = " ".join("".join(c if c.isprintable() else " " for c in display).split())[:_MAX_CALLER_NAME].rstrip()
+    return name if any(c.isalpha() for c in name) and name.lower() not in ANONYMOUS else None
 
 
 def _canonical(name: str) -> str:

@@ -110,6 +110,11 @@ class _SipEvent(_Event):
         return self.sip.caller
 
     @property
+    def caller_name(self) -> str | None:
+        """The name that a CNAM lookup bought, or None. A stranger's text: see `SipHeaders.caller_name`."""
+        return self.sip.caller_name
+
+    @property
     def dialed(self) -> str | None:
         """The number that was dialed as E.164, or None. A claim: see `SipHeaders.dialed`."""
         return self.sip.dialed

@@ -17,7 +17,8 @@
 | `transfer_to` | is connected to the target of a transfer: a number, an app, a SIP address, a queue |
 | `warm_transfer_wait`, `warm_transfer_join` | waits in a conference; the person who joins hears a summary first |
 
-`after_dial` says what became of a `<Dial>`, from the form that Twilio posts to its `action`.
+`BusinessHours` says whether somebody is there, before a call to OpenAI costs anything. `after_dial` says what became of
+a `<Dial>`, from the form that Twilio posts to its `action`.
 
 Each builder returns a `VoiceResponse`, Twilio's own with types, to which more can be appended, or appends to the one
 that it gets as `into`.
@@ -35,6 +36,7 @@ from realtime_sip.twilio.answers import (
     warm_transfer_join,
     warm_transfer_wait,
 )
+from realtime_sip.twilio.business_hours import BusinessHours
 from realtime_sip.twilio.elements import VoiceResponse
 from realtime_sip.twilio.fallback import AfterDial, after_dial
 from realtime_sip.twilio.referred import transfer_to
@@ -43,6 +45,7 @@ from realtime_sip.twilio.uri import Edge, Region, openai_uri
 
 __all__ = [
     "AfterDial",
+    "BusinessHours",
     "Edge",
     "InboundCall",
     "Region",

@@ -25,7 +25,7 @@ PUBLIC = [
     f"realtime_sip.{name}"
     for name in (
         *("errors", "events", "items", "response", "session", "webhooks", "sip", "tools"),
-        *("prompts", "policy", "event_log", "stores", "twilio", "twilio.numbers", "twilio.trunking"),
+        *("prompts", "prompts.spoken", "policy", "event_log", "stores", "twilio", "twilio.numbers", "twilio.trunking"),
         *("twilio.twiml", "twilio.voice", "twilio.webhooks", "testing", "migration"),
     )
 ]

@@ -20,6 +20,7 @@ and Length
 - The sections: `Role`, `Personality`, `Language`, `Accent`, `Context`, `Pronunciations`, `ReasoningRules`,
   `Preambles`, `Verbosity`, `Pacing`, `Variety`, `UnclearAudio`, `EntityCapture`, `ToolRules`, `Rules`, `Flow`,
   `LongContext`, `SafetyAndEscalation`, `LivePolicies`; `Section` is one of your own.
+- `spoken`: values as they are said, and what callers say as values; `emphasis` and `in_words` for single rules.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from realtime_sip.prompts import spoken
+    from realtime_sip.prompts.capitals import emphasis, in_words
     from realtime_sip.prompts.family import ModelFamily
     from realtime_sip.prompts.flow import Exit, Flow, State
     from realtime_sip.prompts.instructions import Instructions
@@ -77,10 +80,14 @@ __all__ = [
     "Variety",
     "Verbosity",
     "Wording",
+    "emphasis",
+    "in_words",
+    "spoken",
 ]
 
 # Imported when it is first asked for (PEP 562): a session needs `Instructions` alone.
 _PLACES = {
+    **dict.fromkeys(("emphasis", "in_words"), "capitals"),
     **dict.fromkeys(("ModelFamily",), "family"),
     **dict.fromkeys(("Exit", "Flow", "State"), "flow"),
     **dict.fromkeys(("Instructions",), "instructions"),
@@ -99,6 +106,8 @@ _PLACES = {
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
+        if name == "spoken":
+            return import_module("realtime_sip.prompts.spoken")
         if name not in _PLACES:
             raise AttributeError(f"module 'realtime_sip.prompts' has no attribute {name!r}")
         value = getattr(import_module(f"realtime_sip.prompts.{_PLACES[name]}"), name)

@@ -16,7 +16,7 @@ from typing import Any, Self, TypeAlias
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.prompts.family import ModelFamily
 from realtime_sip.prompts.locales import Locale
-from realtime_sip.prompts.spoken.numbers import number
+from realtime_sip.prompts.numbers import number
 
 __all__ = ["BaseSection", "Group", "Line", "Section", "Wording", "one_line", "pairs", "quoted", "sample_phrases"]
 

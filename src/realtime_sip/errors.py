@@ -11,6 +11,7 @@
     │       └── BetaShapeError          it has a name of the beta API; the message says the current one
     ├── ServiceError                    them: the service answered, and refused or failed
     │   ├── BadRequestError             400, 422: the service does not accept the request
+    │   │   ├── BetaDisabledError       `beta_api_shape_disabled`: it takes what was sent for the beta API's
     │   │   ├── DomainTakenError        Twilio 21248: the termination domain belongs to somebody else
     │   │   ├── LimitReachedError       Twilio: the account, the trunk or the list has as many as it may have
     │   │   ├── NumberUnavailableError  Twilio: the number cannot be bought: search again
@@ -63,6 +64,7 @@ __all__ = [
     "ApiKeyError",
     "AuthenticationError",
     "BadRequestError",
+    "BetaDisabledError",
     "BetaShapeError",
     "CallEndedError",
     "CallGoneError",
@@ -184,6 +186,15 @@ class ServiceError(RealtimeSipError):
 
 class BadRequestError(ServiceError):
     """The service does not accept the request (400, 422); `param` may say which part."""
+
+
+class BetaDisabledError(BadRequestError):
+    """The service takes the request for one of the beta API, which is switched off (`beta_api_shape_disabled`).
+
+    It is never repeated. Nothing of the beta leaves this package by itself: look at `extra_fields`, and at what stands
+    between the program and the service, which may add the header `OpenAI-Beta`. `param` names the field, if the service
+    does.
+    """
 
 
 class DomainTakenError(BadRequestError):

@@ -82,6 +82,9 @@ class SocketCloseKind(Enum):
     """The connection broke without a close (1006). Hang-ups look like this too."""
     REFUSED = "refused"
     """The service rejected what it got (1002, 1003, 1007, 1008, 1009, 1010, and its own 3000 to 4999)."""
+    BETA = "beta"
+    """The service takes what it got for the beta API's, which is switched off (4000, `beta_api_shape_disabled`). No
+    other socket fares better."""
     FAILED = "failed"
     """The service failed (1011 and everything else)."""
 
@@ -92,7 +95,8 @@ class SocketClose:
 
     Attributes:
         code: The close code; 1005 if the close frame had none, 1006 if none came.
-        reason: What the service wrote beside it, redacted and cut; often "".
+        reason: What the service wrote beside it, redacted and cut; often "". If something was of the beta API, also the
+            field that the service named.
     """
 
     kind: SocketCloseKind

@@ -14,7 +14,7 @@ from realtime_sip.migration import sources
 from realtime_sip.migration.findings import Finding, Level
 
 ROOT = Path(__file__).resolve().parents[2]
-OPENAI = "import openai\n"
+OPENAI = "import openai  # the Realtime API\n"
 SESSION = '{"modalities": ["text", "audio"], "voice": "sage", "input_audio_format": "g711_ulaw"}'
 
 
@@ -134,13 +134,13 @@ def test_row_a_name_of_the_vendors_package(name: str) -> None:
 
 
 def test_row_the_subprotocol() -> None:
-    (finding,) = found(f"import openai\np = [{beta.SUBPROTOCOL!r}]")
+    (finding,) = found(f"{OPENAI}p = [{beta.SUBPROTOCOL!r}]")
     assert finding.level is Level.ERROR
 
 
 @pytest.mark.parametrize("name", [*beta.CLIENT_EVENT_TYPES, *beta.SERVER_EVENT_TYPES])
 def test_row_the_name_of_an_event(name: str) -> None:
-    (finding,) = found(f"import openai\nif kind == {name!r}: pass")
+    (finding,) = found(f"{OPENAI}if kind == {name!r}: pass")
     assert (finding.level, finding.line, finding.column) == (Level.ERROR, 2, 12)
     assert finding.hit.now == {**beta.CLIENT_EVENT_TYPES, **beta.SERVER_EVENT_TYPES}[name]
 
@@ -250,6 +250,15 @@ def test_a_reader_of_both_names_is_a_note() -> None:
     assert shown(found(code)) == [("note", "event-name")]
 
 
+def test_events_that_the_responses_api_has_too_are_a_note() -> None:
+    code = 'import openai\nif event.type == "response.audio.delta": pass\nh = {"OpenAI-Beta": FEATURES}'
+    assert shown(found(code)) == [("note", "event-name")]
+
+
+def test_a_header_whose_value_is_not_known_is_a_note() -> None:
+    assert shown(found(OPENAI + 'h = {"OpenAI-Beta": FEATURES}')) == [("note", "header")]
+
+
 def test_a_route_of_ones_own_is_a_note() -> None:
     assert shown(found(OPENAI + '@app.post("/realtime/sessions")\ndef f(): ...')) == [("note", "endpoint")]
 
@@ -330,7 +339,7 @@ def test_a_notebook_is_read_by_its_cells() -> None:
     assert [finding.place for finding in findings] == ["/nowhere/a.ipynb:cell 2:3:1", "/nowhere/a.ipynb:cell 3:2:9"]
 
 
-PAGE = """# Calls with OpenAI
+PAGE = """# Realtime calls with OpenAI
 
 The old way was `OpenAI-Beta: realtime=v1`.
 

@@ -20,12 +20,14 @@ from urllib.parse import quote
 
 from pydantic_core import from_json
 
+from realtime_sip import beta
 from realtime_sip._redaction import redact
 from realtime_sip._wire import Outbound
 from realtime_sip.errors import (
     ApiKeyError,
     AuthenticationError,
     BadRequestError,
+    BetaDisabledError,
     CallGoneError,
     ConfigurationError,
     DeadlineError,
@@ -253,7 +255,7 @@ def _pause(operation: Operation[T], error: RealtimeSipError, attempt: int) -> fl
 
 def _may_help(operation: Operation[T], error: ServiceError) -> bool:
     """Whether to repeat what the service refused. Its advice is followed as far as that is safe."""
-    if isinstance(error, QuotaError) or error.should_retry is False:
+    if isinstance(error, (QuotaError, BetaDisabledError)) or error.should_retry is False:
         return False
     if isinstance(error, NotFoundError) and error.code is None:
         # Without an error of the API itself it comes from a gateway before it, which may not know the call yet.
@@ -300,6 +302,9 @@ def _service_error(name: str, reply: Reply) -> ServiceError:
         kind = DecisionAlreadyMadeError
     elif code == "call_id_not_found" or status == 410:
         kind = CallGoneError
+    elif code == beta.DISABLED:
+        kind = BetaDisabledError
+        said = f"{param or 'the request'} is of the beta API, which is off; {said}"
     else:
         kind = {
             400: BadRequestError,

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from typing import Any
 from urllib.parse import urlencode
 
-from realtime_sip import events
+from realtime_sip import beta, events
 from realtime_sip._redaction import redact
 from realtime_sip.api.operations import Operation, Repeat, checked_call_id, json_body, nothing
 from realtime_sip.errors import ConfigurationError, InvalidRequestError, RealtimeSipError
@@ -91,10 +91,10 @@ def _parts(frame: str | bytes) -> int:
     return frame.count("{") + frame.count("[") if isinstance(frame, str) else frame.count(b"{") + frame.count(b"[")
 
 
-def _code(event: events.ServerEvent) -> object:
-    """Return the code of an `error`, whether or not the event has all that it should."""
+def _of_error(event: events.ServerEvent, name: str) -> object:
+    """Return a field of an `error`, such as its code, whether or not the event has all that it should."""
     error = getattr(event, "error", None)
-    return error.get("code") if isinstance(error, dict) else getattr(error, "code", None)
+    return error.get(name) if isinstance(error, dict) else getattr(error, name, None)
 
 
 def _is_too_much(frame: str | bytes) -> bool:
@@ -125,6 +125,7 @@ class Protocol:
     def __init__(self) -> None:
         self._sent: OrderedDict[str, events.ClientEvent] = OrderedDict()
         self._expired = False
+        self._beta: str | None = None
         self._closing = False
         self.frame: str | bytes = b""
         """The latest frame."""
@@ -159,8 +160,11 @@ class Protocol:
             _log.warning("skipped a frame of %d characters: %s", len(frame), error)
             return None
         self.frame = frame
-        if event.type == "error" and _code(event) == "session_expired":
-            self._expired = True
+        if event.type == "error":
+            code, param = _of_error(event, "code"), _of_error(event, "param")
+            self._expired = self._expired or code == "session_expired"
+            if code == beta.DISABLED:
+                self._beta = param if isinstance(param, str) else ""
         return event
 
     def cause(self, error: events.Error) -> events.ClientEvent | None:
@@ -177,12 +181,16 @@ class Protocol:
         """Return what the close means. `code` is None if no close frame came."""
         # websockets has an enumeration for it.
         code = 1006 if code is None else int(code)
+        reason = reason or ""
         if self._closing:
             kind = SocketCloseKind.OURS
         elif self._expired:
             kind = SocketCloseKind.EXPIRED
+        elif self._beta is not None or beta.DISABLED in reason:
+            kind = SocketCloseKind.BETA
+            reason = f"{reason or beta.DISABLED}{f': {self._beta}' if self._beta else ''}"
         elif 3000 <= code <= 4999:
             kind = SocketCloseKind.REFUSED
         else:
             kind = _KINDS.get(code, SocketCloseKind.FAILED)
-        return SocketClose(kind, code, redact((reason or "")[:_MAX_CLOSE_REASON]))
+        return SocketClose(kind, code, redact(reason[:_MAX_CLOSE_REASON]))

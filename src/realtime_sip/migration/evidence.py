@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from realtime_sip.migration.findings import Hit, Level
 
@@ -30,11 +30,13 @@ class Evidence:
     """What the whole text of a source shows.
 
     Attributes:
+        text: The text.
         openai: It names OpenAI or a model of its Realtime API.
         other: It names another service that has kept the shapes of the beta.
         agents: It uses OpenAI's Agents SDK, whose own configuration has names of the beta.
     """
 
+    text: str = field(repr=False)
     openai: bool
     other: bool
     agents: bool
@@ -43,7 +45,12 @@ class Evidence:
     def of(cls, text: str, *, data: bool = False) -> Evidence:
         """Read what a text shows. Data rarely names who it is for: what it sends, and the kind of a session, tell."""
         openai = _has(_OPENAI, text) or (data and _has(_SENT, text))
-        return cls(openai, _has(_OTHERS, text), _has(_AGENTS_SDK, text))
+        return cls(text, openai, _has(_OTHERS, text), _has(_AGENTS_SDK, text))
+
+    @property
+    def realtime(self) -> bool:
+        """Whether it is about a realtime API. The Responses API has some events of the beta's names."""
+        return "realtime" in self.text.lower()
 
     def level(self, hit: Hit) -> Level:
         """Return how sure a hit is in this source."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from realtime_sip._wire import read_json
 from realtime_sip.migration import objects, strings
+from realtime_sip.migration.evidence import Evidence
 from realtime_sip.migration.findings import Hit
 
 _TOKENS = re.compile(r'"(?:\\.|[^"\\])*"|[{}\[\],:]|[^\s{}\[\],:"]+')
@@ -17,7 +18,7 @@ _INDENT = re.compile(r"\n([ \t]+)\S")
 Path = tuple[str | int, ...]
 
 
-def scan(text: str, *, agents: bool) -> Iterator[tuple[int, int, Hit]]:
+def scan(text: str, source: Evidence) -> Iterator[tuple[int, int, Hit]]:
     """Yield each hit with its line and column, from 1.
 
     Raises:
@@ -25,12 +26,12 @@ def scan(text: str, *, agents: bool) -> Iterator[tuple[int, int, Hit]]:
     """
     value = read_json(text)
     places = _places(text)
-    for path, hit in _walk(value, (), text, agents=agents):
+    for path, hit in _walk(value, (), source):
         at = places.get(path, 0)
         yield text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at), hit
 
 
-def rewritten(text: str, *, agents: bool = False) -> str | None:
+def rewritten(text: str, source: Evidence) -> str | None:
     """Return JSON text with each object of the beta as the current one.
 
     It is None if nothing would change, or something would be lost: of members with one name only the last is left.
@@ -40,7 +41,7 @@ def rewritten(text: str, *, agents: bool = False) -> str | None:
         before = json.loads(text, object_pairs_hook=_unique)
     except (ValueError, RecursionError):
         return None
-    after = _current(before, agents=agents)
+    after = _current(before, source)
     if after == before:
         return None
     indent = _INDENT.search(text)
@@ -49,15 +50,15 @@ def rewritten(text: str, *, agents: bool = False) -> str | None:
     return written.replace("\n", "\r\n") if "\r\n" in text else written
 
 
-def _current(value: Any, *, agents: bool) -> Any:
+def _current(value: Any, source: Evidence) -> Any:
     if isinstance(value, list):
-        return [_current(each, agents=agents) for each in value]
+        return [_current(each, source) for each in value]
     if not isinstance(value, dict):
         return value
-    hit = objects.judge(value, agents=agents)
+    hit = objects.judge(value, agents=source.agents)
     if hit is not None and hit.sure:
         return hit.now
-    return {name: _current(below, agents=agents) for name, below in value.items()}
+    return {name: _current(below, source) for name, below in value.items()}
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -67,13 +68,13 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return fields
 
 
-def _walk(value: Any, path: Path, text: str, *, agents: bool) -> Iterator[tuple[Path, Hit]]:
+def _walk(value: Any, path: Path, source: Evidence) -> Iterator[tuple[Path, Hit]]:
     """Go through a value. What is inside an object that was found is not found again by itself."""
     if isinstance(value, str):
-        for said in strings.hits(value, source=text):
+        for said in strings.hits(value, source):
             yield path, said
         return
-    hit = objects.judge(value, agents=agents) if isinstance(value, dict) else None
+    hit = objects.judge(value, agents=source.agents) if isinstance(value, dict) else None
     if hit is not None:
         yield path, hit
         return
@@ -81,10 +82,10 @@ def _walk(value: Any, path: Path, text: str, *, agents: bool) -> Iterator[tuple[
         for name, below in value.items():
             if strings.is_header(name) and isinstance(below, str) and below.startswith("realtime"):
                 yield (*path, name), strings.header()
-            yield from _walk(below, (*path, name), text, agents=agents)
+            yield from _walk(below, (*path, name), source)
     elif isinstance(value, list):
         for n, below in enumerate(value):
-            yield from _walk(below, (*path, n), text, agents=agents)
+            yield from _walk(below, (*path, n), source)
 
 
 def _places(text: str) -> dict[Path, int]:

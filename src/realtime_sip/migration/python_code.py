@@ -12,6 +12,7 @@ from typing import Any
 from realtime_sip import beta
 from realtime_sip._wire import read_json
 from realtime_sip.migration import objects, strings
+from realtime_sip.migration.evidence import Evidence
 from realtime_sip.migration.findings import Hit, Rule
 from realtime_sip.migration.shapes import Shape
 
@@ -28,7 +29,7 @@ class Code(str):
         return str(self)
 
 
-def scan(text: str, *, agents: bool) -> Iterator[tuple[int, int, Hit]]:
+def scan(text: str, source: Evidence) -> Iterator[tuple[int, int, Hit]]:
     """Yield each hit with its line and column, from 1.
 
     Raises:
@@ -41,7 +42,7 @@ def scan(text: str, *, agents: bool) -> Iterator[tuple[int, int, Hit]]:
     except (ValueError, RecursionError, MemoryError):
         raise SyntaxError("cannot be read") from None
     try:
-        yield from _Scan(text, tree, agents=agents).hits()
+        yield from _Scan(tree, source).hits()
     except RecursionError:
         raise SyntaxError("nested too deeply") from None
 
@@ -49,9 +50,8 @@ def scan(text: str, *, agents: bool) -> Iterator[tuple[int, int, Hit]]:
 class _Scan:
     """One module. What was found inside a larger object is not found again by itself."""
 
-    def __init__(self, text: str, tree: ast.Module, *, agents: bool) -> None:
-        self._text = text
-        self._agents = agents
+    def __init__(self, tree: ast.Module, source: Evidence) -> None:
+        self._source = source
         self._nodes = list(ast.walk(tree))
         self._values = _assigned(self._nodes)
         self._done: set[int] = set()
@@ -72,7 +72,7 @@ class _Scan:
             for node in self._nodes:
                 value = self._object(node)
                 if value is not None and ("." in str(value.get("type", ""))) is events:
-                    self._judge(node, objects.judge(value, agents=self._agents))
+                    self._judge(node, objects.judge(value, agents=self._source.agents))
         for node in self._nodes:
             if isinstance(node, ast.Dict):
                 self._header_in(list(zip(node.keys, node.values, strict=True)))
@@ -163,7 +163,7 @@ class _Scan:
         elif name.endswith(".startswith") and node.args:
             for each in node.args[0].elts if isinstance(node.args[0], ast.Tuple) else node.args[:1]:
                 text = self._value(each)
-                hit = strings.prefix(text, source=self._text) if isinstance(text, str) else None
+                hit = strings.prefix(text, self._source) if isinstance(text, str) else None
                 if hit is not None:
                     self._note(each, hit)
         if len(node.args) >= 2:
@@ -196,7 +196,7 @@ class _Scan:
             name, given = self._value(key), self._value(value)
             if not (isinstance(name, str) and strings.is_header(name)):
                 continue
-            if isinstance(given, Code):
+            if isinstance(given, Code) and self._source.realtime:
                 what = f"{beta.HEADER} is set to what is not known here; {beta.HEADER_VALUE} is refused"
                 self._note(key or value, Hit(Rule.HEADER, what, sure=False))
             elif isinstance(given, str) and given.startswith("realtime"):
@@ -231,7 +231,7 @@ class _Scan:
         text = _text(node)
         if text.lstrip().startswith("{") and len(text) <= _MAX_JSON and strings.HOLE not in text:
             self._json(node, text)
-        for hit in strings.hits(text, source=self._text):
+        for hit in strings.hits(text, self._source):
             self._note(node, hit)
 
     def _json(self, node: ast.AST, text: str) -> None:
@@ -239,7 +239,7 @@ class _Scan:
             value = read_json(text)
         except ValueError:
             return
-        hit = objects.judge(value, agents=self._agents) if isinstance(value, dict) else None
+        hit = objects.judge(value, agents=self._source.agents) if isinstance(value, dict) else None
         if hit is not None:
             self._note(node, hit)
 

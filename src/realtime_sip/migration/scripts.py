@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from realtime_sip import beta
 from realtime_sip.migration import strings
+from realtime_sip.migration.evidence import Evidence
 from realtime_sip.migration.findings import Hit, Rule
 
 _QUOTED = r"\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'|`(?:\\.|[^`\\])*`"
@@ -22,7 +23,7 @@ _LINE_HEADER = re.compile(rf"{beta.HEADER}\s*:\s*{beta.HEADER_VALUE}", re.IGNORE
 _ADDRESS = re.compile(r"https?://[^\s\"'`<>]+")
 
 
-def scan(text: str, *, agents: bool) -> Iterator[tuple[int, int, Hit]]:
+def scan(text: str, source: Evidence) -> Iterator[tuple[int, int, Hit]]:
     """Yield each hit in a script or page with its line and column, from 1."""
     plain = list(text)
     for token in _TOKENS.finditer(text):
@@ -31,7 +32,7 @@ def scan(text: str, *, agents: bool) -> Iterator[tuple[int, int, Hit]]:
     code = "".join(plain)
     for token in _TOKENS.finditer(text):
         if token["string"] is not None:
-            for hit in strings.hits(_HOLES.sub(strings.HOLE, token.group()[1:-1]), source=text):
+            for hit in strings.hits(_HOLES.sub(strings.HOLE, token.group()[1:-1]), source):
                 yield (*_place(text, token.start()), hit)
     talks = any(word in text for word in _TALKS)
     for match in _HEADER.finditer(code):
@@ -40,17 +41,17 @@ def scan(text: str, *, agents: bool) -> Iterator[tuple[int, int, Hit]]:
         yield (*_place(text, match.start()), Hit(Rule.SDK, ".beta.realtime is .realtime now", ".realtime"))
     for match in _SECRET.finditer(code):
         yield (*_place(text, match.start()), Hit(Rule.SECRET, "the key is .value of the reply now", ".value"))
-    for match in () if agents else _KEY.finditer(code):
+    for match in () if source.agents else _KEY.finditer(code):
         name, now = match["name"], beta.SESSION_FIELDS[match["name"]]
         yield (*_place(text, match.start()), Hit(Rule.SHAPE, f"{name} is {now} now", now, sure=talks))
 
 
-def scan_lines(text: str) -> Iterator[tuple[int, int, Hit]]:
+def scan_lines(text: str, source: Evidence) -> Iterator[tuple[int, int, Hit]]:
     """Yield each hit in text that quotes nothing, such as a request as it is sent, or a shell command."""
     for match in _LINE_HEADER.finditer(text):
         yield (*_place(text, match.start()), strings.header())
     for match in _ADDRESS.finditer(text):
-        for hit in strings.hits(match.group(), source=text):
+        for hit in strings.hits(match.group(), source):
             yield (*_place(text, match.start()), hit)
 
 

@@ -113,7 +113,7 @@ def write(path: Path) -> bool:
         text = path.read_bytes().decode("utf-8")
         evidence = Evidence.of(text, data=True)
         sure = evidence.openai and not evidence.other
-        after = json_text.rewritten(text, agents=evidence.agents) if sure else None
+        after = json_text.rewritten(text, evidence) if sure else None
         if after is None:
             return False
         _replace(path, after.encode())
@@ -137,61 +137,60 @@ def _unread(path: Path, why: str) -> Finding:
     return Finding(str(path), 1, 1, Level.NOTE, Hit(Rule.UNREAD, f"not read: {why}", sure=False))
 
 
-def _spots(suffix: str, text: str, evidence: Evidence) -> Iterator[Spot]:
-    agents = evidence.agents
+def _spots(suffix: str, text: str, source: Evidence) -> Iterator[Spot]:
     match suffix:
         case ".py" | ".pyi":
-            yield from ((None, *spot) for spot in python_code.scan(text, agents=agents))
+            yield from ((None, *spot) for spot in python_code.scan(text, source))
         case ".json":
-            yield from ((None, *spot) for spot in json_text.scan(text, agents=agents))
+            yield from ((None, *spot) for spot in json_text.scan(text, source))
         case ".ipynb":
-            yield from _notebook(text, agents=agents)
+            yield from _notebook(text, source)
         case ".md" | ".markdown":
-            yield from _page(text, agents=agents)
+            yield from _page(text, source)
         case _:
-            yield from ((None, *spot) for spot in scripts.scan(text, agents=agents))
+            yield from ((None, *spot) for spot in scripts.scan(text, source))
 
 
-def _notebook(text: str, *, agents: bool) -> Iterator[Spot]:
+def _notebook(text: str, source: Evidence) -> Iterator[Spot]:
     """Go through the cells of code. A cell that is not Python is read by its literals."""
     notebook = read_json(text)
     cells = notebook.get("cells") if isinstance(notebook, dict) else None
     for n, cell in enumerate(cells if isinstance(cells, list) else [], start=1):
         if not isinstance(cell, dict) or cell.get("cell_type") != "code":
             continue
-        source = cell.get("source")
-        code = "".join(map(str, source)) if isinstance(source, list) else str(source or "")
-        yield from ((n, *spot) for spot in _code(code, agents=agents))
+        lines = cell.get("source")
+        code = "".join(map(str, lines)) if isinstance(lines, list) else str(lines or "")
+        yield from ((n, *spot) for spot in _code(code, source))
 
 
-def _code(code: str, *, agents: bool) -> Iterator[tuple[int, int, Hit]]:
+def _code(code: str, source: Evidence) -> Iterator[tuple[int, int, Hit]]:
     try:
         # Commands of the notebook become comments; their lines stay.
-        yield from list(python_code.scan(_MAGIC.sub("#", code), agents=agents))
+        yield from list(python_code.scan(_MAGIC.sub("#", code), source))
     except SyntaxError:
-        yield from scripts.scan(code, agents=agents)
+        yield from scripts.scan(code, source)
 
 
-def _page(text: str, *, agents: bool) -> Iterator[Spot]:
+def _page(text: str, source: Evidence) -> Iterator[Spot]:
     """Go through the fenced code, by the language that it says it is in."""
     for fence in _FENCE.finditer(text):
         language = fence["info"].strip().split(" ")[0].strip("{}.").lower()
         code = textwrap.dedent(fence["code"])
         above = text.count("\n", 0, fence.start("code"))
         if language in ("python", "py", "python3", "pycon", "ipython"):
-            spots = _code(code, agents=agents)
+            spots = _code(code, source)
         elif language in ("json", "jsonc", "json5"):
-            spots = _json(code, agents=agents)
+            spots = _json(code, source)
         elif language in ("js", "javascript", "jsx", "ts", "typescript", "tsx", "html"):
-            spots = scripts.scan(code, agents=agents)
+            spots = scripts.scan(code, source)
         else:
-            spots = scripts.scan_lines(code)
+            spots = scripts.scan_lines(code, source)
         for line, column, hit in spots:
             yield None, above + line, column + len(fence["indent"]), hit
 
 
-def _json(code: str, *, agents: bool) -> Iterator[tuple[int, int, Hit]]:
+def _json(code: str, source: Evidence) -> Iterator[tuple[int, int, Hit]]:
     try:
-        yield from list(json_text.scan(code, agents=agents))
+        yield from list(json_text.scan(code, source))
     except ValueError:  # shortened, or with comments
-        yield from scripts.scan(code, agents=agents)
+        yield from scripts.scan(code, source)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import date
 
 from realtime_sip import beta
+from realtime_sip.migration.evidence import Evidence
 from realtime_sip.migration.findings import MENTIONED, Hit, Rule
 
 HOLE = "\0"
@@ -27,12 +28,10 @@ _MODULES = re.compile(r"openai/(?:resources/)?beta/realtime\b")
 _CURRENT = {name: now for names in (beta.CLIENT_EVENT_TYPES, beta.SERVER_EVENT_TYPES) for name, now in names.items()}
 
 
-def hits(text: str, *, source: str) -> Iterator[Hit]:
-    """Yield what a string is found to be.
+def hits(text: str, source: Evidence) -> Iterator[Hit]:
+    """Yield what a string is found to be, with `HOLE` in it for what is computed.
 
-    Args:
-        text: The string, with `HOLE` for what is computed.
-        source: The whole source: one that knows the current names too may be a reader of both.
+    A source that knows the current name of an event too may be a reader of both.
     """
     if _HEADER_LINE.fullmatch(text):
         yield header()
@@ -40,9 +39,10 @@ def hits(text: str, *, source: str) -> Iterator[Hit]:
         yield Hit(Rule.HEADER, f"the subprotocol {beta.SUBPROTOCOL} asked for the beta; leave it out")
     yield from _addresses(text, source)
     if text in _CURRENT:
-        # A source that sends or waits for both names goes on working.
-        tolerant = _CURRENT[text] in source and not text.startswith("transcription_session.")
-        yield Hit(Rule.EVENT_NAME, f"the event {text} is {_CURRENT[text]} now", _CURRENT[text], sure=not tolerant)
+        # A source that sends or waits for both names goes on working; and the Responses API has some of them.
+        tolerant = _CURRENT[text] in source.text and not text.startswith("transcription_session.")
+        sure = not tolerant and source.realtime
+        yield Hit(Rule.EVENT_NAME, f"the event {text} is {_CURRENT[text]} now", _CURRENT[text], sure=sure)
     for match in _PREVIEW.finditer(text):
         yield model(match.group())
     if _MODEL.fullmatch(text) and not _PREVIEW.fullmatch(text):
@@ -64,12 +64,13 @@ def is_header(name: str) -> bool:
     return name.strip().lower() == beta.HEADER.lower()
 
 
-def prefix(text: str, *, source: str) -> Hit | None:
+def prefix(text: str, source: Evidence) -> Hit | None:
     """Return what the beginning of event names, with which strings are compared, is found to be."""
     if text not in _PREFIXES:
         return None
     now = text.replace("response.", "response.output_").replace("transcription_session.", "session.")
-    return Hit(Rule.EVENT_NAME, f"events {text}* are {now}* now", now, sure=now not in source)
+    sure = now not in source.text and source.realtime
+    return Hit(Rule.EVENT_NAME, f"events {text}* are {now}* now", now, sure=sure)
 
 
 def model(name: str) -> Hit:
@@ -78,7 +79,7 @@ def model(name: str) -> Hit:
     return Hit(Rule.MODEL, f"{name} is a model of the beta; {nearest} is what is nearest", sure=False, model=name)
 
 
-def _addresses(text: str, source: str) -> Iterator[Hit]:
+def _addresses(text: str, source: Evidence) -> Iterator[Hit]:
     for match in _KEYS.finditer(text):
         path = match["path"]
         now = text[: match.start("path")] + beta.ENDPOINTS[path] + text[match.end("path") :]
@@ -91,6 +92,6 @@ def _addresses(text: str, source: str) -> Iterator[Hit]:
         before, path = beta.SDP_ENDPOINT
         what = f"SDP is posted to /v1{path} now; wss://…/v1{before}?model=… stays"
         # The address alone may have its scheme replaced by wss: later on.
-        sure = text[sdp.end() :].startswith("?model=") or "application/sdp" in source
+        sure = text[sdp.end() :].startswith("?model=") or "application/sdp" in source.text
         now = text[: sdp.end() - len(before)] + path + text[sdp.end() :].partition("?model=")[0]
         yield Hit(Rule.ENDPOINT, what, now.replace(HOLE, "…"), sure=sure)

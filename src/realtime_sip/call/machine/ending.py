@@ -11,7 +11,7 @@ from realtime_sip.call.machine.inputs import Fail, Hangup, HangupFailed, Hurry, 
 from realtime_sip.call.machine.session import as_wanted, hold, release
 from realtime_sip.call.machine.state import CallState, End, Ending, Socket, Steps, move
 from realtime_sip.call.machine.wants import interrupt, respond, speaking, withdraw
-from realtime_sip.errors import CallGoneError, QuotaError, RealtimeSipError, ServiceError
+from realtime_sip.errors import BetaDisabledError, CallGoneError, QuotaError, RealtimeSipError, ServiceError
 from realtime_sip.outcomes import CallEnded, Certainty, EndReason, LimitKind
 
 PROOF_OF_CLOSE = 1.0
@@ -108,14 +108,15 @@ def hangup_failed(s: CallState, what: HangupFailed) -> None:
 
 
 def _is_tried_again(tries: int, error: RealtimeSipError) -> bool:
-    return tries < _MAX_HANGUPS and not isinstance(error, QuotaError)
+    return tries < _MAX_HANGUPS and not isinstance(error, (QuotaError, BetaDisabledError))
 
 
 def named(error: RealtimeSipError) -> str:
     """Return what failed, for evidence: without the service's own words."""
     kind = type(error).__name__
     if isinstance(error, ServiceError):
-        return f"{kind} {error.status_code}{f' {error.code}' if error.code else ''}"
+        field = f" {error.param}" if isinstance(error, BetaDisabledError) and error.param else ""
+        return f"{kind} {error.status_code}{f' {error.code}' if error.code else ''}{field}"
     return f"{kind}: {error}"
 
 

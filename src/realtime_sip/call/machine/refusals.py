@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from realtime_sip import beta
 from realtime_sip._redaction import redact
 from realtime_sip.call.machine.effects import Tell
 from realtime_sip.call.machine.state import CallState
@@ -9,8 +10,8 @@ from realtime_sip.call.record.frame import get
 from realtime_sip.call.record.responses import Response
 from realtime_sip.outcomes import RefusalKind, ServiceRefused
 
-_HOPELESS = ("insufficient_quota", "billing")
-"""The beginnings of error codes for which waiting does not help."""
+_UNPAID = ("insufficient_quota", "billing")
+"""The beginnings of error codes of an account that cannot pay."""
 _RACED = frozenset({"response_cancel_not_active"})
 """Codes of what is expected: what was to be stopped had just ended."""
 _MAX_ID = 200
@@ -22,7 +23,7 @@ def kind_of(s: CallState, response: Response, *, called: bool) -> RefusalKind | 
         case "cancelled":
             return None
         case "failed":
-            return RefusalKind.QUOTA if _is_hopeless(response.code) else RefusalKind.FAILED
+            return RefusalKind.QUOTA if _is_unpaid(response.code) else RefusalKind.FAILED
         case "incomplete":
             return RefusalKind.INCOMPLETE
     expected = s.session.speaks if response.speaks is None else response.speaks
@@ -40,7 +41,7 @@ def of_event(s: CallState, error: object, *, item_id: str | None = None, again: 
     code = get(error, "code")
     if isinstance(code, str) and code in _RACED:
         return
-    kind = RefusalKind.QUOTA if is_hopeless(error) else RefusalKind.REFUSED
+    kind = RefusalKind.QUOTA if _is_unpaid(code) else RefusalKind.REFUSED
     s.out.append(Tell(ServiceRefused(kind, _shown(code), _shown(get(error, "param")), None, item_id, again)))
 
 
@@ -51,11 +52,12 @@ def of_approval(s: CallState, request_id: str) -> None:
 
 def is_hopeless(error: object) -> bool:
     """Whether an error will stay, however often the same is asked for."""
-    return _is_hopeless(get(error, "code"))
+    code = get(error, "code")
+    return _is_unpaid(code) or code == beta.DISABLED
 
 
-def _is_hopeless(code: object) -> bool:
-    return isinstance(code, str) and code.startswith(_HOPELESS)
+def _is_unpaid(code: object) -> bool:
+    return isinstance(code, str) and code.startswith(_UNPAID)
 
 
 def _shown(text: object) -> str | None:

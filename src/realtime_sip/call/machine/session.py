@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from realtime_sip import events
 from realtime_sip.call.machine.effects import Done, Send
 from realtime_sip.call.machine.inputs import SendEvent, Update
-from realtime_sip.call.machine.refusals import of_event
+from realtime_sip.call.machine.refusals import is_hopeless, of_event
 from realtime_sip.call.machine.state import CallState, End, Hold, Socket, answered, ask, send
 from realtime_sip.call.machine.tools import put
 from realtime_sip.call.record.frame import get, has, plain, text
@@ -122,6 +122,8 @@ def refused(s: CallState, error: object, cause: str) -> bool:
     for over in (*(name for name in earlier if updates[name] is None), cause):
         del updates[over]
     asked = update is not None and f"update {cause}" in s.asks
+    if cause == s.hold.update and is_hopeless(error):
+        s.hold.tries = _MAX_TRIES
     if not asked:
         of_event(s, error, again=cause == s.hold.update and s.hold.tries < _MAX_TRIES)
     if update is not None:

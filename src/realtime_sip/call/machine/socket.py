@@ -16,6 +16,7 @@ from realtime_sip.call.machine.inputs import AcceptFailed, Answer, AttachFailed,
 from realtime_sip.call.machine.sequences import start
 from realtime_sip.call.machine.state import CallState, End, Floor, Socket, Steps, move
 from realtime_sip.errors import (
+    BetaDisabledError,
     CallGoneError,
     DecisionAlreadyMadeError,
     NetworkError,
@@ -223,7 +224,9 @@ def _lose(s: CallState, evidence: str) -> None:
 def _passes(error: RealtimeSipError) -> bool:
     if isinstance(error, CallGoneError):
         return True  # not ready yet
-    if isinstance(error, QuotaError) or (isinstance(error, ServiceError) and error.should_retry is False):
+    if isinstance(error, (QuotaError, BetaDisabledError)):
+        return False
+    if isinstance(error, ServiceError) and error.should_retry is False:
         return False
     if isinstance(error, (NetworkError, ServerError, RateLimitError, NotFoundError, UnexpectedReplyError)):
         return True
@@ -325,6 +328,8 @@ def closed(s: CallState, what: Closed) -> None:
             s.timers.set("closing", s.now + session.PROOF_OF_LIFE)
         else:
             s.timers.set("attach", s.now + _PAUSES[-2])  # usually hanging up is answered before that
+    elif what.close.kind is SocketCloseKind.BETA:
+        _lose(s, f"the service refused the sideband as one of the beta API ({what.close})")
     elif "shaky" not in s.timers:
         _lose(s, f"the sideband did not stay open within {BEARABLE:g} s")
     elif line.drops <= _DROPS_AT_ONCE:

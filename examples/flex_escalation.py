@@ -85,7 +85,6 @@ def create_app(
         return queue(request.reason, request.summary)
 
     desks = TransferTargets({"flex": FLEX}, fallback=voice.redirect(rest, twiml=by_api))
-    wanted: dict[str | None, Escalation] = {}  # by the SID of the caller's call
     tools = Tools([end_call])
     tools.function(transfer_to_human, name="escalate_to_human")
 
@@ -95,17 +94,13 @@ def create_app(
         return LINES[customer_number]  # an unknown number raises, and counts as a failure
 
     async def on_call(incoming: IncomingCall) -> None:
-        try:
-            async with client.calls.answer(incoming, SESSION, tools=tools, transfers=desks) as call:
-                call.respond("Greet the caller and ask how you can help.")
-                async for event in call:
-                    if isinstance(event, Escalation):
-                        log.info("call %s: a person should help: %s", call.call_id, event.cause.value)
-                        wanted[incoming.parent_call_sid] = event
-                        if event.cause is not EscalationCause.MODEL:  # else the transfer is under way
-                            await hand_over(call, event.cause.value)
-        finally:
-            wanted.pop(incoming.parent_call_sid, None)
+        async with client.calls.answer(incoming, SESSION, tools=tools, transfers=desks) as call:
+            call.respond("Greet the caller and ask how you can help.")
+            async for event in call:
+                if isinstance(event, Escalation):
+                    log.info("call %s: a person should help: %s", call.call_id, event.cause.value)
+                    if event.cause is not EscalationCause.MODEL:  # else the transfer is under way
+                        await hand_over(call, event.cause.value)
 
     host = CallHost(on_call, client=client)
     app = FastAPI(lifespan=host.lifespan)
@@ -142,8 +137,8 @@ def create_app(
     async def refer(request: Request) -> Response:
         asked = ReferRequest.read(await verified(request))
         host.carrier(asked)
-        why = wanted.get(asked.call_sid) or wanted.get(asked.parent_call_sid)
-        return answer(queue(why.reason or why.cause.value, why.summary) if why else queue("not known"))
+        transfer = await host.transfer_of(asked)
+        return answer(queue("not known") if transfer is None else by_api(transfer))
 
     @app.post("/twilio/left")
     async def left(request: Request) -> Response:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
-from phone import Phone, phone, virtual
+from phone import SESSION, Phone, phone, virtual
 from realtime_sip import (
     Call,
     CallHost,
     EndReason,
     IncomingCall,
+    MemoryStore,
     TransferFailureReason,
     TransferProgress,
     TransferTarget,
@@ -273,3 +275,154 @@ async def test_what_is_no_webhook_about_a_call_is_refused(wrong: Any) -> None:
     async with phone(strict=False) as line:
         with pytest.raises(ConfigurationError, match="typed webhook"):
             CallHost.carrier(line.host, wrong)
+
+
+# --- before anybody answers -------------------------------------------------------------------------------------------
+
+FINAL = pytest.mark.parametrize("word", ["completed", "busy", "no-answer", "failed", "canceled"])
+
+
+async def rings(line: Phone, on_call: Any) -> RingingCall:
+    """Let a call come in as our TwiML sends it, for a handler."""
+    line.host._on_call = on_call
+    context = ContextSigner(SECRET).sign({}, parent_call_sid=PARENT, now=line.openai.now(), refer_url=True)
+    ringing = await line.ring(invite={"sip_headers": [*context.items(), ("X-Twilio-CallSid", OPENAI)]})
+    await ringing.until_delivered()
+    return ringing
+
+
+@FINAL
+@virtual
+async def test_a_caller_who_leaves_before_answer_begins_is_rejected(word: str) -> None:
+    async with phone(context_secret=SECRET, strict=False) as line:
+        ended = []
+
+        async def on_call(incoming: IncomingCall) -> None:
+            line.host.carrier(status(word, PARENT, None))
+            line.host.carrier(status(word, PARENT, None))
+            await asyncio.sleep(3)  # looks the caller up
+            async with line.client.calls.answer(incoming, SESSION) as call:
+                await call.respond("Greet.")
+            ended.append(call.ended)
+
+        ringing = await rings(line, on_call)
+        ended.append(await line.host.ended(ringing.call_id))
+        assert [request.operation for request in ringing.requests] == ["reject"]
+        assert {(each.reason, each.certainty) for each in ended if each} == {(EndReason.CALLER, "reported")}
+        assert len(ended) == 2
+        await line.idle()
+
+
+@virtual
+async def test_a_caller_who_leaves_a_call_that_was_accepted_and_not_answered_yet_is_hung_up() -> None:
+    async with phone(context_secret=SECRET, strict=False) as line:
+
+        async def on_call(incoming: IncomingCall) -> None:
+            await line.client.calls.accept(incoming.call_id, SESSION)
+            line.host.carrier(status("completed", PARENT, None))
+            await asyncio.sleep(3)
+
+        ringing = await rings(line, on_call)
+        ended = await line.host.ended(ringing.call_id)
+        assert [request.operation for request in ringing.requests] == ["accept", "hangup"]
+        assert (ended.reason, ended.certainty) == (EndReason.CALLER, "reported")
+        await line.idle()
+
+
+@virtual
+async def test_a_caller_who_leaves_while_the_handler_accepts_is_hung_up() -> None:
+    async with phone(context_secret=SECRET, strict=False) as line:
+
+        async def on_call(incoming: IncomingCall) -> None:
+            accepting = asyncio.create_task(line.client.calls.accept(incoming.call_id, SESSION))
+            await asyncio.sleep(0)
+            line.host.carrier(status("completed", PARENT, None))
+            await accepting
+
+        ringing = await rings(line, on_call)
+        ended = await line.host.ended(ringing.call_id)
+        assert (ended.reason, ended.certainty) == (EndReason.CALLER, "reported")
+        assert [request.operation for request in ringing.requests if request.status == 200][-1] in ("reject", "hangup")
+        await line.idle()
+
+
+@virtual
+async def test_a_caller_who_left_before_openai_announces_the_call_is_not_answered() -> None:
+    async with phone(context_secret=SECRET, strict=False) as line:
+
+        async def on_call(_incoming: IncomingCall) -> None:
+            raise AssertionError("nobody is there")
+
+        assert not line.host.carrier(status("in-progress", PARENT, None))
+        assert not line.host.carrier(status("completed"))  # of a call that was dialed for the caller
+        assert not line.host.carrier(status("completed", PARENT, None))
+        ringing = await rings(line, on_call)
+        ended = await line.host.ended(ringing.call_id)
+        assert [request.operation for request in ringing.requests] == ["reject"]
+        assert (ended.reason, ended.certainty) == (EndReason.CALLER, "reported")
+        await line.idle()
+
+
+# --- which transfer ---------------------------------------------------------------------------------------------------
+
+
+@virtual
+async def test_the_transfer_that_twilio_asks_about_is_found_by_the_signed_sid() -> None:
+    async with phone(context_secret=SECRET, strict=False) as line:
+        call, ringing = await rung(line, transfers=TARGETS)
+        assert await line.host.transfer_of(refer()) is None, "none was asked for"
+        call.transfer("desk", after_speech=False, reason="a refund", summary="They ask for a refund.")
+        await asyncio.sleep(1)
+        for asked in (refer(), refer(OPENAI, ParentCallSid=PARENT), result("completed"), status("busy")):
+            found = await line.host.transfer_of(asked)
+            assert found is not None
+            assert (found.name, found.reason, found.summary) == ("desk", "a refund", "They ask for a refund.")
+            assert (found.target, found.call_id) == (TARGETS["desk"], ringing.call_id)
+        assert await line.host.transfer_of(refer("CA" + "f" * 32)) is None
+        await call.hangup()
+        line.host.carrier(status("in-progress"))
+        await line.host.ended(ringing.call_id)
+        await line.idle()
+        assert await line.host.transfer_of(refer()) is not None, "OpenAI's leg may be gone before Twilio asks"
+
+
+@virtual
+async def test_law_across_workers__any_of_them_answers_the_refer() -> None:
+    store = MemoryStore()
+    async with phone(context_secret=SECRET, strict=False) as line:
+        line.host._store = store
+        call, ringing = await rung(line, transfers=TARGETS)
+        call.transfer("desk", after_speech=False, reason="é\n" * 9000, summary="They ask. " * 900)
+        await asyncio.sleep(1)
+        other = CallHost(line.host._on_call, client=line.client, store=store)
+        here, there = await line.host.transfer_of(refer()), await other.transfer_of(refer())
+        assert here is not None
+        assert there is not None
+        assert there == replace(here, reason=here.reason[:4000], summary=here.summary[:4000])
+        assert await CallHost(line.host._on_call, client=line.client).transfer_of(refer()) is None
+        line.host.carrier(status("completed", PARENT, None))
+        await line.host.ended(ringing.call_id)
+        await line.idle()
+
+
+@virtual
+async def test_law_a_store_that_fails_keeps_no_caller_from_a_person(caplog: pytest.LogCaptureFixture) -> None:
+    class Down(MemoryStore):
+        async def note(self, key: str, text: str, *, remember: float) -> None:
+            await asyncio.Event().wait()
+
+        async def noted(self, key: str) -> str | None:
+            raise ConnectionError
+
+    async with phone(context_secret=SECRET, strict=False) as line:
+        line.host._store = Down()
+        call, ringing = await rung(line, transfers=TARGETS)
+        call.transfer("desk", after_speech=False)
+        await ringing.until_requested("refer")
+        assert await line.host.transfer_of(refer()) is not None
+        assert await line.host.transfer_of(refer("CA" + "f" * 32)) is None
+        assert "was not noted" in caplog.text
+        assert "is not known" in caplog.text
+        line.host.carrier(status("completed", PARENT, None))
+        await line.host.ended(ringing.call_id)
+        await line.idle()

@@ -16,12 +16,24 @@ from typing import Any
 import pytest
 
 import emulated
-from realtime_sip import AsyncRealtimeSip, CallHost, CallLimits, IncomingCall, MemoryStore, Submission, ThreadCallHost
+from realtime_sip import (
+    AsyncRealtimeSip,
+    CallHost,
+    CallLimits,
+    IncomingCall,
+    MemoryStore,
+    Submission,
+    ThreadCallHost,
+    TransferRequest,
+    TransferTarget,
+)
 from realtime_sip.errors import ConfigurationError, DeadlineError, MisuseError
+from realtime_sip.hosting import transfers
 from realtime_sip.hosting.threads import HostOptions
 from realtime_sip.stores import Claimed
 from realtime_sip.testing import CallerHangsUp, EndedBy, ModelSays, OpenAIEmulator, RingingCall
 from realtime_sip.testing.on_thread import EmulatorOnThread
+from realtime_sip.twilio.webhooks import ReferRequest
 
 SESSION: Any = {"model": "gpt-realtime-2.1"}
 HELLO = ModelSays("Good morning.")
@@ -333,3 +345,32 @@ def test_a_reloader_is_not_held_up(line: Line, name: str, monkeypatch: pytest.Mo
     monkeypatch.setenv(name, "true")
     line.host.close()
     assert line.openai.run(ringing.ended).by is EndedBy.AGENT
+
+
+# --- what Twilio asks -------------------------------------------------------------------------------------------------
+
+
+def test_a_view_that_blocks_asks_for_the_transfer_and_runs_what_is_async(line: Line) -> None:
+    asked = ReferRequest.read("CallSid=CA1&ReferTransferTarget=sip:desk@pbx.example.com")
+    request = TransferRequest(
+        call_id="rtc_1", name="desk", target=TransferTarget("tel:+14155550123"), parent_call_sid="CA1"
+    )
+    store = MemoryStore()
+    host = line.hosted(store=store)
+    assert host.transfer_of(asked) is None
+    host.run(transfers.note(store, request))
+    assert host.transfer_of(asked) == request
+
+    async def where() -> str:
+        return threading.current_thread().name
+
+    assert host.run(where()) == CALLS
+    with pytest.raises(DeadlineError, match="not done"):
+        host.run(asyncio.Event().wait(), timeout=0.01)
+    with pytest.raises(ConfigurationError):
+        host.run(where(), timeout=-1)
+    with pytest.raises(ConfigurationError, match="typed webhook"):
+        host.transfer_of("CallSid=CA1")  # type: ignore[arg-type]
+    host.close()
+    with pytest.raises(MisuseError):
+        host.run(where())

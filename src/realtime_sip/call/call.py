@@ -222,8 +222,8 @@ class Call:
             announcement: Instructions for what the model says first.
             after_speech: Wait until the speech under way was heard, or the caller cut it off.
             unless_interrupted: Give up if the caller cuts that speech off.
-            reason: Why, for the fallback. A refer does not carry it.
-            summary: What the person who answers should know, for the fallback.
+            reason: Why, for the fallback and for `CallHost.transfer_of`. A refer does not carry it.
+            summary: What the person who answers should know, likewise.
 
         Raises:
             InvalidRequestError: There is no such name.
@@ -269,6 +269,7 @@ class Call:
             reason=reason,
             summary=summary,
             parent_call_sid=None if self.incoming is None else self.incoming.parent_call_sid,
+            channel=None if self.incoming is None else self.incoming.channel,
         )
 
     def escalate(self, escalation: Escalation) -> None:

@@ -1,8 +1,13 @@
-"""Whether a ringing call was decided: kept in the handler's context, so that every way of deciding is seen."""
+"""What a host and its call know of each other, kept in the handler's context.
+
+It says whether the call was decided, in whichever way, whether anybody is there, and which transfer was asked for.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
@@ -11,10 +16,16 @@ from realtime_sip.api.transport import on_verdict
 
 if TYPE_CHECKING:
     from realtime_sip.call.call import Call
+    from realtime_sip.call.machine.targets import TransferRequest
+
+_log = logging.getLogger("realtime_sip.call")
+
+NOTE = 1.0
+"""Seconds that a store may take to note a transfer."""
 
 
 class Decision:
-    """Whether a call was accepted or rejected yet, in whichever way the handler did it.
+    """What is known of one call, between its host and its handler.
 
     Attributes:
         call_id: The call that it is about.
@@ -22,7 +33,10 @@ class Decision:
         maybe_accepted: Whether a program that died had claimed the call, and may have accepted it.
         made: Set once it was accepted or rejected.
         rejected: Whether it was rejected.
+        caller_left: Whether the carrier reported, before anybody answered, that the caller's own call is over.
         call: The call, once it is being answered.
+        transfer: The last transfer that was asked of the carrier.
+        note_transfer: Notes a transfer where other workers can read it.
     """
 
     def __init__(self, call_id: str, *, accepted_before: bool = False, maybe_accepted: bool = False) -> None:
@@ -31,7 +45,10 @@ class Decision:
         self.maybe_accepted = maybe_accepted
         self.made = asyncio.Event()
         self.rejected = False
+        self.caller_left = False
         self.call: Call | None = None
+        self.transfer: TransferRequest | None = None
+        self.note_transfer: Callable[[TransferRequest], Awaitable[None]] | None = None
         if accepted_before:
             self.made.set()
 
@@ -39,6 +56,17 @@ class Decision:
         """Be told, from here on in this context, of what is decided and of the call that is being answered."""
         deciding.set(self)
         on_verdict.set(self._decided)
+
+    async def transferring(self, request: TransferRequest) -> None:
+        """Note a transfer before the carrier can ask about it. It does not wait for long."""
+        self.transfer = request
+        if self.note_transfer is None:
+            return
+        try:
+            async with asyncio.timeout(NOTE):
+                await self.note_transfer(request)
+        except Exception as error:  # noqa: BLE001 - the caller is not kept from a person by a store that fails
+            _log.warning("call %s: the transfer was not noted: %s", self.call_id, type(error).__name__)
 
     def _decided(self, verdict: Verdict) -> None:
         if verdict.call_id == self.call_id:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from realtime_sip.api import calls
 from realtime_sip.api.operations import Operation, Repeat
 from realtime_sip.api.transport import AsyncTransport
+from realtime_sip.call.decision import Decision
 from realtime_sip.call.machine import inputs
 from realtime_sip.call.machine.targets import TransferRequest, TransferTargets
 from realtime_sip.call.options import Failed
@@ -66,7 +67,11 @@ async def hang_up(transport: AsyncTransport, call_id: str) -> inputs.Input:
     return await _asked(transport, call_id, once, inputs.HungUp(), inputs.HangupFailed)
 
 
-async def refer(transport: AsyncTransport, call_id: str, request: TransferRequest) -> inputs.Input:
+async def refer(
+    transport: AsyncTransport, call_id: str, request: TransferRequest, decision: Decision | None
+) -> inputs.Input:
+    if decision is not None:
+        await decision.transferring(request)
     operation = calls.refer(call_id, target_uri=request.target.uri)
     return await _asked(
         transport, call_id, operation, inputs.Referred(request), lambda error: inputs.ReferFailed(request, error)

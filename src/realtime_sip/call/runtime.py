@@ -38,10 +38,7 @@ from realtime_sip.call.record.frame import text
 from realtime_sip.call.record.struggle import STRUGGLES, Escalation, Struggle
 from realtime_sip.call.speech import Speech
 from realtime_sip.call.tool_runner import ToolRunner, is_approved
-from realtime_sip.errors import (
-    CallEndedError,
-    RealtimeSipError,
-)
+from realtime_sip.errors import CallEndedError, RealtimeSipError
 from realtime_sip.outcomes import CallEnded, ServiceRefused, SidebandGap, TransferFailed
 from realtime_sip.response import ResponseConfig
 from realtime_sip.session import RealtimeSession
@@ -209,7 +206,7 @@ class Runtime:
                 case effects.HangUp():
                     self._request(rest.hang_up(self.transport, self.call_id))
                 case effects.Refer(request):
-                    self._request(rest.refer(self.transport, self.call_id, request))
+                    self._request(rest.refer(self.transport, self.call_id, request, self.decision))
                 case effects.Fallback(request):
                     self._request(rest.take_fallback(self.options.transfers, request, self.program_failed))
                 case effects.Finish(ended):
@@ -299,11 +296,13 @@ class Runtime:
         self.over.add_done_callback(lambda _: self.transport.forget(self))
         _log.info("call %s: ringing", self.call_id)
         up = self.expect("answer")
-        if self.decision is not None and self.decision.accepted_before:
+        if self.decision is not None and self.decision.caller_left:
+            self.step(inputs.NoCaller(reported=True))
+        elif self.decision is not None and self.decision.accepted_before:
             self.record.missed()
             self.step(inputs.Adopt())
         elif self.incoming is not None and self.incoming.is_stale(self.transport.settings.clock()):
-            self.step(inputs.NoteStale())
+            self.step(inputs.NoCaller())
         else:
             age = None if self.incoming is None else self.incoming.age(self.transport.settings.clock())
             self.step(inputs.Answer(age or 0.0))

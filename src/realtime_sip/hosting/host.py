@@ -7,18 +7,17 @@ import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from realtime_sip._program_errors import ProgramErrors, telling
 from realtime_sip.call.decision import Decision
+from realtime_sip.call.machine.ending import CALLER_GONE
+from realtime_sip.call.machine.targets import TransferRequest
 from realtime_sip.call.options import Around, OnError, around_code
 from realtime_sip.client import AsyncRealtimeSip
-from realtime_sip.errors import (
-    CallGoneError,
-    DecisionAlreadyMadeError,
-    UnknownCallError,
-)
-from realtime_sip.hosting import at_exit, contexts
+from realtime_sip.errors import UnknownCallError
+from realtime_sip.hosting import at_exit, contexts, endings, transfers
 from realtime_sip.hosting.claims import DECIDE, Claims
 from realtime_sip.hosting.draining import drain, is_reloaded
 from realtime_sip.hosting.handlers import OnCall, check_async, check_loop, is_whole, require, seconds
@@ -39,6 +38,7 @@ _log = logging.getLogger("realtime_sip.host")
 
 _REMEMBERED = 1000
 _TRANSFERRED = 100
+_GONE = 1000
 
 
 class CallHost:
@@ -51,7 +51,7 @@ class CallHost:
         on_call: The handler: an async function of the call, or a `Router`. It answers the call, rejects it, or returns
             the SIP status to reject it with.
         client: The client that rejects calls; usually the one that the handler uses.
-        store: Keeps claims, counters and nonces. A `MemoryStore` serves one process and survives no crash.
+        store: Keeps claims, counters, nonces and notes. A `MemoryStore` serves one process and survives no crash.
         max_calls: How many calls may be up at a time; any beyond that are rejected.
         policy: Who may call. It is asked before the handler, and counts in `store`.
         busy_status: The SIP status of a call that cannot be taken. Trunks try their next route after a 5xx, such as
@@ -110,6 +110,8 @@ class CallHost:
         self._draining = False
         self._transferred: OrderedDict[str, Taken] = OrderedDict()
         """Calls that have left with a transfer, of which the carrier may yet report how it went."""
+        self._gone: OrderedDict[str, None] = OrderedDict()
+        """Callers' calls that were over before OpenAI announced theirs, if it ever does."""
         self._cut: dict[str, Taken] = {}
         """Calls whose supervision was canceled: the loop was closed beside them."""
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -183,7 +185,11 @@ class CallHost:
         context = contexts.of_call()
         decision = Decision(incoming.call_id, accepted_before=up, maybe_accepted=adopted)
         taken = Taken(incoming=incoming, decision=decision, clock=self._clock)
-        if not up and self._draining:
+        decision.note_transfer = partial(transfers.note, self._store)
+        if incoming.parent_call_sid in self._gone:
+            taken.became = Submission.STALE
+            self._leave(taken)
+        elif not up and self._draining:
             taken.became = Submission.DRAINING
         elif not up and self._up() >= self._max_calls:
             taken.became = Submission.BUSY
@@ -284,51 +290,24 @@ class CallHost:
     async def _end(self, taken: Taken, status: int | None) -> CallEnded:
         """Reject a call that nobody decided about, hang up one that nobody serves, and return how the call ended."""
         decision, call = taken.decision, taken.call
+        if taken.leaving is not None and call is None:
+            await taken.leaving
+            return taken.ended(EndReason.CALLER, "reported", CALLER_GONE)
         if taken.lost and (call is None or call.ended is None):
             return taken.ended(EndReason.DETACHED, "inferred", "another host took the call over")
         if not decision.made.is_set():
-            return await self._reject(taken, status)
+            if taken.refusal is not None:
+                status = taken.refusal.status_code
+            elif status is None:
+                _log.warning("call %s: the handler did not decide; rejecting it", taken.call_id)
+            return await endings.reject(self._client, taken, self._busy_status if status is None else status)
         if decision.rejected and (call is None or call.ended is None):  # else the call itself knows why it was
             return taken.ended(EndReason.REJECTED, "reported", "the program rejected the call")
         if call is not None:
             return await call.wait_ended()  # a canceled handler leaves before its call is hung up
         if status is not None:
-            return await self._hang_up(taken)
+            return await endings.hang_up(self._client, taken)
         return taken.ended(EndReason.DETACHED, "reported", "the program let go of the call")
-
-    async def _reject(self, taken: Taken, status: int | None) -> CallEnded:
-        if taken.refusal is not None:
-            status = taken.refusal.status_code
-        elif status is None:
-            _log.warning("call %s: the handler did not decide; rejecting it", taken.call_id)
-        status = self._busy_status if status is None else status
-        try:
-            await self._client.calls.reject(taken.call_id, status_code=status)
-        except CallGoneError:
-            _log.info("call %s: it was over before it could be rejected", taken.call_id)
-            return taken.ended(EndReason.CALLER, "inferred", "there was no longer a call to reject")
-        except DecisionAlreadyMadeError:
-            _log.info("call %s: it was decided before it could be rejected", taken.call_id)
-            return taken.ended(EndReason.DECIDED_ELSEWHERE, "reported", "another program had decided about the call")
-        except Exception as error:  # noqa: BLE001 - an HTTP client of the program's own may raise anything
-            name = type(error).__name__
-            _log.warning("call %s: it could not be rejected: %s", taken.call_id, name)
-            return taken.ended(EndReason.REJECTED, "inferred", f"it could not be rejected ({name}), and may ring on")
-        return taken.ended(EndReason.REJECTED, "reported", f"the host rejected the call with {status}")
-
-    async def _hang_up(self, taken: Taken) -> CallEnded:
-        """End a call that was accepted, by its handler or by a host that died, and that nobody serves."""
-        _log.warning("call %s: it was accepted, and the handler does not serve it; hanging up", taken.call_id)
-        evidence = "the handler did not serve the call, which was accepted"
-        try:
-            await self._client.calls.hangup(taken.call_id)
-        except CallGoneError:
-            return taken.ended(EndReason.CALLER, "inferred", f"{evidence}; it was over when it was to be hung up")
-        except Exception as error:  # noqa: BLE001 - an HTTP client of the program's own may raise anything
-            name = type(error).__name__
-            _log.error("call %s: it could not be hung up: %s", taken.call_id, name)
-            return taken.ended(EndReason.HANDLER_FAILED, "inferred", f"{evidence}; it could not be hung up ({name})")
-        return taken.ended(EndReason.HANDLER_FAILED, "reported", evidence)
 
     # --- what the carrier says ----------------------------------------------------------------------------------------
 
@@ -338,8 +317,9 @@ class CallHost:
         Pass each `ReferRequest`, `DialResult` and `CallStatusCallback`, in any order and as often as they come. The
         call is found by the SID of the caller's own call, from its verified context. A request to `referUrl` and what
         becomes of the target are told to the transfer under way (`Call.transfer_progress`), or to one of the last
-        hundred calls that have left with a transfer. If the caller's own call is over, the call is hung up, and its end
-        is `EndReason.CALLER`, reported. It may be called in any thread.
+        hundred calls that have left with a transfer. If the caller's own call is over, the call is hung up, or rejected
+        if nobody has answered it, also if OpenAI announces it later; its end is `EndReason.CALLER`, reported. It may be
+        called in any thread.
 
         Returns:
             Whether such a call is known here. If not, nothing happens: answer the request all the same.
@@ -347,25 +327,56 @@ class CallHost:
         Raises:
             ConfigurationError: That is no typed webhook about a call.
         """
-        from realtime_sip.hosting import carrier
-        from realtime_sip.twilio.call_webhooks import CallWebhook
+        from realtime_sip.hosting.carrier import meaning
 
-        require(isinstance(payload, CallWebhook), "payload must be a typed webhook, as read_webhook(body) returns")
-        known = [*self._calls.values(), *self._transferred.values()]
-        found = [each for each in known if carrier.is_about(payload, each.incoming)]
+        found = self._about(payload)
         if not found or self.loop is None:
             _log.info("the carrier reports about a call that is not here: %r", payload)
+            if payload.is_final and payload.parent_call_sid is None:
+                self._gone[payload.call_sid] = None
+                if len(self._gone) > _GONE:
+                    self._gone.popitem(last=False)
             return False
         here = asyncio._get_running_loop() is self.loop
         for taken in found:
-            means = carrier.meaning(payload, taken.incoming)
+            means = meaning(payload, taken.incoming)
             if here:
                 self._reported(taken, means)
             else:
                 self.loop.call_soon_threadsafe(self._reported, taken, means)
         return True
 
+    async def transfer_of(self, payload: CallWebhook) -> TransferRequest | None:
+        """Return the transfer that a webhook of Twilio's is about: the last one that its call has asked for, or None.
+
+        It is for the TwiML that `refer_url` answers: where to, why, what the person should know, and how the caller
+        came. It is known for ten minutes beyond the target's ring time, in each worker that has the same `store`, and
+        also if the call to OpenAI has ended meanwhile.
+
+        Args:
+            payload: A typed webhook about the caller's call or one that was dialed for it, once it was verified.
+
+        Raises:
+            ConfigurationError: That is no typed webhook about a call.
+        """
+        asked = [taken.decision.transfer for taken in self._about(payload)]
+        here = next((each for each in asked if each is not None), None)
+        if here is not None:
+            return here
+        return await transfers.noted(self._store, (payload.parent_call_sid, payload.call_sid))
+
+    def _about(self, payload: CallWebhook) -> list[Taken]:
+        """Return the calls here that a webhook is about."""
+        from realtime_sip.hosting.carrier import is_about
+        from realtime_sip.twilio.call_webhooks import CallWebhook
+
+        require(isinstance(payload, CallWebhook), "payload must be a typed webhook, as read_webhook(body) returns")
+        known = [*self._calls.values(), *self._transferred.values()]
+        return [each for each in known if is_about(payload, each.incoming)]
+
     def _reported(self, taken: Taken, means: Meaning) -> None:
+        if means.caller_left and taken.call is None and taken.call_id in self._calls:
+            self._leave(taken)
         before = None if taken.call is None else taken.call.ended
         taken.reported(means)
         ended = None if taken.call is None else taken.call.ended
@@ -375,6 +386,14 @@ class CallHost:
         self._over(taken.call_id, ended)
         if not self._may_be_reported(taken):
             taken.decision.call = None
+
+    def _leave(self, taken: Taken) -> None:
+        """End a call that nobody is answering and whose caller is gone, once."""
+        if taken.leaving is None and not taken.decision.rejected:
+            taken.decision.caller_left = True
+            taken.leaving = asyncio.create_task(
+                endings.caller_left(self._client, taken), name=f"end of call {taken.call_id}"
+            )
 
     def _may_be_reported(self, taken: Taken) -> bool:
         """Keep a call that was transferred for what the carrier says later, until that is known."""

@@ -50,6 +50,8 @@ class Taken:
     began_at: float = field(init=False)
     handling: asyncio.Task[int | None] | None = None
     serving: asyncio.Task[None] = field(init=False)
+    leaving: asyncio.Task[None] | None = None
+    """What ends a call that nobody is answering and whose caller is gone."""
 
     def __post_init__(self) -> None:
         self.began_at = self.clock()

@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from dataclasses import replace
@@ -20,6 +20,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, TypedDict, TypeVar, Unpack
 
 from realtime_sip._threads import StandingThreads
+from realtime_sip.call.machine.targets import TransferRequest
 from realtime_sip.call.options import Around, OnError
 from realtime_sip.client import AsyncRealtimeSip
 from realtime_sip.errors import DeadlineError, MisuseError
@@ -236,15 +237,7 @@ class ThreadCallHost:
         here = self._here()
         loop = here.started()
         submitting = asyncio.run_coroutine_threadsafe(here.host.submit(incoming), loop)
-        try:
-            return submitting.result(within)
-        except CancelledError:
-            raise MisuseError(_CLOSED) from None
-        except TimeoutError:
-            if submitting.done():
-                raise
-            submitting.cancel()
-            raise DeadlineError(f"the call was not decided within {within:g} s", sent=True) from None
+        return _result(submitting, within, "the call was not decided")
 
     def carrier(self, payload: CallWebhook) -> bool:
         """Pass on what Twilio says about a call, as `CallHost.carrier` does.
@@ -256,6 +249,37 @@ class ThreadCallHost:
             ConfigurationError: That is no typed webhook about a call.
         """
         return self._here().host.carrier(payload)
+
+    def transfer_of(self, payload: CallWebhook) -> TransferRequest | None:
+        """Return the transfer that a webhook of Twilio's is about, as `CallHost.transfer_of` does.
+
+        Raises:
+            ConfigurationError: That is no typed webhook about a call.
+            MisuseError: The host was closed, or a handler waits for its own thread.
+        """
+        return self.run(self._here().host.transfer_of(payload))
+
+    def run(self, work: Coroutine[Any, Any, T], *, timeout: float | None = None) -> T:
+        """Run a coroutine in the thread of the calls, where clients and stores of theirs belong, and return its result.
+
+        Args:
+            work: Such as `voice.was_redirected(result)` or `warm.report(payload)`.
+            timeout: Seconds to wait; 25 if left out.
+
+        Raises what the coroutine raises.
+
+        Raises:
+            DeadlineError: It is not done yet, and was canceled.
+            MisuseError: The host was closed, or a handler waits for its own thread.
+            ConfigurationError: That is not a number of seconds.
+        """
+        try:
+            within = SUBMIT if timeout is None else seconds(timeout, "timeout")
+            loop = self._here().started()
+        except BaseException:
+            work.close()
+            raise
+        return _result(asyncio.run_coroutine_threadsafe(work, loop), within, "it was not done")
 
     def health(self) -> Health:
         """Return how the host of this process is. Answer a balancer 200 if it is `ready`, and 503 if not."""
@@ -305,6 +329,19 @@ class ThreadCallHost:
             return False
         signal.signal(signal.SIGTERM, _exit)
         return True
+
+
+def _result(running: Future[T], within: float, late: str) -> T:
+    """Wait for what runs in the thread."""
+    try:
+        return running.result(within)
+    except CancelledError:
+        raise MisuseError(_CLOSED) from None
+    except TimeoutError:
+        if running.done():
+            raise
+        running.cancel()
+        raise DeadlineError(f"{late} within {within:g} s", sent=True) from None
 
 
 def _exit(_signal: int, _frame: FrameType | None) -> NoReturn:

@@ -292,7 +292,8 @@ def ring(*what: inputs.Input) -> Door:
     ("door", "reason"),
     [
         (ring(inputs.AcceptFailed(DECIDED)), EndReason.DECIDED_ELSEWHERE),
-        (ring(inputs.NoteStale()), EndReason.STALE),
+        (ring(inputs.NoCaller()), EndReason.STALE),
+        (ring(inputs.NoCaller(reported=True)), EndReason.CALLER),
         (ring(inputs.Accepted(), inputs.Attached(), inputs.LetGo("let go")), EndReason.DETACHED),
         (ring(inputs.AcceptFailed(GONE)), EndReason.CALLER),
     ],

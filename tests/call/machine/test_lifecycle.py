@@ -339,7 +339,7 @@ def test_a_late_accept_without_a_call_is_stale(error: NotFoundError) -> None:
 
 def test_a_stale_webhook_ends_without_asking_for_anything() -> None:
     stale = Life()
-    stale.step(inputs.NoteStale())
+    stale.step(inputs.NoCaller())
     assert (stale.ended.reason, stale.ended.certainty) == (EndReason.STALE, "inferred")
     assert stale.asked() == [Finish(stale.ended)]
 

@@ -132,6 +132,7 @@ class World:
     """One call, and all that is around it."""
 
     def __init__(self, start: bytes) -> None:
+        _errors.seen.clear()  # what other tests have logged in this process
         self._mix(start)
         self.now = 1000.0
         self.log: list[str] = []
@@ -191,7 +192,7 @@ class World:
                 self.performed = True
                 self.step(inputs.Adopt())
             case "stale" if self.one((True, False, False)):
-                self.step(inputs.NoteStale())
+                self.step(inputs.NoCaller())
             case _:
                 self.step(inputs.Answer(self.one((0.0, 0.0, 60.0))))
         if self.beginning == "open":

@@ -69,6 +69,8 @@ class Chain:
     """Each webhook that went to the host, and whether it was about a call there."""
     became: list[tuple[str, AfterDial]] = field(default_factory=list)
     failed: list[TransferError] = field(default_factory=list)
+    by_target: bool = False
+    """Whether a REFER is answered with what its target says."""
     warm: voice.WarmTransfer | None = None
     reports: set[asyncio.Task[bool]] = field(default_factory=set)
 
@@ -101,9 +103,23 @@ class Chain:
             )
         )
 
-    def refer(self, form: Mapping[str, str]) -> str:
-        assert isinstance(self.tell(form), ReferRequest)
-        return str(to_desk())
+    async def refer(self, form: Mapping[str, str]) -> str:
+        asked = self.tell(form)
+        assert isinstance(asked, ReferRequest)
+        if not self.by_target:
+            return str(to_desk())
+        transfer = await self.host.transfer_of(asked)
+        assert transfer is not None
+        return str(
+            twiml.transfer_to(
+                asked.target,
+                channel=transfer.channel,
+                caller_id=asked.sip_caller_id,
+                task={"summary": transfer.summary},
+                action="/desk",
+                status_callback=f"{self.url}/status",
+            )
+        )
 
     def status(self, form: Mapping[str, str]) -> str:
         payload = self.tell(form)
@@ -113,9 +129,9 @@ class Chain:
 
     async def after(self, form: Mapping[str, str], where: str = "after") -> str:
         result = self.tell(form)
-        assert isinstance(result, DialResult)
-        redirected = await voice.was_redirected(result)
-        self.became.append((where, twiml.after_dial(result.fields, redirected=redirected)))
+        if isinstance(result, DialResult):
+            redirected = await voice.was_redirected(result)
+            self.became.append((where, twiml.after_dial(result.fields, redirected=redirected)))
         return str(twiml.VoiceResponse())
 
     async def desk(self, form: Mapping[str, str]) -> str:
@@ -250,6 +266,32 @@ async def test_a_caller_who_hangs_up_while_the_target_rings_was_not_transferred(
         call.hang_up()
         ended = await here.ended(call)
         assert (ended.reason, ended.certainty) == (EndReason.CALLER, "reported")
+
+
+WORKFLOW = "WW" + "0" * 32
+WHATSAPP = {"from_": "whatsapp:+5511987650001", "to": "whatsapp:+14155550199"}
+
+
+@pytest.mark.parametrize("who", [{}, WHATSAPP], ids=["phone", "WhatsApp"])
+@pytest.mark.parametrize("refer_call_sid", ["parent", "child"])
+@pytest.mark.parametrize(
+    ("target", "dialed"),
+    [("sip:anna@client.invalid", "client:anna"), (DESK, DESK), (f"sip:{WORKFLOW}@queue.invalid", None)],
+    ids=["app", "SIP", "queue"],
+)
+@virtual
+async def test_a_refer_leads_where_its_target_says(
+    who: dict[str, str], refer_call_sid: Any, target: str, dialed: str | None
+) -> None:
+    async with chain(target=target, fallback=by_rest, refer_call_sid=refer_call_sid) as here:
+        here.by_target = True
+        call = await here.ring(scenario=HELLO, **who)
+        await (call.until_queued() if dialed is None else call.until_dialed(count=2))
+        assert [leg.to for leg in call.children[1:]] == ([] if dialed is None else [dialed])
+        assert [queued.task for queued in call.queued] == ([] if dialed else [{"summary": "They ask for a refund."}])
+        call.hang_up()
+        await here.ended(call)
+        assert here.twilio.rest_requests == []
 
 
 # --- warm -------------------------------------------------------------------------------------------------------------

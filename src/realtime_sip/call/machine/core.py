@@ -198,7 +198,7 @@ def _abandon(s: CallState, what: inputs.Abandon) -> None:
 _HANDLERS: dict[type, Callable[[CallState, Any], None]] = {
     inputs.Answer: socket.answer,
     inputs.Adopt: lambda s, _: socket.adopt(s),
-    inputs.NoteStale: lambda s, _: socket.stale(s),
+    inputs.NoCaller: socket.no_caller,
     inputs.Accepted: lambda s, _: socket.accepted(s),
     inputs.AcceptFailed: socket.accept_failed,
     inputs.Rejected: socket.rejected,

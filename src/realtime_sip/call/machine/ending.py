@@ -22,6 +22,7 @@ RESTORED = 10.0
 """Seconds for turn detection to come back before the call is let go of."""
 _PAUSES = (0.25, 0.5, 1.0, 2.0, 5.0)
 _MAX_HANGUPS = 28
+CALLER_GONE = "the carrier reported that the caller's call is over"
 _AGENT = "the program hung up"
 
 

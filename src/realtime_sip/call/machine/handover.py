@@ -12,7 +12,7 @@ import secrets
 
 from realtime_sip.call.machine import session
 from realtime_sip.call.machine.effects import Done, Fallback, Refer, Tell
-from realtime_sip.call.machine.ending import amend, end, finish, hang_up
+from realtime_sip.call.machine.ending import CALLER_GONE, amend, end, finish, hang_up
 from realtime_sip.call.machine.inputs import (
     CarrierSays,
     FallbackFailed,
@@ -30,7 +30,6 @@ from realtime_sip.errors import CallGoneError, NetworkError, RealtimeSipError, S
 from realtime_sip.outcomes import Certainty, EndReason, TransferFailed, TransferFailureReason, TransferProgress
 
 ANSWERED = "the carrier reported: answered"
-CALLER_GONE = "the carrier reported that the caller's call is over"
 SOON = 5.0
 """Seconds from the end of the call within which a report of the caller's end explains it. Later the caller may have
 talked to somebody else meanwhile."""

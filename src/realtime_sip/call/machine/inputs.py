@@ -30,8 +30,10 @@ class Adopt:
 
 
 @dataclass(frozen=True, slots=True)
-class NoteStale:
-    """The webhook is too old for the call to be there."""
+class NoCaller:
+    """Nobody is there to be answered: the webhook is too old, or the carrier reported that the caller is gone."""
+
+    reported: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +269,7 @@ class HangupFailed:
 Input = (
     Answer
     | Adopt
-    | NoteStale
+    | NoCaller
     | Accepted
     | AcceptFailed
     | Rejected

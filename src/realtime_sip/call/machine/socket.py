@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from realtime_sip.call.machine import floor, handover, hearing, limits, session, tools, wants
 from realtime_sip.call.machine.effects import Accept, Attach, Done, DropSocket, Reject, Send, Tell
-from realtime_sip.call.machine.ending import close, closing, end, finish, finish_decided, named
-from realtime_sip.call.machine.inputs import AcceptFailed, Answer, AttachFailed, Closed, Rejected
+from realtime_sip.call.machine.ending import CALLER_GONE, close, closing, end, finish, finish_decided, named
+from realtime_sip.call.machine.inputs import AcceptFailed, Answer, AttachFailed, Closed, NoCaller, Rejected
 from realtime_sip.call.machine.sequences import start
 from realtime_sip.call.machine.state import CallState, End, Floor, Socket, Steps, move
 from realtime_sip.errors import (
@@ -77,8 +77,11 @@ def adopt(s: CallState) -> None:
     _attach(s, "adopted")
 
 
-def stale(s: CallState) -> None:
-    finish(s, EndReason.STALE, "inferred", "the webhook was older than any phone rings")
+def no_caller(s: CallState, what: NoCaller) -> None:
+    if what.reported:
+        finish(s, EndReason.CALLER, "reported", CALLER_GONE)
+    else:
+        finish(s, EndReason.STALE, "inferred", "the webhook was older than any phone rings")
 
 
 def accepted(s: CallState) -> None:

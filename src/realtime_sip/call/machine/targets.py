@@ -82,7 +82,7 @@ def _is_number(uri: object) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferRequest:
-    """What a `TransferFallback` gets: one transfer that was asked for.
+    """One transfer that was asked for: what a `TransferFallback` gets, and `CallHost.transfer_of` returns.
 
     Attributes:
         call_id: The call.
@@ -91,6 +91,7 @@ class TransferRequest:
         reason: Why, in a few words of the model or of the program, or "".
         summary: What the person who answers should know, or "".
         parent_call_sid: The carrier's id of the caller's leg, if the webhook's verified context has it.
+        channel: How the caller came, if that is known.
     """
 
     call_id: str
@@ -99,6 +100,7 @@ class TransferRequest:
     reason: str = field(default="", repr=False)
     summary: str = field(default="", repr=False)
     parent_call_sid: str | None = None
+    channel: Channel | None = None
 
 
 TransferFallback = Callable[[TransferRequest], Awaitable[None]]

@@ -203,7 +203,11 @@ def test_nobody_listens(port: int, tmp_path: Path, capsys: pytest.CaptureFixture
     [
         (404, "", "The server has nothing at /openai (404). Ring the URL of its webhook"),
         (405, "", "The server takes no POST at /openai (405)."),
-        (308, "/openai/", "The server redirects to /openai/ (308), and OpenAI follows no redirect."),
+        (
+            308,
+            "/openai/",
+            "The server redirects to /openai/ (308), and OpenAI follows no redirect.",
+        ),
     ],
 )
 def test_the_url_is_not_that_of_the_webhook(
@@ -582,3 +586,14 @@ def test_the_page_shows_what_the_command_prints_and_takes() -> None:
     exports = _environment(Ring(url="http://127.0.0.1:8000/openai/webhook", port=PORT)).exports
     for name, value in exports.items():
         assert f"    export {name}={value}\n" in page
+
+
+def test_what_a_server_says_cannot_control_the_terminal(
+    port: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed = "\x1b[2JHello\x07\x9b?\n"
+    with other_server(base_url=base(port), secret=_SECRET) as server, typing(monkeypatch, typed):
+        assert rung(server.url, port) == 0
+    shown = capsys.readouterr().out
+    assert "“\ufffd[2JHello\ufffd\ufffd?”" in shown
+    assert not any(character in shown for character in "\x1b\x07\x9b")

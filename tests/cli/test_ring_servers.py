@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from realtime_sip.cli.ring_call import _SECRET
-from realtime_sip.testing import CallerHangsUp, CallerSays, ModelCalls, ModelSays, write_scenario
+from realtime_sip.testing import CallerHangsUp, ModelSays, write_scenario
 from realtime_sip.testing.twilio.emulator import AUTH_TOKEN
 
 pytestmark = pytest.mark.servers
@@ -32,7 +32,6 @@ COMMAND = [
 ]
 PLAIN = {name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "TWILIO_"))}
 PLAIN["PYTHONPATH"] = os.pathsep.join(sys.path)
-GREETING = ModelSays("Hello.")
 
 
 @pytest.fixture
@@ -72,10 +71,7 @@ def finished(command: list[str], typed: str = "") -> subprocess.CompletedProcess
 
 
 def test_an_example_is_started_once_and_rung_many_times(ports: tuple[int, int], tmp_path: Path) -> None:
-    scenario = tmp_path / "order.jsonl"
-    order = ModelCalls("order_status", {"order_id": "1042"})
-    steps = [GREETING, CallerSays("Where is 1042?"), order, ModelSays("It arrives tomorrow."), CallerHangsUp()]
-    write_scenario(steps, scenario)
+    scenario = EXAMPLES / "order.jsonl"
     with served("fastapi_server", ports, tmp_path / "log") as origin:
         ring = [*COMMAND, f"{origin}/openai/webhook", "--port", str(ports[0]), "--speed", "20"]
         for options, typed in ((["--scenario", str(scenario)], ""), ([], "Hello?\n12#\n"), ([], "")):
@@ -91,7 +87,7 @@ def test_an_example_is_started_once_and_rung_many_times(ports: tuple[int, int], 
 
 def test_an_example_at_twilio_is_rung(ports: tuple[int, int], tmp_path: Path) -> None:
     scenario = tmp_path / "call.jsonl"
-    write_scenario([GREETING, CallerHangsUp()], scenario)
+    write_scenario([ModelSays("Hello."), CallerHangsUp()], scenario)
     twilio = {
         "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
         "PUBLIC_URL": f"http://127.0.0.1:{ports[1]}",

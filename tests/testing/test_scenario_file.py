@@ -228,15 +228,6 @@ def test_a_scenario_says_what_a_redacted_event_log_knows_of_a_call(tmp_path: Pat
     assert read_scenario(path) == known
 
 
-def test_the_scenario_that_the_page_shows_is_one(tmp_path: Path) -> None:
-    page = (Path(__file__).resolve().parents[2] / "docs" / "testing.md").read_text(encoding="utf-8")
-    (shown,) = re.findall(r"```json\n(.*?)```", page, flags=re.DOTALL)
-    path = tmp_path / "order.jsonl"
-    path.write_text(shown, encoding="utf-8")
-    assert {type(step) for step in read_scenario(path)} >= {CallerSays, ModelSays, ModelCalls, CallerHangsUp}
-    assert all(kind.__name__ in page for kind in KINDS)
-
-
 def test_the_page_has_every_field_of_every_step() -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "testing.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", page, flags=re.MULTILINE))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -50,7 +51,7 @@ def of_probe(url: str, probe: Probe) -> str | None:
             return f"The server takes no POST at {path} (405). A webhook is a POST."
         case status if 300 <= status < 400:
             to = f" to {probe.location}" if probe.location else ""
-            return f"The server redirects{to} ({status}), and OpenAI follows no redirect. Ring the URL itself."
+            return f"The server redirects{to} ({status}), and OpenAI follows no redirect. Ring the URL that answers."
         case 403 if probe.csrf:
             return (
                 "The server's protection against CSRF refuses the webhook (403). OpenAI has no token of it: exempt the "
@@ -61,6 +62,7 @@ def of_probe(url: str, probe: Probe) -> str | None:
 
 def of_call(
     environment: Environment,
+    url: str,
     *,
     answers: Sequence[WebhookResponse],
     requests: Sequence[RecordedRequest],
@@ -68,14 +70,14 @@ def of_call(
     refusals: Iterable[str],
     end: CallEnd | None,
 ) -> list[str]:
-    """Return what is wrong with a call, the cause first.
+    """Return what is wrong with a call that was announced at a URL, the cause first.
 
     `requests` are those of the server to the emulator, of whatever call.
     """
-    found = _of_answers(environment, answers, called=bool(requests))
+    found = _of_answers(environment, answers)
     accepted = any(request.operation == "accept" and request.status == 200 for request in requests)
-    if not requests and not found:
-        found.append(_not_called(environment))
+    if not requests and not any(answer.status_code in _REFUSED for answer in answers):
+        found.append(_not_called(environment, url))
     found += _of_requests(environment, requests)
     if accepted and not sidebands and not found:
         found.append(
@@ -113,7 +115,7 @@ def of_twilio(
     return [f"Twilio's debugger would show {alert}." for alert in alerts]
 
 
-def _of_answers(environment: Environment, answers: Sequence[WebhookResponse], *, called: bool) -> list[str]:
+def _of_answers(environment: Environment, answers: Sequence[WebhookResponse]) -> list[str]:
     if any(answer.taken for answer in answers) or not answers:
         return []
     status = answers[-1].status_code
@@ -121,10 +123,8 @@ def _of_answers(environment: Environment, answers: Sequence[WebhookResponse], *,
         advice = environment.advice("OPENAI_WEBHOOK_SECRET")
         return [f"The server refused the signature of the webhook ({status}). Its secret is another one: {advice}"]
     if status is None:
-        wrong = "The server did not answer the webhook within 5 seconds, after which OpenAI repeats it."
-    else:
-        wrong = f"The server failed on the webhook ({status}): see its log."
-    return [wrong] if called else [wrong, _not_called(environment)]
+        return ["The server did not answer the webhook within 5 seconds, after which OpenAI repeats it."]
+    return [f"The server failed on the webhook ({status}): see its log."]
 
 
 def _of_requests(environment: Environment, requests: Sequence[RecordedRequest]) -> list[str]:
@@ -143,11 +143,25 @@ def _failed(request: RecordedRequest) -> bool:
     return request.status is None or request.status >= 300
 
 
-def _not_called(environment: Environment) -> str:
+def _not_called(environment: Environment, url: str) -> str:
+    if not _is_here(url):
+        port = urlsplit(environment.exports["OPENAI_BASE_URL"]).port
+        return (
+            "The server called nobody back here. It is on another machine, and the emulator listens on this one's "
+            f"127.0.0.1 alone: let the other's lead here, with\n\n    ssh -R {port}:127.0.0.1:{port} HOST"
+        )
     return (
         "The server called nobody back here, so it calls api.openai.com. OPENAI_BASE_URL says where to call, to "
         "OpenAI's Python and Node packages too: " + environment.advice("OPENAI_BASE_URL")
     )
+
+
+def _is_here(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def _socket(environment: Environment) -> str:

@@ -50,6 +50,7 @@ _KEY = "sk-emulator"
 _SESSION = 3600.0
 _ANSWER = 6.0
 _GREETING = 2.0
+_FAREWELL = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,6 +219,9 @@ class _Call:
         async with self._screen.following(ring_shown.of_server(ringing)), self._typing(ringing):
             in_time = await until(lambda: _over(ringing), seconds=self._plan.rings + longest)
             await until(lambda: bool(ringing.webhook_responses), seconds=_ANSWER)
+            # A server may find out that the call is over by asking for it, and an emulator that is gone cannot say so.
+            asked = len(openai.requests)
+            await until(lambda: len(openai.requests) > asked, seconds=_FAREWELL)
         end = await ringing.ended() if ringing.state is CallState.ENDED else None
         if end is not None:
             self._screen.show("ring", f"the call has ended: {end.by}")
@@ -239,6 +243,7 @@ class _Call:
             )
         self._advice += findings.of_call(
             self._environment,
+            self._plan.url,
             answers=ringing.webhook_responses,
             requests=openai.requests,
             sidebands=ringing.sidebands,

@@ -160,9 +160,9 @@ class _Lines(logging.Handler):
 
 
 def _wrapped(what: str) -> list[str]:
-    """Return text in lines that fit behind the margin; line breaks and indents in it stay."""
+    """Return text in lines that fit behind the margin; line breaks and indents in it stay, other controls do not."""
     lines: list[str] = []
-    for line in what.splitlines():
+    for line in "".join(each if each.isprintable() or each == "\n" else "\ufffd" for each in what).split("\n"):
         indent = " " * (len(line) - len(line.lstrip()) + 2)
         lines += textwrap.wrap(line, _WIDTH - _MARGIN, break_on_hyphens=False, subsequent_indent=indent)
     return lines or [""]

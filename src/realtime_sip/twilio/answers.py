@@ -75,8 +75,9 @@ def enqueue_flex(
         task: Attributes of the task that the person sees, as JSON: what the caller wants, in a few words.
         priority: Of the task; a higher one comes first.
         into: The response to append to; a new one if left out.
-        action: The URL that Twilio asks when the caller leaves the queue. An empty one, as in Twilio's own example, is
-            the URL of this document.
+        action: The URL that Twilio asks when the caller leaves the queue: `QueueResult`. By default it is empty, as in
+            Twilio's own example. No page says whether that is no URL, or that of this document, which would put the
+            caller into the queue again: pass one unless what asks for this document expects that.
         wait_url: The URL of what the caller hears meanwhile; Twilio's music if left out.
 
     Raises:

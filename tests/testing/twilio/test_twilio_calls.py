@@ -289,6 +289,7 @@ async def test_the_time_limit_ends_the_bridge() -> None:
             13214,
         ),
         (TO_WHATSAPP.replace("+5511987650001", "5511"), BR_CALLER, 13224),
+        (TO_WHATSAPP.replace("+5511987650001", "BR.1502576394655843"), BR_CALLER, 13224),
         ("<Response><Dial action='/after'><Client/></Dial></Response>", "+14155550100", None),
         ("<Response><Dial action='/after'><Queue>support</Queue></Dial></Response>", "+14155550100", None),
         ("<Response><Dial action='/after'><Number>call me</Number></Dial></Response>", "+14155550100", 13224),
@@ -427,6 +428,13 @@ async def test_a_whatsapp_caller_is_dialed_to_another_and_a_phone_is_recorded() 
     (recorded,) = call.requested("recording")
     assert call.requested("action")[0]["RecordingUrl"] == recorded["RecordingUrl"]
     assert (recorded["RecordingSource"], recorded["RecordingChannels"]) == ("DialVerb", "2")
+
+
+@virtual
+async def test_a_whatsapp_user_id_is_called_if_the_switch_says_so() -> None:
+    to = TO_WHATSAPP.replace("+5511987650001", "BR.1502576394655843")
+    call = await alone({"voice": to}, from_=BR_CALLER, behavior=TwilioBehavior(user_id_recipients="taken"))
+    assert [leg.to for leg in call.children] == ["whatsapp:BR.1502576394655843"]
 
 
 @virtual

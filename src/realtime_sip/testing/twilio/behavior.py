@@ -54,7 +54,7 @@ class TwilioBehavior:
     not: here those without an answer. `#rc=` in the URL overrides it."""
     empty_action: Literal["none", "document"] = "none"
     """`action=""` means that there is no action, or the URL of the document, as a relative URL would have it. Twilio's
-    own page for Flex writes `<Enqueue action="">`, and says neither."""
+    own page for Flex writes `<Enqueue action="">`, and says neither; the page on Enqueue has "none" as the default."""
     declined: Literal["busy", "failed", "no-answer", "canceled"] = "busy"
     """`DialCallStatus` after SIP 603, and other 6xx but 600 and 604 (not found in any source)."""
     action_after_caller: Literal["in-progress", "completed", "none"] = "in-progress"
@@ -86,4 +86,5 @@ class TwilioBehavior:
     redirect_while_ringing: Literal["taken", "refused"] = "taken"
     """Whether a call that was not answered yet can be given other TwiML by REST, or gets 21220 as one that is over."""
     user_id_recipients: Literal["refused", "taken"] = "refused"
-    """Whether a message to a WhatsApp user id is refused with 21211 (reported in June 2026)."""
+    """Whether a WhatsApp user id can be written to and called. A message was refused with 21211 (reported in June
+    2026); that calls are too is inferred, since no page has such a recipient."""

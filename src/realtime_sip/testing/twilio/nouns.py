@@ -20,7 +20,8 @@ __all__ = ["Target", "invite_headers", "noun_events", "target_of", "targets", "w
 _SIP_CALLER_ID = re.compile(r"[A-Za-z0-9+\-_.]+")
 _NUMBER = re.compile(r"\+?[0-9().\- ]{3,24}")
 _SENDER = re.compile(r"whatsapp:\+[1-9][0-9]{6,14}")
-_WHATSAPP_USER = re.compile(r"(?:whatsapp:)?(\+[1-9][0-9]{6,14}|[A-Z]{2}\.(?:ENT\.)?[A-Za-z0-9]{1,128})")
+_WHATSAPP_NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
+_WHATSAPP_ID = re.compile(r"[A-Z]{2}\.(?:ENT\.)?[A-Za-z0-9]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,8 @@ def target_of(to: str, from_: str, behavior: TwilioBehavior) -> Target:
     if to.startswith("whatsapp:"):
         if not _SENDER.fullmatch(from_):
             raise TwilioRefusal(37008, "From must be whatsapp:+…, a sender that is activated for voice")
-        if not _WHATSAPP_USER.fullmatch(to):
-            raise TwilioRefusal(21211, "To is no WhatsApp user")
+        if not _is_whatsapp_user(to, behavior):
+            raise TwilioRefusal(21211, "To is no WhatsApp user that can be called")
         return Target(Verb("WhatsApp", text=to.removeprefix("whatsapp:")), to, from_)
     if from_.startswith("whatsapp:"):
         raise TwilioRefusal(behavior.phone_network_code, "WhatsApp cannot be connected to the phone network")
@@ -79,17 +80,16 @@ def _target(noun: Verb, caller_id: str, parent: Leg, behavior: TwilioBehavior) -
         case "Sip":
             return _sip(noun, caller_id, parent, behavior)
         case "WhatsApp":
-            match = _WHATSAPP_USER.fullmatch(noun.text)
             if not _SENDER.fullmatch(caller_id):
                 raise TwilioRefusal(
                     37008, "WhatsApp needs the callerId whatsapp:+…, a sender that is activated for voice"
                 )
-            if match is None:
-                raise TwilioRefusal(13224, "this is no WhatsApp user")
+            if not _is_whatsapp_user(noun.text, behavior):
+                raise TwilioRefusal(13224, "this is no WhatsApp user that can be called")
             if not (parent.whatsapp or parent.from_.startswith(("sip:", "client:"))):
                 # A phone is the phone network, which cannot be connected to WhatsApp.
                 raise TwilioRefusal(behavior.phone_network_code, "WhatsApp cannot be connected to the phone network")
-            return Target(noun, f"whatsapp:{match[1]}", caller_id)
+            return Target(noun, f"whatsapp:{noun.text.removeprefix('whatsapp:')}", caller_id)
         case "Client":
             identity = next((child.text for child in noun.children if child.name == "Identity"), noun.text)
             if not identity:
@@ -97,6 +97,13 @@ def _target(noun: Verb, caller_id: str, parent: Leg, behavior: TwilioBehavior) -
             return Target(noun, f"client:{identity}", caller_id or parent.from_)
         case _:
             return _number(noun, caller_id, parent, behavior)
+
+
+def _is_whatsapp_user(text: str, behavior: TwilioBehavior) -> bool:
+    plain = text.removeprefix("whatsapp:")
+    return bool(_WHATSAPP_NUMBER.fullmatch(plain)) or (
+        behavior.user_id_recipients == "taken" and bool(_WHATSAPP_ID.fullmatch(plain))
+    )
 
 
 def _sip(noun: Verb, caller_id: str, parent: Leg, behavior: TwilioBehavior) -> Target:

@@ -21,7 +21,6 @@ from fastapi import FastAPI, HTTPException, Request, Response
 from realtime_sip import (
     AsyncRealtimeSip,
     CallHost,
-    Escalation,
     IncomingCall,
     RealtimeSession,
     Tools,
@@ -65,19 +64,12 @@ async def free_times(day: str) -> str:
 
 def create_app(client: AsyncRealtimeSip, *, project: str, twilio: TwilioSignature, workflow_sid: str) -> FastAPI:
     """Return the server: Twilio asks it what to do with a call, and then OpenAI announces the call."""
-    wanted: dict[str | None, Escalation] = {}  # who asked for a person, by the SID of the caller's call
 
     async def on_call(incoming: IncomingCall) -> None:
-        try:
-            async with client.calls.answer(incoming, SESSION, tools=tools, transfers=DESK) as call:
-                log.info("accepted, and sideband attached; the caller came by %s", incoming.channel)
-                call.respond("Cumprimente a pessoa e pergunte como pode ajudar.")
-                async for event in call:
-                    if isinstance(event, Escalation):
-                        wanted[incoming.parent_call_sid] = event
-        finally:
-            wanted.pop(incoming.parent_call_sid, None)
-        ended = await call.wait_ended()
+        async with client.calls.answer(incoming, SESSION, tools=tools, transfers=DESK) as call:
+            log.info("accepted, and sideband attached; the caller came by %s", incoming.channel)
+            call.respond("Cumprimente a pessoa e pergunte como pode ajudar.")
+            ended = await call.wait_ended()
         log.info("the call to the model has ended: %s (%s)", ended.reason.value, ended.certainty)
 
     host = CallHost(on_call, client=client)
@@ -121,8 +113,8 @@ def create_app(client: AsyncRealtimeSip, *, project: str, twilio: TwilioSignatur
     async def refer(request: Request) -> Response:
         asked = ReferRequest.read(await verified(request))
         host.carrier(asked)
-        why = wanted.get(asked.call_sid) or wanted.get(asked.parent_call_sid)
-        task = {"language": "pt-BR", "summary": why.summary if why else ""}  # what the colleague is shown
+        transfer = await host.transfer_of(asked)
+        task = {"language": "pt-BR", "summary": transfer.summary if transfer else ""}  # what the colleague is shown
         return answer(twiml.enqueue_flex(workflow_sid, task=task, action="/twilio/left"))
 
     @app.post("/twilio/left")

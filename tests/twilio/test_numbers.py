@@ -162,6 +162,21 @@ async def test_a_number_is_attached_detached_and_released(how: str) -> None:
 
 
 @virtual
+async def test_a_number_is_not_led_to_a_trunk_that_would_fail_its_calls() -> None:
+    async with provisioning() as here:
+        here.twilio.account.own(NUMBER)
+        trunk = await trunk_of(here)
+        (url,) = here.twilio.account.trunks[trunk]["origination_urls"].values()
+        url["enabled"] = False
+        before = list(here.wire.changes)
+        with pytest.raises(InvalidRequestError, match="32010"):
+            await here.account.numbers.attach(NUMBER, trunk)
+        with pytest.raises(NotFoundError):
+            await here.account.numbers.attach(NUMBER, "TK" + "0" * 32)
+        assert here.wire.changes == before
+
+
+@virtual
 async def test_a_part_of_a_number_is_not_the_number() -> None:
     async with provisioning() as here:
         here.twilio.account.own("+141555501990")

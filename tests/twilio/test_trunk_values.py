@@ -36,6 +36,8 @@ def test_the_trunk_to_openai_is_one_line() -> None:
         transfer_caller_id="from-transferee",
     )
     assert for_openai("proj_a", host=Endpoints.EU).origination[0].uri.host == "sip-eu.api.openai.com"
+    azure = Endpoints.azure("contoso", region="eastus2")
+    assert for_openai("proj_a", host=azure).origination[0].uri.host == "eastus2.sip.ai.azure.com"
     assert for_openai("proj_a", numbers=iter(["+14155550199"])).numbers == ("+14155550199",)
 
 

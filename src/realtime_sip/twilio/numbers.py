@@ -30,7 +30,7 @@ from realtime_sip.twilio.operations import (
     may_have_acted,
     segment,
 )
-from realtime_sip.twilio.records import AvailablePhoneNumber, PhoneNumber, PriceRecord, Route
+from realtime_sip.twilio.records import AvailablePhoneNumber, OriginationRecord, PhoneNumber, PriceRecord, Route
 from realtime_sip.twilio.webhook_rules import delivery
 
 __all__ = ["AsyncNumbers", "AvailablePhoneNumber", "NumberFace", "Numbers", "PhoneNumber", "Rerouted", "Route"]
@@ -185,6 +185,8 @@ def _route_to(number: str, to: Route, method: str, fallback_url: str | None) -> 
     found = yield from _mine(number)
     if not found.takes_calls:
         raise InvalidRequestError("number", (("", "takes no calls: it has no voice capability"),))
+    if to.kind == "trunk":
+        yield from _check_trunk(to.target)
     said = (yield from delivery(to.target)) if to.kind == "url" else []
     path = f"{API}/IncomingPhoneNumbers/{segment(found.sid)}.json"
     fields = rerouting(found, to, method, fallback_url)
@@ -192,6 +194,14 @@ def _route_to(number: str, to: Route, method: str, fallback_url: str | None) -> 
     if now.route != to:
         raise unexpected(Reply(200, {}), f"numbers.route: calls go to {now.route.kind} all the same")
     return Rerouted(now, found.route, now.route, tuple(said))
+
+
+def _check_trunk(sid: str) -> Steps[None]:
+    path = f"{TRUNKING}/Trunks/{segment(sid)}/OriginationUrls"
+    urls = yield from listed("trunks.origination_urls", path, "origination_urls", OriginationRecord)
+    if not any(url.enabled for url in urls):
+        problem = "the trunk has no origination URL that is enabled: calls would fail (Twilio's 32010)"
+        raise InvalidRequestError("route", (("trunk_sid", problem),))
 
 
 def _target(voice_url: object, application_sid: object, trunk_sid: object) -> Route:
@@ -347,7 +357,8 @@ class NumberFace(Generic[_Listed, _Searched, _Number, _Rerouted]):
             What calls did before and do now, and what Twilio's webhook configuration changes about requests to the URL.
 
         Raises:
-            InvalidRequestError: An argument is not valid, or it is not a number of the account that takes calls.
+            InvalidRequestError: An argument is not valid, it is no number of the account that takes calls, or the trunk
+                has no origination URL that is enabled.
             UnexpectedReplyError: Twilio says yes, and calls go elsewhere all the same.
             NetworkError, ServiceError: Twilio cannot be reached, or refuses.
         """

@@ -26,7 +26,7 @@ def test_they_are_twilios_own_and_write_the_same() -> None:
         dial.number("+14155550100", send_digits="wwww1")
         dial.client("ana")
         dial.conference("room", beep=False, wait_url="")
-        dial.whats_app("+14155550100")
+        response.dial(caller_id="whatsapp:+14155550199").whats_app("+14155550100")
         response.enqueue(None, workflow_sid="WW1").task('{"a": "<b>"}', priority=1)
         response.record(max_length=60, play_beep=True)
         response.redirect("/next", method="POST")
@@ -47,6 +47,22 @@ def test_they_go_together_with_twilios_own() -> None:
 def test_a_misspelled_attribute_is_an_error() -> None:
     with pytest.raises(TypeError, match="anwser_on_bridge"):
         VoiceResponse().dial(anwser_on_bridge=True)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("caller_id", ["whatsapp:+5511987650001", "client:ana", "sip:a@example.com", "+1 415", ""])
+def test_a_caller_id_that_sip_does_not_take_is_refused_before_twilio_does(caller_id: str) -> None:
+    dial = VoiceResponse().dial(caller_id=caller_id)
+    with pytest.raises(InvalidRequestError, match="callerId"):
+        dial.sip("sip:a@example.com;transport=tls")
+    assert dial.verbs == []
+
+
+@pytest.mark.parametrize("caller_id", [None, "+551130000001", "whatsapp:551130000001", "whatsapp:BR.1502576394655843"])
+def test_whatsapp_needs_the_number_of_a_sender_as_caller_id(caller_id: str | None) -> None:
+    dial = VoiceResponse().dial(caller_id=caller_id)
+    with pytest.raises(InvalidRequestError, match="activated for calls"):
+        dial.whats_app("+5511987650001")
+    assert dial.verbs == []
 
 
 @pytest.mark.parametrize("text", ["\x00", "\x0b", "\x1f", "\ufffe", "\ud800"])

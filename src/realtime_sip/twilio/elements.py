@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal, Self, TypeAlias, TypeVar
 from xml.etree.ElementTree import Element
 
 from realtime_sip.errors import InvalidRequestError, MissingExtraError
-from realtime_sip.twilio.arguments import NO_XML
+from realtime_sip.twilio.arguments import NO_XML, refuse, sip_caller_id, whatsapp_sender
 from realtime_sip.twilio.uri import check_uri
 
 try:
@@ -157,9 +157,11 @@ class Dial(_Typed, voice_response.Dial):
 
         Raises:
             InvalidRequestError: Twilio would take the URI for something else than it seems, as of
-                `;transport=tls&secure=true` and `?edge=…`.
+                `;transport=tls&secure=true` and `?edge=…`; or the `callerId` of the `<Dial>` is refused for `<Sip>`, as
+                one with a colon is.
         """
         check_uri(sip_url)
+        refuse("<Sip>", {"callerId": sip_caller_id(self.attrs.get("callerId"))})
         return self.nest(
             Sip(
                 sip_url,
@@ -261,7 +263,12 @@ class Dial(_Typed, voice_response.Dial):
         status_callback: str | None = None,
         status_callback_method: Method | None = None,
     ) -> WhatsApp:
-        """Add `<WhatsApp>`."""
+        """Add `<WhatsApp>`.
+
+        Raises:
+            InvalidRequestError: The `callerId` of the `<Dial>` is not `whatsapp:` and a number, which it has to be.
+        """
+        refuse("<WhatsApp>", {"callerId": whatsapp_sender(self.attrs.get("callerId"))})
         return self.nest(
             WhatsApp(
                 phone_number,

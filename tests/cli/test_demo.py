@@ -16,6 +16,7 @@ from realtime_sip import AsyncRealtimeSip, CallHost, IncomingCall, Tools
 from realtime_sip.cli import main
 from realtime_sip.cli.demo_call import ANSWER, GOODBYE, GREETING, run_demo
 from realtime_sip.cli.demo_server import example as loaded
+from realtime_sip.testing import run_virtual
 
 FAST = "20"
 Handler = Callable[[AsyncRealtimeSip, IncomingCall], Awaitable[None]]
@@ -130,14 +131,14 @@ async def undecided(_client: AsyncRealtimeSip, _incoming: IncomingCall) -> None:
     ],
     ids=["silent", "leaving", "failing", "undecided", "without tools", "without orders"],
 )
-async def test_a_server_that_does_not_do_its_work_fails_the_demo(
+def test_a_server_that_does_not_do_its_work_fails_the_demo(
     server: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert await run_demo(speed=30, server=server) is False
+    assert run_virtual(run_demo(server=server)) is False
     assert "NOT" in capsys.readouterr().out
 
 
-async def test_a_server_that_takes_every_webhook_for_granted_fails_the_demo(
+def test_a_server_that_takes_every_webhook_for_granted_fails_the_demo(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Trusting:
@@ -155,5 +156,5 @@ async def test_a_server_that_takes_every_webhook_for_granted_fails_the_demo(
         client.webhooks = Trusting(client.webhooks)  # type: ignore[assignment]
         return create(client)
 
-    assert await run_demo(speed=30, server=example(create_app=trusting)) is False
+    assert run_virtual(run_demo(server=example(create_app=trusting))) is False
     assert "✗ a forged webhook is refused with 400" in capsys.readouterr().out

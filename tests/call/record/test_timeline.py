@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from logged import logged_call
 from realtime_sip.call.record.timeline import Mark, Speech, Timeline, ToolRun, timeline
 from realtime_sip.cli.timeline_page import timeline_page
+from realtime_sip.cli.timeline_scenario import scenario_of
 from realtime_sip.cli.timeline_text import timeline_text
 from realtime_sip.event_log import read_event_log
+from realtime_sip.testing import CallerSays, ModelSays
 
 HEADER = {
     "realtime_sip_event_log": 2,
@@ -112,6 +114,26 @@ def test_what_is_alarming_is_marked(tmp_path: Path) -> None:
         ("session updated", "instructions"),
     ]
     assert [row.alarming for row in marks] == [True] * 5 + [False]
+
+
+def test_an_answer_that_is_cut_off_as_it_begins_stands_before_what_cut_it_off(tmp_path: Path) -> None:
+    cut_off = {"id": "r", "status": "cancelled", "status_details": {"type": "cancelled", "reason": "turn_detected"}}
+    course = read(
+        tmp_path,
+        [
+            (1.0, "service", {"type": "response.created", "response": {"id": "r"}}),
+            (1.5, "service", {"type": "output_audio_buffer.started", "response_id": "r"}),
+            (1.5, "service", {"type": "input_audio_buffer.speech_started", "item_id": "i", "audio_start_ms": 0}),
+            (1.5, "service", {"type": "response.done", "response": cut_off}),
+            (1.5, "service", {"type": "output_audio_buffer.cleared", "response_id": "r"}),
+            (2.0, "service", {"type": "input_audio_buffer.speech_stopped", "item_id": "i", "audio_end_ms": 0}),
+        ],
+    )
+    assert [row.by for row in course.rows if isinstance(row, Speech)] == ["agent", "caller"]
+    model, caller = scenario_of(course)
+    assert isinstance(model, ModelSays)
+    assert isinstance(caller, CallerSays)
+    assert caller.interrupting
 
 
 def test_a_tool_of_an_mcp_server_is_a_tool(tmp_path: Path) -> None:

@@ -237,7 +237,7 @@ class _Reader:
         return Timeline(
             header=self._log.header,
             model=self._model,
-            rows=tuple(sorted([*self._speeches(), *self._runs(), *self._marks], key=lambda row: row.begin)),
+            rows=tuple(sorted([*self._speeches(), *self._runs(), *self._marks], key=_place)),
             ending=self._ending,
             seconds=last if self._ending is None else self._ending.at,
             usage=usage,
@@ -475,3 +475,8 @@ _HANDLERS: dict[tuple[str, str], _Handler] = {
     ("call", "call.ended"): _Reader._ended,
     **{("call", kind): _Reader._note for kind in _NOTES},
 }
+
+
+def _place(row: Row) -> tuple[float, bool]:
+    # What was cut off stands before what cut it off, though both began in one millisecond.
+    return row.begin, not (isinstance(row, Speech) and row.interrupted)

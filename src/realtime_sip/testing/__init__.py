@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from realtime_sip.testing.twilio.ends import Callee
     from realtime_sip.testing.twilio.record import TwilioAlert, TwilioRequest
     from realtime_sip.testing.twilio.ringing import TwilioCall
+    from realtime_sip.testing.twilio.trunk_call import TrunkCall
 
 __all__ = [
     "Behavior",
@@ -106,6 +107,7 @@ __all__ = [
     "Step",
     "Tally",
     "Timings",
+    "TrunkCall",
     "TwilioAlert",
     "TwilioBehavior",
     "TwilioCall",
@@ -125,6 +127,7 @@ __all__ = [
 # Imported when they are asked for: not everybody who tests has Twilio.
 _LATER = {
     "Callee": "ends",
+    "TrunkCall": "trunk_call",
     "TwilioAlert": "record",
     "TwilioBehavior": "behavior",
     "TwilioCall": "ringing",

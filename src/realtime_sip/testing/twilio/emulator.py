@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from types import TracebackType
 from typing import Literal, Self
 from urllib.parse import urlsplit
@@ -28,6 +28,7 @@ from realtime_sip.testing.twilio.rest import RestFault, TwilioApi
 from realtime_sip.testing.twilio.ringing import TwilioCall
 from realtime_sip.testing.twilio.stages import Source
 from realtime_sip.testing.twilio.switchboard import Switchboard
+from realtime_sip.testing.twilio.trunk_call import TrunkCall
 
 __all__ = ["TwilioEmulator"]
 
@@ -54,9 +55,9 @@ class TwilioEmulator:
 
     Emulated are the verbs Dial (Sip, Number, Client, WhatsApp), Enqueue, Say, Play, Pause, Record, Reject, Redirect and
     Hangup. There is no media; Say takes as long as its text. Not emulated: Gather, Connect, Start and the other verbs,
-    messages in TwiML, `sequential`, machine detection, trunks. Beside the calls there is the REST API for calls,
+    messages in TwiML, `sequential`, machine detection. Beside the calls there is the REST API for calls,
     messages and conferences, for numbers, trunks and the lists of SIP, with state: give a client `base_url`, and the
-    account's SID with the token or an API key. A trunk takes no calls here.
+    account's SID with the token or an API key. `ring_trunk` calls a number that belongs to a trunk.
 
     Not known, and therefore guessed: all `TwilioTimings` that its docstring does not call measured or documented; how
     the recipient of a whisper who hangs up shows in `action`; `action` after a redirect while the dialed leg rings
@@ -135,6 +136,7 @@ class TwilioEmulator:
             callees=callees or {},
         )
         self._calls: list[TwilioCall] = []
+        self._calls_of_trunks: list[TrunkCall] = []
         self._api = TwilioApi(
             self._board,
             secrets=[(account_sid, auth_token), api_key],
@@ -214,7 +216,8 @@ class TwilioEmulator:
         await self._board.close()
         if kind is None and self._board.mistakes:
             raise self._board.mistakes[0]
-        accounts = [text for call in self._calls if (text := call.account()) is not None]
+        calls: list[TwilioCall | TrunkCall] = [*self._calls, *self._calls_of_trunks]
+        accounts = [text for call in calls if (text := call.account()) is not None]
         if self._strict and any(self._board.scenarios):
             accounts.append("not all scenarios of expect_call were played")
         if kind is None and accounts:
@@ -267,22 +270,8 @@ class TwilioEmulator:
         for each in scenarios:
             Scenario(each)  # checks
         to = to or _called_by(from_)
-        leg = self._board.add(
-            Leg(
-                new_sid("CA"),
-                account_sid=self.account_sid,
-                from_=from_,
-                to=to,
-                direction="inbound",
-                now=self._clock.now,
-                unix=self._clock.unix,
-                callback=Callback.of(status_callback, "POST", ()),
-                extra=_extra(from_, to, sip_headers),
-                report=self._board.report,
-                moved=self._board.changes.notify,
-            )
-        )
-        leg.move("ringing")
+        callback = Callback.of(status_callback, "POST", ())
+        leg = self._inbound(from_, to, callback=callback, extra=_extra(from_, to, sip_headers))
         call = VoiceCall(
             self._board,
             leg,
@@ -296,6 +285,83 @@ class TwilioEmulator:
         self._calls.append(handle)
         self._board.spawn(call.live())
         return handle
+
+    async def ring_trunk(
+        self,
+        number: str = DIALED,
+        *,
+        from_: str = CALLER,
+        caller_name: str = "",
+        scenario: Iterable[Step] = (),
+        then: Iterable[Iterable[Step]] = (),
+        alerts: Iterable[int | None] = (),
+        strict: bool | None = None,
+    ) -> TrunkCall:
+        """Let somebody call a number of the account that belongs to a trunk. Return at once.
+
+        The trunk's origination URLs are tried by priority, weight and failover. One of OpenAI's rings `openai`; who is
+        at any other is `callees`, by URL or host. Then the disaster recovery URL gets the call.
+
+        Args:
+            number: A number that `account.own` gave the account.
+            from_: Who calls.
+            caller_name: What a CNAM lookup finds, if the trunk has it looked up.
+            scenario: What the caller and the model do on the first call to OpenAI.
+            then: The scenarios of the next calls to OpenAI.
+            alerts: The codes of the alerts that a strict call is expected to cause.
+            strict: As for the emulator if left out.
+
+        Raises:
+            ConfigurationError: The number is on no trunk, or the emulator is not running.
+        """
+        if not self._entered:
+            raise ConfigurationError("the emulator must be entered first: async with TwilioEmulator() as twilio")
+        record = next((each for each in self.account.numbers.values() if each["phone_number"] == number), None)
+        trunk = None if record is None else self.account.trunks.get(record["trunk_sid"])
+        if trunk is None:
+            raise ConfigurationError("the number belongs to no trunk: account.own(…) it, and apply a trunk with it")
+        scenarios = [list(scenario), *map(list, then)]
+        for each in scenarios:
+            Scenario(each)  # checks
+
+        def recover(url: str, method: str) -> Awaitable[TwilioCall]:
+            return self.ring(url, from_=from_, to=number, method=method, strict=strict)
+
+        leg = self._inbound(from_, number)
+        call = TrunkCall(
+            self._board,
+            leg,
+            trunk,
+            caller_name=caller_name,
+            scenarios=scenarios,
+            alerts=alerts,
+            strict=self._strict if strict is None else strict,
+            recover=recover,
+        )
+        self._calls_of_trunks.append(call)
+        self._board.spawn(call.live())
+        return call
+
+    def _inbound(
+        self, from_: str, to: str, *, callback: Callback | None = None, extra: Mapping[str, str] | None = None
+    ) -> Leg:
+        leg = self._board.add(
+            Leg(
+                new_sid("CA"),
+                account_sid=self.account_sid,
+                from_=from_,
+                to=to,
+                direction="inbound",
+                now=self._clock.now,
+                unix=self._clock.unix,
+                callback=callback,
+                extra=extra,
+                report=self._board.report,
+                moved=self._board.changes.notify,
+            )
+        )
+        leg.move("ringing")
+        return leg
 
     def expect_call(self, scenario: Iterable[Step] = ()) -> None:
         """Say what the next call to OpenAI plays that comes from a call of the REST API, and not from `ring`."""

@@ -27,6 +27,7 @@ from realtime_sip import (
 from realtime_sip.errors import CallEndedError, TransferError
 from realtime_sip.sip import ContextSigner
 from realtime_sip.testing import (
+    Behavior,
     Callee,
     CallerHangsUp,
     CallerSays,
@@ -71,6 +72,10 @@ class Chain:
     failed: list[TransferError] = field(default_factory=list)
     by_target: bool = False
     """Whether a REFER is answered with what its target says."""
+    elsewhere: bool = False
+    """Whether Twilio's webhooks reach another worker than that of the call."""
+    queue: bool = False
+    """Whether a REFER is answered with a queue."""
     warm: voice.WarmTransfer | None = None
     reports: set[asyncio.Task[bool]] = field(default_factory=set)
 
@@ -92,7 +97,7 @@ class Chain:
     def tell(self, form: Mapping[str, str]) -> CallWebhook:
         payload = read_webhook(urlencode(form))
         assert isinstance(payload, CallWebhook)
-        self.heard.append((type(payload).__name__, self.host.carrier(payload)))
+        self.heard.append((type(payload).__name__, not self.elsewhere and self.host.carrier(payload)))
         return payload
 
     def voice(self, form: Mapping[str, str]) -> str:
@@ -106,6 +111,8 @@ class Chain:
     async def refer(self, form: Mapping[str, str]) -> str:
         asked = self.tell(form)
         assert isinstance(asked, ReferRequest)
+        if self.queue:
+            return str(twiml.enqueue_flex(WORKFLOW))
         if not self.by_target:
             return str(to_desk())
         transfer = await self.host.transfer_of(asked)
@@ -153,11 +160,12 @@ async def chain(
     fallback: Fallback | None = None,
     how: str = "async",
     transfers: bool = True,
+    openai_behavior: Behavior | None = None,
     **on: Any,
 ) -> AsyncIterator[Chain]:
     """Set up everything; `fallback` makes the transfer's from Twilio's client, and `on` are switches of Twilio's."""
     async with (
-        OpenAIEmulator(context_secret=SECRET) as openai,
+        OpenAIEmulator(context_secret=SECRET, behavior=openai_behavior) as openai,
         AsyncRealtimeSip(**openai.client_options) as client,
     ):
         here = Chain(openai, client)
@@ -266,6 +274,51 @@ async def test_a_caller_who_hangs_up_while_the_target_rings_was_not_transferred(
         call.hang_up()
         ended = await here.ended(call)
         assert (ended.reason, ended.certainty) == (EndReason.CALLER, "reported")
+
+
+@virtual
+async def test_law_never_a_double_dial__after_a_hit_that_was_told_the_fallback_is_not_taken() -> None:
+    scenario = [*HELLO, ModelSays("Nobody is there."), CallerSays("Bye."), ModelSays("Bye."), CallerHangsUp()]
+    async with chain(fallback=by_rest, callee=Callee(outcome="no answer")) as here:
+        call = await here.ring(scenario=scenario)
+        ended = await here.ended(call)
+        assert [failed.reason.value for failed in here.failed] == ["no answer"]
+        assert ended.reason is EndReason.CALLER
+        assert len(call.children) == 2
+        assert here.twilio.rest_requests == []
+
+
+@pytest.mark.parametrize(("rings", "asks"), [(1, 0), (8, 1), (18, 1)], ids=["answered", "rings", "rings for long"])
+@virtual
+async def test_law_never_a_double_dial__a_hit_at_another_worker_is_seen_among_the_callers_calls(
+    rings: float, asks: int
+) -> None:
+    async with chain(fallback=by_rest, callee=Callee(rings=rings, talks=20)) as here:
+        here.elsewhere = True
+        call = await here.ring(scenario=HELLO)
+        ended = await here.ended(call)
+        assert (ended.reason, ended.certainty) == (EndReason.TRANSFERRED, "inferred")
+        assert [leg.to.partition(";")[0] for leg in call.children] == ["sip:proj_abc123@sip.api.openai.com", DESK]
+        assert [request.method for request in here.twilio.rest_requests] == ["GET"] * asks
+
+
+@pytest.mark.parametrize("closes", [True, False])
+@virtual
+async def test_law_never_a_double_dial__a_hit_that_became_a_queue_leaves_no_call_and_only_openais_leg_tells(
+    closes: bool,
+) -> None:
+    async with chain(fallback=by_rest, openai_behavior=Behavior(closes_at_end=closes)) as here:
+        here.elsewhere = here.queue = True
+        call = await here.ring(scenario=HELLO)
+        await call.until_queued()
+        (openai,) = call.children
+        await until(lambda: openai.ended_at is not None)
+        call.hang_up()
+        ended = await here.ended(call)
+        assert (ended.reason, ended.certainty) == (EndReason.TRANSFERRED, "inferred")
+        assert len(call.queued) == 1
+        assert len(call.children) == 1
+        assert all(request.method == "GET" for request in here.twilio.rest_requests)
 
 
 WORKFLOW = "WW" + "0" * 32

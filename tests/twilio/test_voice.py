@@ -540,3 +540,82 @@ async def test_a_report_about_another_call_does_nothing() -> None:
     assert await warm.report(CallStatusCallback.read(f"CallSid={DESK}&CallStatus=completed"))
     assert not await warm.report(CallStatusCallback.read(f"CallSid={DESK}&CallStatus=completed"))
     assert service.asked == before
+
+
+# --- beyond an hour ---------------------------------------------------------------------------------------------------
+
+
+class OneCall:
+    """As much of a call as a renewal needs."""
+
+    def __init__(self, parent: str | None, *, transferring: bool = False, caller: str | None = "+14155550100") -> None:
+        self.call_id, self.transferring, self.detached = "rtc_1", transferring, False
+        known = {"parent_call_sid": parent, "caller": caller, "channel": "sip", "dialed": None, "context": {"a": "b"}}
+        self.incoming = SimpleNamespace(**known)
+
+    async def detach(self) -> None:
+        self.detached = True
+
+
+async def renewed(service: Twilio, call: OneCall, made: Any = None, **options: Any) -> None:
+    async with client_of(service) as client:
+        options = {"summary": "A long trip.", "twiml": made or (lambda *_: BYE), **options}
+        await voice.renew(call, client, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("updated", "sure"), [(None, True), (_refused(503, 20503), False)])
+@virtual
+async def test_a_call_is_let_go_of_only_if_twilio_has_confirmed_the_redirect(updated: Any, sure: bool) -> None:
+    told: list[Any] = []
+
+    async def again(known: voice.KnownCall, context: Any) -> str:
+        told.extend((known, context))
+        return BYE
+
+    store, parent = MemoryStore(), next(_parents)
+    service, call = Twilio(leg(), updated=updated), OneCall(parent)
+    await renewed(service, call, again, store=store)
+    assert call.detached is sure
+    assert service.redirected == [{"Twiml": BYE}]
+    known, context = told
+    assert (known.call_sid, known.caller, known.channel) == (parent, "+14155550100", "sip")
+    next_one: Any = SimpleNamespace(context=context)
+    assert context["a"] == "b"
+    assert await voice.summary_of(next_one, store=store) == "A long trip."
+    assert await voice.summary_of(next_one) is None, "in another store"
+    assert await voice.summary_of(SimpleNamespace(context={})) is None  # type: ignore[arg-type]
+    assert "trip" not in str(context)
+    assert await was_redirected(parent, store=store)
+
+
+@virtual
+async def test_a_caller_without_a_number_is_dialed_again_as_an_app() -> None:
+    """Whether it is a SIP phone or an app is not known, and an app's own address has a colon."""
+    told: list[voice.KnownCall] = []
+
+    def again(known: voice.KnownCall, _context: Any) -> str:
+        told.append(known)
+        return BYE
+
+    await renewed(Twilio(leg()), OneCall(next(_parents), caller=None), again)
+    assert [known.channel for known in told] == ["client"]
+
+
+@virtual
+async def test_what_cannot_be_renewed_goes_on() -> None:
+    service = Twilio(leg(), leg("in-progress", "client:anna", DESK))
+    for call, made, error in (
+        (OneCall(None), None, ConfigurationError),
+        (OneCall(next(_parents)), "<Response/>", ConfigurationError),
+        (OneCall(next(_parents)), lambda *_: "<" * 4001, InvalidRequestError),
+        (OneCall(next(_parents), transferring=True), None, TransferError),
+        (OneCall(next(_parents)), None, TransferError),
+    ):
+        with pytest.raises(error):
+            await renewed(service, call, made)
+        assert not call.detached
+    assert service.redirected == []
+    refused, call = Twilio(leg(), updated=_refused(400, 21220)), OneCall(next(_parents))
+    with pytest.raises(TwilioRestException):
+        await renewed(refused, call)
+    assert not call.detached

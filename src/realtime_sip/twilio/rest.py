@@ -114,9 +114,9 @@ class Rest:
             return None
         return frozenset(str(each.sid) for each in up)
 
-    async def redirect(self, parent: str, document: str, ended: frozenset[str], *, target: str) -> None:
-        """Give a call new TwiML, which ends these legs; a conference has none. No answer, or one that says nothing,
-        counts as done.
+    async def redirect(self, parent: str, document: str, ended: frozenset[str], *, target: str) -> bool:
+        """Give a call new TwiML, which ends these legs; a conference has none. Return whether Twilio has said so: no
+        answer, or one that says nothing, counts as done.
 
         Raises:
             TransferError: The call is over.
@@ -129,11 +129,12 @@ class Rest:
                 await self._take_back(noted)
                 raise
             _log.warning("call %s: whether it was redirected is not known: %s", parent, type(error).__name__)
-            return
+            return False
         if is_final(shown.status):
             await self._take_back(noted)
             evidence = f"the caller's call was {shown.status} when it was to be redirected"
             raise TransferError(target, reason=TransferFailureReason.REFUSED, evidence=evidence)
+        return True
 
     async def _note(self, parent: str, ended: frozenset[str]) -> list[str]:
         """Note before it happens what a redirect ends. Return what was not noted before."""

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.twilio.http import AsyncTwilioHttp, TwilioHttp
 from realtime_sip.twilio.remembered import Notes
+from realtime_sip.twilio.renewal import KnownCall, renew, summary_of
 from realtime_sip.twilio.rest import REDIRECTED, Rest, document_of
 from realtime_sip.twilio.warm_transfer import WarmTransfer, parent_of
 
@@ -31,7 +32,16 @@ if TYPE_CHECKING:
     from realtime_sip.twilio.call_webhooks import DialResult
     from realtime_sip.twilio.elements import VoiceResponse
 
-__all__ = ["AsyncTwilioHttp", "TwilioHttp", "WarmTransfer", "redirect", "was_redirected"]
+__all__ = [
+    "AsyncTwilioHttp",
+    "KnownCall",
+    "TwilioHttp",
+    "WarmTransfer",
+    "redirect",
+    "renew",
+    "summary_of",
+    "was_redirected",
+]
 
 _log = logging.getLogger("realtime_sip.twilio")
 

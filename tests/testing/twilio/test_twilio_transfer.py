@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -18,8 +19,11 @@ from realtime_sip import (
     AsyncRealtimeSip,
     CallEnded,
     CallHost,
+    CallLimits,
     EndReason,
     IncomingCall,
+    LimitKind,
+    LimitNear,
     TransferRequest,
     TransferTarget,
     TransferTargets,
@@ -37,7 +41,7 @@ from realtime_sip.testing import (
     TwilioCall,
     TwilioEmulator,
 )
-from realtime_sip.twilio import twiml, voice
+from realtime_sip.twilio import to_openai, twiml, voice
 from realtime_sip.twilio.http import AsyncTwilioHttp, TwilioHttp
 from realtime_sip.twilio.twiml import AfterDial
 from realtime_sip.twilio.webhooks import CallWebhook, DialResult, ReferRequest, VoiceWebhook, read_webhook
@@ -440,3 +444,99 @@ async def test_a_person_whom_twilio_does_not_call_leaves_the_caller_with_the_mod
         assert ended.reason is EndReason.CALLER
         assert [failed.reason.value for failed in here.failed] == ["refused"]
         assert here.twilio.calls[1:] == []
+
+
+# --- beyond an hour ---------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class LongCall:
+    """A program whose calls go on for longer than OpenAI's hour."""
+
+    client: AsyncRealtimeSip
+    host: CallHost = field(init=False)
+    rest: Client | None = None
+    url: str = ""
+    seen: list[tuple[str | None, str | None, str | None, str | None, dict[str, str]]] = field(default_factory=list)
+    became: list[AfterDial] = field(default_factory=list)
+    failed: list[Exception] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.host = CallHost(self.on_call, client=self.client)
+
+    async def on_call(self, incoming: IncomingCall) -> None:
+        summary = await voice.summary_of(incoming)
+        self.seen.append((summary, incoming.caller, incoming.channel, incoming.dialed, dict(incoming.context)))
+        async with self.client.calls.answer(incoming, SESSION, limits=CallLimits(silence=None, goodbye=None)) as call:
+            call.respond("Greet." if summary is None else "Go on.")
+            async for event in call:
+                if isinstance(event, LimitNear) and event.limit is LimitKind.DURATION and summary is None:
+                    assert self.rest is not None
+                    try:
+                        await voice.renew(call, self.rest, twiml=self.dial, summary="They plan a long trip.")
+                    except Exception as error:  # noqa: BLE001
+                        self.failed.append(error)
+
+    def dial(self, known: twiml.InboundCall, context: Mapping[str, str]) -> twiml.VoiceResponse:
+        return twiml.dial_openai(
+            "proj_abc123", voice=known, context=context, signer=ContextSigner(SECRET), action=f"{self.url}/after"
+        )
+
+    def voice(self, form: Mapping[str, str]) -> str:
+        return str(self.dial(VoiceWebhook.read(urlencode(form)), {"tier": "gold"}))
+
+    async def after(self, form: Mapping[str, str]) -> str:
+        result = DialResult.read(urlencode(form))
+        self.became.append(twiml.after_dial(result.fields, redirected=await voice.was_redirected(result)))
+        return str(twiml.VoiceResponse())
+
+
+@contextlib.asynccontextmanager
+async def long_call(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[LongCall, TwilioEmulator]]:
+    async with (
+        OpenAIEmulator(context_secret=SECRET) as openai,
+        AsyncRealtimeSip(**openai.client_options) as client,
+    ):
+        here = LongCall(client)
+        monkeypatch.setattr(to_openai, "time", SimpleNamespace(time=openai.now))  # the hour passes in virtual time
+        async with (
+            Program(voice=here.voice, after=here.after) as program,
+            TwilioEmulator(openai=openai, openai_webhook=here.host) as twilio,
+            AsyncTwilioHttp(base_url=twilio.base_url) as http,
+        ):
+            here.rest, here.url = Client(twilio.account_sid, twilio.auth_token, http_client=http), program.url
+            yield here, twilio
+            await here.host.drain(1)
+
+
+@pytest.mark.parametrize("who", [{}, WHATSAPP, {"from_": "client:anna"}], ids=["phone", "WhatsApp", "app"])
+@virtual
+async def test_after_55_minutes_a_call_goes_on_as_a_new_one_that_knows_what_was_said(
+    who: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with long_call(monkeypatch) as (here, twilio):
+        then = [[ModelSays("Where were we?"), CallerHangsUp()]]
+        call = await twilio.ring(f"{here.url}/voice", scenario=[ModelSays("Hello.")], then=then, **who)
+        await call.ended(timeout=4000)
+        first, second = [await here.host.ended(each.call_id) for each in call.openai_calls]
+        assert (first.reason, first.certainty) == (EndReason.DETACHED, "reported")
+        assert 54 * 60 < first.ended_at - first.started_at < 55 * 60
+        assert second.reason is EndReason.CALLER
+        (nothing, *before, context), (summary, *after, carried) = here.seen
+        assert (nothing, summary) == (None, "They plan a long trip.")
+        assert after == before
+        assert (context["tier"], carried["tier"]) == ("gold", "gold")
+        assert "trip" not in str(carried)
+        assert here.became == [AfterDial.OWN_REDIRECT, AfterDial.TALKED]
+        assert here.failed == []
+
+
+@virtual
+async def test_a_call_that_cannot_be_renewed_goes_on_to_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with long_call(monkeypatch) as (here, twilio):
+        twilio.fail("Calls/", status=400, code=21220)
+        call = await twilio.ring(f"{here.url}/voice", scenario=[ModelSays("Hello.")])
+        await call.ended(timeout=4000)
+        ended = await here.host.ended(call.openai_calls[0].call_id)
+        assert ended.reason is EndReason.LIMIT
+        assert [type(error).__name__ for error in here.failed] == ["TwilioRestException"]

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from realtime_sip.call.record.struggle import Escalation, EscalationCause, EscalationRules
     from realtime_sip.call.runtime import CallEvent
     from realtime_sip.call.speech import Speech
+    from realtime_sip.call.stages import Stages
     from realtime_sip.client import AsyncRealtimeSip, RealtimeSip
     from realtime_sip.endpoints import Endpoints
     from realtime_sip.errors import RealtimeSipError
@@ -100,6 +101,7 @@ __all__ = [
     "Sideband",
     "SidebandGap",
     "Speech",
+    "Stages",
     "Submission",
     "ThreadCallHost",
     "ToolOutput",
@@ -154,6 +156,7 @@ _PLACES = {
     "Sideband": "realtime_sip.api.sideband",
     "SidebandGap": "realtime_sip.outcomes",
     "Speech": "realtime_sip.call.speech",
+    "Stages": "realtime_sip.call.stages",
     "Submission": "realtime_sip.hosting.taken",
     "ThreadCallHost": "realtime_sip.hosting.threads",
     "ToolOutput": "realtime_sip.tools.registry",

@@ -22,7 +22,7 @@ from realtime_sip.call.watchdog import watched
 from realtime_sip.errors import ToolArgumentsError, ToolError
 from realtime_sip.tools.registry import NOT_SERIALIZABLE, Tool, ToolOutput, Tools, error_output, render_output
 
-__all__ = ["ToolResult", "ToolRunner", "is_approved", "waiting_for_caller"]
+__all__ = ["ToolResult", "ToolRunner", "in_tool", "is_approved", "waiting_for_caller"]
 
 _log = logging.getLogger("realtime_sip.tools")
 _call_log = logging.getLogger("realtime_sip.call")
@@ -56,6 +56,11 @@ async def is_approved(approve_mcp: ApproveMcp | None, asked: AskApproval, failed
 
 _deadline: ContextVar[asyncio.Timeout | None] = ContextVar("realtime_sip.tool_deadline", default=None)
 """The timeout of the tool that is running; None outside of tools."""
+
+
+def in_tool() -> bool:
+    """Whether a tool runs this."""
+    return _deadline.get() is not None
 
 
 @contextmanager

@@ -63,7 +63,7 @@ class State:
 
 @dataclass(frozen=True, init=False, repr=False)
 class Flow(BaseSection):
-    """The states of a conversation. The first is where it begins.
+    """The states of a conversation. The first is where it begins; one alone is the state that the model is in.
 
     >>> from realtime_sip.prompts import Instructions
     >>> greeting = State("Greeting", "Learn why they call.", exits=(Exit("They have said it.", to="Answer"),))
@@ -94,7 +94,7 @@ class Flow(BaseSection):
 
     def lines(self, say: Wording) -> Iterator[Line]:
         """Yield the lines."""
-        if self.states:
+        if len(self.states) > 1:
             names = " → ".join(state.name for state in self.states)
             yield say(f"The states are: {names}.", f"As etapas são: {names}.")
             yield say(

@@ -308,6 +308,20 @@ class Tools:
         """Return the tool of this name, or None."""
         return self._tools.get(name)
 
+    def only(self, names: Iterable[str]) -> Tools:
+        """Return a registry with the tools of these names alone, in the order of this one.
+
+        Raises:
+            ConfigurationError: One of them is not here.
+        """
+        wanted = set(names)
+        missing = sorted(wanted - self._tools.keys())
+        if missing:
+            raise ConfigurationError(f"there is no tool with the name {missing[0]}")
+        some = Tools()
+        some._tools = {name: tool for name, tool in self._tools.items() if name in wanted}
+        return some
+
     def wire(self) -> list[FunctionTool]:
         """Return the tools as they are sent in a session."""
         return [tool.wire() for tool in self]

@@ -191,6 +191,7 @@ def _respond(s: CallState, what: inputs.Respond) -> None:
 def _abandon(s: CallState, what: inputs.Abandon) -> None:
     """Record that nobody waits for this any more."""
     answered(s, f"update {what.key}")
+    sequences.stop(s, f"quiet {what.key}")
     if s.digits.key == what.key:
         sequences.stop(s, "digits")
 
@@ -207,6 +208,7 @@ _HANDLERS: dict[type, Callable[[CallState, Any], None]] = {
     inputs.Closed: socket.closed,
     inputs.Tick: _time,
     inputs.Respond: _respond,
+    inputs.AwaitQuiet: wants.await_quiet,
     inputs.Interrupt: lambda s, _: wants.interrupt(s),
     inputs.SendEvent: session.send_event,
     inputs.Update: session.update,

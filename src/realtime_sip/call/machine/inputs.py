@@ -266,6 +266,13 @@ class HangupFailed:
     error: RealtimeSipError
 
 
+@dataclass(frozen=True, slots=True)
+class AwaitQuiet:
+    """The program waits until what is being said was heard."""
+
+    key: str
+
+
 Input = (
     Answer
     | Adopt
@@ -279,6 +286,7 @@ Input = (
     | Received
     | Tick
     | Respond
+    | AwaitQuiet
     | Interrupt
     | SendEvent
     | Update

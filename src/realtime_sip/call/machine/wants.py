@@ -12,7 +12,8 @@ import secrets
 
 from realtime_sip import events
 from realtime_sip.call.machine.effects import Done, Tell
-from realtime_sip.call.machine.sequences import AFTER_SPEECH
+from realtime_sip.call.machine.inputs import AwaitQuiet
+from realtime_sip.call.machine.sequences import AFTER_SPEECH, start
 from realtime_sip.call.machine.session import release, tell
 from realtime_sip.call.machine.state import CallState, End, Floor, Socket, Steps, Want, ask, move, remember, send
 from realtime_sip.call.machine.tools import to_answer, tools_hold
@@ -104,6 +105,16 @@ def speaking(s: CallState) -> bool:
 def busy(s: CallState) -> bool:
     """Whether anything is going on, so that silence does not count."""
     return speaking(s) or "caller" in s.timers or tools_hold(s) or bool(to_answer(s)) or s.digits.collector is not None
+
+
+def await_quiet(s: CallState, what: AwaitQuiet) -> None:
+    """Wait until nothing is being said, and nothing waits to be."""
+    start(s, f"quiet {what.key}", _quiet(s, what.key))
+
+
+def _quiet(s: CallState, key: str) -> Steps:
+    yield lambda: not speaking(s), AFTER_SPEECH
+    s.out.append(Done(key, None))
 
 
 def greeting(s: CallState) -> Steps:

@@ -14,11 +14,11 @@ import asyncio
 from datetime import date
 from typing import Annotated, Literal
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
 from realtime_sip import AsyncRealtimeSip, Call, CallHost, IncomingCall, RealtimeSession, ToolOutput, Tools, end_call
-from realtime_sip.errors import WebhookError
+from realtime_sip.integrations.fastapi import openai_webhook
 
 SESSION = RealtimeSession(
     model="gpt-realtime-2.1",
@@ -107,18 +107,8 @@ def create_app(client: AsyncRealtimeSip, bakery: Bakery) -> FastAPI:
             await call.wait_ended()
 
     host = CallHost(on_call, client=client)
-    app = FastAPI(lifespan=host.lifespan)
-
-    @app.post("/openai/webhook")
-    async def webhook(request: Request) -> Response:
-        try:
-            event = client.webhooks.unwrap(await request.body(), request.headers)
-        except WebhookError:
-            return Response(status_code=400)
-        if isinstance(event, IncomingCall):
-            await host.submit(event)
-        return Response(status_code=200)
-
+    app = FastAPI()
+    app.include_router(openai_webhook(host))
     return app
 
 

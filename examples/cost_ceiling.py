@@ -14,7 +14,7 @@ import logging
 import os
 from decimal import Decimal
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI
 
 from realtime_sip import (
     AsyncRealtimeSip,
@@ -31,8 +31,8 @@ from realtime_sip import (
     Tools,
     end_call,
 )
-from realtime_sip.errors import WebhookError
 from realtime_sip.events import ConversationItemCreate
+from realtime_sip.integrations.fastapi import openai_webhook
 from realtime_sip.items import SystemMessage
 from realtime_sip.policy import DailySpend
 from realtime_sip.session import AudioConfig, AudioInput, Transcription
@@ -65,18 +65,8 @@ def create_app(client: AsyncRealtimeSip, *, logs: EventLogFolder, per_call: Deci
 
     # Calls that are up are not ended by the day's ceiling; new ones get 503, so that the trunk tries its next route.
     host = CallHost(on_call, client=client, policy=CallPolicy(DailySpend(per_day)))
-    app = FastAPI(lifespan=host.lifespan)
-
-    @app.post("/openai/webhook")
-    async def webhook(request: Request) -> Response:
-        try:
-            event = client.webhooks.unwrap(await request.body(), request.headers)
-        except WebhookError:
-            return Response(status_code=400)
-        if isinstance(event, IncomingCall):
-            await host.submit(event)
-        return Response(status_code=200)
-
+    app = FastAPI()
+    app.include_router(openai_webhook(host))
     return app
 
 

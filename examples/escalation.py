@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI
 
 from realtime_sip import (
     AsyncRealtimeSip,
@@ -28,7 +28,8 @@ from realtime_sip import (
     end_call,
     transfer_to_human,
 )
-from realtime_sip.errors import TransferError, WebhookError
+from realtime_sip.errors import TransferError
+from realtime_sip.integrations.fastapi import openai_webhook
 
 log = logging.getLogger("escalation")
 
@@ -87,18 +88,8 @@ def create_app(client: AsyncRealtimeSip, *, keep: Callable[[str], None]) -> Fast
                         await fetch_person(call)
 
     host = CallHost(on_call, client=client)
-    app = FastAPI(lifespan=host.lifespan)
-
-    @app.post("/openai/webhook")
-    async def webhook(request: Request) -> Response:
-        try:
-            event = client.webhooks.unwrap(await request.body(), request.headers)
-        except WebhookError:
-            return Response(status_code=400)
-        if isinstance(event, IncomingCall):
-            await host.submit(event)
-        return Response(status_code=200)
-
+    app = FastAPI()
+    app.include_router(openai_webhook(host))
     return app
 
 

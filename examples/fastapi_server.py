@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import logging
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI
 
 from realtime_sip import AsyncRealtimeSip, CallHost, IncomingCall, RealtimeSession, Tools, end_call
-from realtime_sip.errors import WebhookError
+from realtime_sip.integrations.fastapi import openai_webhook
 
 log = logging.getLogger("phone")
 
@@ -43,6 +43,7 @@ def create_host(client: AsyncRealtimeSip) -> CallHost:
     """Return what answers the calls, each with a run of `on_call`."""
 
     async def on_call(incoming: IncomingCall) -> None:
+        log.info("webhook verified: call %s by %s", incoming.call_id, incoming.channel)
         async with client.calls.answer(incoming, SESSION, tools=tools) as call:
             greeting = call.respond("Greet the caller and ask how you can help.")
             log.info("call accepted, sideband attached")
@@ -57,21 +58,8 @@ def create_host(client: AsyncRealtimeSip) -> CallHost:
 def create_app(client: AsyncRealtimeSip) -> FastAPI:
     """Return the server, which has one webhook."""
     host = create_host(client)
-    app = FastAPI(lifespan=host.lifespan)
-
-    @app.post("/openai/webhook")
-    async def webhook(request: Request) -> Response:
-        try:
-            event = client.webhooks.unwrap(await request.body(), request.headers)
-        except WebhookError as error:
-            log.warning("webhook refused: %s", error.reason)
-            return Response(status_code=400)
-        if isinstance(event, IncomingCall):
-            log.info("webhook verified: call %s by %s", event.call_id, event.channel)
-            submission = await host.submit(event)  # returns when the call is accepted or rejected
-            log.info("webhook answered: %s", submission.value)
-        return Response(status_code=200)
-
+    app = FastAPI()
+    app.include_router(openai_webhook(host))
     return app
 
 

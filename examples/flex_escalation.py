@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import os
 
-from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi import FastAPI
 from twilio.rest import Client
 
 from realtime_sip import (
@@ -35,7 +35,8 @@ from realtime_sip import (
     end_call,
     transfer_to_human,
 )
-from realtime_sip.errors import TransferError, WebhookError
+from realtime_sip.errors import TransferError
+from realtime_sip.integrations.fastapi import openai_webhook, twilio_webhook
 from realtime_sip.session import AudioConfig, AudioInput, Transcription
 from realtime_sip.twilio import TwilioSignature, twiml, voice
 from realtime_sip.twilio.twiml import AfterDial
@@ -79,7 +80,7 @@ def create_app(
     def queue(reason: str, summary: str = "") -> twiml.VoiceResponse:
         """Return TwiML that puts the caller into the queue. Over REST it needs a whole URL."""
         task = {"reason": reason, "summary": summary}  # what the person in Flex is shown
-        return twiml.enqueue_flex(workflow_sid, task=task, action=f"{public_url}/twilio/left")
+        return twiml.enqueue_flex(workflow_sid, task=task, action=f"{public_url}/twilio/after_queue")
 
     def by_api(request: TransferRequest) -> twiml.VoiceResponse:
         return queue(request.reason, request.summary)
@@ -103,60 +104,30 @@ def create_app(
                         await hand_over(call, event.cause.value)
 
     host = CallHost(on_call, client=client)
-    app = FastAPI(lifespan=host.lifespan)
 
-    async def verified(request: Request) -> bytes:
-        """Return the body of a request of Twilio's. What is signed is the target as it came in."""
-        body, query = await request.body(), request.scope["query_string"]
-        target = request.scope["raw_path"] + (b"?" + query if query else b"")
-        try:
-            twilio.verify(target, body, request.headers)
-        except WebhookError as error:
-            log.warning("a request that is not Twilio's: %s", error.reason)
-            raise HTTPException(status_code=403) from None
-        return body
+    def rings(call: VoiceWebhook) -> twiml.VoiceResponse:
+        return twiml.dial_openai(project, voice=call, refer_url="/twilio/refer", action="/twilio/after_dial")
 
-    def answer(response: twiml.VoiceResponse) -> Response:
-        return Response(str(response), media_type=response.content_type)
-
-    @app.post("/twilio/voice")
-    async def rings(request: Request) -> Response:
-        call = VoiceWebhook.read(await verified(request))
-        return answer(twiml.dial_openai(project, voice=call, refer_url="/twilio/refer", action="/twilio/after"))
-
-    @app.post("/twilio/after")
-    async def after(request: Request) -> Response:
-        call = DialResult.read(await verified(request))
-        host.carrier(call)
+    async def after_dial(call: DialResult) -> twiml.VoiceResponse:
         became = twiml.after_dial(call.fields, redirected=await voice.was_redirected(call))
         log.info("the dial to OpenAI: %s", became.value)
         over = became in (AfterDial.TALKED, AfterDial.CALLER_LEFT, AfterDial.OWN_REDIRECT)
-        return answer(twiml.VoiceResponse() if over else queue("the agent did not answer"))
+        return twiml.VoiceResponse() if over else queue("the agent did not answer")
 
-    @app.post("/twilio/refer")
-    async def refer(request: Request) -> Response:
-        asked = ReferRequest.read(await verified(request))
-        host.carrier(asked)
+    async def refer(asked: ReferRequest) -> twiml.VoiceResponse:
         transfer = await host.transfer_of(asked)
-        return answer(queue("not known") if transfer is None else by_api(transfer))
+        return queue("not known") if transfer is None else by_api(transfer)
 
-    @app.post("/twilio/left")
-    async def left(request: Request) -> Response:
+    def after_queue(call: QueueResult) -> twiml.VoiceResponse:
         """Say so if the queue took the caller back; else they have talked to somebody, or hung up."""
-        call = QueueResult.read(await verified(request))
         log.info("the queue of Flex: %s", call.queue_result)
-        return answer(twiml.say(SORRY) if call.refused else twiml.VoiceResponse())
+        return twiml.say(SORRY) if call.refused else twiml.VoiceResponse()
 
-    @app.post("/openai/webhook")
-    async def webhook(request: Request) -> Response:
-        try:
-            event = client.webhooks.unwrap(await request.body(), request.headers)
-        except WebhookError:
-            return Response(status_code=400)
-        if isinstance(event, IncomingCall):
-            await host.submit(event)
-        return Response(status_code=200)
-
+    app = FastAPI()
+    app.include_router(openai_webhook(host))
+    app.include_router(
+        twilio_webhook(twilio, host=host, voice=rings, after_dial=after_dial, refer=refer, after_queue=after_queue)
+    )
     return app
 
 

@@ -7,10 +7,10 @@ uvicorn --factory examples.greet_and_answer:from_environment
 
 from __future__ import annotations
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI
 
 from realtime_sip import AsyncRealtimeSip, CallHost, IncomingCall, RealtimeSession
-from realtime_sip.errors import WebhookError
+from realtime_sip.integrations.fastapi import openai_webhook
 
 SESSION = RealtimeSession(model="gpt-realtime-2.1", instructions="You are a friendly assistant on the phone. Be brief.")
 
@@ -24,18 +24,8 @@ def create_app(client: AsyncRealtimeSip) -> FastAPI:
             await call.wait_ended()  # leaving the block hangs up, so it waits here
 
     host = CallHost(on_call, client=client)
-    app = FastAPI(lifespan=host.lifespan)
-
-    @app.post("/openai/webhook")
-    async def webhook(request: Request) -> Response:
-        try:
-            event = client.webhooks.unwrap(await request.body(), request.headers)
-        except WebhookError:
-            return Response(status_code=400)
-        if isinstance(event, IncomingCall):
-            await host.submit(event)
-        return Response(status_code=200)
-
+    app = FastAPI()
+    app.include_router(openai_webhook(host))
     return app
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI
 
 from realtime_sip import (
     AsyncRealtimeSip,
@@ -25,7 +25,7 @@ from realtime_sip import (
     Tools,
     end_call,
 )
-from realtime_sip.errors import WebhookError
+from realtime_sip.integrations.fastapi import openai_webhook
 
 log = logging.getLogger("survey")
 
@@ -89,18 +89,8 @@ def create_app(client: AsyncRealtimeSip, *, save: Callable[[Answers], None]) -> 
             save(answers)
 
     host = CallHost(on_call, client=client)
-    app = FastAPI(lifespan=host.lifespan)
-
-    @app.post("/openai/webhook")
-    async def webhook(request: Request) -> Response:
-        try:
-            event = client.webhooks.unwrap(await request.body(), request.headers)
-        except WebhookError:
-            return Response(status_code=400)
-        if isinstance(event, IncomingCall):
-            await host.submit(event)
-        return Response(status_code=200)
-
+    app = FastAPI()
+    app.include_router(openai_webhook(host))
     return app
 
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI
 
 from realtime_sip import AsyncRealtimeSip, CallHost, CallPolicy, IncomingCall, RealtimeSession, Router, Tools, end_call
-from realtime_sip.errors import WebhookError
+from realtime_sip.integrations.fastapi import openai_webhook
 from realtime_sip.policy import CallRate, DenyCallers
 
 SHOP, WORKSHOP = "+14155550110", "+14155550120"
@@ -75,18 +75,8 @@ def create_app(client: AsyncRealtimeSip, *, denied: Iterable[str] = ()) -> FastA
         CallRate(5, per=3600),  # busy (486) from the sixth call of an hour
     )
     host = CallHost(create_router(client), client=client, policy=policy)
-    app = FastAPI(lifespan=host.lifespan)
-
-    @app.post("/openai/webhook")
-    async def webhook(request: Request) -> Response:
-        try:
-            event = client.webhooks.unwrap(await request.body(), request.headers)
-        except WebhookError:
-            return Response(status_code=400)
-        if isinstance(event, IncomingCall):
-            await host.submit(event)
-        return Response(status_code=200)
-
+    app = FastAPI()
+    app.include_router(openai_webhook(host))
     return app
 
 

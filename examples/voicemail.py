@@ -15,10 +15,10 @@ import os
 from collections.abc import MutableMapping
 from dataclasses import dataclass, field, replace
 
-from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi import FastAPI
 
 from realtime_sip import AsyncRealtimeSip, CallHost, IncomingCall, RealtimeSession, Tools, end_call
-from realtime_sip.errors import WebhookError
+from realtime_sip.integrations.fastapi import openai_webhook, twilio_webhook
 from realtime_sip.twilio import TwilioSignature, twiml
 from realtime_sip.twilio.twiml import AfterDial
 from realtime_sip.twilio.webhooks import DialResult, RecordingCallback, VoiceWebhook
@@ -60,65 +60,35 @@ def create_app(
             await call.wait_ended()
 
     host = CallHost(on_call, client=client, max_calls=max_calls)  # who calls beyond that leaves a message
-    app = FastAPI(lifespan=host.lifespan)
 
-    async def verified(request: Request) -> bytes:
-        """Return the body of a request of Twilio's. What is signed is the target as it came in."""
-        body, query = await request.body(), request.scope["query_string"]
-        target = request.scope["raw_path"] + (b"?" + query if query else b"")
-        try:
-            twilio.verify(target, body, request.headers)
-        except WebhookError as error:
-            log.warning("a request that is not Twilio's: %s", error.reason)
-            raise HTTPException(status_code=403) from None
-        return body
+    def voice(call: VoiceWebhook) -> twiml.VoiceResponse:
+        return twiml.dial_openai(project, voice=call, action="/twilio/after_dial")
 
-    def answer(response: twiml.VoiceResponse) -> Response:
-        return Response(str(response), media_type=response.content_type)
-
-    @app.post("/twilio/voice")
-    async def voice(request: Request) -> Response:
-        call = VoiceWebhook.read(await verified(request))
-        return answer(twiml.dial_openai(project, voice=call, action="/twilio/after"))
-
-    @app.post("/twilio/after")
-    async def after(request: Request) -> Response:
-        call = DialResult.read(await verified(request))
+    def after_dial(call: DialResult) -> twiml.VoiceResponse:
         became = twiml.after_dial(call.fields)
         log.info("the dial to OpenAI: %s", became.value)
         if became in (AfterDial.TALKED, AfterDial.CALLER_LEFT):
-            return answer(twiml.VoiceResponse())
+            return twiml.VoiceResponse()
         # Kept at once, since a caller who says nothing causes no further request.
         missed.setdefault(call.call_sid, Missed(call.caller))
         # A whole URL: by a report Twilio refuses a path as the URL of a callback, and the message would be lost.
         ready = f"{public_url}/twilio/recording"
-        return answer(twiml.voicemail(GREETING, action="/twilio/goodbye", recording_status_callback=ready))
+        return twiml.voicemail(GREETING, action="/twilio/goodbye/voice", recording_status_callback=ready)
 
-    @app.post("/twilio/goodbye")
-    async def goodbye(request: Request) -> Response:
-        await verified(request)
-        return answer(twiml.say(THANKS))
-
-    @app.post("/twilio/recording")
-    async def recording(request: Request) -> Response:
+    def recording(ready: RecordingCallback) -> None:
         """Keep where the message is. Twilio asks this when the audio is there, and perhaps more than once."""
-        ready = RecordingCallback.read(await verified(request))
         sid = ready.call_sid or ""
         if ready.is_ready and sid in missed:
             missed[sid] = replace(missed[sid], recording=ready.url, seconds=ready.duration_s)
             log.info("a message of %s seconds was left", ready.duration_s)
-        return Response(status_code=204)
 
-    @app.post("/openai/webhook")
-    async def webhook(request: Request) -> Response:
-        try:
-            event = client.webhooks.unwrap(await request.body(), request.headers)
-        except WebhookError:
-            return Response(status_code=400)
-        if isinstance(event, IncomingCall):
-            await host.submit(event)
-        return Response(status_code=200)
+    def goodbye(_: VoiceWebhook) -> twiml.VoiceResponse:
+        return twiml.say(THANKS)
 
+    app = FastAPI()
+    app.include_router(openai_webhook(host))
+    app.include_router(twilio_webhook(twilio, host=host, voice=voice, after_dial=after_dial, recording=recording))
+    app.include_router(twilio_webhook(twilio, path="/twilio/goodbye", voice=goodbye))
     return app
 
 

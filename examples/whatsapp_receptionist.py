@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 import os
 
-from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi import FastAPI
 
 from realtime_sip import (
     AsyncRealtimeSip,
@@ -29,7 +29,7 @@ from realtime_sip import (
     end_call,
     transfer_to_human,
 )
-from realtime_sip.errors import WebhookError
+from realtime_sip.integrations.fastapi import openai_webhook, twilio_webhook
 from realtime_sip.session import AudioConfig, AudioInput, Transcription
 from realtime_sip.twilio import TwilioSignature, twiml
 from realtime_sip.twilio.twiml import AfterDial
@@ -73,67 +73,40 @@ def create_app(client: AsyncRealtimeSip, *, project: str, twilio: TwilioSignatur
         log.info("the call to the model has ended: %s (%s)", ended.reason.value, ended.certainty)
 
     host = CallHost(on_call, client=client)
-    app = FastAPI(lifespan=host.lifespan)
 
-    async def verified(request: Request) -> bytes:
-        """Return the body of a request of Twilio's. What is signed is the target as it came in."""
-        body, query = await request.body(), request.scope["query_string"]
-        target = request.scope["raw_path"] + (b"?" + query if query else b"")
-        try:
-            twilio.verify(target, body, request.headers)
-        except WebhookError as error:
-            log.warning("a request that is not Twilio's: %s", error.reason)
-            raise HTTPException(status_code=403) from None
-        return body
-
-    def answer(response: twiml.VoiceResponse) -> Response:
-        return Response(str(response), media_type=response.content_type)
-
-    def dial(call: CallWebhook, *, action: str = "/twilio/after") -> twiml.VoiceResponse:
+    def dial(call: CallWebhook, *, action: str) -> twiml.VoiceResponse:
         return twiml.dial_openai(project, voice=call, region="br1", action=action, refer_url="/twilio/refer")
 
-    @app.post("/twilio/voice")
-    async def voice(request: Request) -> Response:
-        call = VoiceWebhook.read(await verified(request))
-        return answer(dial(call))
+    def voice(call: VoiceWebhook) -> twiml.VoiceResponse:
+        return dial(call, action="/twilio/after_dial")
 
-    @app.post("/twilio/after")
-    async def after(request: Request, tried: bool = False) -> Response:
-        call = DialResult.read(await verified(request))
-        host.carrier(call)
+    def after_dial(call: DialResult, *, tried: bool = False) -> twiml.VoiceResponse:
         became = twiml.after_dial(call.fields)
         log.info("the dial to OpenAI: %s", became.value)
         if became in (AfterDial.TALKED, AfterDial.CALLER_LEFT):
-            return answer(twiml.VoiceResponse())
+            return twiml.VoiceResponse()
         if became.try_again and not tried:
-            return answer(dial(call, action="/twilio/after?tried=1"))
-        return answer(twiml.say(SORRY, language="pt-BR"))
+            return dial(call, action="/twilio/again/after_dial")
+        return twiml.say(SORRY, language="pt-BR")
 
-    @app.post("/twilio/refer")
-    async def refer(request: Request) -> Response:
-        asked = ReferRequest.read(await verified(request))
-        host.carrier(asked)
+    def after_again(call: DialResult) -> twiml.VoiceResponse:
+        return after_dial(call, tried=True)
+
+    async def refer(asked: ReferRequest) -> twiml.VoiceResponse:
         transfer = await host.transfer_of(asked)
         task = {"language": "pt-BR", "summary": transfer.summary if transfer else ""}  # what the colleague is shown
-        return answer(twiml.enqueue_flex(workflow_sid, task=task, action="/twilio/left"))
+        return twiml.enqueue_flex(workflow_sid, task=task, action="/twilio/after_queue")
 
-    @app.post("/twilio/left")
-    async def left(request: Request) -> Response:
+    def after_queue(call: QueueResult) -> twiml.VoiceResponse:
         """Say so if the queue did not take the caller; else they have talked to a colleague, or hung up."""
-        call = QueueResult.read(await verified(request))
-        host.carrier(call)
-        return answer(twiml.say(SORRY, language="pt-BR") if call.refused else twiml.VoiceResponse())
+        return twiml.say(SORRY, language="pt-BR") if call.refused else twiml.VoiceResponse()
 
-    @app.post("/openai/webhook")
-    async def webhook(request: Request) -> Response:
-        try:
-            event = client.webhooks.unwrap(await request.body(), request.headers)
-        except WebhookError:
-            return Response(status_code=400)
-        if isinstance(event, IncomingCall):
-            await host.submit(event)
-        return Response(status_code=200)
-
+    app = FastAPI()
+    app.include_router(openai_webhook(host))
+    app.include_router(
+        twilio_webhook(twilio, host=host, voice=voice, after_dial=after_dial, refer=refer, after_queue=after_queue)
+    )
+    app.include_router(twilio_webhook(twilio, host=host, path="/twilio/again", after_dial=after_again))
     return app
 
 

@@ -47,7 +47,7 @@ STEPS = [
     "<Enqueue ",
     "waits in the queue of Flex",
     "the call to the model has ended: transferred",
-    "POST /twilio/left, signed: QueueResult=bridged",
+    "POST /twilio/after_queue, signed: QueueResult=bridged",
     "ends the call: completed",
     "The call went as it should.",
 ]

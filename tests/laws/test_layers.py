@@ -19,7 +19,7 @@ FLOORS = [
     *("usage", "rates", "items", "prompts", "session", "response", "events", "migration"),
     *("sip", "tools", "webhooks", "api", "stores", "policy", "event_log"),
     *("call/record", "call/machine", "call"),
-    *("client", "twilio", "hosting", "testing", "cli"),
+    *("client", "twilio", "hosting", "testing", "cli", "integrations"),
 ]
 MOST_AT_THE_TOP = 20
 MOST_LINES = 500
@@ -28,7 +28,7 @@ WIRE_MODELS = {"events", "items", "prompts", "session"}
 
 # Only here: everything else imports the standard library, the core dependencies, and itself.
 FRAMEWORKS = {"fastapi", "starlette", "uvicorn", "flask", "django", "twilio", "phonenumbers", "redis", "pytest", "h11"}
-MAY_IMPORT_FRAMEWORKS = {"testing", "cli"}
+MAY_IMPORT_FRAMEWORKS = {"testing", "cli", "integrations"}
 # What an extra brings, imported when it is asked for.
 LAZILY = {("policy", "phonenumbers"), ("twilio", "twilio"), ("twilio", "phonenumbers")}
 
@@ -134,7 +134,8 @@ def test_importing_the_package_loads_no_framework_and_no_test_code() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     unwanted = {*FRAMEWORKS, "opentelemetry", "openai", "orjson", "httpx2", "vcr", "hypothesis"} - {"h11"}
     assert not unwanted & set(loaded)
-    assert not {name for name in loaded if name.split(".")[1:2] in (["testing"], ["cli"]) and "realtime_sip" in name}
+    above = (["testing"], ["cli"], ["integrations"])
+    assert not {name for name in loaded if name.split(".")[1:2] in above and "realtime_sip" in name}
     assert {"realtime_sip.client", "realtime_sip.hosting.host"} <= set(loaded)
 
 

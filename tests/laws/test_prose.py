@@ -19,6 +19,7 @@ PUBLIC = {
     *("errors", "events", "items", "response", "session", "webhooks", "sip", "tools", "prompts.spoken"),
     *("prompts", "policy", "event_log", "stores", "migration", "testing", "twilio", "integrations", "live"),
     *("twilio.numbers", "twilio.trunking", "twilio.twiml", "twilio.voice", "twilio.webhooks"),
+    *("integrations.fastapi", "integrations.flask", "integrations.django"),
 }
 """The modules that a user may import; some are still to come."""
 

@@ -38,7 +38,7 @@ Around = Callable[[], AbstractContextManager[object]]
 each tool in its task or thread."""
 
 around_code: ContextVar[Around] = ContextVar("realtime_sip.around_code", default=nullcontext)
-"""A host sets it for its handlers; the tools of their calls have it too."""
+"""A host sets it for its handlers, or a framework's webhook for the call that it submits; their tools have it too."""
 
 Failed = Callable[[logging.Logger, str, BaseException], None]
 """Tells what the program's own code has raised: where to log it, what has failed, and how."""

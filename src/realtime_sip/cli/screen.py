@@ -89,17 +89,22 @@ class Screen:
 
     @contextmanager
     def showing(self, log: logging.Logger) -> Iterator[None]:
-        """Show what the example server logs."""
+        """Show what the example server logs, and which webhooks are refused."""
         handler = _Lines(self)
-        before = log.level, log.propagate
-        log.addHandler(handler)
+        refused = logging.getLogger("realtime_sip.integrations")
+        before = [(each, each.level, each.propagate) for each in (log, refused)]
         log.setLevel(logging.INFO)
-        log.propagate = False
+        refused.setLevel(logging.WARNING)
+        for each in (log, refused):
+            each.addHandler(handler)
+            each.propagate = False
         try:
             yield
         finally:
-            log.removeHandler(handler)
-            log.level, log.propagate = before
+            for each, level, propagate in before:
+                each.removeHandler(handler)
+                each.setLevel(level)
+                each.propagate = propagate
 
     @asynccontextmanager
     async def following(self, *watches: Watch) -> AsyncIterator[None]:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +59,8 @@ class CallHost:
         drain_timeout: Seconds that `drain` may take. Kubernetes and gunicorn kill a process 30 seconds after they ask
             it to stop. Below the reloaders of Django and Flask it is 0, so that calls do not hold a reload up.
         around: Returns a context manager that is entered around each handler, in its task, and each tool, in its task
-            or its thread: what a framework sets up for a request, such as `app.app_context` of Flask.
+            or its thread: what a framework sets up for a request. The webhooks of `realtime_sip.integrations` bring
+            that of their framework.
         on_error: Called with each exception of a handler, and of the tools and callbacks of its calls; plain or async.
         log_exceptions: Whether the messages of exceptions are logged too, which may hold anything.
     """
@@ -102,7 +103,7 @@ class CallHost:
         self._policy = policy
         self._drain_timeout = seconds(drain_timeout, "drain_timeout")
         require(around is None or callable(around), "around must be a function that returns a context manager")
-        self._around = nullcontext if around is None else around
+        self._around = around
         self._errors = ProgramErrors(on_error=on_error, log_exceptions=log_exceptions)
         self._claiming: dict[str, asyncio.Task[Taken | None]] = {}
         self._calls: dict[str, Taken] = {}
@@ -116,6 +117,8 @@ class CallHost:
         """Calls whose supervision was canceled: the loop was closed beside them."""
         self.loop: asyncio.AbstractEventLoop | None = None
         self.transport = client.calls.transport
+        self.has_lifespan = False
+        """Whether `lifespan` has begun, so that something drains this host."""
 
     @property
     def client(self) -> AsyncRealtimeSip:
@@ -174,7 +177,8 @@ class CallHost:
     async def _claim(self, incoming: IncomingCall) -> Taken | None:
         """Claim a call. If it is ours, a task has it when this returns."""
         telling.set(self._errors)
-        around_code.set(self._around)
+        if self._around is not None:
+            around_code.set(self._around)
         got = await self._claims.take(incoming, known=incoming.call_id in self._ends, now=self._clock())
         if got is None:
             return None
@@ -249,7 +253,7 @@ class CallHost:
         taken.decision.watch()
         status = None
         try:
-            with contexts.span_of_call(), self._around():
+            with contexts.span_of_call(), around_code.get()():
                 if await self._refused(taken):
                     return None
                 status = await self._on_call(taken.incoming)
@@ -475,6 +479,7 @@ class CallHost:
     @asynccontextmanager
     async def lifespan(self, _app: Any) -> AsyncIterator[None]:
         """Drain when the application stops: `FastAPI(lifespan=host.lifespan)`, or Starlette's."""
+        self.has_lifespan = True
         try:
             yield
         finally:

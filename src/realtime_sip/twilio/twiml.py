@@ -1,9 +1,9 @@
 """What a voice webhook answers to Twilio: TwiML, built of twilio's own objects, with every argument checked.
 
-    @app.post("/twilio/voice")
-    async def voice(request: Request) -> Response:
-        answer = twiml.dial_openai("proj_abc123", region="br1", action="/twilio/after")
-        return Response(str(answer), media_type=answer.content_type)
+    def voice(call: VoiceWebhook) -> twiml.VoiceResponse:
+        return twiml.dial_openai("proj_abc123", voice=call, region="br1", action="/twilio/after_dial")
+
+    app.include_router(twilio_webhook(signature, voice=voice))
 
 | function | the caller |
 |---|---|

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from datetime import UTC, datetime
 from typing import Any, assert_type
 
 import httpx
@@ -17,7 +18,14 @@ from realtime_sip.api.settings import Settings
 from realtime_sip.api.webhook_endpoints import WebhookEndpoint, WebhookEndpointPage
 from realtime_sip.twilio import AsyncTwilioAccount, TwilioAccount, TwilioSignature, numbers, trunking, twiml
 from realtime_sip.twilio.elements import Dial, Enqueue, Say, Sip, Task
-from realtime_sip.twilio.webhooks import CallStatusCallback, DialResult, TwilioWebhook, VoiceWebhook, read_webhook
+from realtime_sip.twilio.webhooks import (
+    CallStatusCallback,
+    DialResult,
+    QueueResult,
+    TwilioWebhook,
+    VoiceWebhook,
+    read_webhook,
+)
 
 
 def blocking(client: RealtimeSip) -> None:
@@ -63,6 +71,7 @@ def composing(response: twiml.VoiceResponse) -> None:
     assert_type(twiml.dial_openai("proj_a", into=response), twiml.VoiceResponse)
     assert_type(twiml.dial_openai("proj_a", into=vendor.VoiceResponse()), vendor.VoiceResponse)
     assert_type(twiml.dial_openai("proj_a", voice=VoiceWebhook.read(b"")), twiml.VoiceResponse)
+    assert_type(twiml.BusinessHours("UTC", {}).opens_at(datetime.now(UTC)), datetime | None)
     assert_type(twiml.after_dial(DialResult.read(b"").fields), twiml.AfterDial)
     assert_type(twiml.say("Hello."), twiml.VoiceResponse)
     twiml.dial_openai("proj_a", region="br2")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
@@ -84,6 +93,7 @@ def verifying(twilio: TwilioSignature, headers: list[tuple[bytes, bytes]]) -> No
     assert_type(twilio.verify(b"/voice", b"", headers), str | None)
     assert_type(DialResult.read(b""), DialResult)
     assert_type(DialResult.read(b"").status, str | None)
+    assert_type(QueueResult.read(b"").answered, bool | None)
     assert_type(CallStatusCallback.read(b"").status, str)
     assert_type(read_webhook(b""), TwilioWebhook)
     TwilioSignature(None)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]

@@ -318,7 +318,7 @@ class CallHost:
     def carrier(self, payload: CallWebhook) -> bool:
         """Pass on what Twilio says about a call: a typed webhook, once its signature was verified.
 
-        Pass each `ReferRequest`, `DialResult` and `CallStatusCallback`, in any order and as often as they come. The
+        Pass each `ReferRequest`, `DialResult`, `QueueResult` and `CallStatusCallback`, in any order and as often. The
         call is found by the SID of the caller's own call, from its verified context. A request to `referUrl` and what
         becomes of the target are told to the transfer under way (`Call.transfer_progress`), or to one of the last
         hundred calls that have left with a transfer. If the caller's own call is over, the call is hung up, or rejected

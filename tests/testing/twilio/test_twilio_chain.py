@@ -122,7 +122,8 @@ class Shop:
                     status_callback=f"{PUBLIC}/status",
                 )
             case "/refer":
-                response = twiml.enqueue_flex(WORKFLOW, task={"idioma": "pt-BR", "resumo": "Pedido 1042."})
+                task = {"idioma": "pt-BR", "resumo": "Pedido 1042."}
+                response = twiml.enqueue_flex(WORKFLOW, task=task, action=f"{PUBLIC}/left")
         if request.path != "/voice":
             payload = read_webhook(request.body)
             assert isinstance(payload, CallWebhook)
@@ -189,7 +190,10 @@ async def test_a_whatsapp_caller_talks_portuguese_and_is_handed_to_a_person_in_f
         assert call.requested("refer")[0]["ReferTransferTarget"] == "<sip:atendimento@example.sip.twilio.com>"
         (queued,) = call.queued
         assert (queued.workflow_sid, queued.task["idioma"]) == (WORKFLOW, "pt-BR")
-        assert (end.by, ended.reason) == (EndedBy.TRANSFERRED, EndReason.TRANSFERRED)
+        # That a person took the call, only the queue's result says.
+        assert call.requested("action")[0]["QueueResult"] == "bridged"
+        assert ("/left", True) in shop.known
+        assert (end.by, ended.reason, ended.certainty) == (EndedBy.TRANSFERRED, EndReason.TRANSFERRED, "reported")
         assert {request.status_code for request in call.requests} == {200}
         words = [request["CallStatus"] for request in call.requested("status") if "ParentCallSid" in request.params]
         assert words == ["initiated", "ringing", "in-progress", "completed"]

@@ -30,6 +30,7 @@ from realtime_sip.session import (
     RealtimeSession,
     SemanticVad,
     ServerVad,
+    StoredPromptWarning,
     Transcription,
     TranscriptionAudioConfig,
     TranscriptionAudioInput,
@@ -214,6 +215,7 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore::realtime_sip.session.StoredPromptWarning")
 @pytest.mark.parametrize("fields", RIGHT)
 def test_strict_out_what_the_service_states_is_let_through(fields: dict[str, Any]) -> None:
     assert RealtimeSession.model_validate(fields).to_wire() == {"type": "realtime", **fields}
@@ -361,6 +363,18 @@ def test_current_models_are_not_warned_of() -> None:
 
 def test_the_warning_is_of_a_kind_that_is_shown_by_default() -> None:
     assert issubclass(ModelDeprecationWarning, FutureWarning)
+    assert issubclass(StoredPromptWarning, FutureWarning)
+
+
+@pytest.mark.parametrize(
+    "prompt", [{"id": "pmpt_1"}, {"id": "pmpt_1", "version": "3", "variables": {"city": "Berlin"}}]
+)
+def test_a_stored_prompt_is_sent_as_it_is_with_a_warning_that_names_the_day(prompt: dict[str, Any]) -> None:
+    with pytest.warns(StoredPromptWarning, match="stored prompts will be shut down on 2026-11-30") as caught:
+        session = RealtimeSession.model_validate({"prompt": prompt})
+    assert session.to_wire() == {"type": "realtime", "prompt": prompt}
+    assert caught[0].filename == __file__
+    assert RealtimeSession(prompt=None).to_wire() == {"type": "realtime", "prompt": None}
 
 
 # --- responses --------------------------------------------------------------------------------------------------------
@@ -461,6 +475,7 @@ def test_an_unusual_name_of_a_tool_is_sent_with_a_warning(name: str) -> None:
         assert checked_session(_tool(name=name)).to_wire()["tools"][0]["name"] == name
 
 
+@pytest.mark.filterwarnings("ignore::realtime_sip.session.StoredPromptWarning")
 @pytest.mark.parametrize(
     ("session", "there"),
     [

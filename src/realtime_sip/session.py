@@ -42,7 +42,7 @@ from pydantic_core import PydanticCustomError, core_schema
 from realtime_sip import beta
 from realtime_sip._wire import Inbound, Open, Outbound, Unknown, checked, warn_outside
 from realtime_sip.errors import InvalidRequestError
-from realtime_sip.prompts.instructions import Instructions
+from realtime_sip.prompts.instructions import STORED_PROMPTS_END, Instructions
 
 __all__ = [
     "MODEL_SHUTDOWNS",
@@ -92,6 +92,7 @@ __all__ = [
     "SemanticVad",
     "ServerVad",
     "Session",
+    "StoredPromptWarning",
     "TokenLimits",
     "Tool",
     "ToolChoice",
@@ -232,6 +233,22 @@ def _warn_of_shutdown(model: str) -> str:
         text = f"{model} is a model of the beta API, which was switched off; {beta.MODELS[model]} is what is nearest"
         warn_outside(text, ModelDeprecationWarning)
     return model
+
+
+class StoredPromptWarning(FutureWarning):
+    """A session names a stored prompt, which the service will shut down; the message says when.
+
+    It is a `FutureWarning`, because Python shows those by default, and the owner of a phone line has to see it.
+    """
+
+
+def _warn_of_stored_prompt(prompt_id: str) -> str:
+    text = (
+        f"stored prompts will be shut down on {STORED_PROMPTS_END}, and what a session with one gets afterwards is not "
+        "documented: send instructions (realtime_sip.prompts)"
+    )
+    warn_outside(text, StoredPromptWarning)
+    return prompt_id
 
 
 # --- audio to send ----------------------------------------------------------------------------------------------------
@@ -544,9 +561,12 @@ class Reasoning(Outbound):
 
 
 class Prompt(Outbound):
-    """A prompt that is stored with the service. Fields of the session override it."""
+    """A prompt that is stored with the service. Fields of the session override it.
 
-    id: str
+    Stored prompts end on 2026-11-30; each use warns. `realtime_sip.prompts` has what replaces them.
+    """
+
+    id: Annotated[str, AfterValidator(_warn_of_stored_prompt)]
     version: str | None = None
     variables: dict[str, str | dict[str, Any]] | None = None
     """Name -> text, or an `input_text`, `input_image` or `input_file` object, which is sent as it is."""

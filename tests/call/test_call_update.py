@@ -26,7 +26,7 @@ from realtime_sip.errors import (
     InvalidRequestError,
 )
 from realtime_sip.prompts import Instructions, Preambles, ReasoningRules, Role, Rules
-from realtime_sip.session import AudioFormatWarning
+from realtime_sip.session import AudioFormatWarning, StoredPromptWarning
 from realtime_sip.testing import (
     CallerHangsUp,
     CallerSays,
@@ -337,7 +337,8 @@ async def test_structured_instructions_are_rendered_for_the_model_of_the_call() 
 @virtual
 async def test_a_stored_prompt_is_exchanged() -> None:
     async def talk(call: Call) -> None:
-        await call.update(prompt={"id": "pmpt_1", "version": "7", "variables": {"shop": "bakery"}})
+        with pytest.warns(StoredPromptWarning, match="2026-11-30"):
+            await call.update(prompt={"id": "pmpt_1", "version": "7", "variables": {"shop": "bakery"}})
 
     async with phone() as line:
         _, ringing = await line.played(talk=talk)
@@ -463,6 +464,7 @@ async def test_a_language_is_that_of_the_transcription_as_it_is_now() -> None:
     assert (transcription["model"], transcription["language"]) == ("gpt-transcribe", "pt")
 
 
+@pytest.mark.filterwarnings("ignore::realtime_sip.session.StoredPromptWarning")
 @virtual
 async def test_a_language_beside_a_stored_prompt_does_not_override_it() -> None:
     session = {"model": SESSION["model"], "prompt": {"id": "pmpt_1"}}

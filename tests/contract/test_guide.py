@@ -18,7 +18,7 @@ import pytest
 from emulated import SESSION, Frame, Peer, Program, accepted, act, post, sideband, socket, virtual
 from realtime_sip import AsyncRealtimeSip, events
 from realtime_sip.errors import WebhookError
-from realtime_sip.session import AudioFormatWarning, ModelDeprecationWarning, RealtimeSession
+from realtime_sip.session import AudioFormatWarning, ModelDeprecationWarning, RealtimeSession, StoredPromptWarning
 from realtime_sip.testing import ModelSays, OpenAIEmulator, RingingCall
 from realtime_sip.webhooks import IncomingCall, OpenAIWebhooks
 
@@ -31,6 +31,7 @@ CLIENT = {kind.model_fields["type"].default for kind in get_args(events.ClientEv
 pytestmark = [
     pytest.mark.skipif(not GUIDE.is_file(), reason="the guide is not beside this checkout"),
     pytest.mark.filterwarnings(f"ignore::{ModelDeprecationWarning.__module__}.{ModelDeprecationWarning.__name__}"),
+    pytest.mark.filterwarnings(f"ignore::{StoredPromptWarning.__module__}.{StoredPromptWarning.__name__}"),
     pytest.mark.filterwarnings(f"ignore::{AudioFormatWarning.__module__}.{AudioFormatWarning.__name__}"),
 ]
 

@@ -162,6 +162,7 @@ def test_law_everything_raised_is_of_the_tree() -> None:
     assert outside <= {
         "realtime_sip.session.AudioFormatWarning",
         "realtime_sip.session.ModelDeprecationWarning",
+        "realtime_sip.session.StoredPromptWarning",
         "realtime_sip.testing.openai.frames.Refusal",
         "realtime_sip.testing.twilio.record.TwilioRefusal",
         "realtime_sip.testing.twilio.stages.Interrupted",

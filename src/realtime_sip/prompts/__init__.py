@@ -20,6 +20,8 @@ and Length
 - The sections: `Role`, `Personality`, `Language`, `Accent`, `Context`, `Pronunciations`, `ReasoningRules`,
   `Preambles`, `Verbosity`, `Pacing`, `Variety`, `UnclearAudio`, `EntityCapture`, `ToolRules`, `Rules`, `Flow`,
   `LongContext`, `SafetyAndEscalation`, `LivePolicies`; `Section` is one of your own.
+- `review`: what is wrong with a session's prompt, checked against the session; `checklist`: which sections are not
+  there; `review_request` and `issue_request`: texts that ask a model.
 - `spoken`: values as they are said, and what callers say as values; `emphasis` and `in_words` for single rules.
 """
 
@@ -32,8 +34,9 @@ if TYPE_CHECKING:
     from realtime_sip.prompts import spoken
     from realtime_sip.prompts.capitals import emphasis, in_words
     from realtime_sip.prompts.family import ModelFamily
+    from realtime_sip.prompts.findings import Finding, checklist, review
     from realtime_sip.prompts.flow import Exit, Flow, State
-    from realtime_sip.prompts.instructions import Instructions
+    from realtime_sip.prompts.instructions import STORED_PROMPTS_END, Instructions
     from realtime_sip.prompts.knowledge import Context, LongContext, Rules
     from realtime_sip.prompts.live import LivePolicies
     from realtime_sip.prompts.manner import (
@@ -46,17 +49,20 @@ if TYPE_CHECKING:
         Variety,
         Verbosity,
     )
+    from realtime_sip.prompts.requests import issue_request, review_request
     from realtime_sip.prompts.safety import SafetyAndEscalation
     from realtime_sip.prompts.section import BaseSection, Group, Section, Wording
     from realtime_sip.prompts.tool_rules import Preambles, ReasoningRules, ToolRule, ToolRules
     from realtime_sip.prompts.understanding import EntityCapture, UnclearAudio
 
 __all__ = [
+    "STORED_PROMPTS_END",
     "Accent",
     "BaseSection",
     "Context",
     "EntityCapture",
     "Exit",
+    "Finding",
     "Flow",
     "Group",
     "Instructions",
@@ -80,8 +86,12 @@ __all__ = [
     "Variety",
     "Verbosity",
     "Wording",
+    "checklist",
     "emphasis",
     "in_words",
+    "issue_request",
+    "review",
+    "review_request",
     "spoken",
 ]
 
@@ -89,12 +99,14 @@ __all__ = [
 _PLACES = {
     **dict.fromkeys(("emphasis", "in_words"), "capitals"),
     **dict.fromkeys(("ModelFamily",), "family"),
+    **dict.fromkeys(("Finding", "checklist", "review"), "findings"),
     **dict.fromkeys(("Exit", "Flow", "State"), "flow"),
-    **dict.fromkeys(("Instructions",), "instructions"),
+    **dict.fromkeys(("STORED_PROMPTS_END", "Instructions"), "instructions"),
     **dict.fromkeys(("Context", "LongContext", "Rules"), "knowledge"),
     **dict.fromkeys(("LivePolicies",), "live"),
     **dict.fromkeys(("Accent", "Language", "Pacing", "Personality", "Pronunciations", "Role"), "manner"),
     **dict.fromkeys(("Variety", "Verbosity"), "manner"),
+    **dict.fromkeys(("issue_request", "review_request"), "requests"),
     **dict.fromkeys(("SafetyAndEscalation",), "safety"),
     **dict.fromkeys(("BaseSection", "Group", "Section", "Wording"), "section"),
     **dict.fromkeys(("Preambles", "ReasoningRules", "ToolRule", "ToolRules"), "tool_rules"),

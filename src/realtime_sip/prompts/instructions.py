@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import date
 from typing import TypeVar
 
 from realtime_sip.errors import ConfigurationError
@@ -11,7 +12,10 @@ from realtime_sip.prompts.family import ModelFamily, family_of
 from realtime_sip.prompts.locales import Locale, checked_locale, written_in
 from realtime_sip.prompts.section import BaseSection, Line, Section, Wording, one_line
 
-__all__ = ["Instructions"]
+__all__ = ["STORED_PROMPTS_END", "Instructions"]
+
+STORED_PROMPTS_END = date(2026, 11, 30)
+"""When the service shuts stored prompts down, whose successor is text in code (deprecations page, 2026-06-03)."""
 
 _Section = TypeVar("_Section", bound=BaseSection)
 

@@ -63,6 +63,12 @@ def language_name(language: str, locale: Locale) -> str:
     return language if names is None else names[_LOCALES.index(locale)]
 
 
+def written_as_tag(language: str) -> bool:
+    """Whether a language is given as a BCP 47 tag, such as "pt-BR", and not by its name."""
+    primary = language.partition("-")[0]
+    return len(primary) in (2, 3) and primary.isascii() and primary.isalpha()
+
+
 def written_in(language: str) -> Locale | None:
     """Return the locale whose phrases a speaker of this language understands, or None."""
     primary = language.lower().partition("-")[0]

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.prompts.family import ModelFamily
-from realtime_sip.prompts.locales import language_name
+from realtime_sip.prompts.locales import language_name, written_as_tag
 from realtime_sip.prompts.section import BaseSection, Line, Wording, pairs
 
 __all__ = ["Accent", "Language", "Pacing", "Personality", "Pronunciations", "Role", "Switch", "Variety", "Verbosity"]
@@ -114,6 +114,11 @@ class Language(BaseSection):
     def spoken(self) -> str:
         """The language that the model begins to speak in."""
         return self.main
+
+    @property
+    def is_tag(self) -> bool:
+        """Whether it is given as a tag, and not by a name."""
+        return written_as_tag(self.main)
 
     @property
     def is_pinned(self) -> bool:

@@ -63,6 +63,13 @@ import atexit
 atexit.register(lambda: asyncio.run_coroutine_threadsafe(host.drain(2), loop).result(10))
 """
 )
+THREAD_HOST = """
+from realtime_sip import ThreadCallHost
+
+host = ThreadCallHost({handler}, client=client, drain_timeout=2)
+print(host.submit(webhook()), flush=True)
+sys.stdin.readline()
+"""
 LOOP = """
 loop = asyncio.new_event_loop()
 host = CallHost({handler}, client=client)
@@ -77,6 +84,7 @@ async def main():
 
 asyncio.run(main())
 """
+ON_THREADS = (THREAD, OWN, THREAD_HOST)
 
 
 def environment(emulator: OpenAIEmulator) -> dict[str, str]:
@@ -98,7 +106,9 @@ def until(condition: Callable[[], object]) -> None:
 
 
 @pytest.mark.parametrize("handler", ["on_call", "by_hand"])
-@pytest.mark.parametrize("ending", [THREAD, OWN, LOOP, RUN], ids=["thread", "own", "loop", "run"])
+@pytest.mark.parametrize(
+    "ending", [THREAD, OWN, THREAD_HOST, LOOP, RUN], ids=["thread", "own", "thread-host", "loop", "run"]
+)
 def test_law_never_an_agent_with_a_dead_line__a_program_that_ends_while_calls_are_up(
     ending: str, handler: str, endpoint: emulated.Endpoint
 ) -> None:
@@ -120,10 +130,10 @@ def test_law_never_an_agent_with_a_dead_line__a_program_that_ends_while_calls_ar
             program.stdin.write(f"{webhook.body.decode()}\n{webhook.headers!r}\n")
             program.stdin.flush()
             until(lambda: ringing.state == "accepted")
-            if handler == "on_call" and ending in (THREAD, OWN):
+            if handler == "on_call" and ending in ON_THREADS:
                 openai.run(ringing.until_attached)
             # Connections that are kept for reuse are closed after 5 s.
-            time.sleep(6 if ending in (THREAD, OWN) and handler == "by_hand" else 1)
+            time.sleep(6 if ending in ON_THREADS and handler == "by_hand" else 1)
             began = time.monotonic()
             told, _ = program.communicate("\n", timeout=30)
         finally:
@@ -131,9 +141,9 @@ def test_law_never_an_agent_with_a_dead_line__a_program_that_ends_while_calls_ar
         assert time.monotonic() - began < 12
         assert program.returncode == 0, told
         assert openai.run(ringing.ended).by is EndedBy.AGENT, told
-        drained = ending is OWN or (ending is RUN and handler == "on_call")
+        drained = ending in (OWN, THREAD_HOST) or (ending is RUN and handler == "on_call")
         assert ("without drain()" in told) != drained
-        if ending in (THREAD, OWN) and handler == "on_call":
+        if ending in ON_THREADS and handler == "on_call":
             assert "behind the block" in told
         assert "Traceback" not in told, told
 

@@ -12,6 +12,7 @@ import pytest
 
 from phone import SESSION, Phone, greet, phone, said, until, virtual, wait
 from realtime_sip import (
+    AsyncRealtimeSip,
     Call,
     CallHost,
     CallLimits,
@@ -216,6 +217,28 @@ def test_the_lifespan_takes_as_long_as_the_host_says(options: dict[str, Any], se
             await line.idle()
 
     test()
+
+
+@pytest.mark.parametrize(
+    ("command", "seconds"),
+    [
+        (["/bin/uvicorn", "shop:app", "--reload"], 0.0),
+        (["/bin/fastapi", "dev", "shop.py"], 0.0),
+        (["/bin/fastapi", "run", "shop.py"], 600.0),
+        (["/bin/shop", "dev"], 600.0),
+        (["/bin/uvicorn", "shop:app", "--reload-dir", "dev"], 600.0),
+        ([""], 600.0),
+    ],
+)
+def test_a_reloader_is_not_held_up(command: list[str], seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def on_call(_incoming: IncomingCall) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("sys.argv", command)
+    client = AsyncRealtimeSip("sk-test")
+    host = CallHost(on_call, client=client, drain_timeout=600)
+    assert host.drain_seconds() == seconds
+    assert host.drain_seconds(30) == 30
 
 
 @virtual

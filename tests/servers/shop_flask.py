@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import shop
 from flask import Flask, Response, request
 
@@ -17,3 +19,9 @@ def webhook() -> Response:
     """Take a call."""
     host.submit(shop.verified(request.get_data(), request.headers))
     return Response()
+
+
+with suppress(ImportError):
+    import uwsgi  # type: ignore[import-not-found]  # only uWSGI itself has it
+
+    uwsgi.atexit = host.close

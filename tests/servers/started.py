@@ -78,7 +78,7 @@ def started(server: Server, emulator: OpenAIEmulator, folder: Path, *, workers: 
     port = _free_port()
     environment = {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(SOURCE), str(HERE)]),
+        "PYTHONPATH": os.pathsep.join([str(SOURCE), str(folder), str(HERE)]),
         "OPENAI_API_KEY": emulator.api_key,
         "OPENAI_BASE_URL": emulator.base_url.replace("127.0.0.1", "localhost"),
         "OPENAI_WEBHOOK_SECRET": emulator.webhook_secret,

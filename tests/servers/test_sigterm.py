@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from started import Server, started
+from started import HERE, Server, started
 
 from realtime_sip.testing import EndedBy, ModelSays, OpenAIEmulator, Timings
 from realtime_sip.testing.on_thread import EmulatorOnThread
@@ -21,10 +21,12 @@ HELLO, GOODBYE = ModelSays("Good morning."), ModelSays("Goodbye.")
 DRAIN = 6.0
 """Seconds: calls hear a goodbye at once."""
 
+GTHREAD = "gunicorn shop_flask:app -k gthread --threads 8"
 SERVERS = [
     Server("uvicorn", "uvicorn shop_fastapi:app --port {port}", ("uvicorn",)),
     Server("gunicorn-sync", "gunicorn shop_flask:app -k sync -b 127.0.0.1:{port}", ("gunicorn",)),
-    Server("gunicorn-gthread", "gunicorn shop_flask:app -k gthread --threads 8 -b 127.0.0.1:{port}", ("gunicorn",)),
+    Server("gunicorn-gthread", f"{GTHREAD} -b 127.0.0.1:{{port}}", ("gunicorn",)),
+    Server("gunicorn-gthread-hook", f"{GTHREAD} -b 127.0.0.1:{{port}} -c {HERE}/worker_exit.py", ("gunicorn",)),
     Server(
         "gunicorn-uvicorn-worker",
         "gunicorn shop_django:application -k uvicorn_worker.UvicornWorker -b 127.0.0.1:{port}",
@@ -40,7 +42,7 @@ SERVERS = [
     ),
     Server("waitress", "waitress --listen 127.0.0.1:{port} shop_flask:app", ("waitress",)),
     Server("flask", "flask --app shop_flask run --port {port}"),
-    Server("django", f"{Path(__file__).parent}/shop_django.py runserver --noreload {{port}}", (), "/thread/webhook"),
+    Server("django", f"{HERE}/shop_django.py runserver --noreload {{port}}", (), "/thread/webhook"),
 ]
 
 
@@ -66,7 +68,7 @@ def test_law_never_an_agent_with_a_dead_line__a_server_that_is_asked_to_stop(ser
 def test_law_never_an_agent_with_a_dead_line__a_worker_that_has_had_its_requests(tmp_path: Path) -> None:
     """gunicorn ends it by itself. Each call that it has on the line hears a goodbye, in the middle of whatever."""
     most = CALLS + 1  # one is asked before, whether the server answers
-    command = f"gunicorn shop_flask:app -k gthread --threads 8 -b 127.0.0.1:{{port}} --max-requests {most}"
+    command = f"{GTHREAD} -b 127.0.0.1:{{port}} --max-requests {most}"
     server = Server("gunicorn-max-requests", command, ("gunicorn",))
     with (
         EmulatorOnThread(OpenAIEmulator(speed=SPEED, timings=PATIENT, strict=False)) as openai,

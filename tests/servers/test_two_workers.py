@@ -21,7 +21,7 @@ PATIENT = Timings(ring=120 * SPEED, webhook_timeout=120 * SPEED, patience=120 * 
 SERVERS = [
     Server(
         "gunicorn-gthread",
-        "gunicorn shop_flask:app -k gthread --threads 16 -w {workers} -b 127.0.0.1:{port}",
+        "gunicorn shop_flask:app -k gthread --threads 16 --preload -w {workers} -b 127.0.0.1:{port}",
         ("gunicorn",),
     ),
     Server("uvicorn", "uvicorn shop_fastapi:app --workers {workers} --port {port}", ("uvicorn",)),

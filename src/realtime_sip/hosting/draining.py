@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from realtime_sip.call.call import Call
@@ -26,8 +28,14 @@ _RELOADERS = ("RUN_MAIN", "WERKZEUG_RUN_MAIN")
 
 
 def is_reloaded() -> bool:
-    """Return whether a reloader of Django's or Flask's runs this process, and waits for it after each change."""
-    return any(os.environ.get(name) == "true" for name in _RELOADERS)
+    """Return whether a reloader runs this process, and waits for it after each change of the program.
+
+    Those of Django and Flask say so in the environment; the others, in the command of the server.
+    """
+    command = sys.argv[1:]
+    developing = command[:1] == ["dev"] and Path(sys.argv[0]).stem == "fastapi"
+    told = any(os.environ.get(name) == "true" for name in _RELOADERS)
+    return told or developing or "--reload" in command
 
 
 async def drain(calls: Mapping[str, Taken], claiming: Mapping[str, asyncio.Task[Any]], seconds: float) -> None:

@@ -57,7 +57,7 @@ class CallHost:
         busy_status: The SIP status of a call that cannot be taken. Trunks try their next route after a 5xx, such as
             503, and never after 486 or a 6xx.
         drain_timeout: Seconds that `drain` may take. Kubernetes and gunicorn kill a process 30 seconds after they ask
-            it to stop. Below the reloaders of Django and Flask it is 0, so that calls do not hold a reload up.
+            it to stop. Below a reloader it is 0, so that calls do not hold a reload up.
         around: Returns a context manager that is entered around each handler, in its task, and each tool, in its task
             or its thread: what a framework sets up for a request. The webhooks of `realtime_sip.integrations` bring
             that of their framework.

@@ -28,7 +28,7 @@ from realtime_sip import (
     TransferTarget,
 )
 from realtime_sip.errors import ConfigurationError, DeadlineError, MisuseError
-from realtime_sip.hosting import transfers
+from realtime_sip.hosting import at_exit, transfers
 from realtime_sip.hosting.threads import HostOptions
 from realtime_sip.stores import Claimed
 from realtime_sip.testing import CallerHangsUp, EndedBy, ModelSays, OpenAIEmulator, RingingCall
@@ -48,8 +48,8 @@ class Line:
         self.openai = openai
         # A name, which has to be looked up.
         self.base_url = openai.emulator.base_url.replace("127.0.0.1", "localhost")
-        options: dict[str, Any] = {**openai.emulator.client_options, "base_url": self.base_url}
-        self.client = AsyncRealtimeSip(**options)
+        self.options: dict[str, Any] = {**openai.emulator.client_options, "base_url": self.base_url}
+        self.client = AsyncRealtimeSip(**self.options)
         self.went_on: list[str] = []
         self.host = self.hosted()
 
@@ -151,6 +151,7 @@ def test_what_comes_after_a_close_is_refused(line: Line) -> None:
     assert CALLS not in threads(), "a host that was never used is closed without a thread"
     with pytest.raises(MisuseError, match="closed"):
         line.host.submit(incoming)
+    assert not line.host.health().ready
 
 
 def test_a_submit_that_a_close_overtakes_is_refused_and_does_not_wait(line: Line) -> None:
@@ -291,8 +292,6 @@ def test_after_a_fork_the_loop_of_the_parent_is_left_alone_and_the_child_has_its
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_child_that_takes_no_calls_ends_none_of_its_parents(line: Line) -> None:
-    from realtime_sip.hosting import at_exit
-
     ringing = line.up()
 
     def child() -> None:
@@ -336,6 +335,25 @@ def test_an_interruption_makes_a_drain_short(line: Line) -> None:
         line.host.close()
     assert line.openai.run(ringing.ended).by is EndedBy.AGENT
     assert time.monotonic() - began < 60
+
+
+def test_an_interruption_of_the_exit_ends_the_calls_of_every_host(line: Line) -> None:
+    line.hosted(drain_timeout=600)
+    first = line.up()
+    client = AsyncRealtimeSip(**line.options)
+
+    async def on_call(incoming: IncomingCall) -> None:
+        async with client.calls.answer(incoming, SESSION, limits=QUIET) as call:
+            await call.wait_ended()
+
+    second_host = ThreadCallHost(on_call, client=client, drain_timeout=0.1)
+    second = line.ring(second_host)
+    line.openai.run(second.until_attached)
+    interrupt = partial(signal.pthread_kill, threading.main_thread().ident or 0, signal.SIGINT)
+    threading.Timer(0.2, interrupt).start()
+    at_exit.close_all()
+    assert {line.openai.run(ringing.ended).by for ringing in (first, second)} == {EndedBy.AGENT}
+    assert CALLS not in threads()
 
 
 @pytest.mark.parametrize("name", ["RUN_MAIN", "WERKZEUG_RUN_MAIN"])

@@ -21,6 +21,7 @@ settings.configure(ALLOWED_HOSTS=["*"], ROOT_URLCONF="shop_django", SECRET_KEY="
 
 host = CallHost(shop.on_call, client=shop.client, drain_timeout=shop.DRAIN)
 thread_host = ThreadCallHost(shop.on_call, client=shop.client, drain_timeout=shop.DRAIN)
+thread_host.exit_on_sigterm()
 
 
 async def webhook(request: HttpRequest) -> HttpResponse:
@@ -58,5 +59,4 @@ async def application(
 
 if __name__ == "__main__":
     sys.modules["shop_django"] = sys.modules["__main__"]
-    thread_host.exit_on_sigterm()
     execute_from_command_line(sys.argv)

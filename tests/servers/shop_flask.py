@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from importlib import import_module
+from typing import Any
 
 import shop
 from flask import Flask, Response, request
@@ -22,6 +24,5 @@ def webhook() -> Response:
 
 
 with suppress(ImportError):
-    import uwsgi  # type: ignore[import-not-found]  # only uWSGI itself has it
-
+    uwsgi: Any = import_module("uwsgi")  # only uWSGI itself has it
     uwsgi.atexit = host.close

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from pathlib import Path
 
@@ -21,29 +22,45 @@ HELLO, GOODBYE = ModelSays("Good morning."), ModelSays("Goodbye.")
 DRAIN = 6.0
 """Seconds: calls hear a goodbye at once."""
 
-GTHREAD = "gunicorn shop_flask:app -k gthread --threads 8"
-SERVERS = [
-    Server("uvicorn", "uvicorn shop_fastapi:app --port {port}", ("uvicorn",)),
-    Server("gunicorn-sync", "gunicorn shop_flask:app -k sync -b 127.0.0.1:{port}", ("gunicorn",)),
-    Server("gunicorn-gthread", f"{GTHREAD} -b 127.0.0.1:{{port}}", ("gunicorn",)),
-    Server("gunicorn-gthread-hook", f"{GTHREAD} -b 127.0.0.1:{{port}} -c {HERE}/worker_exit.py", ("gunicorn",)),
-    Server(
-        "gunicorn-uvicorn-worker",
-        "gunicorn shop_django:application -k uvicorn_worker.UvicornWorker -b 127.0.0.1:{port}",
-        ("gunicorn", "uvicorn_worker"),
-    ),
-    Server("hypercorn", "hypercorn shop_fastapi:app -b 127.0.0.1:{port}", ("hypercorn",)),
-    Server("granian", "granian --interface asgi shop_fastapi:app --port {port}", ("granian",)),
-    Server("daphne", "daphne shop_django:django -p {port}", ("daphne",), "/thread/webhook"),
-    Server(
-        "uwsgi",
-        "uwsgi --module shop_flask:app --http-socket 127.0.0.1:{port} --master --threads 8 --die-on-term",
-        ("pyuwsgi",),
-    ),
-    Server("waitress", "waitress --listen 127.0.0.1:{port} shop_flask:app", ("waitress",)),
-    Server("flask", "flask --app shop_flask run --port {port}"),
-    Server("django", f"{HERE}/shop_django.py runserver --noreload {{port}}", (), "/thread/webhook"),
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "deploying.md"
+COMMANDS = "".join(re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)).splitlines()
+THREAD = "/thread/webhook"
+APPLICATIONS = [
+    ("--worker-class uvicorn_worker.UvicornWorker", "shop_django:application"),
+    ("--worker-class sync", "shop_flask:app"),
+    ("--worker-class gthread", "shop_flask:app"),
+    ("uwsgi ", "shop_flask:app"),
+    ("waitress-serve ", "shop_flask:app"),
+    ("", "shop_fastapi:app"),
 ]
+"""What stands for `shop:app` in a command that has this in it."""
+LISTENING = {"gunicorn": "-b 127.0.0.1:{port}", "hypercorn": "-b 127.0.0.1:{port}", "daphne": "-p {port}"}
+LISTENING |= dict.fromkeys(("uvicorn", "granian", "flask"), "--port {port}") | {"python": "{port}"}
+
+
+def of_the_page(command: str) -> Server:
+    """Return a server of the page, with its options, for an application and a port of ours."""
+    begins = command.partition(" ")[0]
+    here = next(application for part, application in APPLICATIONS if part in command)
+    words = f"{command} {LISTENING.get(begins, '')}".replace(" :8000", " 127.0.0.1:{port}")
+    words = words.replace("shop:application", "shop_django:django").replace("shop:app", here)
+    words = words.replace("waitress-serve ", "waitress ").replace("--app shop ", "--app shop_flask ")
+    words = words.replace("python manage.py", f"{HERE}/shop_django.py")
+    needs = {"uwsgi": "pyuwsgi", "waitress-serve": "waitress", "python": "django"}.get(begins, begins)
+    path = THREAD if "shop_django" in words and "application" not in words else "/openai/webhook"
+    return Server(command, words, (needs,), path)
+
+
+GTHREAD = "gunicorn shop_flask:app -k gthread --threads 8 -b 127.0.0.1:{port}"
+SERVERS = [
+    *map(of_the_page, COMMANDS),
+    Server("gunicorn-hook", f"{GTHREAD} -c {HERE}/worker_exit.py", ("gunicorn",)),
+    Server("uvicorn-thread", "uvicorn shop_django:django --port {port}", ("uvicorn",), THREAD),
+]
+
+
+def test_the_page_has_each_server() -> None:
+    assert len(COMMANDS) == 12
 
 
 @pytest.mark.parametrize("server", SERVERS, ids=lambda server: server.name)
@@ -68,7 +85,7 @@ def test_law_never_an_agent_with_a_dead_line__a_server_that_is_asked_to_stop(ser
 def test_law_never_an_agent_with_a_dead_line__a_worker_that_has_had_its_requests(tmp_path: Path) -> None:
     """gunicorn ends it by itself. Each call that it has on the line hears a goodbye, in the middle of whatever."""
     most = CALLS + 1  # one is asked before, whether the server answers
-    command = f"{GTHREAD} -b 127.0.0.1:{{port}} --max-requests {most}"
+    command = f"{GTHREAD} --max-requests {most}"
     server = Server("gunicorn-max-requests", command, ("gunicorn",))
     with (
         EmulatorOnThread(OpenAIEmulator(speed=SPEED, timings=PATIENT, strict=False)) as openai,

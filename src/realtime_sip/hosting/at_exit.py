@@ -18,6 +18,7 @@ import os
 import threading
 import time
 from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -76,7 +77,8 @@ def close_all() -> None:
     for thread in here:
         thread.begin_close()
     for thread in here:
-        thread.finish_close()
+        with suppress(KeyboardInterrupt, SystemExit):  # it has hung up at once, and others may have calls too
+            thread.finish_close()
         _started.pop(thread, None)
 
 

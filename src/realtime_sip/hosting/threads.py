@@ -152,9 +152,13 @@ class _Served:
         closing, loop, thread = self._closing, self._loop, self._thread
         if closing is None or loop is None or thread is None:
             return
-        waited(closing, self.host.drain_seconds(), self.host, loop)
-        if not closing.done() or loop.is_closed():
-            return
+        try:
+            waited(closing, self.host.drain_seconds(), self.host, loop)
+        finally:
+            if closing.done():
+                self._end(thread, loop)
+
+    def _end(self, thread: threading.Thread, loop: _CallLoop) -> None:
         with suppress(RuntimeError):  # whoever closes it too was first
             loop.call_soon_threadsafe(loop.stop)
         thread.join(_CANCELED)
@@ -184,8 +188,8 @@ class ThreadCallHost:
 
     The thread is started by the first webhook of a process, never when the program is loaded, because no thread
     survives the fork by which servers make their workers. When the process ends, the calls are drained: by the
-    interpreter's exit, or by `close` in a server's hook (`worker_exit` of gunicorn, `uwsgi.atexit`). uvicorn runs
-    neither; there `CallHost` is right, or `close` when its lifespan ends.
+    interpreter's exit, or by `close` in a server's hook (`worker_exit` of gunicorn, `uwsgi.atexit`). A server that dies
+    of SIGTERM runs neither: call `exit_on_sigterm` once the host is made.
 
     What handlers and async tools do must not block, since all calls share the thread: a plain function that is a tool
     runs in another one.
@@ -311,14 +315,16 @@ class ThreadCallHost:
         A call that is submitted afterwards is refused with `MisuseError`.
         """
         here = self._here()
+        here.drained = True
         here.begin_close()
         here.finish_close()
 
     def exit_on_sigterm(self) -> bool:
         """Let SIGTERM end the program as `sys.exit()` does, so that calls are drained, if it would kill it now.
 
-        Call it in the main thread, before the server runs, for waitress, `flask run` and `runserver --noreload`: they
-        die of the signal at once. Other servers have handlers of their own, which stay. A second SIGTERM kills.
+        Call it in the main thread once the host is made, for servers that die of the signal: waitress,
+        `flask run` and `runserver --noreload` at once, uvicorn and its gunicorn worker after they have stopped. Other
+        servers set handlers of their own, which count. A second SIGTERM kills.
 
         Returns:
             Whether it was changed.

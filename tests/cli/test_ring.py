@@ -48,9 +48,9 @@ def port() -> int:
         return int(free.getsockname()[1])
 
 
-def rung(url: str, port: int, *options: str, rings: float = 5.0) -> int:
+def rung(url: str, port: int, *options: str) -> int:
     """Ring as fast as can be, and return the exit status."""
-    return main(["ring", url, "--port", str(port), "--speed", FAST, "--rings", str(rings), *options])
+    return main(["ring", url, "--port", str(port), "--speed", FAST, *options])
 
 
 def plain(capsys: pytest.CaptureFixture[str]) -> str:
@@ -263,7 +263,7 @@ def test_a_secret_that_is_not_that_of_this_shell_is_said_and_not_shown(
 def test_a_call_that_nobody_ends_is_given_up(port: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with other_server(base_url=base(port), secret=_SECRET) as server:
         steps = scenario(tmp_path, [ModelSays("Hello.")])
-        assert rung(server.url, port, "--scenario", steps, "--timeout", "0.3", rings=0.5) == 1
+        assert rung(server.url, port, "--scenario", steps, "--timeout", "0.3") == 1
     assert "The call was still up after 0.3 seconds." in plain(capsys)
 
 

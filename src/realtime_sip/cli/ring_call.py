@@ -217,7 +217,9 @@ class _Call:
         """Play a call that rings, wait until it is over, and note what is known of it."""
         longest = _SESSION if self._steps is None else self._plan.timeout
         async with self._screen.following(ring_shown.of_server(ringing)), self._typing(ringing):
-            in_time = await until(lambda: _over(ringing), seconds=self._plan.rings + longest)
+            decided = self._plan.rings + _ANSWER
+            await until(lambda: ringing.accepted_session is not None or _over(ringing), seconds=decided)
+            in_time = await until(lambda: _over(ringing), seconds=longest)
             await until(lambda: bool(ringing.webhook_responses), seconds=_ANSWER)
             # A server may find out that the call is over by asking for it, and an emulator that is gone cannot say so.
             asked = len(openai.requests)

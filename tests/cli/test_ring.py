@@ -7,14 +7,13 @@ import asyncio
 import os
 import re
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from fastapi import FastAPI, Request, Response
 from other_language import other_server
 
@@ -28,6 +27,7 @@ from realtime_sip.testing import CallerHangsUp, CallerSays, ModelSays, Step, run
 from realtime_sip.testing.twilio.emulator import AUTH_TOKEN
 from realtime_sip.twilio import TwilioSignature, twiml
 from realtime_sip.twilio.webhooks import VoiceWebhook
+from serving import at, serving
 
 FAST = "30"
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "ring.md"
@@ -66,20 +66,6 @@ def scenario(folder: Path, steps: list[Step]) -> str:
 
 def base(port: int) -> str:
     return f"http://127.0.0.1:{port}/v1"
-
-
-@asynccontextmanager
-async def serving(make: Callable[[str], Any]) -> AsyncIterator[str]:
-    """Serve what `make` returns for an origin on this event loop, and hand out the webhook's URL."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        origin = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        server = uvicorn.Server(uvicorn.Config(make(origin), log_config=None, lifespan="auto"))
-        task = asyncio.create_task(server.serve(sockets=[listening]))
-        try:
-            yield f"{origin}/openai/webhook"
-        finally:
-            server.should_exit = True
-            await task
 
 
 @contextmanager
@@ -270,11 +256,18 @@ def test_a_call_that_nobody_ends_is_given_up(port: int, tmp_path: Path, capsys: 
 # --- what shows only after a while: servers of the same event loop, in virtual time -----------------------------------
 
 
+def under_a_lifespan(app: Any) -> FastAPI:
+    """Return an application that starts and ends, around one that knows of requests alone."""
+    outer = FastAPI()
+    outer.mount("/", app)
+    return outer
+
+
 def rung_virtually(app: Any, port: int, folder: Path, steps: list[Step]) -> bool:
     """Ring an ASGI application with the command's own timings."""
 
     async def main() -> bool:
-        async with serving(lambda _origin: app) as url:
+        async with serving(under_a_lifespan(app)) as url:
             return await ring(Ring(url=url, port=port, scenario=Path(scenario(folder, steps))))
 
     return run_virtual(main())
@@ -285,8 +278,6 @@ def answering(answer: Callable[[str], Awaitable[int]]) -> Callable[..., Awaitabl
     webhooks = OpenAIWebhooks(_SECRET)
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            return
         body = (await receive())["body"]
         try:
             event = webhooks.unwrap(body, scope["headers"])
@@ -360,19 +351,17 @@ def test_a_base_url_without_its_path_is_said(port: int, tmp_path: Path, capsys: 
 
 
 def test_a_server_that_never_answers_cannot_be_tried(port: int, tmp_path: Path) -> None:
-    async def silent(scope: Any, receive: Any, _send: Any) -> None:
-        if scope["type"] == "http":
-            await asyncio.sleep(60)
+    async def silent(_scope: Any, _receive: Any, _send: Any) -> None:
+        await asyncio.sleep(60)
 
     with pytest.raises(ConfigurationError, match=r"does not answer within 6 seconds"):
         rung_virtually(silent, port, tmp_path, GREETED)
 
 
 def test_protection_against_csrf_is_said(port: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    async def protected(scope: Any, _receive: Any, send: Any) -> None:
-        if scope["type"] == "http":
-            await send({"type": "http.response.start", "status": 403, "headers": []})
-            await send({"type": "http.response.body", "body": b"<h1>CSRF verification failed.</h1>"})
+    async def protected(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 403, "headers": []})
+        await send({"type": "http.response.body", "body": b"<h1>CSRF verification failed.</h1>"})
 
     assert not rung_virtually(protected, port, tmp_path, GREETED)
     assert "in Django with csrf_exempt" in plain(capsys)
@@ -442,11 +431,9 @@ def rung_at_twilio(
 
     async def main() -> bool:
         async with AsyncRealtimeSip("sk-emulator", base_url=base(port), webhook_secret=_SECRET) as client:
-
-            def make(origin: str) -> FastAPI:
-                return line_at_twilio(client, TwilioSignature(token, signed_for or origin))
-
-            async with serving(make) as url:
+            listening = socket.create_server(("127.0.0.1", 0))
+            app = line_at_twilio(client, TwilioSignature(token, signed_for or at(listening)))
+            async with serving(app, listening) as url:
                 plan = Ring(
                     url=url,
                     port=port,
@@ -517,13 +504,12 @@ def test_a_mistake_at_twilio_is_said_and_fails(
 
 def test_twiml_that_does_not_dial_openai_is_said(port: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     async def app(scope: Any, _receive: Any, send: Any) -> None:
-        if scope["type"] == "http":
-            status = 200 if scope["path"] == "/voice" else 400
-            await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"text/xml")]})
-            await send({"type": "http.response.body", "body": b"<Response><Say>Closed.</Say></Response>"})
+        status = 200 if scope["path"] == "/voice" else 400
+        await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"text/xml")]})
+        await send({"type": "http.response.body", "body": b"<Response><Say>Closed.</Say></Response>"})
 
     async def main() -> bool:
-        async with serving(lambda _origin: app) as url:
+        async with serving(under_a_lifespan(app)) as url:
             steps = Path(scenario(tmp_path, GREETED))
             voice_url = url.replace("/openai/webhook", "/voice")
             return await ring(Ring(url=url, port=port, scenario=steps, voice_url=voice_url))

@@ -100,7 +100,7 @@ class Wire(httpx.BaseTransport, httpx.AsyncBaseTransport):
     """Takes requests to the emulator's API, and keeps them.
 
     `fault(number, request)` says how the request of that number, counted from 0, fails: "timeout" or "500" after it was
-    carried out, "unsent", "429" or "503" before.
+    carried out, "unsent" or another status before.
     """
 
     twilio: TwilioEmulator
@@ -118,8 +118,9 @@ class Wire(httpx.BaseTransport, httpx.AsyncBaseTransport):
         self.seen.append(request)
         if fault == "unsent":
             raise httpx.ConnectError("refused")
-        if fault in ("429", "503"):
-            return httpx.Response(int(fault), json={"code": 20429, "message": "no", "status": int(fault)})
+        if fault in ("401", "403", "429", "503"):
+            code = 20003 if fault == "401" else 20000 + int(fault)
+            return httpx.Response(int(fault), json={"code": code, "message": "no", "status": int(fault)})
         reply = await self.twilio._api.handle(
             Request(
                 id="1",

@@ -229,6 +229,30 @@ async def test_a_trial_account_has_one_trunk_and_one_number() -> None:
             await here.account.run(_post("https://trunking.twilio.com/v1/Trunks", FriendlyName="Shop"))
 
 
+@pytest.mark.parametrize("status", ["401", "403"])
+@virtual
+async def test_a_standard_api_key_does_not_read_the_account_and_does_everything_else(status: str) -> None:
+    async with provisioning() as here:
+        prepared(here.twilio)
+        here.wire.fault = lambda _number, request: status if request.url.path.endswith("1.json") else None
+        await here.account.trunks.apply(MAIN)
+        assert (await here.account.trunks.verify(MAIN)).ok
+
+
+@virtual
+async def test_a_number_that_comes_as_text_is_the_number() -> None:
+    async with provisioning() as here:
+        prepared(here.twilio)
+        await here.account.trunks.apply(WHOLE)
+        (trunk,) = here.twilio.account.trunks.values()
+        for url in trunk["origination_urls"].values():
+            url["priority"], url["weight"] = str(url["priority"]), str(url["weight"])
+        for entries in here.twilio.account.lists["IpAccessControlLists"].values():
+            for entry in entries["entries"].values():
+                entry["cidr_prefix_length"] = str(entry["cidr_prefix_length"])
+        assert (await here.account.trunks.verify(WHOLE)).ok
+
+
 @virtual
 async def test_a_domain_of_somebody_elses_leaves_nothing_behind() -> None:
     async with provisioning() as here:

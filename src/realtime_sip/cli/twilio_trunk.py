@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -47,6 +48,8 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigurationError("--prune is for plan and apply")
     if options.json and options.action in ("apply", "delete") and not options.yes:
         raise ConfigurationError(f"{options.action} --json does not ask: pass --yes, too")
+    # What fails is told once, by the command.
+    logging.getLogger("realtime_sip").addHandler(logging.NullHandler())
     trunk = _declared(options.trunk)
     with TwilioAccount(base_url=options.base_url) as account:
         return _ACTIONS[options.action](account, trunk, options)

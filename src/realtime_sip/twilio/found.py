@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from realtime_sip.errors import InvalidRequestError
+from realtime_sip.errors import AuthenticationError, InvalidRequestError, PermissionDeniedError
 from realtime_sip.twilio.numbers import owned
 from realtime_sip.twilio.operations import API, TRUNKING, M, Steps, ask, get, listed, segment
 from realtime_sip.twilio.records import (
@@ -44,7 +44,7 @@ class Found:
     Attributes:
         trunk: The trunk of that name, or None.
         others: How many other trunks the account has.
-        is_trial: Whether it is a trial account.
+        is_trial: Whether it is known to be a trial account.
         numbers: The declared numbers, if the account has them and they are not on the trunk.
         address_lists: The declared lists that are there, by name, each with its SID and entries.
         credential_lists: Likewise.
@@ -84,7 +84,7 @@ def find(trunk: Trunk) -> Steps[Found]:
         InvalidRequestError: Two trunks, or two lists, have the same name, so that it is not known which one is meant.
     """
     record, others = yield from find_record(trunk.friendly_name)
-    account = yield from ask(get("account.fetch", f"{API}.json", AccountRecord))
+    is_trial = yield from _is_trial()
     found = None if record is None else (yield from _belongings(record, termination=trunk.termination is not None))
     on_trunk = {number.phone_number for number in found.numbers} if found else set()
     numbers: dict[str, PhoneNumber] = {}
@@ -111,13 +111,21 @@ def find(trunk: Trunk) -> Steps[Found]:
     return Found(
         trunk=found,
         others=others,
-        is_trial=account.type == "Trial",
+        is_trial=is_trial,
         numbers=numbers,
         address_lists=address_lists,
         credential_lists=credential_lists,
         caller_ids=caller_ids,
         delivery=said,
     )
+
+
+def _is_trial() -> Steps[bool]:
+    try:
+        account = yield from ask(get("account.fetch", f"{API}.json", AccountRecord))
+    except (AuthenticationError, PermissionDeniedError):
+        return False  # a standard API key does everything but read the account itself
+    return account.type == "Trial"
 
 
 def numbers_of(trunk_sid: str) -> Steps[list[PhoneNumber]]:

@@ -1,9 +1,19 @@
 """What Twilio's REST API says about trunks, numbers and lists: no more than is used here, and whatever else it says."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BeforeValidator
 
 from realtime_sip._wire import Inbound
+
+
+def _number(value: Any) -> Any:
+    return int(value) if isinstance(value, str) and value.isdecimal() and len(value) < 10 else value
+
+
+Number: TypeAlias = Annotated[int | None, BeforeValidator(_number)]
+"""A number, also as text: Twilio's older APIs have both."""
 
 
 class Made(Inbound):
@@ -39,8 +49,8 @@ class OriginationRecord(Made):
 
     sip_url: str
     friendly_name: str | None = None
-    priority: int | None = None
-    weight: int | None = None
+    priority: Number = None
+    weight: Number = None
     enabled: bool | None = None
 
 
@@ -121,7 +131,7 @@ class IpAddressRecord(Made):
     """An address of an IP access control list."""
 
     ip_address: str
-    cidr_prefix_length: int | None = None
+    cidr_prefix_length: Number = None
 
 
 class CredentialRecord(Made):

@@ -317,24 +317,27 @@ class VoiceCall:
         if wait_url:
             await self.request("wait", wait_url, place, method=verb.method("waitUrlMethod"))
         agent = self.board.callee(workflow or verb.text, default=Callee(rings=8.0))
-        result = "redirected"
+        result, taken = "redirected", None
         try:
             await self.until(lambda: False, seconds=agent.rings if agent.outcome == "answers" else None)
-            result = "redirected-from-bridged"
+            result, taken = "redirected-from-bridged", self.board.clock.now()
             await self.sleep(agent.talks)
             result = "bridged"
         except Interrupted as interrupted:
             if isinstance(interrupted.what, Gone):
                 result = "hangup"
-            source = self._queue_action(verb, document, queued, result, began)
+            source = self._queue_action(verb, document, queued, result, began, taken)
             if source is not None:
                 await self.request("action", source.url, source.params, method=source.method)
             raise
-        return self._queue_action(verb, document, queued, result, began)
+        return self._queue_action(verb, document, queued, result, began, taken)
 
-    def _queue_action(self, verb: Verb, document: Document, queued: Queued, result: str, began: float) -> Source | None:
+    def _queue_action(
+        self, verb: Verb, document: Document, queued: Queued, result: str, began: float, taken: float | None
+    ) -> Source | None:
         url = self.url_of(verb, "action", document)
-        seconds = str(round(self.board.clock.now() - began))
+        # The time in the queue, without that of the talk (documented).
+        seconds = str(round((self.board.clock.now() if taken is None else taken) - began))
         params = {"QueueResult": result, "QueueSid": queued.queue_sid, "QueueTime": seconds}
         return Source("action", url, verb.method(), params) if url else None
 

@@ -62,10 +62,13 @@ BUILDERS: dict[str, tuple[Callable[..., object], dict[str, Any]]] = {
         functools.partial(twiml.transfer_to, SipUri.parse("sip:desk@pbx.example.com"), channel="phone"),
         {"caller_id": "+14155550100", "action": "/a", "status_callback": "/s"},
     ),
-    "warm_transfer_wait": (twiml.warm_transfer_wait, {"room": "room", "action": "/a", "wait_url": "/w"}),
+    "warm_transfer_wait": (
+        twiml.warm_transfer_wait,
+        {"room": "room", "action": "/a", "wait_url": "/w", "status_callback": "/s"},
+    ),
     "warm_transfer_join": (
         twiml.warm_transfer_join,
-        {"room": "room", "summary": "Hi.", "language": "en", "voice": "alice"},
+        {"room": "room", "summary": "Hi.", "language": "en", "voice": "alice", "status_callback": "/s"},
     ),
 }
 # Numbers and switches, what is read and not written, and what has a law of its own below.

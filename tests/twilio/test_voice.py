@@ -537,9 +537,24 @@ async def test_a_report_about_another_call_does_nothing() -> None:
     )
     assert not await warm.report(VoiceWebhook.read(f"CallSid={parent}&CallStatus=in-progress"))
     assert await warm.report(CallStatusCallback.read(f"CallSid={DESK}&CallStatus=in-progress"))
+    joined = f"CallSid={DESK}&StatusCallbackEvent=participant-join&FriendlyName={parent}"
+    assert await warm.report(VoiceWebhook.read(joined))
     assert await warm.report(CallStatusCallback.read(f"CallSid={DESK}&CallStatus=completed"))
     assert not await warm.report(CallStatusCallback.read(f"CallSid={DESK}&CallStatus=completed"))
     assert service.asked == before
+
+
+@pytest.mark.parametrize(("caller", "follows"), [("in-progress", [BYE]), ("completed", [])])
+@virtual
+async def test_a_caller_waits_for_nobody_who_heard_the_summary_and_did_not_join(caller: str, follows: Any) -> None:
+    service, parent = Switchboard(leg()), next(_parents)
+    async with client_of(service) as client:
+        warm = warm_of(client)
+        await warm(requested(parent))
+        service.status = caller
+        assert not await warm.report(VoiceWebhook.read(f"CallSid={parent}&StatusCallbackEvent=participant-join"))
+        assert await warm.report(CallStatusCallback.read(f"CallSid={DESK}&CallStatus=completed"))
+    assert [form["Twiml"] for form in service.redirected][1:] == follows
 
 
 # --- beyond an hour ---------------------------------------------------------------------------------------------------

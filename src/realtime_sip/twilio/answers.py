@@ -200,7 +200,12 @@ def voicemail(
 
 
 def warm_transfer_wait(
-    room: str, *, action: str | None = None, wait_url: str | None = None, into: AnyResponse | None = None
+    room: str,
+    *,
+    action: str | None = None,
+    wait_url: str | None = None,
+    status_callback: str | None = None,
+    into: AnyResponse | None = None,
 ) -> AnyResponse:
     """Return a response with which the caller waits in a conference for the person who `warm_transfer_join`s it.
 
@@ -212,18 +217,25 @@ def warm_transfer_wait(
             for names without personal data.
         action: The URL that Twilio asks when the conference is over for the caller; the call ends if left out.
         wait_url: The URL of what the caller hears meanwhile; Twilio's music if left out.
+        status_callback: The URL to which Twilio posts who has joined.
         into: The response to append to; a new one if left out.
 
     Raises:
         InvalidRequestError: An argument is not valid.
     """
     response = response_of("warm_transfer_wait", into)
-    refuse(
-        "warm_transfer_wait",
-        {"room": check.room(room), "action": check.url(action), "wait_url": check.url(wait_url)},
-    )
+    urls = {"action": action, "wait_url": wait_url, "status_callback": status_callback}
+    refuse("warm_transfer_wait", {"room": check.room(room), **{name: check.url(given) for name, given in urls.items()}})
     dial = VoiceResponse().dial(action=action)
-    dial.conference(room, beep=False, start_conference_on_enter=False, end_conference_on_exit=True, wait_url=wait_url)
+    dial.conference(
+        room,
+        beep=False,
+        start_conference_on_enter=False,
+        end_conference_on_exit=True,
+        wait_url=wait_url,
+        status_callback=status_callback,
+        status_callback_event=_joined(status_callback),
+    )
     response.append(dial)
     return response
 
@@ -234,6 +246,7 @@ def warm_transfer_join(
     summary: str | None = None,
     language: str | None = None,
     voice: str | None = None,
+    status_callback: str | None = None,
     into: AnyResponse | None = None,
 ) -> AnyResponse:
     """Return a response for the person's own call: they hear the summary alone, and then talk to the caller.
@@ -243,23 +256,35 @@ def warm_transfer_join(
         summary: What the caller wants. The caller does not hear it.
         language: Of the summary.
         voice: Of the summary.
+        status_callback: The URL to which Twilio posts who has joined.
         into: The response to append to; a new one if left out.
 
     Raises:
         InvalidRequestError: An argument is not valid.
     """
     response = response_of("warm_transfer_join", into)
-    problems = {"room": check.room(room)}
+    problems = {"room": check.room(room), "status_callback": check.url(status_callback)}
     if summary is not None:
         problems |= _spoken("summary", summary, language, voice)
     refuse("warm_transfer_join", problems)
     parts = VoiceResponse()
     if summary is not None:
         parts.say(summary, language=language, voice=voice)
-    parts.dial().conference(room, beep=False, start_conference_on_enter=True, end_conference_on_exit=True)
+    parts.dial().conference(
+        room,
+        beep=False,
+        start_conference_on_enter=True,
+        end_conference_on_exit=True,
+        status_callback=status_callback,
+        status_callback_event=_joined(status_callback),
+    )
     for part in parts.verbs:
         response.append(part)
     return response
+
+
+def _joined(status_callback: str | None) -> list[str] | None:
+    return None if status_callback is None else ["join"]
 
 
 def _spoken(place: str, words: object, language: object, voice: object) -> dict[str, str | None]:

@@ -37,7 +37,7 @@ _SHAPES: dict[re.Pattern[str], str] = {
     _ADDRESS: "Called Caller ForwardedFrom From To",
     _COUNTRY: "CalledCountry CallerCountry FromCountry ToCountry",
     _WORD: "CallStatus CallbackSource DialCallStatus Direction MessageStatus MessageType RecordingStatus "
-    "QueueResult RecordingTrack SmsStatus",
+    "QueueResult RecordingTrack SmsStatus StatusCallbackEvent",
     _NUMBER: "CallDuration DialCallDuration Duration NumMedia NumSegments RecordingChannels RecordingDuration "
     "QueueTime SequenceNumber",
     re.compile("[0-9]{6,15}"): "WaId",

@@ -17,7 +17,7 @@ from realtime_sip.twilio.answers import warm_transfer_join, warm_transfer_wait
 from realtime_sip.twilio.call_webhooks import CallStatusCallback, CallWebhook
 from realtime_sip.twilio.remembered import Notes, dialed_for
 from realtime_sip.twilio.rest import Rest, certainly_not, document_of
-from realtime_sip.twilio.status import UNANSWERED
+from realtime_sip.twilio.status import UNANSWERED, is_final
 
 if TYPE_CHECKING:
     from twilio.rest import Client
@@ -28,9 +28,10 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("realtime_sip.twilio")
 
-_WAITS, _PERSON, _UNCLEAR = "warm", "person", "unclear"
+_WAITS, _PERSON, _MET, _UNCLEAR = "warm", "person", "met", "unclear"
 """The kinds of notes: by the caller's call the person's, the target's name and what follows if nobody answers; by the
-person's call the caller's; by who calls whom the caller's call, and since when it is not known whether they are."""
+person's call the caller's; by the caller's call that the person has joined them; by who calls whom the caller's call,
+and since when it is not known whether they are."""
 
 
 class WarmTransfer:
@@ -40,8 +41,8 @@ class WarmTransfer:
     caller, who has waited in a conference since the call to OpenAI ended. If Twilio refuses either call, the caller
     stays with the model. Nobody is called if Twilio is transferring the caller already, as with `redirect`.
 
-    Pass the status callbacks of both calls to `report`: it gives a caller `otherwise` if the person does not answer,
-    and ends the person's call if the caller does not wait.
+    Pass the status callbacks of both calls to `report`: it gives a caller `otherwise` if the person does not answer, or
+    hangs up on the summary, and ends the person's call if the caller does not wait.
 
     If Twilio does not say whether it calls the person, it is asked for its calls to them. One that nobody else waits
     for is theirs, and the transfer goes on. Else the caller stays with the model, and nobody is called again until
@@ -50,7 +51,7 @@ class WarmTransfer:
     Args:
         client: Twilio's client, as for `redirect`.
         from_: The caller id of the person's call: a number of yours.
-        status_callback: The whole URL to which Twilio posts how the person's call goes.
+        status_callback: The whole URL to which Twilio posts how the person's call goes, and who joins the conference.
         otherwise: Makes the TwiML for a caller whose person did not answer, such as `voicemail`.
         action: The whole URL that Twilio asks when the conference is over for the caller.
         wait_url: The whole URL of what the caller hears meanwhile; Twilio's music if left out.
@@ -89,8 +90,9 @@ class WarmTransfer:
     async def __call__(self, request: TransferRequest) -> None:
         """Carry out one transfer."""
         parent = parent_of(request)
-        wait = document_of(warm_transfer_wait(parent, **self._waiting))
-        join = document_of(warm_transfer_join(parent, summary=request.summary or None, **self._spoken))
+        told = {"status_callback": self._status_callback}
+        wait = document_of(warm_transfer_wait(parent, **self._waiting, **told))
+        join = document_of(warm_transfer_join(parent, summary=request.summary or None, **self._spoken, **told))
         otherwise = document_of(self._otherwise(request))
         legs = await self._rest.legs(parent)
         if legs is None:
@@ -108,7 +110,7 @@ class WarmTransfer:
             await self._rest.end(person)
             raise
         # How the person's call ended may have been told before it was noted whose it is.
-        if await self._rest.status(person) in UNANSWERED:
+        if is_final(await self._rest.status(person)):
             await self._unanswered(parent)
 
     async def _person(self, request: TransferRequest, parent: str, join: str) -> str:
@@ -152,13 +154,17 @@ class WarmTransfer:
         return [sid for sid in made if await self._notes.read(_PERSON, sid) is None]
 
     async def report(self, payload: CallWebhook) -> bool:
-        """Take a status callback of the person's call or of the caller's; return whether it was about one of these.
+        """Take a webhook about the person's call or the caller's; return whether it was about one of these.
 
-        Pass it to `CallHost.carrier` too, which tells the call. Any process does that shares the `store`.
+        These are the status callbacks of both calls and of their conference, the latter at `status_callback` too. Pass
+        each to `CallHost.carrier` as well, which tells the call. Any process does that shares the `store`.
         """
+        parent = await self._notes.read(_PERSON, payload.call_sid)
+        if parent is not None and payload.fields.text("StatusCallbackEvent") == "participant-join":
+            await self._notes.write(_MET, parent, payload.call_sid)
+            return True
         if not isinstance(payload, CallStatusCallback):
             return False
-        parent = await self._notes.read(_PERSON, payload.call_sid)
         if not payload.is_final:
             known = await self._notes.read(_WAITS, parent or payload.call_sid)
             return known is not None or await self._end_if_in_vain(payload)
@@ -169,6 +175,8 @@ class WarmTransfer:
             return waits is not None
         if payload.status in UNANSWERED:
             return await self._unanswered(parent)
+        if await self._notes.read(_MET, parent) is None and not is_final(await self._rest.status(parent)):
+            return await self._unanswered(parent)  # they hung up while they heard the summary
         return await self._notes.take(_WAITS, parent) is not None
 
     async def _unanswered(self, parent: str) -> bool:

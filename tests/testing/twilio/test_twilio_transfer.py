@@ -406,6 +406,16 @@ async def test_a_caller_whose_person_does_not_answer_is_not_left_waiting() -> No
 
 
 @virtual
+async def test_a_person_who_hangs_up_on_the_summary_does_not_leave_the_caller_waiting() -> None:
+    short = Callee(rings=8, talks=1)
+    async with chain(target=f"tel:{HUMAN}", fallback=warmly, callee=short, enhanced_sip=False) as here:
+        call = await here.ring(scenario=HELLO, alerts=[None])
+        await call.ended()
+        assert call.heard == ["Nobody at desk answers."]
+        assert here.twilio.calls[1].status == "completed"
+
+
+@virtual
 async def test_a_person_whose_caller_does_not_wait_is_not_left_ringing() -> None:
     async with chain(target=f"tel:{HUMAN}", fallback=warmly, callee=Callee(rings=60), enhanced_sip=False) as here:
         call = await here.ring(scenario=HELLO, alerts=[None])

@@ -90,7 +90,7 @@ class WarmTransfer:
     async def __call__(self, request: TransferRequest) -> None:
         """Carry out one transfer."""
         parent = parent_of(request)
-        told = {"status_callback": self._status_callback}
+        told: dict[str, Any] = {"status_callback": self._status_callback}
         wait = document_of(warm_transfer_wait(parent, **self._waiting, **told))
         join = document_of(warm_transfer_join(parent, summary=request.summary or None, **self._spoken, **told))
         otherwise = document_of(self._otherwise(request))

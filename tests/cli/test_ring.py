@@ -145,6 +145,17 @@ def test_a_typed_line_that_cannot_be_played_is_said_and_fails(
     assert "✗ all that was typed can be played" in shown
 
 
+def test_more_lines_than_a_call_has_steps_end_it(
+    port: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("realtime_sip.testing.scenario._MAX_STEPS", 2)
+    with other_server(base_url=base(port), secret=_SECRET) as server, typing(monkeypatch, "1\n2\n3\n"):
+        assert rung(server.url, port) == 1
+    shown = plain(capsys)
+    assert "line 3 is not played: a scenario has at most 2 steps" in shown
+    assert "the call has ended: caller" in shown
+
+
 def test_a_server_that_hangs_up_ends_a_scenario_without_a_hang_up(port: int, tmp_path: Path) -> None:
     with other_server(base_url=base(port), secret=_SECRET, hangs_up=True) as server:
         assert rung(server.url, port, "--scenario", scenario(tmp_path, [ModelSays("Goodbye.")])) == 0

@@ -48,9 +48,13 @@ __all__ = ["Ring", "ring"]
 _SECRET = "whsec_" + base64.b64encode(b"a secret of the emulator").decode()
 _KEY = "sk-emulator"
 _SESSION = 3600.0
+"""How long a typed call may take."""
 _ANSWER = 6.0
+"""How long an answer is waited for: a little longer than the emulator does."""
 _GREETING = 2.0
+"""How long somebody who types lets the other side greet first."""
 _FAREWELL = 0.3
+_ALWAYS = 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +144,7 @@ class _Call:
             speed=plan.speed,
             port=plan.port,
             # Whatever the program has to do has its real time.
-            timings=Timings(ring=plan.rings, session=_SESSION * plan.speed, least_patience=plan.rings),
+            timings=Timings(ring=plan.rings, session=_SESSION * plan.speed, least_patience=_ALWAYS),
             strict=self._steps is not None,
         )
         try:
@@ -268,7 +272,6 @@ class _Call:
         descriptor = _input()
         if descriptor is not None and os.isatty(descriptor):
             self._screen.write(HELP)
-        # A caller lets the other side greet first.
         await until(lambda: ringing.sidebands > 0, seconds=self._plan.rings)
         await until(lambda: _greeted(ringing), seconds=_GREETING)
         number = 0
@@ -276,14 +279,20 @@ class _Call:
             async with aclosing(typed_lines(descriptor)) as lines:
                 async for line in lines:
                     number += 1
-                    try:
-                        step = step_of(line)
-                        if step is not None:
-                            ringing.play(step)
-                    except ConfigurationError as error:
-                        self._misread += 1
-                        self._screen.show("ring", f"line {number} is not played: {error}")
-        ringing.play(CallerHangsUp())
+                    self._play_line(ringing, number, line)
+        try:
+            ringing.play(CallerHangsUp())
+        except ConfigurationError:  # there are as many steps as can be
+            ringing.hang_up()
+
+    def _play_line(self, ringing: RingingCall, number: int, line: str) -> None:
+        try:
+            step = step_of(line)
+            if step is not None:
+                ringing.play(step)
+        except ConfigurationError as error:
+            self._misread += 1
+            self._screen.show("ring", f"line {number} is not played: {error}")
 
 
 def _environment(plan: Ring) -> Environment:

@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigurationError("--prune is for plan and apply")
     if options.json and options.action in ("apply", "delete") and not options.yes:
         raise ConfigurationError(f"{options.action} --json does not ask: pass --yes, too")
-    # What fails is told once, by the command.
+    # The command says once what failed.
     logging.getLogger("realtime_sip").addHandler(logging.NullHandler())
     trunk = _declared(options.trunk)
     with TwilioAccount(base_url=options.base_url) as account:

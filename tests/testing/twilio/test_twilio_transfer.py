@@ -76,6 +76,8 @@ class Chain:
     failed: list[TransferError] = field(default_factory=list)
     by_target: bool = False
     """Whether a REFER is answered with what its target says."""
+    thinks: float = 0.0
+    """Seconds that the handler takes before it answers."""
     elsewhere: bool = False
     """Whether Twilio's webhooks reach another worker than that of the call."""
     queue: bool = False
@@ -87,6 +89,7 @@ class Chain:
         self.host = CallHost(self.on_call, client=self.client)
 
     async def on_call(self, incoming: IncomingCall) -> None:
+        await asyncio.sleep(self.thinks)
         async with self.client.calls.answer(incoming, SESSION, transfers=self.transfers) as call:
             await call.respond("Greet.")
             if self.transfers is not None:
@@ -268,6 +271,20 @@ async def test_a_caller_who_hangs_up_is_reported(word: str) -> None:
         call = await here.ring(scenario=[*HELLO, CallerHangsUp()])
         ended = await here.ended(call)
         assert (ended.reason, ended.certainty) == (EndReason.CALLER, "reported")
+
+
+@pytest.mark.parametrize("word", ["no-answer", "canceled", "completed"])
+@virtual
+async def test_a_caller_who_gives_up_before_the_handler_answers_is_not_answered(word: Any) -> None:
+    async with chain(transfers=False, caller_gave_up=word) as here:
+        here.thinks = 5
+        call = await here.ring()
+        ringing = await call.until_openai()
+        call.hang_up()
+        ended = await here.ended(call)
+        assert (ended.reason, ended.certainty) == (EndReason.CALLER, "reported")
+        assert "accept" not in [request.operation for request in ringing.requests]
+        assert call.status == word
 
 
 @virtual

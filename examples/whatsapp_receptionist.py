@@ -30,6 +30,18 @@ from realtime_sip import (
     transfer_to_human,
 )
 from realtime_sip.integrations.fastapi import openai_webhook, twilio_webhook
+from realtime_sip.prompts import (
+    Instructions,
+    Language,
+    Personality,
+    Role,
+    SafetyAndEscalation,
+    ToolRule,
+    ToolRules,
+    UnclearAudio,
+    Variety,
+    Verbosity,
+)
 from realtime_sip.session import AudioConfig, AudioInput, Transcription
 from realtime_sip.twilio import TwilioSignature, twiml
 from realtime_sip.twilio.twiml import AfterDial
@@ -37,11 +49,30 @@ from realtime_sip.twilio.webhooks import CallWebhook, DialResult, QueueResult, R
 
 log = logging.getLogger("receptionist")
 
+INSTRUCTIONS = Instructions(
+    Role(
+        "Você é a recepcionista da Clínica Boa Vista e atende o telefone.",
+        objective="A pessoa desliga com um horário que serve para ela, ou é transferida para a equipe.",
+    ),
+    Personality("Atenciosa e tranquila.", tone="Cordial e simples, sem muita formalidade."),
+    Language("pt-BR"),
+    Verbosity(),
+    Variety(),
+    UnclearAudio(),
+    ToolRules(
+        ToolRule("free_times", "read", use="a pessoa quiser marcar uma consulta", preamble="Vou ver os horários."),
+        ToolRule("end_call", use="a pessoa não precisar de mais nada, depois de se despedir"),
+    ),
+    SafetyAndEscalation(
+        tool="transfer_to_human",
+        danger="oriente a pessoa a ligar para o 192, o SAMU",
+        out_of_scope=("diagnósticos e remédios", "preços e convênios"),
+    ),
+    locale="pt-BR",
+)
 SESSION = RealtimeSession(
     model="gpt-realtime-2.1",
-    instructions="Você é a recepcionista de uma clínica. Atenda em português do Brasil, com frases curtas. "
-    "Para marcar uma consulta, procure horários livres com free_times. Se a pessoa quiser falar com alguém, avise que "
-    "vai transferir e chame transfer_to_human. Quando não tiver mais perguntas, despeça-se e chame end_call.",
+    instructions=INSTRUCTIONS,
     audio=AudioConfig(input=AudioInput(transcription=Transcription(model="gpt-realtime-whisper", language="pt"))),
 )
 FREE = {"quinta-feira": "10:30 e 16:00", "sexta-feira": "nenhum"}

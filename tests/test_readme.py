@@ -105,7 +105,7 @@ def test_the_demo_shows_what_the_readme_says(capsys: pytest.CaptureFixture[str])
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: f"{len(program)} characters")
 def test_the_programs_of_the_docs_run_and_print_what_they_say(program: str) -> None:
-    expected = re.findall(r"^#> (.*)$", program, flags=re.MULTILINE)
+    expected = re.findall(r"^#> ?(.*)$", program, flags=re.MULTILINE)
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=60, check=False
     )

@@ -292,7 +292,7 @@ def test_preambles_are_asked_for_in_the_first_models_and_limited_in_the_others()
     assert "Before each tool" in rendered(Preambles(), model="gpt-realtime-1.5")
     second = rendered(Preambles(), model="gpt-realtime-2")
     assert "Before a tool that takes time" in second
-    assert "Say none before a direct answer" in second
+    assert "Say none for a direct answer" in second
 
 
 def test_models_that_do_not_reason_are_told_nothing_of_reasoning() -> None:

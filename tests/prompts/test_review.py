@@ -378,7 +378,7 @@ EXAMPLES: dict[str, tuple[str, set[str], set[str]]] = {
     "whatsapp_receptionist": (
         "SESSION",
         {"end_call", "transfer_to_human", "free_times"},
-        {"end_call", "transfer_to_human"},
+        {"end_call", "transfer_to_human", "free_times"},
     ),
 }
 """Example -> its session, the tools that it answers with, and those that the text calls."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from realtime_sip.errors import ConfigurationError
-from realtime_sip.prompts.section import BaseSection, Group, Line, Wording, one_line, sample_phrases
+from realtime_sip.prompts.section import BaseSection, Group, Line, Wording, ended, one_line, sample_phrases
 
 __all__ = ["Exit", "Flow", "State"]
 
@@ -16,7 +16,7 @@ class Exit:
     """A way out of a state.
 
     Args:
-        when: What has to be so, such as "The caller has said why they call."
+        when: What has to be so, as what follows "when": "the caller has said why they call".
         to: The name of the next state; None if the conversation is over then.
     """
 
@@ -66,19 +66,19 @@ class Flow(BaseSection):
     """The states of a conversation. The first is where it begins; one alone is the state that the model is in.
 
     >>> from realtime_sip.prompts import Instructions
-    >>> greeting = State("Greeting", "Learn why they call.", exits=(Exit("They have said it.", to="Answer"),))
-    >>> print(Instructions(Flow(greeting, State("Answer", "Answer it.", exits=(Exit("They know."),)))))
+    >>> greeting = State("Greeting", "Learn why they call.", exits=(Exit("they have said it", to="Answer"),))
+    >>> print(Instructions(Flow(greeting, State("Answer", "Answer it.", exits=(Exit("they know"),)))))
     # Conversation Flow
     - The states are: Greeting → Answer.
     - Leave a state only when its exit says so.
     <BLANKLINE>
     ## Greeting
     - Goal: Learn why they call.
-    - Exit to Answer, when: They have said it.
+    - Go to Answer when they have said it.
     <BLANKLINE>
     ## Answer
     - Goal: Answer it.
-    - The conversation is over, when: They know.
+    - The conversation is over when they know.
 
     Args:
         states: The states.
@@ -115,6 +115,6 @@ def _of(state: State, say: Wording) -> Iterator[Line]:
         yield say(f"Tools: {names}.", f"Ferramentas: {names}.")
     for each in state.exits:
         if each.to is None:
-            yield say(f"The conversation is over, when: {each.when}", f"A conversa termina quando: {each.when}")
+            yield ended(say(f"The conversation is over when {each.when}", f"A conversa termina quando {each.when}"))
         else:
-            yield say(f"Exit to {each.to}, when: {each.when}", f"Passe para {each.to} quando: {each.when}")
+            yield ended(say(f"Go to {each.to} when {each.when}", f"Passe para {each.to} quando {each.when}"))

@@ -106,7 +106,7 @@ class LongContext(BaseSection):
             yield say(
                 "If parts of this differ, believe the first: current state, then sources, then background. Rules "
                 "stand above all of it.",
-                "Se divergirem, vale o que vem antes: situação atual, depois fontes oficiais, depois histórico. "
+                "Se houver divergência, vale o que vem primeiro: situação atual, fontes oficiais, histórico. "
                 "As regras valem acima de tudo isso.",
             )
         for head, lines in groups:

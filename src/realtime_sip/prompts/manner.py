@@ -131,7 +131,7 @@ class Language(BaseSection):
         if self.switch == "never":
             yield say(
                 f"Speak {main} and no other language, even if the caller asks for one.",
-                f"Fale {main} e nenhum outro idioma, mesmo que a pessoa peça.",
+                f"Fale somente em {main}, mesmo que a pessoa peça outro idioma.",
             )
             yield say(
                 f"If the caller speaks another language, say politely, in {main}, that you can only help in {main}.",
@@ -156,14 +156,14 @@ class Language(BaseSection):
         yield from self.also
 
     def _on_request(self, main: str, say: Wording) -> Iterator[Line]:
-        yield say(f"Begin in {main}, and stay with it.", f"Comece em {main} e continue assim.")
+        yield say(f"Begin in {main}, and stay with it.", f"Comece em {main} e continue nesse idioma.")
         yield say(
             "Change the language only if the caller asks for it, or says a whole sentence in another one. A greeting, "
             "a name or a single foreign word is no reason.",
             "Só mude de idioma se a pessoa pedir ou disser uma frase inteira em outro idioma. Um cumprimento, um nome "
-            "ou uma palavra estrangeira solta não são motivo.",
+            "ou uma palavra estrangeira solta não bastam.",
         )
-        yield say("An accent is no reason either.", "Sotaque também não é motivo.")
+        yield say("An accent is no reason either.", "Sotaque também não basta.")
         if self.others:
             names = ", ".join(language_name(other, say.locale) for other in self.others)
             yield say(f"You can change to: {names}.", f"Você pode mudar para: {names}.")
@@ -235,7 +235,7 @@ class Verbosity(BaseSection):
         also: More lines.
     """
 
-    titles = ("Verbosity and Length", "Tamanho das falas")
+    titles = ("Verbosity and Length", "Tamanho das respostas")
     sentences: int | None = None
     also: tuple[str, ...] = ()
 
@@ -261,7 +261,7 @@ class Verbosity(BaseSection):
             )
             yield say(
                 "Question: one at a time, and nothing after it.",
-                "Pergunta: uma de cada vez, e nada depois dela.",
+                "Pergunta: uma de cada vez; depois dela, espere.",
             )
             yield say(
                 "Directions: one step at a time. Go on when the caller is ready.",
@@ -269,7 +269,7 @@ class Verbosity(BaseSection):
             )
             yield say(
                 "Reading a value back: the value, and whether it is right.",
-                "Conferência de um dado: só o dado, e se está certo.",
+                "Para conferir um dado: repita só o dado e pergunte se está certo.",
             )
         yield from self.also
 
@@ -299,7 +299,7 @@ class Pacing(BaseSection):
             yield say("Speak briskly, but never as if in a hurry.", "Fale com agilidade, mas sem parecer com pressa.")
         yield say(
             "Only the speed of the voice changes: the words are the same as at any other pace.",
-            "Só a velocidade da voz muda: as palavras são as mesmas de qualquer outro ritmo.",
+            "Só muda a velocidade da voz; o conteúdo continua o mesmo.",
         )
         yield from self.also
 

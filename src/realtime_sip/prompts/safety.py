@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from realtime_sip.errors import ConfigurationError
-from realtime_sip.prompts.section import BaseSection, Group, Line, Wording, quoted, sample_phrases
+from realtime_sip.prompts.section import BaseSection, Group, Line, Wording, ended, quoted, sample_phrases
 
 __all__ = ["SafetyAndEscalation"]
 
@@ -24,7 +24,7 @@ class SafetyAndEscalation(BaseSection):
         tool_failures: Failed attempts of tools at one task; 2 if left out.
         missed_turns: Turns in a row with silence, or of which nothing fits; 3 if left out.
         out_of_scope: What the model does not handle, in place of news and of advice on law, medicine and money.
-        danger: What to do first if somebody may come to harm, such as the number to call.
+        danger: What to do first if somebody may come to harm, such as "tell them to call 911".
         samples: Sample phrases in place of the ready-made ones.
         also: More lines.
 
@@ -54,7 +54,7 @@ class SafetyAndEscalation(BaseSection):
     def lines(self, say: Wording) -> Iterator[Line]:
         """Yield the lines."""
         if self.danger:
-            yield say(f"If somebody may come to harm: {self.danger}", f"Se alguém correr perigo: {self.danger}")
+            yield ended(say(f"If somebody may come to harm, {self.danger}", f"Se alguém correr perigo, {self.danger}"))
         if self.tool:
             head = say(
                 f"Call `{self.tool}`, and try nothing else first, as soon as one of these is the case:",
@@ -71,7 +71,7 @@ class SafetyAndEscalation(BaseSection):
             yield say(
                 "In that same turn, before the tool, thank the caller for their patience and say that you are "
                 "connecting them.",
-                "Na mesma fala, antes da ferramenta, agradeça a paciência e diga que vai transferir a ligação.",
+                "Na mesma fala, antes da ferramenta, agradeça pela paciência e diga que vai transferir a ligação.",
             )
         yield from self.also
         if self.tool:
@@ -93,7 +93,8 @@ class SafetyAndEscalation(BaseSection):
             "alguém corre perigo, faz ameaças ou está sendo ameaçado",
         )
         yield say(
-            "the caller wants a person, in whatever words", "a pessoa quer falar com um humano, seja como for que peça"
+            "the caller wants a person, in whatever words",
+            "a pessoa pede para falar com um atendente, com quaisquer palavras",
         )
         yield say(
             "the caller is angry, swears, or complains about the same thing again",
@@ -102,7 +103,7 @@ class SafetyAndEscalation(BaseSection):
         yield say(f"{attempts} at the same task", f"{attempts} na mesma tarefa")
         yield say(
             f"{turns} without anything to go on: silence, or nothing that you understood or could act on",
-            f"{turns} sem nada aproveitável: silêncio, ou algo que você não entendeu ou não pode atender",
+            f"{turns} sem resposta útil: silêncio, ou algo que você não entendeu ou não tem como atender",
         )
         topics = self.out_of_scope or (
             say(
@@ -122,7 +123,7 @@ _SAY_EN = (
 )
 _SAY_PT = (
     "Agradeço a sua paciência. Vou transferir você para uma pessoa da equipe.",
-    "Muito obrigada por aguardar. Um colega vai continuar o atendimento, já estou transferindo.",
+    "Agradeço por aguardar. Alguém da equipe vai continuar o atendimento; já estou transferindo.",
 )
 _HEARD_EN = (
     "I've tried that three times now. Let me talk to somebody.",

@@ -18,7 +18,18 @@ from realtime_sip.prompts.family import ModelFamily
 from realtime_sip.prompts.locales import Locale
 from realtime_sip.prompts.numbers import number
 
-__all__ = ["BaseSection", "Group", "Line", "Section", "Wording", "one_line", "pairs", "quoted", "sample_phrases"]
+__all__ = [
+    "BaseSection",
+    "Group",
+    "Line",
+    "Section",
+    "Wording",
+    "ended",
+    "one_line",
+    "pairs",
+    "quoted",
+    "sample_phrases",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +81,11 @@ def one_line(text: str) -> str:
     'Ana # Rules - Obey Ana.'
     """
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def ended(sentence: str) -> str:
+    """Return a sentence with its full stop, which it may have already."""
+    return sentence if sentence.endswith((".", "!", "?", "”")) else f"{sentence}."
 
 
 def quoted(phrase: str) -> str:

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.prompts.family import ModelFamily
-from realtime_sip.prompts.section import BaseSection, Group, Line, Wording, one_line, quoted, sample_phrases
+from realtime_sip.prompts.section import BaseSection, Group, Line, Wording, ended, one_line, quoted, sample_phrases
 
 __all__ = ["Policy", "Preambles", "ReasoningRules", "ToolRule", "ToolRules"]
 
@@ -22,9 +22,10 @@ class ToolRule:
     Args:
         name: The name of the tool in the session.
         policy: "read" is called as soon as the request is clear. "write" changes something, so that the caller agrees
-            first. "exact_id" looks something up by a number or a name that the caller confirms first.
-        use: When to call it.
-        avoid: When not to.
+            first. "exact_id" looks something up by a number or a name that the caller confirms first. None is no
+            policy, such as for a tool that ends the call.
+        use: When to call it, as what follows "when": "the caller asks for an order".
+        avoid: When not to, likewise.
         preamble: A sample of what to say right before it.
         confirm: Whether a tool that writes waits for the caller's yes. False is for what harms nobody.
 
@@ -33,7 +34,7 @@ class ToolRule:
     """
 
     name: str
-    policy: Policy
+    policy: Policy | None = None
     use: str | None = None
     avoid: str | None = None
     preamble: str | None = None
@@ -41,13 +42,13 @@ class ToolRule:
 
     def __post_init__(self) -> None:
         """Refuse a policy that is not known."""
-        if self.policy not in get_args(Policy):
+        if self.policy is not None and self.policy not in get_args(Policy):
             raise ConfigurationError(f"policy must be one of: {', '.join(get_args(Policy))}")
         if not one_line(self.name):
             raise ConfigurationError("a rule for a tool needs its name")
 
     def __repr__(self) -> str:
-        return f"<ToolRule: {self.name}, {self.policy}>"
+        return f"<ToolRule: {self.name}>"
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -55,7 +56,7 @@ class ToolRules(BaseSection):
     """The tools of a session, by what they may do.
 
     >>> from realtime_sip.prompts import Instructions
-    >>> print(Instructions(ToolRules(ToolRule("cancel_order", "write", use="The caller no longer wants it."))))
+    >>> print(Instructions(ToolRules(ToolRule("cancel_order", "write", use="the caller no longer wants it"))))
     # Tools
     - Call only tools that you have. If one is missing for what the caller wants, say what you can do in its place.
     - Say that something is done only after its tool has said so.
@@ -63,7 +64,7 @@ class ToolRules(BaseSection):
     - `cancel_order` changes something: say what you are about to do and what it means, and call only after a clear yes.
     <BLANKLINE>
     ## `cancel_order`
-    - Use it when: The caller no longer wants it.
+    - Use it when the caller no longer wants it.
 
     Args:
         tools: A rule for each tool.
@@ -114,7 +115,7 @@ class ToolRules(BaseSection):
             yield say(
                 f"{names} change{'' if many else 's'} something: say what you are about to do and what it means, and "
                 "call only after a clear yes.",
-                f"{names}: {'alteram' if many else 'altera'} dados; diga o que vai fazer e o que isso significa, e só "
+                f"{names}: {'alteram' if many else 'altera'} dados; diga o que vai fazer e o que isso muda, e só "
                 "chame depois de um sim claro.",
             )
 
@@ -125,9 +126,9 @@ class ToolRules(BaseSection):
 
 def _of(tool: ToolRule, say: Wording) -> Iterator[Line]:
     if tool.use:
-        yield say(f"Use it when: {tool.use}", f"Use quando: {tool.use}")
+        yield ended(say(f"Use it when {tool.use}", f"Use quando {tool.use}"))
     if tool.avoid:
-        yield say(f"Do not use it when: {tool.avoid}", f"Não use quando: {tool.avoid}")
+        yield ended(say(f"Do not use it when {tool.avoid}", f"Não use quando {tool.avoid}"))
     if tool.preamble:
         yield say(
             f"Right before it, say something like {quoted(tool.preamble)}",
@@ -146,7 +147,7 @@ class Preambles(BaseSection):
         also: More lines.
     """
 
-    titles = ("Preambles", "Frases antes das ferramentas")
+    titles = ("Preambles", "Avisos antes de usar ferramentas")
     samples: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
 
@@ -165,13 +166,12 @@ class Preambles(BaseSection):
                 "fazendo. Chame a ferramenta logo em seguida, sem esperar resposta.",
             )
             yield say(
-                "Say none before a direct answer, a confirmation, a correction, noise, or a quick tool.",
-                "Não diga nada antes de uma resposta direta, de uma confirmação, de uma correção, de ruído ou de uma "
-                "ferramenta rápida.",
+                "Say none for a direct answer, a confirmation, a correction, noise, or a quick tool.",
+                "Não avise quando for resposta direta, confirmação, correção, ruído ou ferramenta rápida.",
             )
             yield say(
                 "Sentences that only ask for patience say nothing: leave them out.",
-                "Frases que só pedem paciência não dizem nada: deixe-as de fora.",
+                "Evite frases que só pedem para esperar: elas não dizem nada.",
             )
         yield from self.also
         yield sample_phrases(say, self.samples or say.phrase(_PREAMBLES_EN, _PREAMBLES_PT))
@@ -208,7 +208,7 @@ class ReasoningRules(BaseSection):
             return
         yield say(
             "Answer without thinking first: direct questions, confirmations, and audio that is not clear.",
-            "Responda sem parar para raciocinar: perguntas diretas, confirmações e áudio incompreensível.",
+            "Sem raciocinar antes: perguntas diretas, confirmações e áudio incompreensível.",
         )
         yield Group(
             say("Think before:", "Raciocine antes de:"),

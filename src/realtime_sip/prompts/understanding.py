@@ -40,8 +40,8 @@ class UnclearAudio(BaseSection):
         yield say(
             "If it was unintelligible, cut off or lost in noise, ask the caller in one short sentence to say it again. "
             "Use other words each time.",
-            "Se o que a pessoa disse veio incompreensível, cortado ou encoberto por ruído, peça em uma frase curta que "
-            "repita. Use outras palavras a cada vez.",
+            "Se a fala vier incompreensível, cortada ou encoberta por ruído, peça em uma frase curta para a pessoa "
+            "repetir. Mude as palavras a cada vez.",
         )
         yield say(
             "Do not guess what was said, and do nothing on the strength of a guess.",
@@ -50,12 +50,12 @@ class UnclearAudio(BaseSection):
         if say.family is not ModelFamily.REALTIME_1:
             yield say(
                 "No preamble and no long thought before asking.",
-                "Sem introdução e sem longas reflexões antes de pedir.",
+                "Peça direto, sem introdução e sem raciocinar antes.",
             )
         main = language_name(say.spoken or say.phrases, say.locale)
         yield say(
             f"Ask in the language that the caller has been speaking; if you cannot tell, in {main}.",
-            f"Peça no idioma que a pessoa vem falando; se não for possível saber, em {main}.",
+            f"Peça no idioma que a pessoa vem falando; se não der para saber, em {main}.",
         )
         if self.wait_tool:
             yield say(
@@ -66,8 +66,8 @@ class UnclearAudio(BaseSection):
             yield say(
                 f"If you could not understand the caller, or nothing that you can do fits what they said: first call "
                 f"`{self.no_match_tool}`, without a word; then ask.",
-                f"Se você não entendeu a pessoa, ou se nada do que você pode fazer corresponde ao que ela disse: "
-                f"primeiro chame `{self.no_match_tool}`, sem dizer nada; depois pergunte.",
+                "Se você não entender a pessoa, ou se o pedido dela não corresponder a nada que você possa fazer: "
+                f"primeiro chame `{self.no_match_tool}`, sem dizer nada; depois peça de novo.",
             )
         yield from self.also
         yield sample_phrases(say, self.samples or say.phrase(_CLARIFY_EN, _CLARIFY_PT))
@@ -80,8 +80,8 @@ _CLARIFY_EN = (
 )
 _CLARIFY_PT = (
     "Desculpe, não entendi. Pode repetir?",
-    "Tem um pouco de barulho na linha. Pode dizer de novo a última parte?",
-    "A ligação cortou um pedacinho. Como era o final?",
+    "Tem um barulho na linha. Pode repetir a última parte?",
+    "Cortou um pouquinho aqui. Como era o final?",
 )
 
 
@@ -109,11 +109,11 @@ class EntityCapture(BaseSection):
         yield say("Ask for one value at a time.", "Peça um dado de cada vez.")
         yield say(
             "Join letters and digits that the caller spells out into one value.",
-            "Junte em um só dado as letras e os dígitos que a pessoa soletrar.",
+            "Junte em um só dado as letras e os dígitos que a pessoa soletrar ou ditar.",
         )
         yield say(
             "If a number can be heard in two ways, such as “one nineteen”, ask which one it is.",
-            "Se um número puder ser entendido de duas formas, como “dez e seis”, pergunte qual é.",
+            "Se um número puder ser entendido de duas formas, como “vinte e três” (23, ou 20 e 3), pergunte qual é.",
         )
         if say.phrases == "pt-BR":
             yield say(
@@ -123,17 +123,17 @@ class EntityCapture(BaseSection):
         yield say(
             "Read it back before you use it: digits one by one in short groups, e-mail addresses character by "
             "character. Ask whether it is right.",
-            "Antes de usar o dado, leia de volta: dígitos um a um, em grupos curtos, e e-mails letra por letra. "
+            "Antes de usar o dado, repita para conferir: dígitos um a um, em grupos curtos, e e-mails letra por letra. "
             "Pergunte se está certo.",
         )
         yield say(
             "If the caller corrects it, read the whole value back again.",
-            "Se a pessoa corrigir, leia de volta o dado inteiro outra vez.",
+            "Se a pessoa corrigir, repita o dado inteiro de novo.",
         )
         if self.masked:
             names = ", ".join(self.masked)
             yield say(
                 f"Read back only the last three characters of these, and never say them whole: {names}.",
-                f"Destes, leia de volta só os três últimos caracteres, e nunca diga o dado inteiro: {names}.",
+                f"Destes, repita só os três últimos caracteres, e nunca diga o dado inteiro: {names}.",
             )
         yield from self.also

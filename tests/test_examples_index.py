@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import realtime_sip
 from realtime_sip.testing import read_scenario
 
 FOLDER = Path(__file__).resolve().parents[1] / "examples"
@@ -29,9 +30,11 @@ def test_the_command_is_that_of_the_example(name: str) -> None:
 
 
 def test_what_is_rung_is_there() -> None:
-    programs = "\n".join(path.read_text(encoding="utf-8") for path in FOLDER.rglob("*.py"))
+    # A path is in the example itself, or that of the helper that it takes.
+    files = [*FOLDER.rglob("*.py"), *(Path(realtime_sip.__file__).parent / "integrations").glob("*.py")]
+    programs = "\n".join(path.read_text(encoding="utf-8") for path in files)
     for url in re.findall(r"http://127\.0\.0\.1:8000(/[\w/]*)", INDEX):
-        assert f'"{url}"' in programs, url
+        assert f'"{url}"' in programs or f"`{url}`" in programs, url
     for scenario in re.findall(r"--scenario examples/(\S+)", INDEX):
         assert read_scenario(FOLDER / scenario)
 

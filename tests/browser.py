@@ -23,7 +23,11 @@ PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil
 DEADLINE = 60.0
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-extensions", "--hide-scrollbars"),
-    *("--disable-background-networking", "--disable-component-update", "--host-resolver-rules=MAP * ~NOTFOUND"),
+    *(
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    ),
     *("--remote-debugging-port=0", "--disable-dev-shm-usage"),
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
@@ -13,7 +14,7 @@ from realtime_sip.testing.clock import Clock
 from realtime_sip.testing.openai.call import CallState, EmulatedCall, EndedBy
 from realtime_sip.testing.openai.frames import Frame, Ids, Refusal, error_event, error_reply, not_found
 from realtime_sip.testing.openai.record import MAX_RECORDED, RecordedRequest
-from realtime_sip.testing.openai.sdp import SDP_ANSWER, offer_and_session
+from realtime_sip.testing.openai.sdp import answer_to, offer_and_session
 from realtime_sip.testing.openai.server import Answer, Reply, Request, Silence, Upgrade
 from realtime_sip.testing.openai.session import EmulatedSession, check_session, note_formats
 from realtime_sip.testing.openai.webhook_endpoints import EndpointsApi
@@ -27,6 +28,12 @@ _BETA = Refusal(
     "The Realtime Beta API is no longer supported. Please use /v1/realtime for the GA API.", code=beta.DISABLED
 )
 _MAX_SECRETS = 1000
+_CORS = (
+    ("access-control-allow-origin", "*"),
+    ("access-control-allow-methods", "POST"),
+    ("access-control-allow-headers", "authorization, content-type"),
+    ("access-control-expose-headers", "location"),
+)
 _METHODS = {"attach": "GET", "connect": "GET"}
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}:\S{1,2000}")
 
@@ -58,9 +65,13 @@ class CallsApi:
 
     async def handle(self, request: Request) -> Answer:
         """Answer one request, and record it."""
+        if request.method == "OPTIONS":
+            return _for_pages(Reply(status=204))
         operation, call_id = _route(request)
         body = _json(request.body)
         answer = await self._answer(request, operation, call_id, body)
+        if request.header("origin"):
+            answer = _for_pages(answer)
         status = answer.status if isinstance(answer, Reply) else 101 if isinstance(answer, Upgrade) else None
         seen = RecordedRequest(
             operation=operation or "unknown",
@@ -228,7 +239,7 @@ class CallsApi:
         call = self._new_call()
         call.accept(config)
         location = ("location", f"/v1/realtime/calls/{call.call_id}")
-        return Reply(status=201, body=SDP_ANSWER.encode(), content_type="application/sdp", headers=(location,))
+        return Reply(status=201, body=answer_to(offer).encode(), content_type="application/sdp", headers=(location,))
 
     def _client_secret(self, body: Any) -> Reply:
         given = _object({} if body is None else body, allowed=("expires_after", "session"))
@@ -274,6 +285,13 @@ def _route(request: Request) -> tuple[str | None, str | None]:
         case ["", "v1", "realtime", "calls", call_id, action] if action in _ON_CALLS:
             return action, unquote(call_id)
     return None, None
+
+
+def _for_pages(answer: Answer) -> Answer:
+    """Let pages of any origin read an answer and its Location, as the guide to server controls does (November 2026)."""
+    if not isinstance(answer, Reply):
+        return answer
+    return replace(answer, headers=(*answer.headers, *_CORS))
 
 
 def _is_beta(request: Request) -> bool:

@@ -10,14 +10,12 @@ from typing import Any
 from realtime_sip.testing.openai.frames import Refusal
 from realtime_sip.testing.openai.server import Request
 
-__all__ = ["SDP_ANSWER", "offer_and_session"]
+__all__ = ["SDP_ANSWER", "answer_to", "offer_and_session"]
 
+_HEAD = ("v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "t=0 0")
 SDP_ANSWER = "\r\n".join(
     (
-        "v=0",
-        "o=- 1 1 IN IP4 127.0.0.1",
-        "s=-",
-        "t=0 0",
+        *_HEAD,
         "m=audio 9 UDP/TLS/RTP/SAVPF 111",
         "c=IN IP4 0.0.0.0",
         "a=rtpmap:111 opus/48000/2",
@@ -28,6 +26,22 @@ SDP_ANSWER = "\r\n".join(
 """An SDP answer (RFC 8866) without transport: the emulator has no media."""
 
 _MAX_PARTS = 10
+_MAX_MEDIA = 20
+
+
+def answer_to(offer: str) -> str:
+    """Return an answer that a browser takes: it rejects each medium of the offer (RFC 3264 6).
+
+    To an offer without any it is `SDP_ANSWER`.
+    """
+    lines: list[str] = []
+    for line in offer.splitlines():
+        if line.startswith("m=") and sum(each.startswith("m=") for each in lines) < _MAX_MEDIA:
+            kind, _, rest = line.partition(" ")
+            lines += [f"{kind} 0 {rest.partition(' ')[2]}", "c=IN IP4 0.0.0.0"]
+        elif lines and line.startswith("a=mid:"):
+            lines.append(line)
+    return "\r\n".join([*_HEAD, *lines, ""]) if lines else SDP_ANSWER
 
 
 def offer_and_session(request: Request) -> tuple[str, Any]:

@@ -25,7 +25,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCS = {path: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").rglob("*.md"))}
 PAGES = "\n".join([README, *DOCS.values()])
 SERVER, *BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGES, flags=re.MULTILINE | re.DOTALL)
-PROGRAMS = [block for block in BLOCKS if block.startswith("import ")]
+PROGRAMS = [block for block in BLOCKS if block.startswith("import ") or "\n#>" in block]
 TESTS = [block for block in BLOCKS if "def test_" in block]
 NAMED = re.compile(r"# ([\w/]+\.py)\n")
 FILES = [block for block in BLOCKS if NAMED.match(block)]

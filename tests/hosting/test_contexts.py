@@ -13,11 +13,13 @@ import asgiref.sync
 import flask
 import pytest
 
+from emulated import SPEED
 from phone import SESSION, Phone, phone, virtual
-from realtime_sip import CallHost, IncomingCall, RealtimeSession, Router, Tools
+from realtime_sip import AsyncRealtimeSip, CallHost, IncomingCall, RealtimeSession, Router, ThreadCallHost, Tools
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.policy import CallPolicy
-from realtime_sip.testing import CallerHangsUp, EndedBy, ModelCalls, ModelSays, RingingCall
+from realtime_sip.testing import CallerHangsUp, EndedBy, ModelCalls, ModelSays, OpenAIEmulator, RingingCall
+from realtime_sip.testing.on_thread import EmulatorOnThread
 
 tenant: ContextVar[str] = ContextVar("tenant", default="nobody's")
 HELLO = ModelSays("Good morning.")
@@ -273,3 +275,27 @@ async def test_without_a_span_at_the_webhook_a_call_has_none(monkeypatch: pytest
         Seen(line, lambda: None)
         await played(line)
     assert spans.exporter.get_finished_spans() == ()
+
+
+def test_a_thread_of_calls_keeps_what_the_request_had_set_and_nothing_of_flasks() -> None:
+    app = flask.Flask("shop")
+    seen: list[object] = []
+
+    async def on_call(_incoming: IncomingCall) -> int:
+        seen.extend((tenant.get(), flask.has_request_context(), flask.has_app_context()))
+        return 486
+
+    class View:
+        """Takes calls in a request of Flask's."""
+
+        def submit(self, incoming: IncomingCall) -> None:
+            with app.test_request_context():
+                tenant.set("the shop's")
+                host.submit(incoming)
+
+    with EmulatorOnThread(OpenAIEmulator(speed=SPEED, strict=False)) as openai:
+        host = ThreadCallHost(on_call, client=AsyncRealtimeSip(**openai.emulator.client_options))
+        ringing = openai.run(openai.emulator.ring, View())
+        assert openai.run(ringing.ended).by is EndedBy.REJECTED
+        host.close()
+    assert seen == ["the shop's", False, False]

@@ -131,7 +131,7 @@ def test_a_repeat_is_one(line: Line) -> None:
 # --- closing ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_close_hangs_up_what_is_left__and_twice_is_once(line: Line) -> None:
+def test_a_close_hangs_up_what_is_left__and_twice_is_once(line: Line, caplog: pytest.LogCaptureFixture) -> None:
     line.hosted(drain_timeout=0.2)
     ringing = line.up()
     closing = [threading.Thread(target=line.host.close) for _ in range(3)]
@@ -143,6 +143,8 @@ def test_a_close_hangs_up_what_is_left__and_twice_is_once(line: Line) -> None:
     assert line.openai.run(ringing.ended).by is EndedBy.AGENT
     assert ringing.tally.hangups == 1
     assert line.went_on == [ringing.call_id]
+    told = [record.getMessage() for record in caplog.records if "the process ends" in record.getMessage()]
+    assert told == ["the process ends with calls up (1): they have 0.2 s; an interruption hangs up at once"]
 
 
 def test_what_comes_after_a_close_is_refused(line: Line) -> None:

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import shop
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI
 
 from realtime_sip import CallHost
+from realtime_sip.integrations.fastapi import openai_webhook
 
-host = CallHost(shop.on_call, client=shop.client, drain_timeout=shop.DRAIN)
-app = FastAPI(lifespan=host.lifespan)
-
-
-@app.post("/openai/webhook")
-async def webhook(request: Request) -> Response:
-    """Take a call."""
-    await host.submit(shop.verified(await request.body(), request.headers))
-    return Response()
+app = FastAPI()
+app.include_router(openai_webhook(CallHost(shop.on_call, client=shop.client, drain_timeout=shop.DRAIN)))

@@ -61,6 +61,11 @@ class Running:
     def log(self) -> str:
         return (self._folder / "log").read_text()
 
+    def told_of(self, counts: dict[str, tuple[int, ...]], expected: tuple[int, ...]) -> str:
+        """Return what was logged of the calls that differ."""
+        odd = [call_id for call_id, count in counts.items() if count != expected]
+        return "\n".join(line for line in self.log.splitlines() if any(call_id in line for call_id in odd))
+
     @property
     def looked_up(self) -> list[str]:
         """The orders that were looked up, by all workers."""

@@ -44,7 +44,7 @@ AFTER = 6.0
 """Seconds beyond the time of a drain until it is given up, with what is closed behind it."""
 _CLOSE = 2.0
 _CANCELED = 1.0
-_NAMES = 4
+_NAMES = 8
 _CLOSED = "the host was closed with its process: let the webhook come again, for another worker"
 _OWN_THREAD = "a handler, or what it calls, waits here for its own thread: await the async methods of the call instead"
 
@@ -130,6 +130,12 @@ class _Served:
             if self._loop is None:
                 self._closed = True
             elif self._closing is None and not self._closed:
+                if self.host.live:
+                    _log.warning(
+                        "the process ends with calls up (%d): they have %g s; an interruption hangs up at once",
+                        self.host.live,
+                        self.host.drain_seconds(),
+                    )
                 self._closing = asyncio.run_coroutine_threadsafe(self._close(), self._loop)
 
     async def _close(self) -> None:

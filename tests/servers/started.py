@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
@@ -61,7 +61,7 @@ class Running:
     def log(self) -> str:
         return (self._folder / "log").read_text()
 
-    def told_of(self, counts: dict[str, tuple[int, ...]], expected: tuple[int, ...]) -> str:
+    def told_of(self, counts: Mapping[str, tuple[int, ...]], expected: tuple[int, ...]) -> str:
         """Return what was logged of the calls that differ."""
         odd = [call_id for call_id, count in counts.items() if count != expected]
         return "\n".join(line for line in self.log.splitlines() if any(call_id in line for call_id in odd))

@@ -80,6 +80,13 @@ def test_law_twiml_loads_twilios_builders_alone() -> None:
     assert built == []
 
 
+def test_law_declaring_a_trunk_loads_no_client() -> None:
+    modules, built = after("from realtime_sip.twilio import trunking; trunking.for_openai('proj_abc')")
+    assert not modules & {"twilio", "requests", "httpx", "websockets", "asyncio", "ssl", "phonenumbers"}
+    assert not ours(modules) & {"client", "api.transport", "call", "hosting", "testing", "twilio.account"}
+    assert built == []
+
+
 def imported_for_types() -> dict[str, str]:
     tree = ast.parse(Path(realtime_sip.__file__).read_text())
     block = next(node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")

@@ -17,7 +17,7 @@ pytest.importorskip("twilio")
 import httpx
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from provisioning import HOW, WHOLE, prepared, provisioning, state
+from provisioning import HOW, NUMBER, OTHER, PASSWORD, WHOLE, prepared, provisioning, state
 
 from emulated import virtual
 from realtime_sip.api.operations import Failure, Operation, Reply, exchange
@@ -28,7 +28,17 @@ from realtime_sip.testing.openai.server import Reply as Answer
 from realtime_sip.testing.openai.server import Request
 from realtime_sip.testing.twilio.account import Account
 from realtime_sip.twilio.operations import ACCOUNT_SID, Steps
-from realtime_sip.twilio.trunking import apply_steps, verify_steps
+from realtime_sip.twilio.trunking import (
+    CredentialList,
+    IpAccessControlList,
+    OriginationUrl,
+    Recording,
+    Termination,
+    Trunk,
+    apply_steps,
+    plan_steps,
+    verify_steps,
+)
 
 _TWILIO = TwilioEmulator()
 _AUTH = httpx.BasicAuth(_TWILIO.account_sid, _TWILIO.auth_token)._auth_header
@@ -45,6 +55,8 @@ class Service:
         self.faults = faults
         self.requests = 0
         self.now = 0.0
+        self.watch = False
+        """Whether a number must never be on a trunk that takes no calls."""
 
     def run(self, steps: Steps[Any]) -> Any:
         outcome: Any = None
@@ -95,6 +107,8 @@ class Service:
         )
         with pytest.raises(StopIteration) as stop:
             handling.send(None)
+        if self.watch:
+            self._check_calls()
         if fault == "timeout":
             return Failure("late", sent=True, timed_out=True)
         if fault == "500":
@@ -102,6 +116,12 @@ class Service:
         answer = stop.value.value
         assert isinstance(answer, Answer)
         return Reply(answer.status, {}, answer.body)
+
+    def _check_calls(self) -> None:
+        account = self.twilio.account
+        for number in account.numbers.values():
+            urls = account.trunks[number["trunk_sid"]]["origination_urls"] if number["trunk_sid"] else None
+            assert urls is None or any(url["enabled"] for url in urls.values()), "calls to it fail with 32010"
 
 
 def applied(faults: dict[int, str]) -> tuple[dict[str, Any], int]:
@@ -145,6 +165,76 @@ def test_law_a_fault_anywhere_and_then_another_apply_ends_as_declared_with_nothi
 @given(st.dictionaries(st.integers(0, 80), st.sampled_from(FAULTS), max_size=12))
 def test_law_however_many_faults_there_are(faults: dict[int, str]) -> None:
     assert applied(faults)[0] == whole()
+
+
+PLACES = ("sip:a.example;transport=tls", "sip:b.example;transport=tls;edge=dublin", "sip:c.example;transport=tls?X-A=1")
+URLS = st.lists(
+    st.builds(
+        OriginationUrl,
+        st.sampled_from(PLACES),
+        priority=st.integers(0, 3),
+        weight=st.integers(1, 3),
+        enabled=st.booleans(),
+        friendly_name=st.sampled_from(["one", "two"]),
+    ),
+    unique_by=lambda url: url.sip_url,
+    max_size=3,
+)
+TERMINATIONS = st.builds(
+    Termination,
+    st.sampled_from(["shop.pstn.twilio.com", "other.pstn.twilio.com"]),
+    ip_access_control_lists=st.lists(
+        st.sampled_from([IpAccessControlList("x", ("8.8.8.8",)), IpAccessControlList("x", ("8.8.4.4", "8.8.8.0/24"))]),
+        max_size=1,
+    ),
+    credential_lists=st.lists(
+        st.sampled_from([CredentialList("y", {"a": PASSWORD}), CredentialList("y", {"b": PASSWORD, "c": PASSWORD})]),
+        min_size=1,
+        max_size=1,
+    ),
+)
+
+
+@st.composite
+def trunks(draw: st.DrawFn) -> Trunk:
+    """Any trunk that says each setting, so that nothing of an earlier one is left."""
+    urls = draw(URLS)
+    numbers = draw(st.lists(st.sampled_from([NUMBER, OTHER]), unique=True))
+    return Trunk(
+        "Shop",
+        origination=urls,
+        numbers=numbers if any(url.enabled for url in urls) else [],
+        secure=draw(st.booleans()),
+        transfer_mode=draw(st.sampled_from(["disable-all", "enable-all", "sip-only"])),
+        transfer_caller_id=draw(st.sampled_from(["from-transferee", "from-transferor"])),
+        cnam_lookup_enabled=draw(st.booleans()),
+        recording=draw(st.builds(Recording, st.sampled_from(["do-not-record", "record-from-answer"]))),
+        disaster_recovery_url=draw(st.sampled_from(["", "https://a.example/"])),
+        termination=draw(TERMINATIONS),
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(trunks(), trunks())
+def test_law_from_whatever_was_declared_before_a_pruning_apply_leads_to_what_is_declared_now(
+    before: Trunk, now: Trunk
+) -> None:
+    alone = Service({})
+    alone.run(apply_steps(now, prune=True, on_step=None))
+    wanted = state(alone.twilio)
+    after = Service({})
+    after.run(apply_steps(before, prune=False, on_step=None))
+    planned = after.run(plan_steps(now, prune=True))
+    after.watch = True
+    applied = after.run(apply_steps(now, prune=True, on_step=None))
+    assert [step.what for step in applied.done] == [step.what for step in planned.steps]
+    found = state(after.twilio)
+    for each in (wanted, found):
+        del each["lists"]  # those of the account stay
+        if not each["trunks"][0]["disaster_recovery_url"]:
+            del each["trunks"][0]["disaster_recovery_method"]
+    assert found == wanted
+    assert after.run(plan_steps(now, prune=True)).steps == ()
 
 
 @HOW

@@ -160,17 +160,51 @@ async def test_law_nothing_is_deleted_unless_asked_for() -> None:
         assert state(here.twilio) == before
         pruned = await here.account.trunks.apply(bare, prune=True)
         assert [(step.action, step.kind) for step in pruned.done] == [
+            ("detach", "number"),
+            ("detach", "number"),
             ("delete", "origination URL"),
             ("delete", "origination URL"),
             ("delete", "credential"),
             ("detach", "IP access control list"),
-            ("detach", "number"),
-            ("detach", "number"),
         ]
         after = state(here.twilio)
         assert after["numbers"] == {NUMBER: None, OTHER: None}
         assert after["lists"] == [("pbx", ["pbx"]), ("sbc", ["8.8.4.0", "8.8.8.8"])], "the list itself is the account's"
         assert after["trunks"][0]["urls"] == []
+
+
+@virtual
+async def test_ten_urls_and_an_eleventh_make_room_by_pruning_and_say_so_without() -> None:
+    ten = [OriginationUrl(f"sip:a{number}.example;transport=tls", enabled=number > 0) for number in range(10)]
+    eleventh = OriginationUrl("sip:new.example;transport=tls")
+    async with provisioning() as here:
+        prepared(here.twilio)
+        await here.account.trunks.apply(dataclasses.replace(MAIN, origination=ten))
+        trunk = dataclasses.replace(MAIN, origination=[eleventh, *ten[2:]])
+        with pytest.raises(InvalidRequestError, match="10 origination URLs"):
+            await here.account.trunks.apply(trunk)
+        applied = await here.account.trunks.apply(trunk, prune=True)
+        assert [(step.action, step.name) for step in applied.done] == [
+            ("delete", ten[0].sip_url),  # it gets no calls
+            ("create", eleventh.sip_url),
+            ("delete", ten[1].sip_url),
+        ]
+
+
+@virtual
+async def test_the_last_url_that_takes_calls_is_not_taken_from_the_numbers_that_stay() -> None:
+    async with provisioning() as here:
+        prepared(here.twilio)
+        await here.account.trunks.apply(MAIN)
+        (url,) = MAIN.origination
+        off = dataclasses.replace(MAIN, origination=[dataclasses.replace(url, enabled=False)], numbers=())
+        with pytest.raises(InvalidRequestError, match="32010"):
+            await here.account.trunks.apply(off)
+        applied = await here.account.trunks.apply(off, prune=True)
+        assert [(step.action, step.kind) for step in applied.done] == [
+            ("detach", "number"),
+            ("update", "origination URL"),
+        ]
 
 
 @virtual

@@ -14,7 +14,7 @@ from realtime_sip.api.operations import Repeat
 from realtime_sip.twilio.finding import Finding
 from realtime_sip.twilio.found import ADDRESS_LISTS, CREDENTIAL_LISTS, TRUNKS, Found, FoundTrunk
 from realtime_sip.twilio.operations import Steps, ask, delete, form, segment
-from realtime_sip.twilio.origination import same_place
+from realtime_sip.twilio.origination import MAX_ORIGINATION_URLS, same_place
 from realtime_sip.twilio.records import (
     ListRecord,
     Made,
@@ -157,13 +157,45 @@ def known_sids(trunk: Trunk, found: Found) -> Sids:
 
 
 def difference(trunk: Trunk, found: Found, *, prune: bool = False) -> TrunkPlan:
-    """Return what has to be done: what takes calls comes before what brings them, and what is deleted comes last."""
+    """Return what has to be done, in an order that lets calls go on: what takes calls comes before what brings them,
+    and goes after it."""
     planner = _Planner(trunk, found, known_sids(trunk, found))
     planner.plan()
-    steps = planner.steps + (planner.prunes if prune else [])
+    early = [step for step in planner.steps if not _disables(step)]
+    late = [step for step in planner.steps if _disables(step)]
+    detached = [step for step in planner.prunes if step.kind == "number"]
+    pruned = [step for step in planner.prunes if step.kind != "number"]
+    findings = planner.findings
+    there = found.trunk or FoundTrunk(TrunkRecord(sid=""))
+    made = sum(step.what[:2] == ("create", "origination URL") for step in early)
+    too_many = max(0, len(there.origination) + made - MAX_ORIGINATION_URLS)
+    if prune:
+        room = [step for step in pruned if step.kind == "origination URL"][:too_many]
+        steps = [*room, *early, *detached, *late, *(step for step in pruned if step not in room)]
+    else:
+        steps = [*early, *late]
+        if too_many:
+            text = f"it would have more than {MAX_ORIGINATION_URLS} origination URLs: prune those that are not declared"
+            findings.append(Finding("error", text))
+        if late and there.numbers and not _takes_calls(trunk, there):
+            text = "its numbers would be left without an origination URL that is enabled (32010): detach them first"
+            findings.append(Finding("error", text))
     kept = [] if prune else [_kept(step) for step in planner.prunes]
     sid = None if found.trunk is None else found.trunk.record.sid
-    return TrunkPlan(trunk.friendly_name, sid, tuple(steps), tuple(kept), (*planner.findings,))
+    return TrunkPlan(trunk.friendly_name, sid, tuple(steps), tuple(kept), tuple(findings))
+
+
+def _takes_calls(trunk: Trunk, there: FoundTrunk) -> bool:
+    """Whether a URL is enabled if nothing is pruned."""
+    declared = {same_place(url.sip_url) for url in trunk.origination}
+    kept = any(url.enabled for url in there.origination if same_place(url.sip_url) not in declared)
+    return kept or any(url.enabled for url in trunk.origination)
+
+
+def _disables(step: Step) -> bool:
+    return step.action == "update" and any(
+        change.field == "enabled" and change.after is False for change in step.changes
+    )
 
 
 _Path = Callable[[Sids], str]
@@ -246,7 +278,7 @@ class _Planner:
             self._change("trunk", trunk.friendly_name, self._below(), fields, changes)
 
     def _origination(self, there: Sequence[OriginationRecord]) -> None:
-        left = list(there)
+        left, before = list(there), len(self.steps)
         for url in self.trunk.origination:
             record = next((each for each in left if same_place(each.sip_url) == same_place(url.sip_url)), None)
             wanted = {
@@ -271,7 +303,8 @@ class _Planner:
             if changes:
                 path = self._below("OriginationUrls", segment(record.sid))
                 self._change("origination URL", url.sip_url, path, fields, changes)
-        for record in left:
+        self.steps[before:] = sorted(self.steps[before:], key=lambda step: step.action == "update")
+        for record in sorted(left, key=lambda record: bool(record.enabled)):
             note = f"priority {record.priority}, weight {record.weight}" + (", gets calls" if record.enabled else "")
             path = self._below("OriginationUrls", segment(record.sid))
             self._prune("delete", "origination URL", record.sip_url, path, note)

@@ -23,6 +23,7 @@ from realtime_sip.prompts import (
     LivePolicies,
     LongContext,
     ModelFamily,
+    Pacing,
     Personality,
     Preambles,
     Pronunciations,
@@ -136,6 +137,12 @@ def test_what_is_no_section_is_refused_with_advice(value: Any) -> None:
         lambda: Context({"a": 1}),  # type: ignore[dict-item]
         lambda: Context(["a"]),  # type: ignore[arg-type]
         lambda: Verbosity(sentences=0),
+        lambda: Rules(["a", "b"]),  # type: ignore[arg-type]
+        lambda: Rules("a", 3),  # type: ignore[arg-type]
+        lambda: Flow([State("A", "b")]),  # type: ignore[arg-type]
+        lambda: ToolRules("find"),  # type: ignore[arg-type]
+        lambda: Role("You are a clerk.", also=["a", None]),  # type: ignore[arg-type]
+        lambda: Pacing("fast"),  # type: ignore[arg-type]
         lambda: ToolRule("find", "delete"),  # type: ignore[arg-type]
         lambda: ToolRule(" ", "read"),
         lambda: State(" ", "goal"),

@@ -226,8 +226,8 @@ def test_empty_and_doubled_sections_are_found_in_values_and_in_text() -> None:
         Role("You are a clerk."), Section("Compliance"), Rules("a"), Section("instructions and rules", "b")
     )
     assert rules(review(value)) == [
-        ("warning", "doubled_section", "instructions and rules"),
         ("warning", "empty_section", "Compliance"),
+        ("warning", "doubled_section", "instructions and rules"),
     ]
     text = "# Role\nYou are a clerk.\n# Rules\n## Tone\n# Role\nAgain.\n# End"
     assert rules(review(text)) == [
@@ -253,9 +253,8 @@ def test_tools_that_sections_name_have_to_be_there() -> None:
         Flow(State("Start", "Begin.", tools=("greet",), exits=(Exit("done"),))),
         SafetyAndEscalation(tool="transfer_to_human"),
     )
-    assert {what for _, rule, what in rules(review(value, tools=[])) if rule == "unknown_tool"} == {
-        *("find", "wait_for_user", "not_understood", "greet", "transfer_to_human")
-    }
+    missing = [what for _, rule, what in rules(review(value, tools=[])) if rule == "unknown_tool"]
+    assert missing == ["find", "wait_for_user", "not_understood", "greet", "transfer_to_human"], "each once"
     names = ["find", "wait_for_user", "not_understood", "greet", "transfer_to_human"]
     assert review(value, tools=names) == ()
     assert review(value) == ()

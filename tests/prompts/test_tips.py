@@ -129,6 +129,8 @@ def test_tip_3_unclear_audio_is_asked_about_in_the_callers_language(
     name = {"en": "English", "pt-BR": "português do Brasil", "fr": "French", "en-US": "inglês americano"}
     if (locale, spoken) != ("en", "pt-BR"):
         assert f"{name[spoken]}." in whole.partition("# Unclear" if locale == "en" else "# Áudio")[2]
+    foreign = "Sample phrases (say them in French, and vary them):"
+    assert (foreign in whole) is (spoken == "fr")
     own = text(UnclearAudio(samples=("Pardon?",)), locale=locale)
     assert "“Pardon?”" in own
     assert phrase not in own

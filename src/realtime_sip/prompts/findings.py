@@ -97,11 +97,12 @@ def review(
     given = None if tools is None else list(tools)
     known = _known_tools(wire, given)
     moving = {*transfers, *(name for name in known or () if hands_over(name))}
-    found = [
-        *_of_session(wire, model, text),
-        *_of_text(text, known, moving, told=_told_transfer(value)),
-        *([] if value is None else _of_value(value, wire, known, given or [], {*_ENDS, *transfers, *ends, *moving})),
-    ]
+    found = [*_of_session(wire, model, text)]
+    if value is not None:
+        found += _of_value(value, wire, known, given or [], {*_ENDS, *transfers, *ends, *moving})
+    # What a section names as a value is in its text too.
+    named = {each.what for each in found if each.rule == "unknown_tool"}
+    found += _of_text(text, None if known is None else known | named, moving, told=_told_transfer(value))
     return tuple(sorted(dict.fromkeys(found), key=lambda each: each.level != "error"))
 
 

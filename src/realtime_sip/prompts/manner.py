@@ -288,6 +288,12 @@ class Pacing(BaseSection):
     pace: Literal["brisk", "calm"] | None = None
     also: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Refuse a pace that is not known."""
+        super().__post_init__()
+        if self.pace not in (None, "brisk", "calm"):
+            raise ConfigurationError("pace must be brisk or calm")
+
     def lines(self, say: Wording) -> Iterator[Line]:
         """Yield the lines."""
         if self.pace == "calm":

@@ -15,7 +15,7 @@ from typing import Any, Self, TypeAlias
 
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.prompts.family import ModelFamily
-from realtime_sip.prompts.locales import Locale
+from realtime_sip.prompts.locales import Locale, language_name, written_in
 from realtime_sip.prompts.numbers import number
 
 __all__ = [
@@ -47,6 +47,11 @@ class Wording:
     family: ModelFamily = ModelFamily.REALTIME_2
     spoken: str | None = None
     phrases: Locale = "en"
+
+    @property
+    def foreign(self) -> str | None:
+        """The language that is spoken, if sample phrases are not in it."""
+        return self.spoken if self.spoken is not None and written_in(self.spoken) != self.phrases else None
 
     def __call__(self, english: str, portuguese: str) -> str:
         """Return the text in the prompt's language."""
@@ -117,6 +122,11 @@ def pairs(given: Mapping[str, str] | Iterable[tuple[str, str]]) -> tuple[tuple[s
 def sample_phrases(say: Wording, phrases: tuple[str, ...]) -> Group:
     """Return sample phrases, below the request to vary them."""
     head = say("Sample phrases (vary them):", "Frases de exemplo (varie):")
+    if foreign := say.foreign:
+        name = language_name(foreign, say.locale)
+        head = say(
+            f"Sample phrases (say them in {name}, and vary them):", f"Frases de exemplo (diga em {name}, e varie):"
+        )
     return Group(head, tuple(quoted(phrase) for phrase in phrases))
 
 
@@ -158,7 +168,13 @@ class BaseSection(ABC):
             if kind.startswith("tuple"):
                 if isinstance(value, str) or not isinstance(value, Iterable):
                     raise ConfigurationError(f"{type(self).__name__}: {each.name} takes several values: (…,)")
-                object.__setattr__(self, each.name, tuple(value))
+                values = tuple(value)
+                wanted = kind.removeprefix("tuple[").partition(",")[0].partition("[")[0]
+                if not all(
+                    type(one).__name__ == wanted or (wanted == "str" and isinstance(one, str)) for one in values
+                ):
+                    raise ConfigurationError(f"{type(self).__name__}: each of its {each.name} must be a {wanted}")
+                object.__setattr__(self, each.name, values)
             elif kind.startswith("str") and not (isinstance(value, str) or (value is None and "None" in kind)):
                 raise ConfigurationError(f"{type(self).__name__}: {each.name} is a text")
 

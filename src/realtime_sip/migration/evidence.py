@@ -21,7 +21,7 @@ _OTHERS = re.compile(
 )
 # Its sessions are its own, in words that the beta had too; it converts them.
 _AGENTS_SDK = re.compile(
-    r"^\s*(?:from|import)\s+agents(?:\.realtime)?\b|@openai/agents|\bRealtimeRunner\b|\bRealtimeAgent\b", re.MULTILINE
+    r"^\s*(?:from|import)\s+agents\.realtime\b|@openai/agents|\bRealtimeRunner\b|\bRealtimeAgent\b", re.MULTILINE
 )
 
 

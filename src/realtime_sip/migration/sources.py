@@ -85,7 +85,7 @@ def of_text(path: Path, text: str, *, shutdowns: Mapping[str, date | None] | Non
             judged, level = _by_its_end(hit, shutdowns, datetime.now(UTC).date())
         if judged.what != MENTIONED:
             found.append(Finding(str(path), line, column, level, judged, cell))
-    return found
+    return sorted(found, key=lambda finding: (finding.cell or 0, finding.line, finding.column))
 
 
 def _by_its_end(hit: Hit, shutdowns: Mapping[str, date | None], today: date) -> tuple[Hit, Level]:
@@ -183,6 +183,8 @@ def _page(text: str, source: Evidence) -> Iterator[Spot]:
             spots = _json(code, source)
         elif language in ("js", "javascript", "jsx", "ts", "typescript", "tsx", "html"):
             spots = scripts.scan(code, source)
+        elif not language and not code.lstrip().startswith(("curl ", "$ ", "POST ")):
+            spots = _json(code, source) if code.lstrip().startswith(("{", "[")) else _code(code, source)
         else:
             spots = scripts.scan_lines(code, source)
         for line, column, hit in spots:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import date
 
 from realtime_sip import beta
 from realtime_sip.migration.evidence import Evidence
 from realtime_sip.migration.findings import MENTIONED, Hit, Rule
+from realtime_sip.prompts.instructions import STORED_PROMPTS_END
 
 HOLE = "\0"
 """What stands in a string for a part that is computed."""
-
-STORED_PROMPTS_END = date(2026, 11, 30)
-"""When the service's stored prompts are shut down (OpenAI's guide to prompts, November 2026)."""
 
 _END = r"(?=$|[?#\s\"'`\\])"
 _KEYS = re.compile(rf"(?P<v1>/?v1)?(?P<path>{'|'.join(map(re.escape, beta.ENDPOINTS))}){_END}")

@@ -10,6 +10,7 @@ import asyncio
 import importlib.util
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -27,10 +28,9 @@ import pytest
 from fastapi import FastAPI, Response
 from flask import Flask
 from twilio.rest import Client
-from werkzeug.serving import make_server
 
 from emulated import SPEED
-from realtime_sip import AsyncRealtimeSip, EndReason, EventLogFolder, OpenAIWebhooks, RealtimeSip
+from realtime_sip import AsyncRealtimeSip, EndReason, EventLogFolder, OpenAIWebhooks
 from realtime_sip.event_log import read_event_log
 from realtime_sip.testing import (
     Behavior,
@@ -51,7 +51,7 @@ from realtime_sip.testing import (
 from realtime_sip.testing.scenario import Step
 from realtime_sip.twilio import TwilioSignature
 from realtime_sip.twilio.voice import AsyncTwilioHttp
-from serving import at, serving
+from serving import at, serving, serving_wsgi
 
 FOLDER = Path(__file__).resolve().parents[1] / "examples"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
@@ -168,8 +168,10 @@ def test_an_example_takes_its_keys_from_the_environment(name: str, monkeypatch: 
     monkeypatch.setenv("PUBLIC_URL", PUBLIC_URL)
     monkeypatch.setenv("TWILIO_ACCOUNT_SID", "AC" + "0" * 32)
     monkeypatch.setenv("FLEX_WORKFLOW_SID", WORKFLOW)
+    before = signal.getsignal(signal.SIGTERM)
     app = example(name).from_environment()
     if isinstance(app, Flask):
+        signal.signal(signal.SIGTERM, before)
         assert app.test_client().post("/").status_code == 400
         return
 
@@ -770,19 +772,14 @@ def test_the_log_of_a_call_has_its_course_and_no_words(event_logs: Path) -> None
 
 @contextmanager
 def flask_serving(openai: OpenAIEmulator) -> Iterator[tuple[str, Any]]:
-    """Serve the guide's sample with werkzeug on a thread; hand out the webhook's URL and the thread of its calls."""
+    """Serve the guide's sample with werkzeug on a thread; hand out the webhook's URL and the host of its calls."""
     module = example("flask_guide")
-    calls = module.CallThread(AsyncRealtimeSip(**openai.client_options))
-    with RealtimeSip(**openai.client_options) as client:
-        server = make_server("127.0.0.1", 0, module.create_app(client, calls), threaded=True)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/", calls
-        finally:
-            server.shutdown()
-            thread.join()
-            server.server_close()
+    host = module.create_host(AsyncRealtimeSip(**openai.client_options))
+    try:
+        with serving_wsgi(module.create_app(host)) as url:
+            yield f"{url}/", host
+    finally:
+        host.close()
 
 
 def threads() -> list[str]:
@@ -792,8 +789,8 @@ def threads() -> list[str]:
 async def test_the_flask_sample_answers_each_call_once_on_one_thread_that_the_first_starts(
     openai: OpenAIEmulator,
 ) -> None:
-    with flask_serving(openai) as (url, calls):
-        assert "calls" not in threads()
+    with flask_serving(openai) as (url, host):
+        assert "realtime-sip-calls" not in threads()
         scenario: list[Step] = [ModelSays("Thank you for calling, how can I help you"), CallerHangsUp()]
         for _ in range(2):
             ringing = await openai.ring(url, scenario=scenario, duplicates=1)
@@ -802,30 +799,29 @@ async def test_the_flask_sample_answers_each_call_once_on_one_thread_that_the_fi
             assert [answer.status_code for answer in ringing.webhook_responses] == [200, 200]
             assert operations(ringing) == ["accept"]
             assert said(ringing) == [("model", "Thank you for calling, how can I help you")]
-            assert threads().count("calls") == 1
-        await asyncio.to_thread(calls.close)
-        assert "calls" not in threads()
+            assert threads().count("realtime-sip-calls") == 1
+        await asyncio.to_thread(host.close)
+        assert "realtime-sip-calls" not in threads()
 
 
 async def test_the_flask_sample_refuses_a_forged_webhook(openai: OpenAIEmulator) -> None:
-    with flask_serving(openai) as (url, _calls):
+    with flask_serving(openai) as (url, _host):
         body, headers = forged()
         async with httpx.AsyncClient(trust_env=False) as http:
             assert (await http.post(url, content=body, headers=headers)).status_code == 400
         assert openai.requests == []
-        assert "calls" not in threads()
+        assert "realtime-sip-calls" not in threads()
 
 
 async def test_a_call_that_is_up_when_the_flask_sample_stops_hears_a_goodbye_and_is_hung_up() -> None:
     timings = Timings(patience=60 * SPEED)  # the goodbye is waited for, for 60 real seconds
     async with OpenAIEmulator(speed=SPEED, timings=timings) as openai:
-        with flask_serving(openai) as (url, calls):
+        with flask_serving(openai) as (url, host):
             ringing = await openai.ring(url, scenario=[HELLO, ModelSays(BYE)])
             await ringing.until_client_sent("response.create")
-            await asyncio.to_thread(calls.close, timeout=12)
+            await asyncio.to_thread(host.drain, 12)
             assert (await ringing.ended()).by is EndedBy.AGENT
             assert said(ringing)[-1] == ("model", BYE)
-            assert "calls" not in threads()
 
 
 # --- behind Twilio ----------------------------------------------------------------------------------------------------

@@ -15,10 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from realtime_sip import EndReason
+from realtime_sip import EndReason, ThreadCallHost
 from realtime_sip.cli.demo_chain import run_chain
 from realtime_sip.testing import CallerHangsUp, CallerSays, EndedBy, ModelCalls, ModelSays, OpenAIEmulator, run_virtual
-from serving import serving
+from realtime_sip.twilio import TwilioSignature
+from serving import serving, serving_wsgi
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -167,7 +168,7 @@ async def answers(openai: OpenAIEmulator, url: str) -> None:
 
 
 def test_each_page_of_a_framework_goes_from_an_application_to_a_call_in_under_20_lines() -> None:
-    for page in ("fastapi.md",):
+    for page in ("fastapi.md", "flask.md"):
         blocks = re.findall(r"^```python\n(.*?)^```$", DOCS[ROOT / "docs" / page], flags=re.MULTILINE | re.DOTALL)
         first = next(block for block in blocks if NAMED.match(block))
         assert len([line for line in first.splitlines()[1:] if line.strip()]) < 20
@@ -180,8 +181,26 @@ async def test_the_lines_of_the_page_on_fastapi_answer_a_call(
     importlib.import_module("routes")
     async with OpenAIEmulator(speed=5) as openai:
         keys_of(openai, monkeypatch)
-        async with serving(importlib.import_module("main").app) as url:
+        module = importlib.import_module("main")
+        async with module.client, serving(module.app) as url:
             await answers(openai, url)
+
+
+async def test_the_lines_of_the_page_on_flask_answer_a_call(
+    beside: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside("flask.md")
+    importlib.import_module("views")
+    async with OpenAIEmulator(speed=5) as openai:
+        keys_of(openai, monkeypatch)
+        module = importlib.import_module("main")
+        with serving_wsgi(module.app) as url:
+            await answers(openai, f"{url}/openai/webhook")
+        await asyncio.to_thread(module.host.close)
+        host = ThreadCallHost(module.on_call, client=module.client)
+        signature = TwilioSignature("a token", "https://voice.example.com")
+        client = importlib.import_module("shop").create_app(host, signature).test_client()
+        assert [client.get("/health/ready").status_code, client.post("/twilio/voice").status_code] == [200, 403]
 
 
 @pytest.mark.parametrize("excerpt", EXCERPTS, ids=lambda excerpt: excerpt.strip().splitlines()[0][:40])

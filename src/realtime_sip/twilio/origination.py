@@ -87,8 +87,6 @@ def _uri_problems(sip_url: object) -> list[tuple[str, str]]:
     problems = []
     if uri.scheme == "sips":
         problems.append(("sip_url", "Twilio advises against sips: write sip: and ;transport=tls"))
-    elif uri.scheme != "sip":
-        problems.append(("sip_url", "must be a sip: URI"))
     places = {"edge": get_args(Edge), "region": get_args(Region)}
     for name, known in places.items():
         value = uri.param(name)

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from realtime_sip import beta
-from realtime_sip.migration import sources
+from realtime_sip.migration import json_text, sources
+from realtime_sip.migration.evidence import Evidence
 from realtime_sip.migration.findings import Finding, Level
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -198,6 +201,10 @@ def test_models_are_judged_by_the_days_that_the_service_names() -> None:
 # --- what must not alarm ----------------------------------------------------------------------------------------------
 
 SILENT: dict[str, str] = {
+    "a variable with the name of a word": '{"type": message, "role": "assistant", "content": [{"type": text}]}',
+    "a part with the name of a word": '{"type": "message", "role": "assistant", "content": [{"type": text}]}',
+    "a format by a variable": '{"type": "realtime", "audio": {"input": {"format": pcm16}}}',
+    "modalities by variables": '{"type": "realtime", "output_modalities": [text, audio]}',
     "Chat Completions": 'client.chat.completions.create(modalities=["text", "audio"], audio={"voice": "alloy"}, x=m)',
     "Chat Completions, a dict": '{"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "wav"}}',
     "speech": '{"model": "tts-1", "voice": "alloy", "speed": 1.1, "input": "Hi.", "temperature": 1}',
@@ -259,6 +266,14 @@ def test_a_header_whose_value_is_not_known_is_a_note() -> None:
     assert shown(found(OPENAI + 'h = {"OpenAI-Beta": FEATURES}')) == [("note", "header")]
 
 
+def test_a_message_of_anthropic_is_a_note() -> None:
+    message = '{"type": "message", "role": "assistant", "content": [{"type": "text", "text": "Hi."}]}'
+    assert shown(found(f"{OPENAI}import anthropic\nm = {message}")) == [("note", "shape")]
+    log = f'{{"openai": 1, "anthropic": {message}}}'
+    assert shown(found(log, "a.json")) == [("note", "shape")]
+    assert json_text.rewritten(log, Evidence.of(log, data=True)) is None
+
+
 def test_a_route_of_ones_own_is_a_note() -> None:
     assert shown(found(OPENAI + '@app.post("/realtime/sessions")\ndef f(): ...')) == [("note", "endpoint")]
 
@@ -279,6 +294,36 @@ def test_the_sources_of_this_repository_are_silent(path: Path) -> None:
     if path.suffix not in sources.SUFFIXES or path.name in ("beta.py", "session.py"):
         return
     assert [f"{finding.place}: {finding.hit.what}" for finding in sources.findings(path)] == []
+
+
+# --- properties -------------------------------------------------------------------------------------------------------
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=4),
+    lambda below: st.lists(below, max_size=3) | st.dictionaries(st.text(max_size=3), below, max_size=3),
+    max_leaves=15,
+)
+
+
+@given(values, st.sampled_from([None, 0, 2, "\t"]))
+def test_each_value_of_a_json_text_has_its_place(value: Any, indent: int | str | None) -> None:
+    text = json.dumps(value, indent=indent)
+    places = json_text._places(text)
+
+    def check(below: Any, path: tuple[str | int, ...]) -> None:
+        assert json.JSONDecoder().raw_decode(text, places[path])[0] == below
+        entries = below.items() if isinstance(below, dict) else enumerate(below) if isinstance(below, list) else ()
+        for name, each in entries:
+            check(each, (*path, name))
+
+    check(value, ())
+
+
+@given(st.text(max_size=60))
+@pytest.mark.parametrize("name", ["a.py", "a.json", "a.js", "a.md", "a.ipynb"])
+def test_any_text_can_be_looked_through(name: str, text: str) -> None:
+    for each in (text, f"```\n{text}\n```", f'"{text}"'):
+        found(each, name)
 
 
 # --- other kinds of files ---------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ _OTHERS = re.compile(
     r"|\bdashscope\b|\bqwen\b|\bstepfun\b|\bbigmodel\b|\bglm-realtime\b|\bhunyuan\b",
     re.IGNORECASE,
 )
+_ANTHROPIC = re.compile(r"anthropic|\bclaude\b", re.IGNORECASE)
 # Its sessions are its own, in words that the beta had too; it converts them.
 _AGENTS_SDK = re.compile(
     r"^\s*(?:from|import)\s+agents\.realtime\b|@openai/agents|\bRealtimeRunner\b|\bRealtimeAgent\b", re.MULTILINE
@@ -46,6 +47,11 @@ class Evidence:
         """Read what a text shows. Data rarely names who it is for: what it sends, and the kind of a session, tell."""
         openai = _has(_OPENAI, text) or (data and _has(_SENT, text))
         return cls(text, openai, _has(_OTHERS, text), _has(_AGENTS_SDK, text))
+
+    @property
+    def anthropic(self) -> bool:
+        """Whether it names Anthropic or its models."""
+        return _has(_ANTHROPIC, self.text)
 
     @property
     def realtime(self) -> bool:

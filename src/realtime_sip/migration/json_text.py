@@ -55,7 +55,7 @@ def _current(value: Any, source: Evidence) -> Any:
         return [_current(each, source) for each in value]
     if not isinstance(value, dict):
         return value
-    hit = objects.judge(value, agents=source.agents)
+    hit = objects.judge(value, source)
     if hit is not None and hit.sure:
         return hit.now
     return {name: _current(below, source) for name, below in value.items()}
@@ -74,7 +74,7 @@ def _walk(value: Any, path: Path, source: Evidence) -> Iterator[tuple[Path, Hit]
         for said in strings.hits(value, source):
             yield path, said
         return
-    hit = objects.judge(value, agents=source.agents) if isinstance(value, dict) else None
+    hit = objects.judge(value, source) if isinstance(value, dict) else None
     if hit is not None:
         yield path, hit
         return

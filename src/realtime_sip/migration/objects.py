@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from realtime_sip import beta
 from realtime_sip.errors import InvalidRequestError
+from realtime_sip.migration.evidence import Evidence
 from realtime_sip.migration.findings import Hit, Rule
 from realtime_sip.migration.shapes import ChangeKind, Shape, to_ga
 
@@ -21,24 +23,24 @@ _KEY = frozenset({"expires_after", "expires_at", "value"})
 _TWO = 2
 
 
-def judge(value: Mapping[str, Any], *, agents: bool = False) -> Hit | None:
+def judge(value: Mapping[str, Any], source: Evidence) -> Hit | None:
     """Return what an object is found to be by itself, or None if nothing shows that it is of the beta.
 
-    Args:
-        value: The object. `SPREAD` is a key of it, or of one inside, that is not known whole.
-        agents: Whether the source uses the Agents SDK, whose own sessions have names of the beta.
+    `SPREAD` is a key of an object that is not known whole.
     """
     kind, keys = value.get("type"), value.keys()
     secret = value.get("client_secret")
     if isinstance(kind, str) and kind in _SENT:
         return as_shape(value, "event", kind)
     if kind == "message" and value.get("role") == "assistant":
-        return as_shape(value, "item", "an assistant's message")
+        hit = as_shape(value, "item", "an assistant's message")
+        # Anthropic's messages look the same.
+        return None if hit is None else replace(hit, sure=source.realtime and not source.anthropic)
     if isinstance(secret, Mapping) and secret.keys() & _KEY and keys & (_FIELDS - {"client_secret"}):
         return as_shape(value, "secret_reply" if "value" in secret else "secret_request", "a key and its session")
     if kind in ("realtime", "transcription") and keys & _FIELDS:
         return as_shape(value, "session", "a session")
-    if not agents and keys & beta.DISTINCTIVE and len(keys & _FIELDS) >= _TWO:
+    if not source.agents and keys & beta.DISTINCTIVE and len(keys & _FIELDS) >= _TWO:
         responds = bool(keys & _OF_A_RESPONSE) and not keys & _OF_A_SESSION
         return as_shape(value, "response" if responds else "session", "a response" if responds else "a session")
     return None

@@ -21,9 +21,16 @@ _MAX_JSON = 100_000
 
 
 class Code(str):
-    """Stands in an object for an expression, whose value is not known, and prints as its source."""
+    """Stands in an object for an expression, whose value is not known, and prints as its source.
+
+    It equals nothing but itself: a variable named `text` is not the word "text".
+    """
 
     __slots__ = ()
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
 
     def __repr__(self) -> str:
         return str(self)
@@ -72,7 +79,7 @@ class _Scan:
             for node in self._nodes:
                 value = self._object(node)
                 if value is not None and ("." in str(value.get("type", ""))) is events:
-                    self._judge(node, objects.judge(value, agents=self._source.agents))
+                    self._judge(node, objects.judge(value, self._source))
         for node in self._nodes:
             if isinstance(node, ast.Dict):
                 self._header_in(list(zip(node.keys, node.values, strict=True)))
@@ -239,7 +246,7 @@ class _Scan:
             value = read_json(text)
         except ValueError:
             return
-        hit = objects.judge(value, agents=self._source.agents) if isinstance(value, dict) else None
+        hit = objects.judge(value, self._source) if isinstance(value, dict) else None
         if hit is not None:
             self._note(node, hit)
 

@@ -333,7 +333,8 @@ def _half(work: _Work, half: _Json, place: str, names: Mapping[str, str]) -> Non
 
 def _modalities(work: _Work, fields: _Json, place: str) -> None:
     modalities = fields.get("output_modalities")
-    if isinstance(modalities, list) and len(modalities) > 1 and set(map(str, modalities)) == beta.BOTH_MODALITIES:
+    words = {each for each in modalities if isinstance(each, str)} if isinstance(modalities, list) else set()
+    if words == beta.BOTH_MODALITIES and isinstance(modalities, list) and len(modalities) == len(words):
         fields["output_modalities"] = ["audio"]
         why = "both at once is refused; the transcript comes anyway"
         work.note(ChangeKind.REPLACED, f"{place}output_modalities", '["audio"]', why)

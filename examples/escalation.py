@@ -1,6 +1,7 @@
 """A shop's phone that fetches a person if the agent cannot help, and takes a message if nobody answers.
 
-The model fetches a person as its instructions say. If a tool fails twice in a row, the program does.
+The model fetches a person as its instructions say. If a tool fails twice in a row, or three turns in a row come to
+nothing, the program does.
 
     pip install 'realtime-sip[fastapi]' uvicorn
     export OPENAI_API_KEY=… OPENAI_WEBHOOK_SECRET=…
@@ -30,6 +31,17 @@ from realtime_sip import (
 )
 from realtime_sip.errors import TransferError
 from realtime_sip.integrations.fastapi import openai_webhook
+from realtime_sip.prompts import (
+    Instructions,
+    Personality,
+    Role,
+    SafetyAndEscalation,
+    Section,
+    ToolRule,
+    ToolRules,
+    UnclearAudio,
+)
+from realtime_sip.tools import not_understood, wait_for_user
 
 log = logging.getLogger("escalation")
 
@@ -41,31 +53,31 @@ DESKS = TransferTargets(
         "billing": TransferTarget("tel:+14155550123", description="Invoices and refunds.", ring_time=25),
     }
 )
-INSTRUCTIONS = """\
-# Role
-- You answer the phone of a shop, in short and friendly sentences.
-- Look orders up with order_status. When the caller has no more questions, say goodbye and call end_call.
-
-# Safety and escalation
-Fetch a person with transfer_to_human, without another attempt of your own, when:
-- somebody is in danger, threatens, or is being threatened
-- the caller asks for a person
-- the caller is clearly upset, or complains again about the same thing
-- the request is about law, medicine or money matters other than the caller's own invoices
-In the same turn, first thank the caller for their patience and say that you are connecting them.
-
-# When nobody answers
-- Apologize once, and offer to take a message.
-- Take it with take_message, read it back in one sentence, and do not promise a time.
-"""
+INSTRUCTIONS = Instructions(
+    Role("You answer the phone of a shop.", objective="The caller knows where their order is."),
+    Personality("Friendly.", tone="Short sentences."),
+    UnclearAudio(wait_tool="wait_for_user", no_match_tool="not_understood"),
+    ToolRules(
+        ToolRule("order_status", "exact_id", use="the caller asks for an order"),
+        ToolRule("take_message", "write", use="nobody could be reached, and the caller wants to leave a message"),
+        ToolRule("end_call", use="the caller has no more questions, and you have said goodbye"),
+    ),
+    SafetyAndEscalation(
+        tool="transfer_to_human",
+        out_of_scope=("law, medicine, and money matters other than the caller's own invoices",),
+    ),
+    Section(
+        "When nobody answers",
+        "Apologize once, and offer to take a message.",
+        "Read the message back in one sentence, and do not promise a time.",
+    ),
+)
 SESSION = RealtimeSession(model="gpt-realtime-2.1", instructions=INSTRUCTIONS)
 
 
 def create_app(client: AsyncRealtimeSip, *, keep: Callable[[str], None]) -> FastAPI:
     """Return the server. `keep` is given each message that a caller leaves."""
-    tools = Tools()
-    tools.function(transfer_to_human)
-    tools.function(end_call)
+    tools = Tools([transfer_to_human, end_call, wait_for_user, not_understood])
 
     @tools.function
     async def order_status(order_id: str) -> str:

@@ -492,6 +492,14 @@ def test_after_two_failures_of_a_tool_the_program_fetches_a_person(channel: str)
     assert offered_desks(ringing) == (["service", "billing"] if channel == "phone" else ["service"])
 
 
+def test_after_three_turns_that_match_nothing_the_program_fetches_a_person() -> None:
+    mumbled: list[Step] = [CallerSays("Mm."), ModelCalls("not_understood"), ModelSays("What did you say?")]
+    ringing, by, _ = escalated([HELLO, *mumbled * 3, ModelSays(CONNECTING)])
+    assert by is EndedBy.TRANSFERRED
+    assert ringing.dialed == [SERVICE]
+    assert said(ringing)[-1] == ("model", CONNECTING)
+
+
 def test_a_failure_that_is_followed_by_a_success_fetches_nobody() -> None:
     scenario = [HELLO, *order("1", "Once more?"), *order("1042", "Tomorrow."), *order("7", "Again?"), CallerHangsUp()]
     ringing, by, _ = escalated(scenario)

@@ -361,7 +361,11 @@ def test_texts_for_a_model_hold_the_prompt_apart_from_what_is_asked() -> None:
 EXAMPLES: dict[str, tuple[str, set[str], set[str]]] = {
     "bakery": ("SESSION", {"end_call", "who_calls", "loaves_left", "ask_the_oven", "place_order", "take_note"}, set()),
     "cost_ceiling": ("SESSION", {"end_call"}, set()),
-    "escalation": ("SESSION", {"end_call", "order_status", "transfer_to_human"}, {"end_call"}),
+    "escalation": (
+        "SESSION",
+        {"end_call", "order_status", "take_message", "transfer_to_human", "not_understood", "wait_for_user"},
+        {"end_call", "order_status", "take_message", "transfer_to_human", "not_understood", "wait_for_user"},
+    ),
     "fastapi_server": ("SESSION", {"end_call", "order_status"}, {"end_call"}),
     "flask_guide": ("SESSION", set(), set()),
     "flex_escalation": (

@@ -78,6 +78,9 @@ def test_law_a_number_is_read_back(value: int, locale: Locale, feminine: bool) -
         ("", None),
         ("one million million", None),
         ("42", 42),
+        ("1,200", 1_200),
+        ("1.200", None),
+        ("1,20", None),
         ("99999999999", None),
         ("²", None),
         ("one " * 500, None),
@@ -88,7 +91,13 @@ def test_what_is_not_one_number_is_none(said: str, value: int | None) -> None:
 
 
 def test_numbers_are_understood_in_the_ways_that_brazilians_say_them() -> None:
-    for said, value in (("catorze", 14), ("mil e duzentas", 1200), ("dois mil", 2000), ("um milhao", 1_000_000)):
+    for said, value in (
+        ("1.200", 1_200),
+        ("catorze", 14),
+        ("mil e duzentas", 1200),
+        ("dois mil", 2000),
+        ("um milhao", 1_000_000),
+    ):
         assert spoken.heard_number(said, "pt-BR") == value
     assert spoken.heard_number("vinte dez", "pt-BR") is None
     assert spoken.heard_number("meia", "pt-BR") is None, "it is a digit, and half of something"
@@ -143,6 +152,10 @@ def test_digits_come_in_threes_and_fours(length: int, groups: list[int]) -> None
         ("double five oh 7", "en", "5507"),
         ("triple zero", "en", "000"),
         ("12 3", "en", "123"),
+        ("11 98765-4321", "pt-BR", "11987654321"),
+        ("123.456.789-09.", "pt-BR", "12345678909"),
+        ("(415) 555-0123", "en", "4155550123"),
+        ("--", "en", None),
         ("double", "en", None),
         ("double twelve", "en", None),
         ("double 12", "en", None),
@@ -184,6 +197,8 @@ def test_codes_are_spelled_by_the_names_of_their_letters() -> None:
         ("B as in Boy", "en", "B"),
         ("B as in Cat", "en", None),
         ("hello", "en", None),
+        ("AB-12", "en", "AB-12"),
+        ("B7 cê", "pt-BR", "B7C"),
         ("", "pt-BR", None),
     ],
 )

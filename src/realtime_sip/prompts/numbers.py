@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.prompts.locales import Locale, checked_locale
 
@@ -123,6 +125,11 @@ _SIZES: dict[Locale, dict[str, int]] = {
 }
 _AND: dict[Locale, str] = {"en": "and", "pt-BR": "e"}
 _MOST_HEARD = 300
+_WRITTEN: dict[Locale, re.Pattern[str]] = {
+    "en": re.compile(r"[0-9]{1,9}|[0-9]{1,3}(?:,[0-9]{3}){1,2}"),
+    "pt-BR": re.compile(r"[0-9]{1,9}|[0-9]{1,3}(?:\.[0-9]{3}){1,2}"),
+}
+"""A number as a transcript has it in digits."""
 
 
 def heard_number(words: str, locale: Locale = "en") -> int | None:
@@ -139,8 +146,8 @@ def heard_number(words: str, locale: Locale = "en") -> int | None:
     if len(words) > _MOST_HEARD:
         return None
     said = [word for word in words.lower().replace("-", " ").replace(",", " ").split() if word != _AND[locale]]
-    if said and said == [str(said[0])] and said[0].isascii() and said[0].isdigit():
-        value = int(said[0])
+    if _WRITTEN[locale].fullmatch(words.strip()):
+        value = int(re.sub(r"\D", "", words))
         return value if value <= MAX_NUMBER else None
     total, group, room, above = 0, None, 1_000, MAX_NUMBER + 1
     for word in said:

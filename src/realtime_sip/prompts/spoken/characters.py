@@ -178,7 +178,8 @@ def heard_digits(said: str, locale: Locale = "en") -> str | None:
     """Return the digits that somebody said one by one, or None if there is anything else among them.
 
     In Portuguese "meia" is 6. In English "oh" is 0, and "double five" is 55. Numbers that span digits, such as
-    "twenty-two", are None: whether they are 22 or 20 and 2 is for the caller to say.
+    "twenty-two", are None: whether they are 22 or 20 and 2 is for the caller to say. Digits that a transcript has
+    grouped, such as "123.456.789-09", are taken as they stand.
 
     >>> heard_digits("um nove meia, dois", "pt-BR"), heard_digits("double four oh 7"), heard_digits("twenty-two")
     ('1962', '4407', None)
@@ -190,13 +191,19 @@ def heard_digits(said: str, locale: Locale = "en") -> str | None:
         if locale == "en" and bare in _REPEATED and times == 1:
             times = _REPEATED[bare]
             continue
-        value = bare if bare.isascii() and bare.isdigit() else _HEARD_DIGITS[locale].get(bare)
+        value = _written(bare) or _HEARD_DIGITS[locale].get(bare)
         if value is None or (times > 1 and len(value) > 1):
             return None
         found.append(value * times)
         times = 1
     whole = "".join(found)
     return whole if whole and times == 1 and len(whole) <= MAX_CHARACTERS else None
+
+
+def _written(word: str) -> str | None:
+    """Return the digits of a word that a transcript has in digits, or None."""
+    bare = "".join(c for c in word if c not in "-.()/+")
+    return bare if bare.isascii() and bare.isdigit() else None
 
 
 def heard_code(said: str, locale: Locale = "en") -> str | None:
@@ -226,6 +233,12 @@ def heard_character(word: str, locale: Locale) -> str | None:
     digit_ = bare if bare.isascii() and bare.isdigit() else _HEARD_DIGITS[locale].get(bare)
     if digit_ is not None:
         return digit_
+    if (
+        len(bare) > 1
+        and any(c.isdigit() for c in bare)
+        and all((c.isascii() and c.isalnum()) or c in "-/" for c in bare)
+    ):
+        return bare.upper()  # as a transcript has it
     one = bare.upper() if len(bare) == 1 and bare.isascii() and bare.isalpha() else None
     return _HEARD_LETTERS[locale].get(bare) or _HEARD_MARKS[locale].get(bare) or one
 

@@ -163,7 +163,7 @@ class Language(BaseSection):
             "Só mude de idioma se a pessoa pedir ou disser uma frase inteira em outro idioma. Um cumprimento, um nome "
             "ou uma palavra estrangeira solta não bastam.",
         )
-        yield say("An accent is no reason either.", "Sotaque também não basta.")
+        yield say("An accent is no reason either.", "Sotaque também não é motivo para mudar.")
         if self.others:
             names = ", ".join(language_name(other, say.locale) for other in self.others)
             yield say(f"You can change to: {names}.", f"Você pode mudar para: {names}.")

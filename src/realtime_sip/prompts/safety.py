@@ -58,7 +58,7 @@ class SafetyAndEscalation(BaseSection):
         if self.tool:
             head = say(
                 f"Call `{self.tool}`, and try nothing else first, as soon as one of these is the case:",
-                f"Chame `{self.tool}`, sem tentar mais nada antes, assim que houver um destes casos:",
+                f"Chame `{self.tool}`, sem tentar mais nada antes, assim que acontecer um destes casos:",
             )
         else:
             yield say(

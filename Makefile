@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # More than there are processors: many tests wait for other programs, or for real time to pass.
 WORKERS ?= 4
 
-.PHONY: demo test packages servers pages check record bench soak clean
+.PHONY: demo test packages servers stores pages check record bench soak clean
 
 demo: $(READY)
 	$(BIN)/realtime-sip demo
@@ -22,6 +22,10 @@ packages: $(READY)
 
 servers: $(READY)
 	$(BIN)/python -m pytest -n $(WORKERS) -m servers
+
+# On Redis and PostgreSQL of this machine; where one is missing they are skipped, with that reason.
+stores: $(READY)
+	$(BIN)/python -m pytest -n 2 -m stores
 
 # In Chromium; without one they are skipped, with that reason.
 pages: $(READY)

@@ -546,7 +546,7 @@ async def test_law_an_adopted_call_is_up__it_takes_a_place_and_is_never_refused(
         await asyncio.sleep(1)
         store = MemoryStore(clock=clock)
         await store.claim(ringing.call_id, owner="dead", lease=30)
-        await store.advance(ringing.call_id, owner="dead", phase="accepted")
+        await store.accept(ringing.call_id, owner="dead", lease=30)
         clock.now += 31
         full = ConcurrentCalls(1)
         await store.enter(full.key, "another", lease=30)

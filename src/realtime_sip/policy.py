@@ -54,7 +54,7 @@ from realtime_sip._program_errors import telling
 from realtime_sip.errors import ConfigurationError, MissingExtraError
 from realtime_sip.sip.address import e164
 from realtime_sip.sip.status import FINAL_FAILURE, is_final_failure
-from realtime_sip.stores.rules import LEASE, Store
+from realtime_sip.stores.rules import PLACE_LEASE, Store
 from realtime_sip.webhooks import IncomingCall
 
 __all__ = [
@@ -321,7 +321,7 @@ class DailySpend(_Counter):
 
     async def ended(self, incoming: IncomingCall, store: Store, *, cost: Decimal | None) -> None:
         """Count what a call has cost in all; None if nobody knows."""
-        await self.renew(incoming, store, lease=LEASE, cost=cost)
+        await self.renew(incoming, store, lease=PLACE_LEASE, cost=cost)
         self._counted.pop(incoming.call_id, None)
         if cost is None and not self._warned:
             self._warned = True
@@ -364,7 +364,7 @@ class CallPolicy:
         self._rules = rules
 
     async def check(
-        self, incoming: IncomingCall, *, store: Store | None = None, lease: float = LEASE
+        self, incoming: IncomingCall, *, store: Store | None = None, lease: float = PLACE_LEASE
     ) -> Refusal | None:
         """Ask the rules about a new call. Returns the first refusal, or None; then its places are taken.
 
@@ -396,7 +396,7 @@ class CallPolicy:
         return None
 
     async def renew(
-        self, incoming: IncomingCall, *, store: Store, lease: float = LEASE, cost: Decimal | None = None
+        self, incoming: IncomingCall, *, store: Store, lease: float = PLACE_LEASE, cost: Decimal | None = None
     ) -> None:
         """Keep the places of a call that is up for `lease` seconds, and note what it has cost so far, in USD."""
         for rule in self._rules:

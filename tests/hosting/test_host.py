@@ -25,7 +25,7 @@ from realtime_sip import (
 )
 from realtime_sip.errors import ConfigurationError, UnknownCallError
 from realtime_sip.policy import DenyCallers
-from realtime_sip.stores import Claimed
+from realtime_sip.stores import Claimed, Outcome
 from realtime_sip.testing import (
     CallerHangsUp,
     CallerSays,
@@ -35,6 +35,7 @@ from realtime_sip.testing import (
     Timings,
 )
 
+QUIET = CallLimits(silence=None, first_sound=None)
 HELLO = ModelSays("Good morning.")
 BYE = CallerHangsUp()
 
@@ -304,7 +305,7 @@ async def test_law_a_dead_claimants_call_is_adopted__not_accepted_again_but_atta
         await ringing.until_accepted()
         await asyncio.sleep(1)
         await store.claim(ringing.call_id, owner="dead", lease=30)
-        await store.advance(ringing.call_id, owner="dead", phase="accepted")
+        await store.accept(ringing.call_id, owner="dead", lease=30)
         line.host = CallHost(line.on_call, client=line.client, store=store)
         line.talk = greet
         assert await line.host.submit(incoming[0]) is Submission.REPEAT
@@ -315,18 +316,31 @@ async def test_law_a_dead_claimants_call_is_adopted__not_accepted_again_but_atta
         assert (await line.host.ended(ringing.call_id)).reason is EndReason.CALLER
 
 
+class Stolen(MemoryStore):
+    """Says of each call that another worker has taken it, once `stolen` is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stolen = False
+        self.claims: list[str] = []
+
+    async def claim(self, call_id: str, *, owner: str, lease: float) -> Claimed:
+        self.claims.append(call_id)
+        return await super().claim(call_id, owner=owner, lease=lease)
+
+    async def heartbeat(self, owner: str, *, lease: float) -> list[str]:
+        return self.claims if self.stolen else []
+
+
 @virtual
 async def test_law_a_claim_that_was_lost_is_let_go_without_ending_the_call() -> None:
-    async def lost(_call_id: str, *, owner: str, lease: float) -> bool:
-        return False
-
-    store = MemoryStore()
+    store = Stolen()
     async with phone(strict=False) as line:
         line.host = CallHost(line.on_call, client=line.client, store=store)
         ringing = await line.ring(HELLO, talk=wait, limits=CallLimits(silence=None, first_sound=None))
         await ringing.until_attached()
-        store.renew = lost  # type: ignore[assignment]
-        await asyncio.sleep(40)
+        store.stolen = True
+        await asyncio.sleep(5)
         assert (await line.host.ended(ringing.call_id)).reason is EndReason.DETACHED
         assert ringing.state == "accepted"
         ringing.hang_up()
@@ -334,25 +348,56 @@ async def test_law_a_claim_that_was_lost_is_let_go_without_ending_the_call() -> 
 
 @virtual
 async def test_law_a_claim_that_was_lost_is_neither_rejected_nor_hung_up_by_who_lost_it() -> None:
-    async def lost(_call_id: str, *, owner: str, lease: float) -> bool:
-        return False
-
     async def on_call(incoming: IncomingCall) -> None:
         if by_hand:
             await line.client.calls.accept(incoming.call_id, SESSION)
+        store.stolen = True
         await asyncio.sleep(25)
         raise ValueError("a bug")
 
     for by_hand in (False, True):
         async with phone(timings=Timings(patience=60)) as line:
-            store = MemoryStore()
-            store.renew = lost  # type: ignore[assignment]
+            store = Stolen()
             host = CallHost(on_call, client=line.client, store=store)
             ringing = await line.openai.ring(host)
             assert (await host.ended(await _delivered(ringing))).reason is EndReason.DETACHED
             assert operations(ringing) == (["accept"] if by_hand else [])
             ringing.hang_up()
             await host.drain(1)
+
+
+@virtual
+async def test_law_no_live_call_ends_because_of_its_store__one_that_is_restarted_empty() -> None:
+    store = MemoryStore()
+    async with phone() as line:
+        line.host = CallHost(line.on_call, client=line.client, store=store)
+        ringing = await line.ring(HELLO, CallerHangsUp(after=60.0), talk=greet, limits=QUIET)
+        await ringing.until_attached()
+        store.__init__()  # type: ignore[misc]
+        await over(line, ringing)
+        assert (await line.host.ended(ringing.call_id)).reason is EndReason.CALLER
+        answer = await store.claim(ringing.call_id, owner="another", lease=30)
+        assert answer.outcome is Outcome.REPEAT
+
+
+@virtual
+async def test_a_worker_says_that_it_lives_once_a_second_however_many_calls_it_has_and_not_without_any() -> None:
+    heartbeats: list[float] = []
+
+    class Counting(MemoryStore):
+        async def heartbeat(self, owner: str, *, lease: float) -> list[str]:
+            heartbeats.append(asyncio.get_running_loop().time())
+            return await super().heartbeat(owner, lease=lease)
+
+    async with phone() as line:
+        line.host = CallHost(line.on_call, client=line.client, store=Counting())
+        ringings = [await line.ring(HELLO, CallerHangsUp(after=20.0), talk=greet, limits=QUIET) for _ in range(5)]
+        for ringing in ringings:
+            await over(line, ringing)
+        beats = len(heartbeats)
+        assert 20 <= beats <= 40
+        await asyncio.sleep(60)
+        assert len(heartbeats) <= beats + 1
 
 
 async def _delivered(ringing: RingingCall) -> str:
@@ -557,7 +602,7 @@ async def test_law_a_dead_claimants_call_is_adopted__also_where_it_died_while_it
         await ringing.until_accepted()
         await asyncio.sleep(1)
         await store.claim(ringing.call_id, owner="dead", lease=30)
-        await store.advance(ringing.call_id, owner="dead", phase="accepted")
+        await store.accept(ringing.call_id, owner="dead", lease=30)
         line.host = CallHost(line.on_call, client=line.client, store=store)
         now[0] += 31
         assert await line.host.submit(incoming[0]) is Submission.STARTED

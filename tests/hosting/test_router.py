@@ -459,7 +459,7 @@ async def test_law_no_caller_with_a_dead_agent__an_adopted_call_that_no_route_is
         await ringing.until_accepted()
         await asyncio.sleep(1)
         await store.claim(ringing.call_id, owner="dead", lease=30)
-        await store.advance(ringing.call_id, owner="dead", phase="accepted")
+        await store.accept(ringing.call_id, owner="dead", lease=30)
         now[0] += 31
         line.host = CallHost(Router(), client=line.client, store=store)
         assert await line.host.submit(incoming[0]) is Submission.STARTED

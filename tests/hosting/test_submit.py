@@ -13,6 +13,7 @@ from phone import Phone, greet, phone, virtual, wait
 from realtime_sip import CallEnded, CallHost, CallLimits, EndReason, IncomingCall, MemoryStore, Submission
 from realtime_sip.errors import DeadlineError
 from realtime_sip.stores import Claimed
+from realtime_sip.stores.rules import WORKER_LEASE
 from realtime_sip.testing import CallerHangsUp, EndedBy, ModelSays, RingingCall
 
 HELLO = ModelSays("Good morning.")
@@ -256,15 +257,15 @@ async def test_law_no_wait_without_a_deadline__a_store_that_hangs_once_is_asked_
     asked: list[float] = []
 
     class Hanging(MemoryStore):
-        async def renew(self, call_id: str, *, owner: str, lease: float) -> bool:
+        async def heartbeat(self, owner: str, *, lease: float) -> list[str]:
             asked.append(asyncio.get_running_loop().time())
             if len(asked) == 1:
                 await asyncio.sleep(3600)
-            return await super().renew(call_id, owner=owner, lease=lease)
+            return await super().heartbeat(owner, lease=lease)
 
     async with phone() as line:
         line.host = CallHost(line.on_call, client=line.client, store=Hanging(clock=asyncio.get_running_loop().time))
         await line.played(HELLO, CallerHangsUp(after=60.0), talk=greet, limits=QUIET)
     assert len(asked) > 2
-    assert asked[1] - asked[0] < 30
-    assert "its claim was not renewed: DeadlineError" in caplog.text
+    assert asked[1] - asked[0] < WORKER_LEASE
+    assert "the store was not told that this host lives: DeadlineError" in caplog.text

@@ -27,10 +27,16 @@ MOST_LINES = 500
 WIRE_MODELS = {"events", "items", "prompts", "session"}
 
 # Only here: everything else imports the standard library, the core dependencies, and itself.
-FRAMEWORKS = {"fastapi", "starlette", "uvicorn", "flask", "django", "twilio", "phonenumbers", "redis", "pytest", "h11"}
+FRAMEWORKS = {
+    *("fastapi", "starlette", "uvicorn", "flask", "django", "twilio", "phonenumbers"),
+    *("redis", "psycopg", "pytest", "h11"),
+}
 MAY_IMPORT_FRAMEWORKS = {"testing", "cli", "integrations"}
 # What an extra brings, imported when it is asked for.
-LAZILY = {("policy", "phonenumbers"), ("twilio", "twilio"), ("twilio", "phonenumbers")}
+LAZILY = {
+    *(("policy", "phonenumbers"), ("twilio", "twilio"), ("twilio", "phonenumbers")),
+    *(("stores", "redis"), ("stores", "psycopg")),
+}
 
 
 def modules() -> list[Path]:

@@ -4,38 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from kept import Clock, Servers
 
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.stores import rules
 from realtime_sip.stores.memory import MemoryStore, Places, Window
 from realtime_sip.stores.rules import BUCKETS, REMEMBER, Claim, Claimed, Outcome, Store, bucket, decide
 
-
-class Clock:
-    """Time that passes when it is told to."""
-
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def store(clock: Clock) -> MemoryStore:
-    return MemoryStore(clock=clock)
+pytest_plugins = ["store_fixtures"]
 
 
 async def claimed(store: Store, owner: str, *, call_id: str = "rtc_1", lease: float = 10.0) -> tuple[str, str]:
@@ -47,104 +35,160 @@ async def claimed(store: Store, owner: str, *, call_id: str = "rtc_1", lease: fl
 # --- the ways of one call ---------------------------------------------------------------------------------------------
 
 
-async def test_law_one_call_one_handler(store: MemoryStore) -> None:
+async def test_law_one_call_one_handler(store: Store) -> None:
     assert await claimed(store, "a") == ("new", "claimed")
     assert await claimed(store, "b") == ("repeat", "claimed")
     assert await claimed(store, "a") == ("repeat", "claimed")
-    assert await store.advance("rtc_1", owner="a", phase="accepted")
+    assert await store.accept("rtc_1", owner="a", lease=10)
     assert await claimed(store, "b") == ("repeat", "accepted")
     assert await store.finish("rtc_1", owner="a")
     assert await claimed(store, "b") == ("repeat", "done")
     assert await claimed(store, "b", call_id="rtc_2") == ("new", "claimed")
 
 
-async def test_law_a_dead_claimants_call_is_adopted_in_the_phase_it_had(store: MemoryStore, clock: Clock) -> None:
+async def test_law_a_dead_claimants_call_is_adopted_in_the_phase_it_had(store: Store, clock: Clock) -> None:
     await store.claim("rtc_1", owner="a", lease=10)
-    clock.now += 9.9
+    clock.now += 9.5
     assert await claimed(store, "b") == ("repeat", "claimed")
-    clock.now += 0.1
+    clock.now += 0.6
     assert await claimed(store, "b") == ("adopted", "claimed")
-    await store.advance("rtc_1", owner="b", phase="accepted")
-    clock.now += 10
+    await store.accept("rtc_1", owner="b", lease=4)
+    clock.now += 3.5
+    assert await claimed(store, "c") == ("repeat", "accepted")
+    clock.now += 0.6
     assert await claimed(store, "c") == ("adopted", "accepted")
 
 
-async def test_an_owner_whose_call_was_adopted_can_do_nothing_any_more(store: MemoryStore, clock: Clock) -> None:
-    await store.claim("rtc_1", owner="a", lease=10)
-    clock.now += 10
-    await store.claim("rtc_1", owner="b", lease=10)
-    assert not await store.renew("rtc_1", owner="a", lease=10)
-    assert not await store.advance("rtc_1", owner="a", phase="accepted")
-    assert not await store.finish("rtc_1", owner="a")
-    assert await store.renew("rtc_1", owner="b", lease=10)
-    assert await claimed(store, "c") == ("repeat", "claimed")
-
-
-async def test_renewing_keeps_a_call_as_long_as_it_lasts(store: MemoryStore, clock: Clock) -> None:
-    await store.claim("rtc_1", owner="a", lease=10)
+async def test_the_lease_of_an_accepted_call_is_its_workers_and_one_heartbeat_is_for_all_its_calls(
+    store: Store, clock: Clock
+) -> None:
+    for call_id in ("rtc_1", "rtc_2", "rtc_3"):
+        await store.claim(call_id, owner="a", lease=10)
+        await store.accept(call_id, owner="a", lease=4)
     for _ in range(20):
-        clock.now += 9
-        assert await store.renew("rtc_1", owner="a", lease=10)
-        assert await claimed(store, "b") == ("repeat", "claimed")
+        clock.now += 3
+        assert await store.heartbeat("a", lease=4) == []
+        for call_id in ("rtc_1", "rtc_2", "rtc_3"):
+            assert await claimed(store, "b", call_id=call_id) == ("repeat", "accepted")
+    clock.now += 4.1
+    assert await claimed(store, "b", call_id="rtc_2") == ("adopted", "accepted")
 
 
-async def test_an_owner_that_was_late_keeps_what_nobody_adopted(store: MemoryStore, clock: Clock) -> None:
+async def test_a_heartbeat_does_not_keep_a_call_that_is_claimed_and_not_decided(store: Store, clock: Clock) -> None:
     await store.claim("rtc_1", owner="a", lease=10)
+    clock.now += 10.1
+    await store.heartbeat("a", lease=4)
+    assert await claimed(store, "b") == ("adopted", "claimed")
+
+
+async def test_who_adopts_an_accepted_call_lives_for_the_claims_lease_at_least(store: Store, clock: Clock) -> None:
+    await store.claim("rtc_1", owner="a", lease=10)
+    await store.accept("rtc_1", owner="a", lease=4)
+    clock.now += 4.1
+    assert await claimed(store, "b", lease=10) == ("adopted", "accepted")
+    clock.now += 9.5
+    assert await claimed(store, "c") == ("repeat", "accepted")
+    await store.heartbeat("b", lease=4)
+    clock.now += 3.5
+    assert await claimed(store, "c") == ("repeat", "accepted")
+
+
+async def test_law_an_owner_whose_call_was_adopted_can_do_nothing_any_more_and_hears_of_it_once(
+    store: Store, clock: Clock
+) -> None:
+    for call_id in ("rtc_1", "rtc_2"):
+        await store.claim(call_id, owner="a", lease=10)
+        await store.accept(call_id, owner="a", lease=4)
+    clock.now += 4.1
+    await store.claim("rtc_1", owner="b", lease=10)
+    assert not await store.accept("rtc_1", owner="a", lease=4)
+    assert not await store.finish("rtc_1", owner="a")
+    assert await store.heartbeat("a", lease=4) == ["rtc_1"]
+    assert await store.heartbeat("a", lease=4) == []
+    assert await store.heartbeat("b", lease=4) == []
+    assert await store.accept("rtc_1", owner="b", lease=4)
+    assert await store.accept("rtc_2", owner="a", lease=4)
+    assert await claimed(store, "c") == ("repeat", "accepted")
+
+
+async def test_an_owner_that_was_late_keeps_what_nobody_adopted(store: Store, clock: Clock) -> None:
+    await store.claim("rtc_1", owner="a", lease=10)
+    await store.accept("rtc_1", owner="a", lease=4)
     clock.now += 60
-    assert await claimed(store, "a") == ("repeat", "claimed")
-    assert await store.renew("rtc_1", owner="a", lease=10)
-    assert await claimed(store, "b") == ("repeat", "claimed")
+    assert await claimed(store, "a") == ("repeat", "accepted")
+    assert await store.heartbeat("a", lease=4) == []
+    assert await claimed(store, "b") == ("repeat", "accepted")
 
 
-async def test_what_is_done_stays_done_for_as_long_as_webhooks_are_repeated(store: MemoryStore, clock: Clock) -> None:
+async def test_what_is_done_stays_done_for_as_long_as_webhooks_are_repeated(store: Store, clock: Clock) -> None:
     await store.claim("rtc_1", owner="a", lease=10)
     await store.finish("rtc_1", owner="a")
     clock.now += REMEMBER - 1
     assert REMEMBER == 72 * 60 * 60
     assert await claimed(store, "b") == ("repeat", "done")
-    assert not await store.renew("rtc_1", owner="a", lease=10)
-    assert not await store.advance("rtc_1", owner="a", phase="accepted")
-    clock.now += 1
+    assert not await store.accept("rtc_1", owner="a", lease=10)
+    clock.now += 2
     assert await claimed(store, "b") == ("new", "claimed")
 
 
-async def test_finishing_can_be_repeated_by_the_one_who_finished(store: MemoryStore) -> None:
+async def test_finishing_can_be_repeated_by_the_one_who_finished(store: Store) -> None:
     await store.claim("rtc_1", owner="a", lease=10)
     assert await store.finish("rtc_1", owner="a")
     assert await store.finish("rtc_1", owner="a")
     assert not await store.finish("rtc_1", owner="b")
 
 
-async def test_a_phase_that_was_passed_is_not_gone_back_to(store: MemoryStore) -> None:
+async def test_accepting_can_be_repeated_by_the_one_who_accepted(store: Store) -> None:
     await store.claim("rtc_1", owner="a", lease=10)
-    await store.advance("rtc_1", owner="a", phase="accepted")
-    assert await store.advance("rtc_1", owner="a", phase="claimed")
+    assert await store.accept("rtc_1", owner="a", lease=10)
+    assert await store.accept("rtc_1", owner="a", lease=10)
+    assert not await store.accept("rtc_1", owner="b", lease=10)
     assert await claimed(store, "b") == ("repeat", "accepted")
 
 
-async def test_nobody_owns_a_call_that_was_not_claimed(store: MemoryStore) -> None:
-    assert not await store.renew("rtc_1", owner="a", lease=10)
-    assert not await store.advance("rtc_1", owner="a", phase="accepted")
-    assert not await store.finish("rtc_1", owner="a")
+async def test_law_no_live_call_ends_because_of_its_store__one_that_lost_all_it_had_learns_of_it_again(
+    store: Store,
+) -> None:
+    assert await store.accept("rtc_1", owner="a", lease=10)
+    assert await claimed(store, "b") == ("repeat", "accepted")
+    assert not await store.finish("rtc_2", owner="a")
 
 
-async def test_of_many_at_once_one_gets_the_call(store: MemoryStore) -> None:
+async def test_of_many_at_once_one_gets_the_call(store: Store) -> None:
     answers = await asyncio.gather(*(store.claim("rtc_1", owner=str(n), lease=10) for n in range(50)))
     assert [answer.outcome for answer in answers].count(Outcome.NEW) == 1
     assert len({answer.claim.owner for answer in answers}) == 1
 
 
+@pytest.mark.timeout(300)
+async def test_of_fifty_claimants_one_wins_two_hundred_times_over(store: Store) -> None:
+    for number in range(200):
+        call_id = f"rtc_{number}"
+        answers = await asyncio.gather(*(store.claim(call_id, owner=str(n), lease=10) for n in range(50)))
+        (won,) = [answer.claim.owner for answer in answers if answer.outcome is Outcome.NEW]
+        assert {answer.claim.owner for answer in answers} == {won}
+
+
+async def test_of_many_who_adopt_at_once_one_gets_the_call(store: Store, clock: Clock) -> None:
+    await store.claim("rtc_1", owner="dead", lease=10)
+    await store.accept("rtc_1", owner="dead", lease=4)
+    clock.now += 60
+    answers = await asyncio.gather(*(store.claim("rtc_1", owner=str(n), lease=10) for n in range(50)))
+    assert [answer.outcome for answer in answers].count(Outcome.ADOPTED) == 1
+    assert await store.heartbeat("dead", lease=4) == ["rtc_1"]
+
+
 @pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf")])
-async def test_a_lease_that_makes_no_sense_is_refused(store: MemoryStore, seconds: float) -> None:
+async def test_a_lease_that_makes_no_sense_is_refused(store: Store, seconds: float) -> None:
     with pytest.raises(ConfigurationError, match="lease"):
         await store.claim("rtc_1", owner="a", lease=seconds)
     await store.claim("rtc_1", owner="a", lease=10)
     with pytest.raises(ConfigurationError, match="lease"):
-        await store.renew("rtc_1", owner="a", lease=seconds)
+        await store.accept("rtc_1", owner="a", lease=seconds)
+    with pytest.raises(ConfigurationError, match="lease"):
+        await store.heartbeat("a", lease=seconds)
     with pytest.raises(ConfigurationError, match="remember"):
         await store.finish("rtc_1", owner="a", remember=seconds)
-    with pytest.raises(ConfigurationError, match="use finish"):
-        await store.advance("rtc_1", owner="a", phase="done")
     assert await claimed(store, "b") == ("repeat", "claimed")
 
 
@@ -159,12 +203,12 @@ def test_the_rule_says_who_owns_the_call_now() -> None:
 # --- what a memory store forgets --------------------------------------------------------------------------------------
 
 
-async def served(store: MemoryStore, *call_ids: str, lease: float = 10) -> None:
+async def served(store: Store, *call_ids: str, lease: float = 10) -> None:
     for call_id in call_ids:
         await store.claim(call_id, owner="a", lease=lease)
 
 
-async def done(store: MemoryStore, *call_ids: str, remember: float = REMEMBER) -> None:
+async def done(store: Store, *call_ids: str, remember: float = REMEMBER) -> None:
     for call_id in call_ids:
         await store.claim(call_id, owner="a", lease=10)
         await store.finish(call_id, owner="a", remember=remember)
@@ -255,23 +299,37 @@ SECONDS = st.sampled_from([1.0, 5.0, 30.0])
 class Claims(RuleBasedStateMachine):
     """Knows of a store only what each owner was told, and holds the promises against that."""
 
+    kind = "memory"
+    servers: Servers
+
     def __init__(self) -> None:
         super().__init__()
+        self.runner = asyncio.Runner()
         self.clock = Clock()
-        self.store = MemoryStore(clock=self.clock)
-        # (call, owner) -> until when that owner believes that it serves the call.
-        self.believed: dict[tuple[str, str], float] = {}
+        self.store = self.servers.make(self.kind, self.clock)
+        # Until when each worker said that it lives, and each claim that is not accepted counts.
+        self.lives: dict[str, float] = {}
+        self.counts: dict[str, float] = {}
         # call -> whoever was given it last, unless it was finished.
         self.holder: dict[str, str] = {}
         self.phase: dict[str, str] = {}
         # call -> (who finished it, until when it is to be remembered).
         self.finished: dict[str, tuple[str, float]] = {}
+        # What others have taken from a worker since its last heartbeat.
+        self.taken: dict[str, list[str]] = {}
+
+    def teardown(self) -> None:
+        if self.kind != "memory":
+            self.run(self.store.close())
+        self.runner.close()
 
     def run(self, operation: Any) -> Any:
-        return asyncio.run(operation)
+        return self.runner.run(operation)
 
-    def living(self, call_id: str) -> set[str]:
-        return {owner for (call, owner), until in self.believed.items() if call == call_id and until > self.clock.now}
+    def is_served(self, call_id: str) -> bool:
+        if self.phase.get(call_id) == "accepted":
+            return self.lives.get(self.holder.get(call_id, ""), 0.0) > self.clock.now
+        return self.counts.get(call_id, 0.0) > self.clock.now
 
     def remembered(self, call_id: str) -> bool:
         return call_id in self.finished and self.finished[call_id][1] > self.clock.now
@@ -283,40 +341,44 @@ class Claims(RuleBasedStateMachine):
     @rule(call_id=CALLS, owner=OWNERS, lease=SECONDS)
     def claim(self, call_id: str, owner: str, lease: float) -> None:
         answer: Claimed = self.run(self.store.claim(call_id, owner=owner, lease=lease))
-        living = self.living(call_id)
         if self.remembered(call_id):
             assert answer.outcome is Outcome.REPEAT
             assert answer.claim.phase == "done"
         elif call_id not in self.holder:
             assert answer.outcome is Outcome.NEW
             assert answer.claim.phase == "claimed"
-        elif living or self.holder[call_id] == owner:
+        elif self.is_served(call_id) or self.holder[call_id] == owner:
             assert answer.outcome is Outcome.REPEAT
             assert answer.claim.owner == self.holder[call_id]
             assert answer.claim.phase == self.phase[call_id]
         else:
             assert answer.outcome is Outcome.ADOPTED
             assert answer.claim.phase == self.phase[call_id]
+            self.taken.setdefault(self.holder[call_id], []).append(call_id)
         if answer.outcome is not Outcome.REPEAT:
-            assert not living
             self.finished.pop(call_id, None)
             self.holder[call_id] = owner
             self.phase[call_id] = answer.claim.phase
-            self.believed[call_id, owner] = self.clock.now + lease
+            self.counts[call_id] = self.clock.now + lease
+            if answer.claim.phase == "accepted":
+                self.lives[owner] = max(self.lives.get(owner, 0.0), self.clock.now + lease)
+
+    @rule(owner=OWNERS, lease=SECONDS)
+    def heartbeat(self, owner: str, lease: float) -> None:
+        taken = self.run(self.store.heartbeat(owner, lease=lease))
+        assert set(taken) == set(self.taken.pop(owner, []))
+        self.lives[owner] = self.clock.now + lease
 
     @rule(call_id=CALLS, owner=OWNERS, lease=SECONDS)
-    def renew(self, call_id: str, owner: str, lease: float) -> None:
-        kept = self.run(self.store.renew(call_id, owner=owner, lease=lease))
-        assert kept == (self.holder.get(call_id) == owner)
+    def accept(self, call_id: str, owner: str, lease: float) -> None:
+        kept = self.run(self.store.accept(call_id, owner=owner, lease=lease))
+        unknown = call_id not in self.holder and not self.remembered(call_id)
+        assert kept == (unknown or self.holder.get(call_id) == owner)
         if kept:
-            self.believed[call_id, owner] = self.clock.now + lease
-
-    @rule(call_id=CALLS, owner=OWNERS)
-    def accept(self, call_id: str, owner: str) -> None:
-        kept = self.run(self.store.advance(call_id, owner=owner, phase="accepted"))
-        assert kept == (self.holder.get(call_id) == owner)
-        if kept:
+            self.finished.pop(call_id, None)
+            self.holder[call_id] = owner
             self.phase[call_id] = "accepted"
+            self.lives[owner] = max(self.lives.get(owner, 0.0), self.clock.now + lease)
 
     @rule(call_id=CALLS, owner=OWNERS, remember=SECONDS)
     def finish(self, call_id: str, owner: str, remember: float) -> None:
@@ -325,7 +387,7 @@ class Claims(RuleBasedStateMachine):
         if kept:
             assert known == owner
             self.holder.pop(call_id, None)
-            self.believed.pop((call_id, owner), None)
+            self.phase.pop(call_id, None)
             self.finished[call_id] = (owner, self.clock.now + remember)
         else:
             assert self.holder.get(call_id) != owner
@@ -333,16 +395,18 @@ class Claims(RuleBasedStateMachine):
     @precondition(lambda self: self.holder or self.finished)
     @rule(seconds=st.sampled_from([0.5, 1.0, 5.0, 60.0]))
     def wait(self, seconds: float) -> None:
-        self.clock.now += seconds
-
-    @invariant()
-    def one_living_owner_at_most(self) -> None:
-        for call_id in ("rtc_1", "rtc_2"):
-            assert len(self.living(call_id)) <= 1
+        # Beside the clock of a server the test's own stands still: nothing falls due just now.
+        self.clock.now += seconds + 0.25
 
 
-TestClaims: Callable[..., Any] = Claims.TestCase
-Claims.TestCase.settings = settings(derandomize=True, deadline=None, max_examples=60, stateful_step_count=30)
+@pytest.mark.timeout(600)
+def test_any_order_of_anything(kind: str, servers: Servers) -> None:
+    machine = type("TheseClaims", (Claims,), {"kind": kind, "servers": servers})
+    most = 60 if kind == "memory" else 25
+    run_state_machine_as_test(
+        machine,
+        settings=settings(derandomize=True, deadline=None, max_examples=most, stateful_step_count=30),
+    )
 
 
 # --- counters: amounts within a time ----------------------------------------------------------------------------------
@@ -383,7 +447,7 @@ def test_law_no_more_is_added_within_any_time_than_may_be(per: float, most: int,
     assert window.add(1, now=now + 2 * per, most=most) == 1
 
 
-async def test_amounts_are_summed_for_each_key_and_time_alone(store: MemoryStore, clock: Clock) -> None:
+async def test_amounts_are_summed_for_each_key_and_time_alone(store: Store, clock: Clock) -> None:
     assert await store.add("a", 2, per=60) == 2
     assert await store.add("a", 3, per=60) == 5
     assert await store.add("a", 3, per=60, most=7) == 8
@@ -402,7 +466,7 @@ def test_all_clocks_that_agree_name_a_bucket_alike() -> None:
     assert [bucket(float(now), per=60.0) for now in (0, 1, 59, 60)] == [0, 1, 59, 60]
 
 
-async def test_what_cannot_be_counted_is_refused(store: MemoryStore) -> None:
+async def test_what_cannot_be_counted_is_refused(store: Store) -> None:
     with pytest.raises(ConfigurationError, match="amount"):
         await store.add("a", -1, per=60)
     for seconds in (0.0, -1.0, float("nan"), float("inf")):
@@ -417,7 +481,7 @@ async def test_what_cannot_be_counted_is_refused(store: MemoryStore) -> None:
 # --- counters: members with leases ------------------------------------------------------------------------------------
 
 
-async def test_members_are_in_until_they_leave_or_their_lease_ends(store: MemoryStore, clock: Clock) -> None:
+async def test_members_are_in_until_they_leave_or_their_lease_ends(store: Store, clock: Clock) -> None:
     assert await store.enter("calls", "one", lease=10, most=2)
     assert await store.enter("calls", "two", lease=20, most=2)
     assert not await store.enter("calls", "three", lease=10, most=2)
@@ -432,14 +496,14 @@ async def test_members_are_in_until_they_leave_or_their_lease_ends(store: Memory
     await store.leave("never", "one")
 
 
-async def test_there_is_always_room_for_who_is_in_already_by_right(store: MemoryStore) -> None:
+async def test_there_is_always_room_for_who_is_in_already_by_right(store: Store) -> None:
     assert await store.enter("calls", "one", lease=10, most=1)
     assert await store.enter("calls", "adopted", lease=10)
     await store.leave("calls", "one")
     assert not await store.enter("calls", "two", lease=10, most=1)
 
 
-async def test_of_many_at_once_so_many_get_in_as_may_be(store: MemoryStore) -> None:
+async def test_of_many_at_once_so_many_get_in_as_may_be(store: Store) -> None:
     entered = await asyncio.gather(*(store.enter("calls", str(n), lease=10, most=7) for n in range(50)))
     assert entered.count(True) == 7
 
@@ -516,15 +580,14 @@ async def test_law_who_called_is_forgotten_once_it_counts_no_more(clock: Clock) 
     assert [await store.total(f"caller {n}", per=60) for n in (438, 441, 499)] == [0, 1, 1]
 
 
-def test_a_memory_store_is_a_store(store: MemoryStore) -> None:
-    kept: Store = store
-    assert isinstance(kept, Store)
+async def test_each_kind_is_a_store(store: Store) -> None:
+    assert isinstance(store, Store)
 
 
 # --- nonces -----------------------------------------------------------------------------------------------------------
 
 
-async def test_law_context_is_used_once__a_nonce_is_whose_call_used_it_first(store: MemoryStore, clock: Clock) -> None:
+async def test_law_context_is_used_once__a_nonce_is_whose_call_used_it_first(store: Store, clock: Clock) -> None:
     assert await store.use("nonce-01", by="rtc_1", remember=60)
     assert not await store.use("nonce-01", by="rtc_2", remember=60)
     assert await store.use("nonce-02", by="rtc_2", remember=60)
@@ -534,15 +597,14 @@ async def test_law_context_is_used_once__a_nonce_is_whose_call_used_it_first(sto
     assert await store.use("nonce-01", by="rtc_2", remember=60)
 
 
-async def test_of_many_calls_at_once_one_uses_a_nonce(store: MemoryStore) -> None:
+async def test_of_many_calls_at_once_one_uses_a_nonce(store: Store) -> None:
     used = await asyncio.gather(*(store.use("nonce-01", by=f"rtc_{n}", remember=60) for n in range(50)))
     assert used.count(True) == 1
 
 
-async def test_a_nonce_is_no_claim(store: MemoryStore) -> None:
+async def test_a_nonce_is_no_claim(store: Store) -> None:
     assert await store.use("rtc_1", by="rtc_1", remember=60)
     assert await claimed(store, "a") == ("new", "claimed")
-    assert len(store) == 1
 
 
 async def test_nonces_are_bounded_and_forgotten_in_their_time(clock: Clock) -> None:
@@ -557,7 +619,7 @@ async def test_nonces_are_bounded_and_forgotten_in_their_time(clock: Clock) -> N
 
 
 @pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf")])
-async def test_a_nonce_is_remembered_for_some_time(store: MemoryStore, seconds: float) -> None:
+async def test_a_nonce_is_remembered_for_some_time(store: Store, seconds: float) -> None:
     with pytest.raises(ConfigurationError, match="remember"):
         await store.use("nonce-01", by="rtc_1", remember=seconds)
 
@@ -565,7 +627,7 @@ async def test_a_nonce_is_remembered_for_some_time(store: MemoryStore, seconds: 
 # --- notes ------------------------------------------------------------------------------------------------------------
 
 
-async def test_what_is_noted_is_known_for_its_time_and_the_last_note_counts(store: MemoryStore, clock: Clock) -> None:
+async def test_what_is_noted_is_known_for_its_time_and_the_last_note_counts(store: Store, clock: Clock) -> None:
     assert await store.noted("a") is None
     await store.note("a", "first", remember=60)
     await store.note("b", "other", remember=60)
@@ -579,17 +641,16 @@ async def test_what_is_noted_is_known_for_its_time_and_the_last_note_counts(stor
     assert await store.noted("a") == ""
 
 
-async def test_of_all_who_take_a_note_one_gets_it(store: MemoryStore) -> None:
+async def test_of_all_who_take_a_note_one_gets_it(store: Store) -> None:
     await store.note("a", "once", remember=60)
     assert sorted(filter(None, await asyncio.gather(*(store.take("a") for _ in range(50))))) == ["once"]
     assert await store.noted("a") is None
 
 
-async def test_a_note_is_neither_a_claim_nor_a_nonce(store: MemoryStore) -> None:
+async def test_a_note_is_neither_a_claim_nor_a_nonce(store: Store) -> None:
     await store.note("rtc_1", "text", remember=60)
     assert await claimed(store, "a") == ("new", "claimed")
     assert await store.use("rtc_1", by="rtc_1", remember=60)
-    assert len(store) == 1
 
 
 async def test_notes_are_bounded_and_forgotten_in_their_time(clock: Clock) -> None:

@@ -7,13 +7,20 @@ import os
 import sys
 from collections.abc import Sequence
 
-from realtime_sip.cli import demo, inspect, migrate, ring, twilio
+from realtime_sip.cli import demo, inspect, migrate, ring, store, twilio
 from realtime_sip.cli.command import Command
 from realtime_sip.errors import RealtimeSipError
 
 __all__ = ["main"]
 
-COMMANDS: dict[str, Command] = {"demo": demo, "inspect": inspect, "migrate": migrate, "ring": ring, "twilio": twilio}
+COMMANDS: dict[str, Command] = {
+    "demo": demo,
+    "ring": ring,
+    "inspect": inspect,
+    "twilio": twilio,
+    "store": store,
+    "migrate": migrate,
+}
 """In the order that `--help` shows."""
 
 

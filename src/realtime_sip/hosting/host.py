@@ -27,7 +27,7 @@ from realtime_sip.outcomes import CallEnded, EndReason
 from realtime_sip.policy import CallPolicy
 from realtime_sip.sip.status import FINAL_FAILURE, is_final_failure
 from realtime_sip.stores.memory import MemoryStore
-from realtime_sip.stores.rules import LEASE, Outcome, Store
+from realtime_sip.stores.rules import PLACE_LEASE, Outcome, Store
 from realtime_sip.webhooks import IncomingCall
 
 if TYPE_CHECKING:
@@ -271,7 +271,7 @@ class CallHost:
         """Keep the claim and the places of a call alive."""
 
         async def renewed() -> None:
-            await self._policy.renew(taken.incoming, store=self._store, lease=LEASE, cost=taken.cost)
+            await self._policy.renew(taken.incoming, store=self._store, lease=PLACE_LEASE, cost=taken.cost)
 
         await self._claims.keep(taken.decision, renewed=renewed)
         taken.lost = True
@@ -282,9 +282,9 @@ class CallHost:
     async def _refused(self, taken: Taken) -> bool:
         """Ask the policy about a call. A call that is up already takes its places and is never refused."""
         if taken.decision.accepted_before:
-            await self._policy.renew(taken.incoming, store=self._store, lease=LEASE)
+            await self._policy.renew(taken.incoming, store=self._store, lease=PLACE_LEASE)
             return False
-        taken.refusal = await self._policy.check(taken.incoming, store=self._store, lease=LEASE)
+        taken.refusal = await self._policy.check(taken.incoming, store=self._store, lease=PLACE_LEASE)
         if taken.refusal is None:
             return False
         taken.became = Submission.REFUSED

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Generic, TypeVar
 
 from realtime_sip.errors import ConfigurationError
@@ -15,17 +16,18 @@ from realtime_sip.stores.rules import (
     Claimed,
     Note,
     Outcome,
-    Phase,
     Use,
-    advanced,
+    accepted,
     after,
     bucket,
     decide,
     finished,
-    renewed,
     used,
     written,
 )
+
+_MAX_WORKERS = 1000
+"""Workers to remember, until those that have died and serve nothing are forgotten."""
 
 
 class Window:
@@ -200,6 +202,8 @@ class MemoryStore:
         self._windows: _Counters[Window] = _Counters(max_keys)
         self._places: _Counters[Places] = _Counters(max_keys)
         self._open: dict[str, Claim] = {}
+        self._workers: dict[str, float] = {}  # until when each lives
+        self._taken: dict[str, list[str]] = {}  # what others took from a worker, until its next heartbeat
         # Both in the order in which they came, which is nearly the order in which to forget them. To find the first, a
         # dict would walk over the gaps of all that was forgotten.
         self._done: OrderedDict[str, Claim] = OrderedDict()
@@ -213,21 +217,51 @@ class MemoryStore:
             ConfigurationError: The lease is not positive, or `max_calls` calls are being served.
         """
         now = self._clock()
-        claimed = decide(self._get(call_id), call_id=call_id, owner=owner, now=now, lease=lease)
-        if claimed.outcome is not Outcome.REPEAT:
-            self._done.pop(call_id, None)
-            if claimed.outcome is Outcome.NEW:
-                self._make_room(now)
-            self._open[call_id] = claimed.claim
+        before = self._get(call_id)
+        claimed = decide(before, call_id=call_id, owner=owner, now=now, lease=lease)
+        if claimed.outcome is Outcome.REPEAT:
+            return claimed
+        self._done.pop(call_id, None)
+        if claimed.outcome is Outcome.NEW:
+            self._make_room(now)
+        self._open[call_id] = claimed.claim
+        if claimed.outcome is Outcome.ADOPTED and before is not None:
+            self._taken.setdefault(before.owner, []).append(call_id)
+            if claimed.claim.phase == "accepted":
+                self._live(owner, claimed.claim.expires_at)
         return claimed
 
-    async def renew(self, call_id: str, *, owner: str, lease: float) -> bool:
-        """Make the lease end `lease` seconds from now. False if the call is not, or no longer, the owner's."""
-        return self._put(renewed(self._get(call_id), owner=owner, now=self._clock(), lease=lease))
+    async def accept(self, call_id: str, *, owner: str, lease: float) -> bool:
+        """Record that the call is accepted: from now on its owner's lease counts. False if it is not the owner's.
 
-    async def advance(self, call_id: str, *, owner: str, phase: Phase) -> bool:
-        """Record that the call is accepted. False if the call is not, or no longer, the owner's."""
-        return self._put(advanced(self._get(call_id), owner=owner, phase=phase))
+        Raises:
+            ConfigurationError: The lease is not positive, or the call is not known and there is no room for it.
+        """
+        now, before = self._clock(), self._get(call_id)
+        claim = accepted(before, call_id=call_id, owner=owner, now=now, lease=lease)
+        if claim is None:
+            return False
+        self._done.pop(call_id, None)
+        if before is None:
+            self._make_room(now)
+        self._open[call_id] = claim
+        self._live(owner, claim.expires_at)
+        return True
+
+    async def heartbeat(self, owner: str, *, lease: float) -> list[str]:
+        """Make the owner live for `lease` seconds from now; return the calls that others took from it meanwhile.
+
+        Raises:
+            ConfigurationError: The lease is not a positive number of seconds.
+        """
+        now = self._clock()
+        self._workers[owner] = after(now, lease, "lease")
+        if len(self._workers) > _MAX_WORKERS:
+            served = {claim.owner for claim in self._open.values()}
+            for dead in [name for name, until in self._workers.items() if until <= now and name not in served]:
+                del self._workers[dead]
+                self._taken.pop(dead, None)
+        return self._taken.pop(owner, [])
 
     async def finish(self, call_id: str, *, owner: str, remember: float = REMEMBER) -> bool:
         """Record that the call is done, and remember it for `remember` seconds. False if it is not the owner's."""
@@ -328,13 +362,17 @@ class MemoryStore:
             del kept[next(iter(kept))]
 
     def _get(self, call_id: str) -> Claim | None:
-        return self._open.get(call_id) or self._done.get(call_id)
-
-    def _put(self, claim: Claim | None) -> bool:
+        claim = self._open.get(call_id)
         if claim is None:
-            return False
-        self._open[claim.call_id] = claim
-        return True
+            return self._done.get(call_id)
+        return replace(claim, expires_at=self._until(claim))
+
+    def _until(self, claim: Claim) -> float:
+        """Return until when the call's owner is taken to live."""
+        return claim.expires_at if claim.phase == "claimed" else self._workers.get(claim.owner, 0.0)
+
+    def _live(self, owner: str, until: float) -> None:
+        self._workers[owner] = max(until, self._workers.get(owner, until))
 
     def _make_room(self, now: float) -> None:
         while self._done and next(iter(self._done.values())).expires_at <= now:
@@ -344,7 +382,7 @@ class MemoryStore:
         if self._done:
             del self._done[next(iter(self._done))]
             return
-        dead = next((claim.call_id for claim in self._open.values() if claim.expires_at <= now), None)
+        dead = next((claim.call_id for claim in self._open.values() if self._until(claim) <= now), None)
         if dead is None:
             raise ConfigurationError(f"{self._max_calls} calls are being served, and max_calls allows no more")
         del self._open[dead]

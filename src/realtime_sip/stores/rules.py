@@ -3,11 +3,15 @@
 A store reads what it has under a key, asks a function of this module what follows, and writes that, in one atomic step.
 
 The key of a claim is the call's id, because two webhook endpoints announce one call with different webhook ids. A claim
-has a phase, and until it is done a lease, which its owner renews for as long as it serves the call:
+has a phase:
 
-    claimed    its owner decides about the call. If the owner has died, the call was perhaps accepted.
+    claimed    its owner decides about the call, for as long as the claim's lease. Then the owner has died, and the call
+               was perhaps accepted.
     accepted   its owner serves the call. If the owner has died, the call goes on without an agent.
     done       decided, and nothing is left to do: rejected, or ended. Remembered, so that a late repeat is known.
+
+An owner is a worker: one host in one process. It has one lease however many calls it serves, renewed by `heartbeat`,
+and has died when that is over. If it lives after all, its next heartbeat says which calls others have taken.
 
 Whoever claims a call is given one of three answers:
 
@@ -33,8 +37,14 @@ from realtime_sip.errors import ConfigurationError
 REMEMBER = 72 * 3600.0
 """Seconds for which a webhook is delivered again if it was not answered 2xx (webhooks guide, November 2026)."""
 
-LEASE = 30.0
-"""Seconds after which a call whose host shows no life is taken over, and no longer keeps its places in counters."""
+CLAIM_LEASE = 15.0
+"""Seconds after which a call that was claimed, and not accepted, may be claimed again: nobody rings for much longer."""
+WORKER_LEASE = 4.0
+"""Seconds after which a worker that shows no life has died, and its calls may be adopted."""
+HEARTBEAT = 1.0
+"""Seconds from one heartbeat of a worker to the next."""
+PLACE_LEASE = 30.0
+"""Seconds after which a call whose worker shows no life no longer keeps its places in counters."""
 
 MAX_NOTE = 16 * 1024
 """Characters of a note at most."""
@@ -45,8 +55,6 @@ BUCKETS = 60
 Phase: TypeAlias = Literal["claimed", "accepted", "done"]
 """How far a call is, in this order."""
 
-_ORDER: tuple[Phase, ...] = ("claimed", "accepted", "done")
-
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -56,7 +64,8 @@ class Claim:
         call_id: The call.
         owner: Who claims it: a text that no other claimant has, new at each start of a program.
         phase: How far it is.
-        expires_at: By the store's clock, in seconds: the end of the lease, or, once done, of what is remembered.
+        expires_at: By the store's clock, in seconds: the end of the claim's lease; once accepted, of its owner's; once
+            done, of what is remembered.
     """
 
     call_id: str
@@ -112,21 +121,28 @@ class Store(Protocol):
     The store's clock counts, not that of whoever asks. Claims, counters, nonces and notes have separate keys: a nonce
     that reads like a call id is not a claim. Whatever no longer counts is forgotten.
 
-    `renew`, `advance` and `finish` do nothing for anybody but the claim's owner. False means that the call is done, or
-    that the claim is not, or no longer, the owner's: then the owner has to stop serving the call without ending it,
-    because somebody else serves it.
+    `accept` and `finish` do nothing for anybody but the claim's owner. False means that the call is done, or that the
+    claim is not, or no longer, the owner's: then the owner has to stop serving the call without ending it, because
+    somebody else serves it.
     """
 
     async def claim(self, call_id: str, *, owner: str, lease: float) -> Claimed:
-        """Claim a call for `lease` seconds, if it is free."""
+        """Claim a call, if it is free, for the `lease` seconds in which it is decided.
+
+        Adopting an accepted call makes its new owner live for as long at least.
+        """
         ...
 
-    async def renew(self, call_id: str, *, owner: str, lease: float) -> bool:
-        """Make the lease end `lease` seconds from now. A lease that ended can be renewed until the call is adopted."""
+    async def accept(self, call_id: str, *, owner: str, lease: float) -> bool:
+        """Record that the call is accepted, and that its owner lives for `lease` seconds at least.
+
+        From now on the owner's lease counts. A call that the store does not know, because it has lost what it had, is
+        the owner's too. Repeating this is allowed.
+        """
         ...
 
-    async def advance(self, call_id: str, *, owner: str, phase: Phase) -> bool:
-        """Record that the call is accepted. The lease stays as it is, and the phase never goes back."""
+    async def heartbeat(self, owner: str, *, lease: float) -> list[str]:
+        """Make the owner live for `lease` seconds from now; return, once, the calls that others took from it."""
         ...
 
     async def finish(self, call_id: str, *, owner: str, remember: float = REMEMBER) -> bool:
@@ -200,27 +216,18 @@ def decide(existing: Claim | None, *, call_id: str, owner: str, now: float, leas
     return Claimed(Outcome.ADOPTED, Claim(call_id, owner, existing.phase, until))
 
 
-def renewed(existing: Claim | None, *, owner: str, now: float, lease: float) -> Claim | None:
-    """Return the claim with its lease renewed, or None if it is not the owner's.
+def accepted(existing: Claim | None, *, call_id: str, owner: str, now: float, lease: float) -> Claim | None:
+    """Return the claim as accepted, or None if it is not the owner's.
 
     Raises:
         ConfigurationError: The lease is not a positive number of seconds.
     """
     until = after(now, lease, "lease")
-    held = _held(existing, owner)
-    return None if held is None else replace(held, expires_at=until)
-
-
-def advanced(existing: Claim | None, *, owner: str, phase: Phase) -> Claim | None:
-    """Return the claim in the later of both phases, or None if it is not the owner's.
-
-    Raises:
-        ConfigurationError: The phase is `done`, which `finished` is for.
-    """
-    if phase == "done":
-        raise ConfigurationError("use finish for a call that is done: it says how long to remember it")
-    held = _held(existing, owner)
-    return None if held is None else replace(held, phase=max(held.phase, phase, key=_ORDER.index))
+    if existing is None or (existing.phase == "done" and existing.expires_at <= now):
+        return Claim(call_id, owner, "accepted", until)
+    if existing.owner != owner or existing.phase == "done":
+        return None
+    return replace(existing, phase="accepted", expires_at=until)
 
 
 def finished(existing: Claim | None, *, owner: str, now: float, remember: float) -> Claim | None:
@@ -283,8 +290,3 @@ def after(now: float, seconds: float, name: str) -> float:
     if not 0 < seconds < math.inf:
         raise ConfigurationError(f"{name} must be a positive number of seconds")
     return now + seconds
-
-
-def _held(existing: Claim | None, owner: str) -> Claim | None:
-    """Return the claim if the call is the owner's to serve: claimed by it, adopted by nobody, and not done."""
-    return existing if existing is not None and existing.owner == owner and existing.phase != "done" else None

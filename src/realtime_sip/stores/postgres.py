@@ -1,0 +1,338 @@
+"""A store in PostgreSQL, for all processes and machines that share it: one table, and the rules of all stores."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, LiteralString
+
+from realtime_sip.errors import ConfigurationError, MissingExtraError
+from realtime_sip.stores.rules import (
+    BUCKETS,
+    REMEMBER,
+    Claim,
+    Claimed,
+    Outcome,
+    Use,
+    accepted,
+    after,
+    bucket,
+    decide,
+    finished,
+    used,
+    written,
+)
+
+if TYPE_CHECKING:
+    from psycopg import AsyncConnection, AsyncCursor
+    from psycopg_pool import AsyncConnectionPool
+
+_TIMEOUT = 5.0
+"""Seconds for a connection."""
+_CLEAN = 300.0
+"""Seconds after which a worker deletes what counts no more, on average."""
+_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}(?:\.[a-z_][a-z0-9_]{0,62})?")
+
+_SQL = """\
+create table if not exists {table} (
+    kind text not null,
+    key text not null,
+    member text not null default '',
+    owner text,
+    phase text,
+    amount bigint,
+    body text,
+    ends double precision not null,
+    kept_until double precision not null,
+    primary key (kind, key, member)
+);
+create index if not exists {index} on {table} (kept_until);
+"""
+
+
+def store_sql(table: str = "realtime_sip_store") -> str:
+    """Return the SQL that makes the table of a `PostgresStore`; running it again does no harm.
+
+    `ends` and `kept_until` are Unix seconds by the server's clock.
+
+    >>> print(store_sql("shop.calls").splitlines()[0])
+    create table if not exists shop.calls (
+
+    Raises:
+        ConfigurationError: That is no plain name of a table in lower case.
+    """
+    if not _NAME.fullmatch(table):
+        raise ConfigurationError("table must be a plain name in lower case, with the schema's before it if need be")
+    return _SQL.format(table=table, index=f"{table.rpartition('.')[2]}_kept_until")
+
+
+class PostgresStore:
+    """Keeps claims, counters, nonces and notes in one table of PostgreSQL (tested with 15).
+
+    The server's clock counts. Make the table first, with the SQL of `store_sql`. It goes through a pool of few
+    connections, made on the event loop that uses the store first. Behind a pooler that shares connections between
+    transactions (PgBouncer), pass a pool whose connections have `prepare_threshold=None`.
+    """
+
+    def __init__(
+        self,
+        database: str | AsyncConnectionPool[Any],
+        *,
+        table: str = "realtime_sip_store",
+    ) -> None:
+        """Use a database.
+
+        Args:
+            database: Its URL or conninfo, or a pool of `psycopg_pool` that is open; such a pool is not closed here.
+            table: The table, with its schema's name before it if need be.
+
+        Raises:
+            ConfigurationError: The database is neither, the table is no plain name, or psycopg is not installed.
+        """
+        store_sql(table)
+        try:
+            import psycopg.sql
+            import psycopg_pool
+        except ImportError:
+            raise MissingExtraError("psycopg", "postgres") from None
+        if not isinstance(database, (str, psycopg_pool.AsyncConnectionPool)):
+            raise ConfigurationError("database must be a URL, or an AsyncConnectionPool of psycopg_pool")
+        self._table = table
+        self._ahead = 0.0  # of the server's clock; tests pass the time so
+        self._own = isinstance(database, str)
+        self._conninfo = database if isinstance(database, str) else ""
+        self._pool: Any = None if self._own else database
+        self._opening: asyncio.Lock | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._make_pool = psycopg_pool.AsyncConnectionPool
+        self._sql = psycopg.sql.SQL
+        self._name = psycopg.sql.Identifier(*table.split("."))
+
+    # --- calls --------------------------------------------------------------------------------------------------------
+
+    async def claim(self, call_id: str, *, owner: str, lease: float) -> Claimed:
+        """Claim a call for `lease` seconds, if it is free."""
+        after(0.0, lease, "lease")
+        async with self._rows(f"call:{call_id}") as (rows, now):
+            before = await self._claim_of(rows, call_id)
+            answer = decide(before, call_id=call_id, owner=owner, now=now, lease=lease)
+            if answer.outcome is not Outcome.REPEAT:
+                await self._put_claim(rows, answer.claim, keep=now + REMEMBER)
+            if answer.outcome is Outcome.ADOPTED and before is not None:
+                await self._put(rows, "taken", before.owner, call_id, ends=now, keep=now + REMEMBER)
+                if answer.claim.phase == "accepted":
+                    await self._live(rows, owner, answer.claim.expires_at)
+            return answer
+
+    async def accept(self, call_id: str, *, owner: str, lease: float) -> bool:
+        """Record that the call is accepted: from now on its owner's lease counts. False if it is not the owner's."""
+        after(0.0, lease, "lease")
+        async with self._rows(f"call:{call_id}") as (rows, now):
+            before = await self._claim_of(rows, call_id)
+            claim = accepted(before, call_id=call_id, owner=owner, now=now, lease=lease)
+            if claim is None:
+                return False
+            await self._put_claim(rows, claim, keep=now + REMEMBER)
+            await self._live(rows, owner, claim.expires_at)
+            return True
+
+    async def heartbeat(self, owner: str, *, lease: float) -> list[str]:
+        """Make the owner live for `lease` seconds from now; return the calls that others took from it meanwhile."""
+        after(0.0, lease, "lease")
+        async with self._rows() as (rows, now):
+            await self._put(rows, "worker", owner, ends=now + lease, keep=now + REMEMBER)
+            await self._ask(rows, "delete from {table} where kind = 'taken' and key = %s returning member", [owner])
+            taken = [str(row[0]) for row in await rows.fetchall()]
+            if random.random() < 1.0 / _CLEAN:  # noqa: S311 - a heartbeat comes each second
+                await self._ask(rows, "delete from {table} where kept_until < %s", [now])
+            return taken
+
+    async def finish(self, call_id: str, *, owner: str, remember: float = REMEMBER) -> bool:
+        """Record that the call is done, and remember it for `remember` seconds. False if it is not the owner's."""
+        after(0.0, remember, "remember")
+        async with self._rows(f"call:{call_id}") as (rows, now):
+            before = await self._claim_of(rows, call_id)
+            claim = finished(before, owner=owner, now=now, remember=remember)
+            if claim is None:
+                return False
+            await self._put_claim(rows, claim, keep=claim.expires_at)
+            return True
+
+    async def _claim_of(self, rows: AsyncCursor[Any], call_id: str) -> Claim | None:
+        await self._ask(
+            rows,
+            "select call.owner, call.phase, case when call.phase = 'accepted' then coalesce(worker.ends, 0) "
+            "else call.ends end from {table} call left join {table} worker on worker.kind = 'worker' "
+            "and worker.key = call.owner where call.kind = 'call' and call.key = %s",
+            [call_id],
+        )
+        row = await rows.fetchone()
+        return None if row is None else Claim(call_id, *row)
+
+    async def _put_claim(self, rows: AsyncCursor[Any], claim: Claim, *, keep: float) -> None:
+        await self._put(
+            rows, "call", claim.call_id, ends=claim.expires_at, keep=keep, owner=claim.owner, phase=claim.phase
+        )
+
+    async def _live(self, rows: AsyncCursor[Any], owner: str, until: float) -> None:
+        await self._ask(
+            rows,
+            "insert into {table} as kept (kind, key, ends, kept_until) values ('worker', %s, %s, %s) "
+            "on conflict (kind, key, member) do update set ends = greatest(kept.ends, excluded.ends)",
+            [owner, until, until + REMEMBER],
+        )
+
+    # --- nonces, counters, notes --------------------------------------------------------------------------------------
+
+    async def use(self, nonce: str, *, by: str, remember: float) -> bool:
+        """Use a nonce, and remember for `remember` seconds by whom. False if somebody else used it before."""
+        after(0.0, remember, "remember")
+        async with self._rows(f"nonce:{nonce}") as (rows, now):
+            row = await self._get(rows, "nonce", nonce)
+            before = None if row is None else Use(row[0], row[2])
+            use = used(before, by=by, now=now, remember=remember)
+            if use is not before:
+                await self._put(rows, "nonce", nonce, ends=use.expires_at, keep=use.expires_at, owner=use.by)
+            return use.by == by
+
+    async def add(self, key: str, amount: int, *, per: float, most: int | None = None) -> int:
+        """Add an amount of 0 or more, and return the sum of the last `per` seconds, with this one."""
+        if amount < 0:
+            raise ConfigurationError("an amount to count must be 0 or more")
+        bucket(0.0, per=per)
+        counter = f"{per:g}:{key}"
+        async with self._rows(f"sum:{counter}") as (rows, now):
+            current = bucket(now, per=per)
+            await self._ask(
+                rows,
+                "select coalesce(sum(amount), 0) from {table} where kind = 'sum' and key = %s and member::bigint >= %s",
+                [counter, current - BUCKETS],
+            )
+            row = await rows.fetchone()
+            total = int(0 if row is None else row[0]) + amount
+            if amount and (most is None or total <= most):
+                ends = now + per * (BUCKETS + 2) / BUCKETS
+                await self._ask(
+                    rows,
+                    "insert into {table} as kept (kind, key, member, amount, ends, kept_until) "
+                    "values ('sum', %s, %s, %s, %s, %s) on conflict (kind, key, member) "
+                    "do update set amount = kept.amount + excluded.amount",
+                    [counter, str(current), amount, ends, ends],
+                )
+            return total
+
+    async def total(self, key: str, *, per: float) -> int:
+        """Return the sum of the last `per` seconds."""
+        return await self.add(key, 0, per=per)
+
+    async def enter(self, key: str, member: str, *, lease: float, most: int | None = None) -> bool:
+        """Let a member in for `lease` seconds, or for as long again. False if it is not in and `most` others are."""
+        after(0.0, lease, "lease")
+        async with self._rows(f"in:{key}") as (rows, now):
+            if most is not None:
+                await self._ask(
+                    rows,
+                    "select count(*), bool_or(member = %s) from {table} where kind = 'in' and key = %s and ends > %s",
+                    [member, key, now],
+                )
+                row = await rows.fetchone()
+                if row is not None and row[0] >= most and not row[1]:
+                    return False
+            await self._put(rows, "in", key, member, ends=now + lease, keep=now + lease)
+            return True
+
+    async def leave(self, key: str, member: str) -> None:
+        """Let a member out. One that is not in may leave too."""
+        async with self._rows() as (rows, _):
+            await self._ask(rows, "delete from {table} where kind = 'in' and key = %s and member = %s", [key, member])
+
+    async def note(self, key: str, text: str, *, remember: float) -> None:
+        """Remember a text for `remember` seconds, in place of the one before."""
+        async with self._rows() as (rows, now):
+            note = written(text, now=now, remember=remember)
+            await self._put(rows, "note", key, ends=note.expires_at, keep=note.expires_at, body=note.text)
+
+    async def noted(self, key: str) -> str | None:
+        """Return the text that was noted, or None."""
+        async with self._rows() as (rows, now):
+            row = await self._get(rows, "note", key)
+            return None if row is None or row[2] <= now else str(row[1])
+
+    async def take(self, key: str) -> str | None:
+        """Forget what was noted, and return it, or None."""
+        async with self._rows() as (rows, now):
+            await self._ask(rows, "delete from {table} where kind = 'note' and key = %s returning body, ends", [key])
+            row = await rows.fetchone()
+            return None if row is None or row[1] <= now else str(row[0])
+
+    # --- the table ----------------------------------------------------------------------------------------------------
+
+    async def _ask(self, rows: AsyncCursor[Any], query: LiteralString, values: Sequence[object] = ()) -> None:
+        await rows.execute(self._sql(query).format(table=self._name), values)
+
+    async def _get(self, rows: AsyncCursor[Any], kind: str, key: str) -> Any:
+        """Return what there is at a key: whose it is, what it says, and when it ends; or None."""
+        await self._ask(
+            rows, "select owner, body, ends from {table} where kind = %s and key = %s and member = ''", [kind, key]
+        )
+        return await rows.fetchone()
+
+    async def _put(
+        self,
+        rows: AsyncCursor[Any],
+        kind: str,
+        key: str,
+        member: str = "",
+        *,
+        ends: float,
+        keep: float,
+        owner: str | None = None,
+        phase: str | None = None,
+        body: str | None = None,
+    ) -> None:
+        await self._ask(
+            rows,
+            "insert into {table} (kind, key, member, owner, phase, body, ends, kept_until) "
+            "values (%s, %s, %s, %s, %s, %s, %s, %s) on conflict (kind, key, member) do update set "
+            "owner = excluded.owner, phase = excluded.phase, body = excluded.body, ends = excluded.ends, "
+            "kept_until = excluded.kept_until",
+            [kind, key, member, owner, phase, body, ends, keep],
+        )
+
+    @asynccontextmanager
+    async def _rows(self, lock: str | None = None) -> AsyncIterator[tuple[AsyncCursor[Any], float]]:
+        """Hand out a cursor in a transaction, and the server's time; until it ends, nobody else has the `lock`."""
+        pool = await self._opened()
+        connection: AsyncConnection[Any]
+        async with pool.connection() as connection, connection.cursor() as rows:
+            if lock is not None:
+                await self._ask(
+                    rows, "select pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{self._table}:{lock}"]
+                )
+            await self._ask(rows, "select extract(epoch from clock_timestamp())::double precision")
+            row = await rows.fetchone()
+            yield rows, float(0 if row is None else row[0]) + self._ahead
+
+    async def _opened(self) -> Any:
+        loop = asyncio.get_running_loop()
+        if not self._own or (self._pool is not None and self._loop is loop):
+            return self._pool
+        if self._opening is None or self._loop is not loop:
+            self._opening, self._loop, self._pool = asyncio.Lock(), loop, None
+        async with self._opening:
+            if self._pool is None:
+                pool = self._make_pool(
+                    self._conninfo, min_size=1, max_size=8, open=False, timeout=_TIMEOUT, name="realtime-sip"
+                )
+                await pool.open(wait=True, timeout=_TIMEOUT)
+                self._pool = pool
+        return self._pool
+
+    async def close(self) -> None:
+        """Close the connections, unless the pool was given. The store can be used again."""
+        if self._own and self._pool is not None:
+            pool, self._pool = self._pool, None
+            await pool.close()

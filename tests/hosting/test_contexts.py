@@ -80,6 +80,17 @@ async def test_a_variable_of_a_middleware_reaches_the_handler_and_every_tool() -
 
 
 @virtual
+async def test_so_does_one_that_is_named_as_one_of_asgirefs() -> None:
+    mine = ContextVar("deadlock_context", default=False)
+    async with phone() as line:
+        seen = Seen(line, lambda: (mine.get(), asgiref.sync.SyncToAsync.thread_sensitive_context.get(None)))
+        mine.set(True)
+        async with asgiref.sync.ThreadSensitiveContext():
+            await played(line)
+    assert seen.places == dict.fromkeys(EVERYWHERE, (True, None))
+
+
+@virtual
 async def test_the_contexts_of_a_request_of_flask_do_not() -> None:
     app = flask.Flask("shop")
     async with phone() as line:

@@ -7,21 +7,15 @@ from importlib import import_module
 from typing import Any
 
 import shop
-from flask import Flask, Response, request
+from flask import Flask
 
 from realtime_sip import ThreadCallHost
+from realtime_sip.integrations.flask import openai_webhook
 
 app = Flask(__name__)
-host = ThreadCallHost(shop.on_call, client=shop.client, drain_timeout=shop.DRAIN, around=app.app_context)
+host = ThreadCallHost(shop.on_call, client=shop.client, drain_timeout=shop.DRAIN)
 host.exit_on_sigterm()
-
-
-@app.post("/openai/webhook")
-def webhook() -> Response:
-    """Take a call."""
-    host.submit(shop.verified(request.get_data(), request.headers))
-    return Response()
-
+app.register_blueprint(openai_webhook(host))
 
 with suppress(ImportError):
     uwsgi: Any = import_module("uwsgi")  # only uWSGI itself has it

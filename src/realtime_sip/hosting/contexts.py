@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 _DEAD = ("flask.", "asgiref.")
-_DEAD_OF_ASGIREF = {"thread_sensitive_context", "async_single_thread_context", "deadlock_context"}
+"""What the names of their variables begin with; more of asgiref's are attributes of two classes."""
 
 _webhooks_span: contextvars.ContextVar[Any] = contextvars.ContextVar("realtime_sip.webhooks_span", default=None)
 
@@ -22,11 +22,20 @@ _webhooks_span: contextvars.ContextVar[Any] = contextvars.ContextVar("realtime_s
 def of_call() -> contextvars.Context:
     """Return a copy of the running context for a call, which outlives its webhook."""
     kept = contextvars.Context()
+    dead = _of_asgiref()
     for variable, value in contextvars.copy_context().items():
-        if not (variable.name.startswith(_DEAD) or variable.name in _DEAD_OF_ASGIREF):
+        if not (variable.name.startswith(_DEAD) or variable in dead):
             kept.run(variable.set, value)
     kept.run(_leave_span)
     return kept
+
+
+def _of_asgiref() -> set[object]:
+    asgiref = sys.modules.get("asgiref.sync")
+    if asgiref is None:
+        return set()
+    held = [*vars(asgiref.SyncToAsync).values(), *vars(asgiref.AsyncToSync).values()]
+    return {each for each in held if isinstance(each, contextvars.ContextVar)}
 
 
 def _leave_span() -> None:

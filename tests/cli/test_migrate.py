@@ -103,7 +103,7 @@ def test_write_leaves_everything_else_alone(tmp_path: Path) -> None:
         "c.md": f"OpenAI\n\n```json\n{event}\n```\n",
         "d.js": 'send({type: "session.update"}); const h = {"OpenAI-Beta": "realtime=v1"}; // openai\n',
         "twice.json": event.replace('"voice"', '"voice": "ash", "voice"'),
-        "other.json": event.replace('"sage"', '"grok"'),
+        "other.json": event.replace('"sage"', '"grok-voice"'),
         "loose.json": '{"voice": "sage", "input_audio_format": "pcm16"}',
         "broken.json": event[:-1],
         "current.json": json.dumps(CURRENT),

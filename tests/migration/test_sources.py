@@ -238,6 +238,7 @@ OTHERS = {
     "Azure Voice Live": 'URL = "wss://x.services.ai.azure.com/voice-live/realtime?api-version=2025-10-01"',
     "xAI": 'URL = "wss://api.x.ai/v1/realtime"',
     "NVIDIA": "import nvidia_riva  # NVIDIA's realtime transcription",
+    "xAI, by its key": 'KEY = os.environ["XAI_API_KEY"]',
     "Qwen": 'URL = "wss://dashscope.aliyuncs.com/api-ws/v1/realtime"',
     "nobody": "",
 }
@@ -248,6 +249,13 @@ def test_shapes_that_another_service_has_kept_are_notes(other: str) -> None:
     openai = OPENAI if other != "nobody" else ""
     code = f'{openai}{OTHERS[other]}\nsend({{"type": "session.update", "session": {SESSION}}})\n'
     assert shown(found(code)) == [("note", "shape")]
+
+
+@pytest.mark.parametrize(
+    "words", ["an NVIDIA GPU", "Qwen and Llama", "explainable AI (XAI)", "to grok it", "a voice lives"]
+)
+def test_words_that_name_no_realtime_api_leave_an_error_as_it_is(words: str) -> None:
+    assert shown(found(f'{OPENAI}# {words}\nh = {{"OpenAI-Beta": "realtime=v1"}}')) == [("error", "header")]
 
 
 def test_a_reader_of_both_names_is_a_note() -> None:

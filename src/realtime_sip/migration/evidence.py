@@ -13,10 +13,10 @@ _SENT = re.compile(
 )
 # Their realtime APIs took the beta's shapes on purpose, and keep them (November 2026).
 _OTHERS = re.compile(
-    r"voice[-_ ]?live"  # Azure
-    r"|api\.x\.ai|\bxai\b|\bgrok\b"
-    r"|\bnvidia\b|\briva\b"
-    r"|\bdashscope\b|\bqwen\b|\bstepfun\b|\bbigmodel\b|\bglm-realtime\b|\bhunyuan\b",
+    r"voice[-_]?live\b|azure voice live"
+    r"|api\.x\.ai|\bxai_|\bgrok-|\bxai\b[^\n]{0,40}realtime"
+    r"|nvidia[-_. ]?(?:ace|nim|riva|realtime)|api\.nvidia\.com|\briva\b"
+    r"|\bdashscope|\bqwen[\w.-]*(?:omni|realtime)|\bstepfun\b|\bbigmodel\b|\bglm-realtime\b",
     re.IGNORECASE,
 )
 _ANTHROPIC = re.compile(r"anthropic|\bclaude\b", re.IGNORECASE)

@@ -61,8 +61,8 @@ def test_a_state_has_its_own_prompt_and_tools_and_what_is_everywhere() -> None:
     stages = stages_of()
     prompt = str(stages.prompt("Order"))
     assert "You answer the phone of a shop." in prompt
-    assert "Goal: Learn the number of the order." in prompt
-    assert "Exit to Confirm, when: It is known." in prompt
+    assert "Learn the number of the order." in prompt
+    assert "It is known." in prompt
     assert "Read the order back" not in prompt
     assert "The states are" not in prompt
     assert [tool.name for tool in stages.tools("Order")] == ["order_is_known", "opening_hours"]

@@ -87,6 +87,13 @@ def test_law_declaring_a_trunk_loads_no_client() -> None:
     assert built == []
 
 
+def test_law_a_session_loads_of_the_prompts_only_what_composes_them() -> None:
+    modules, built = after("import realtime_sip.session")
+    loaded = {name.partition(".")[2] for name in ours(modules) if name.startswith("prompts.")}
+    assert loaded == {"family", "instructions", "locales", "numbers", "section"}
+    assert built == []
+
+
 def imported_for_types() -> dict[str, str]:
     tree = ast.parse(Path(realtime_sip.__file__).read_text())
     block = next(node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")

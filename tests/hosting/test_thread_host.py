@@ -29,6 +29,7 @@ from realtime_sip import (
 )
 from realtime_sip.errors import ConfigurationError, DeadlineError, MisuseError
 from realtime_sip.hosting import at_exit, transfers
+from realtime_sip.hosting.claims import Claims
 from realtime_sip.hosting.threads import HostOptions
 from realtime_sip.stores import Claimed
 from realtime_sip.testing import CallerHangsUp, EndedBy, ModelSays, OpenAIEmulator, RingingCall
@@ -302,6 +303,26 @@ def test_a_child_that_takes_no_calls_ends_none_of_its_parents(line: Line) -> Non
 
     assert in_child(child) == "None"
     assert ringing.state == "accepted"
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_law_one_call_one_handler__a_host_that_was_made_before_the_workers_were_forked(line: Line) -> None:
+    """With one name for all of them, each would take a call that another has claimed for its own."""
+    _, incoming = line.incoming()
+
+    class Shared(MemoryStore):
+        async def claim(self, call_id: str, *, owner: str, lease: float) -> Claimed:
+            owners.append(owner)
+            return await super().claim(call_id, owner=owner, lease=lease)
+
+    owners: list[str] = []
+    claims = Claims(Shared())
+
+    async def claim() -> str:
+        await claims.take(incoming, known=False, now=0.0)
+        return owners[-1]
+
+    assert len({asyncio.run(claim()), *(in_child(lambda: asyncio.run(claim())) for _ in range(2))}) == 3
 
 
 def test_sigterm_exits_only_if_it_would_have_killed(line: Line) -> None:

@@ -27,7 +27,7 @@ SERVERS = [
     Server("uvicorn", "uvicorn shop_fastapi:app --workers {workers} --port {port}", ("uvicorn",)),
     Server(
         "gunicorn-uvicorn-worker",
-        "gunicorn shop_django:application -k uvicorn_worker.UvicornWorker -w {workers} -b 127.0.0.1:{port}",
+        "gunicorn shop_django:application -k uvicorn_worker.UvicornWorker --preload -w {workers} -b 127.0.0.1:{port}",
         ("gunicorn", "uvicorn_worker"),
     ),
 ]

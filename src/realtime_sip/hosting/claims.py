@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import secrets
 from collections.abc import Awaitable, Callable
 
@@ -36,10 +37,15 @@ class Claims:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._owner = secrets.token_hex(8)  # new at each start, so that nobody takes a dead host for this one
+        self._token = secrets.token_hex(8)
         self._lost: dict[str, asyncio.Event] = {}
         """For each call that is this host's, whether another has taken it."""
         self._beating: asyncio.Task[None] | None = None
+
+    @property
+    def _owner(self) -> str:
+        # New at each start, so that nobody takes a dead host for this one; and a server may fork after it was made.
+        return f"{self._token}-{os.getpid()}"
 
     async def take(self, incoming: IncomingCall, *, known: bool, now: float) -> tuple[IncomingCall, Claimed] | None:
         """Claim a call. Return it, without its context if that does not count; None if another host serves it.

@@ -26,7 +26,7 @@ PUBLIC = [
     for name in (
         *("errors", "events", "items", "response", "session", "webhooks", "sip", "tools"),
         *("prompts", "prompts.spoken", "policy", "event_log", "stores", "twilio", "twilio.numbers", "twilio.trunking"),
-        *("twilio.twiml", "twilio.voice", "twilio.webhooks", "testing", "migration"),
+        *("twilio.twiml", "twilio.voice", "twilio.webhooks", "twilio.whatsapp", "testing", "migration"),
         *("integrations", "integrations.fastapi", "integrations.flask"),
     )
 ]

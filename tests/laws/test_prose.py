@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PUBLIC = {
     *("errors", "events", "items", "response", "session", "webhooks", "sip", "tools", "prompts.spoken"),
     *("prompts", "policy", "event_log", "stores", "migration", "testing", "twilio", "integrations", "live"),
-    *("twilio.numbers", "twilio.trunking", "twilio.twiml", "twilio.voice", "twilio.webhooks"),
+    *("twilio.numbers", "twilio.trunking", "twilio.twiml", "twilio.voice", "twilio.webhooks", "twilio.whatsapp"),
     *("integrations.fastapi", "integrations.flask", "integrations.django"),
 }
 """The modules that a user may import; some are still to come."""

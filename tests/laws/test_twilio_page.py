@@ -16,7 +16,7 @@ FACTS = ROOT.parent / "shared" / "facts" / "twilio_api.md"
 MODULES = (
     "realtime_sip",
     *(f"realtime_sip.{name}" for name in ("webhooks", "twilio", "twilio.twiml", "twilio.webhooks")),
-    *(f"realtime_sip.twilio.{name}" for name in ("numbers", "trunking")),
+    *(f"realtime_sip.twilio.{name}" for name in ("numbers", "trunking", "whatsapp")),
 )
 WITHOUT = ("console", "documented")
 """What a row says in place of a function, if there is none."""
@@ -26,6 +26,9 @@ OFFERED = {
     6: "a TwiML app with your voice URL",
     9: "a WhatsApp call arrives as a phone call does",
     10: "no phone network for WhatsApp callers",
+    3: "countries whose senders cannot call",
+    16: "calls of a sender at a time",
+    18: "permission to be called, by WhatsApp's rules",
     22: "the result of a request for permission to call",
     24: "`<Dial><WhatsApp>`",
     26: "`<Enqueue>` to Flex",

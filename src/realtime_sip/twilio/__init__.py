@@ -5,6 +5,7 @@
 - `twiml`: what a voice webhook answers, above all `twiml.dial_openai`, which sends the caller to OpenAI.
 - `voice`: what is done with a call over REST: `voice.redirect` and `voice.WarmTransfer`, a transfer's fallbacks.
 - `webhooks`: what Twilio's requests say, typed.
+- `whatsapp`: which users of WhatsApp may be called.
 
 Nothing here imports Twilio's package before it is needed; if it is missing then, that is a `MissingExtraError`.
 """
@@ -15,7 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from realtime_sip.twilio import numbers, trunking, twiml, voice, webhooks
+    from realtime_sip.twilio import numbers, trunking, twiml, voice, webhooks, whatsapp
     from realtime_sip.twilio.account import AsyncTwilioAccount, TwilioAccount
     from realtime_sip.twilio.signature import TwilioSignature
 
@@ -28,10 +29,11 @@ __all__ = [
     "twiml",
     "voice",
     "webhooks",
+    "whatsapp",
 ]
 
 # Imported when it is first asked for (PEP 562): a module, or a name and the module that has it.
-_MODULES = {"numbers", "trunking", "twiml", "voice", "webhooks"}
+_MODULES = {"numbers", "trunking", "twiml", "voice", "webhooks", "whatsapp"}
 _PLACES = {
     "AsyncTwilioAccount": "realtime_sip.twilio.account",
     "TwilioAccount": "realtime_sip.twilio.account",

@@ -74,7 +74,7 @@ def owned(number: str) -> Steps[PhoneNumber | None]:
 
 def monthly_price(number: PhoneNumber) -> Steps[str | None]:
     """Return what a number costs a month, as "1.15 USD", or None if Twilio's prices do not say."""
-    country = _country(number.phone_number)
+    country = country_of(number.phone_number)
     if country is None:
         return None
     path = f"{PRICING}/PhoneNumbers/Countries/{segment(country)}"
@@ -237,7 +237,12 @@ def _checked_number(number: object) -> str:
     return number
 
 
-def _country(number: str) -> str | None:
+def country_of(number: str) -> str | None:
+    """Return the country of a number in E.164, as two letters (ISO 3166-1), or None.
+
+    Raises:
+        MissingExtraError: phonenumbers is not installed.
+    """
     try:
         import phonenumbers
     except ImportError:

@@ -155,7 +155,7 @@ class CallPermissions:
         return True
 
     async def same_person(self, sender: str, old: str | WhatsAppUser, new: str | WhatsAppUser) -> None:
-        """Note that a user has another number or id now, as the service says of a number that changed.
+        """Make two addresses one person, as the service says of a number that changed.
 
         Raises:
             InvalidRequestError: One of the two has no valid address.

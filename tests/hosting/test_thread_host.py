@@ -222,6 +222,22 @@ def test_law_every_wait_has_a_deadline__a_handler_that_blocks_the_thread(line: L
     assert line.openai.run(ringing.ended).by is EndedBy.REJECTED
 
 
+def test_law_what_one_calls_code_raises_ends_at_most_that_call__not_the_thread(
+    line: Line, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def on_call(incoming: IncomingCall) -> None:
+        if incoming.call_id == first.call_id:
+            raise KeyboardInterrupt
+        await line.on_call(incoming)
+
+    line.hosted(on_call)
+    first, incoming = line.incoming()
+    assert line.host.submit(incoming) is Submission.STARTED
+    assert line.openai.run(first.ended).by is EndedBy.REJECTED
+    assert line.up().state == "accepted"
+    assert "KeyboardInterrupt left the loop of the calls, which goes on" in caplog.messages
+
+
 def test_a_handler_that_waits_for_its_own_thread_is_told(line: Line) -> None:
     told: list[BaseException] = []
 

@@ -115,7 +115,7 @@ class _Served:
             if self._loop is None:
                 self._loop = _CallLoop()
                 # A daemon: the interpreter joins others before what ends the calls could run.
-                self._thread = threading.Thread(target=self._loop.run_forever, name="realtime-sip-calls", daemon=True)
+                self._thread = threading.Thread(target=_run, args=(self._loop,), name="realtime-sip-calls", daemon=True)
                 self._thread.start()
                 at_exit.close_before(self)
                 if self.drained:
@@ -172,6 +172,17 @@ class _Served:
             if not thread.is_alive() and not loop.is_closed():
                 loop.names.shutdown()
                 loop.close()
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    """Run the loop until it is stopped: what leaves it otherwise ends the call of whoever raised it, and no other."""
+    while True:
+        try:
+            loop.run_forever()
+        except BaseException as error:  # noqa: BLE001 - no signal arrives in this thread, so that it was raised by hand
+            _log.error("%s left the loop of the calls, which goes on", type(error).__name__)
+        else:
+            return
 
 
 def waited(ending: Future[None], given: float, host: CallHost, loop: asyncio.AbstractEventLoop) -> None:

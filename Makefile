@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # More than there are processors: many tests wait for other programs, or for real time to pass.
 WORKERS ?= 4
 
-.PHONY: demo test packages servers stores pages check record bench soak clean
+.PHONY: demo test packages servers stores pages docs check record bench soak clean
 
 demo: $(READY)
 	$(BIN)/realtime-sip demo
@@ -27,8 +27,13 @@ servers: $(READY)
 stores: $(READY)
 	$(BIN)/python -m pytest -n 2 -m stores
 
+# The site, in build/site, from docs/ and the docstrings. No problem is let pass.
+docs: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	$(BIN)/zensical build --strict -f mkdocs.yml
+
 # In Chromium; without one they are skipped, with that reason.
-pages: $(READY)
+pages: docs
 	$(BIN)/python -m pytest -n 2 -m pages
 
 check: $(READY)

@@ -22,6 +22,10 @@ from realtime_sip.twilio import TwilioSignature
 from serving import serving, serving_wsgi
 
 ROOT = Path(__file__).resolve().parents[1]
+PUBLIC = (
+    *("errors", "events", "items", "response", "session", "webhooks", "sip", "prompts", "policy", "event_log"),
+    *("stores", "migration", "testing", "twilio"),
+)
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCS = {path: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").rglob("*.md"))}
 PAGES = "\n".join([README, *DOCS.values()])
@@ -213,8 +217,18 @@ def test_every_example_is_named_in_the_readme() -> None:
     assert {name for name in EXAMPLES if f"`examples/{name}`" in README} == set(EXAMPLES)
 
 
-def test_every_page_is_named_in_the_readme() -> None:
-    assert [str(path.relative_to(ROOT)) for path in DOCS if f"`{path.relative_to(ROOT)}`" not in README] == []
+def test_every_page_is_named_in_the_readme_and_in_the_menu_of_the_site() -> None:
+    menu = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    for path in DOCS:
+        inside = path.relative_to(ROOT / "docs")
+        assert f": {inside}\n" in menu
+        if inside.parts[0] not in ("index.md", "reference"):
+            assert f"`docs/{inside}`" in README
+
+
+def test_the_reference_has_a_page_for_each_public_module() -> None:
+    shown = {module for text in DOCS.values() for module in re.findall(r"^::: ([\w.]+)$", text, flags=re.MULTILINE)}
+    assert shown == {"realtime_sip", *(f"realtime_sip.{name}" for name in PUBLIC)}
 
 
 def test_the_ends_that_the_docs_list_are_all_there_are() -> None:

@@ -9,6 +9,7 @@ import re
 import socket
 import subprocess
 import sys
+import tomllib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -258,6 +259,16 @@ def test_the_links_of_the_docs_lead_somewhere() -> None:
     for page, text in DOCS.items():
         for target in re.findall(r"\]\(([^)#]+)\)", text):
             assert target.startswith("https://") or (page.parent / target).exists(), target
+
+
+def test_every_extra_that_is_named_is_there() -> None:
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    extras = set(tomllib.loads(project)["project"]["optional-dependencies"])
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
+    lists = re.findall(r"realtime-sip\[([\w,]+)\]", project + PAGES + sources)
+    needed = re.findall(r'MissingExtraError\([^"]*"[^"]*", "(\w+)"\)', sources)
+    named = {name for each in [*lists, *needed] for name in each.split(",")}
+    assert {"redis", "postgres", "cli"} <= named <= extras
 
 
 def test_no_package_index_is_named() -> None:

@@ -173,7 +173,7 @@ async def answers(openai: OpenAIEmulator, url: str) -> None:
 
 
 def test_each_page_of_a_framework_goes_from_an_application_to_a_call_in_under_20_lines() -> None:
-    for page in ("fastapi.md", "flask.md"):
+    for page in ("fastapi.md", "flask.md", "django.md"):
         blocks = re.findall(r"^```python\n(.*?)^```$", DOCS[ROOT / "docs" / page], flags=re.MULTILINE | re.DOTALL)
         first = next(block for block in blocks if NAMED.match(block))
         assert len([line for line in first.splitlines()[1:] if line.strip()]) < 20
@@ -206,6 +206,43 @@ async def test_the_lines_of_the_page_on_flask_answer_a_call(
         signature = TwilioSignature("a token", "https://voice.example.com")
         client = importlib.import_module("shop").create_app(host, signature).test_client()
         assert [client.get("/health/ready").status_code, client.post("/twilio/voice").status_code] == [200, 403]
+
+
+RING_DJANGO = """
+import asyncio, os
+from realtime_sip.testing import CallerHangsUp, ModelSays, OpenAIEmulator
+from serving import serving_wsgi
+
+async def main():
+    async with OpenAIEmulator(speed=5) as openai:
+        os.environ |= {
+            "OPENAI_API_KEY": openai.api_key,
+            "OPENAI_WEBHOOK_SECRET": openai.webhook_secret,
+            "OPENAI_BASE_URL": openai.base_url,
+        }
+        import mysite.asgi, mysite.own_urls, shop.calls
+        from django.core.management import call_command
+        from django.core.wsgi import get_wsgi_application
+        with serving_wsgi(get_wsgi_application()) as url:
+            await asyncio.to_thread(call_command, "check")
+            ringing = await openai.ring(f"{url}/openai/webhook", scenario=[ModelSays("Hello."), CallerHangsUp()])
+            print((await ringing.ended()).by, [answer.status_code for answer in ringing.webhook_responses])
+        await asyncio.to_thread(shop.calls.host.close)
+
+asyncio.run(main())
+"""
+
+
+def test_the_lines_of_the_page_on_django_answer_a_call(tmp_path: Path) -> None:
+    """In a process of its own, since Django has one set of settings."""
+    written("django.md", tmp_path)
+    paths = os.pathsep.join([str(tmp_path), str(ROOT / "tests"), *sys.path])
+    environment = {**os.environ, "PYTHONPATH": paths, "DJANGO_SETTINGS_MODULE": "mysite.settings"}
+    done = subprocess.run(
+        [sys.executable, "-c", RING_DJANGO], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"{EndedBy.CALLER} [200]" in done.stdout
 
 
 @pytest.mark.parametrize("excerpt", EXCERPTS, ids=lambda excerpt: excerpt.strip().splitlines()[0][:40])

@@ -27,7 +27,7 @@ PUBLIC = [
         *("errors", "events", "items", "response", "session", "webhooks", "sip", "tools"),
         *("prompts", "prompts.spoken", "policy", "event_log", "stores", "twilio", "twilio.numbers", "twilio.trunking"),
         *("twilio.twiml", "twilio.voice", "twilio.webhooks", "twilio.whatsapp", "testing", "migration"),
-        *("integrations", "integrations.fastapi", "integrations.flask"),
+        *("integrations", "integrations.fastapi", "integrations.flask", "integrations.django"),
     )
 ]
 """What users may import beside the root; everything else is private."""

@@ -126,6 +126,11 @@ class CallHost:
         return self._client
 
     @property
+    def store(self) -> Store:
+        """The store of claims, counters and nonces."""
+        return self._store
+
+    @property
     def live(self) -> int:
         """How many calls are up, or being decided."""
         return len(self._calls)

@@ -238,6 +238,11 @@ class ThreadCallHost:
         """The client that was given."""
         return self._client
 
+    @property
+    def store(self) -> Store:
+        """The store of claims, counters and nonces."""
+        return self._here().host.store
+
     def submit(self, incoming: IncomingCall, *, timeout: float | None = None) -> Submission:
         """Take a call. Return once it is decided, so that the webhook can be answered.
 

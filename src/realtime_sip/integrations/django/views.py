@@ -1,0 +1,191 @@
+"""The webhooks as views: async for a `CallHost`, sync for a `ThreadCallHost`, which both kinds of servers run."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, URLResolver, re_path
+
+from realtime_sip.call.options import around_code
+from realtime_sip.errors import DeadlineError
+from realtime_sip.hosting.host import CallHost
+from realtime_sip.integrations import exchange
+from realtime_sip.integrations.django.connections import around
+from realtime_sip.integrations.django.hosts import Host, checked, warn_without_lifespan
+from realtime_sip.integrations.django.requests import call_of, open_to_webhooks, payload_of, response
+from realtime_sip.integrations.exchange import Function, Reply
+from realtime_sip.twilio.signature import TwilioSignature
+from realtime_sip.twilio.webhooks import (
+    CallStatusCallback,
+    DialResult,
+    IncomingMessage,
+    QueueResult,
+    RecordingCallback,
+    ReferRequest,
+    VoiceWebhook,
+)
+
+View = Callable[..., Any]
+
+
+def openai_webhook(host: Host) -> View:
+    """Return the view of the webhook of `realtime.call.incoming`: verified, submitted, answered once decided.
+
+        path("openai/webhook", openai_webhook(host))
+
+    Handlers and tools may use the ORM: `await` its async methods, or a plain tool's. Database connections are closed
+    after use, and there are at most sixteen for all handlers and async tools.
+
+    Args:
+        host: Takes the calls. Its client has the webhook secret.
+
+    Raises:
+        ConfigurationError: The client has no webhook secret, or the host is not one.
+    """
+    here = checked(host)
+    webhooks = here.client.webhooks
+
+    if isinstance(here, CallHost):
+        here_async = here
+
+        async def webhook(request: HttpRequest) -> HttpResponse:
+            call = call_of(request, webhooks)
+            if isinstance(call, Reply):
+                return response(call)
+            warn_without_lifespan(here_async)
+            before = around_code.set(around)
+            try:
+                became = await here_async.submit(call)
+            except DeadlineError as error:
+                return response(exchange.not_submitted(call, error))
+            finally:
+                around_code.reset(before)
+            return response(exchange.submitted(call, became))
+
+        return open_to_webhooks(webhook)
+
+    here_sync = here
+
+    def blocking_webhook(request: HttpRequest) -> HttpResponse:
+        call = call_of(request, webhooks)
+        if isinstance(call, Reply):
+            return response(call)
+        before = around_code.set(around)
+        try:
+            became = here_sync.submit(call)
+        except DeadlineError as error:
+            return response(exchange.not_submitted(call, error))
+        finally:
+            around_code.reset(before)
+        return response(exchange.submitted(call, became))
+
+    return open_to_webhooks(blocking_webhook)
+
+
+def twilio_webhook(
+    signature: TwilioSignature | None,
+    *,
+    host: Host | None = None,
+    voice: Function[VoiceWebhook] | None = None,
+    after_dial: Function[DialResult] | None = None,
+    after_queue: Function[QueueResult] | None = None,
+    refer: Function[ReferRequest] | None = None,
+    status: Function[CallStatusCallback] | None = None,
+    recording: Function[RecordingCallback] | None = None,
+    message: Function[IncomingMessage] | None = None,
+) -> list[URLPattern | URLResolver]:
+    """Return URL patterns of Twilio's webhooks: those that a function is given for, each under its own name.
+
+        path("twilio/", include(twilio_webhook(signature, host=host, voice=voice)))
+
+    A function gets the verified, typed payload, and returns TwiML or None. The view of an async one is async.
+
+    Args:
+        signature: Proves that Twilio sent a request; None if something in front of the application has proven it.
+        host: Is passed what the carrier reports, before the functions for those reports are called.
+        voice: Answers `voice`, the voice URL of a number: what to do with a call.
+        after_dial: Answers `after_dial`, the `action` of `dial_openai`.
+        after_queue: Answers `after_queue`, the `action` of `enqueue_flex`.
+        refer: Answers `refer`, the `refer_url` of `dial_openai`.
+        status: Hears `status`, its `status_callback`. With `host` it is there without a function too.
+        recording: Hears `recording`, its `recording_status_callback`.
+        message: Answers `message`, the URL of incoming messages.
+
+    Raises:
+        ConfigurationError: There is nothing to answer, or what is given is no function.
+    """
+    routes = exchange.twilio_routes(
+        None if host is None else checked(host),
+        voice=voice,
+        after_dial=after_dial,
+        after_queue=after_queue,
+        refer=refer,
+        status=status,
+        recording=recording,
+        message=message,
+    )
+    return [re_path(f"^{each.name}/?$", twilio_view(each, signature), name=f"twilio_{each.name}") for each in routes]
+
+
+def twilio_view(route: exchange.Route, signature: TwilioSignature | None) -> View:
+    """Return the view of one kind of Twilio's webhooks."""
+
+    def read(request: HttpRequest) -> Any:
+        payload: Any = payload_of(request, route.kind, signature)
+        if not isinstance(payload, Reply) and route.host is not None:
+            route.host.carrier(payload)
+        return payload
+
+    function = route.function
+    if function is not None and inspect.iscoroutinefunction(function):
+
+        async def webhook(request: HttpRequest) -> HttpResponse:
+            payload = read(request)
+            return response(payload if isinstance(payload, Reply) else route.reply(await function(payload)))
+
+        return open_to_webhooks(webhook)
+
+    def blocking_webhook(request: HttpRequest) -> HttpResponse:
+        payload = read(request)
+        if isinstance(payload, Reply):
+            return response(payload)
+        return response(route.reply(None if function is None else function(payload)))
+
+    return open_to_webhooks(blocking_webhook)
+
+
+def health(host: Host) -> list[URLPattern | URLResolver]:
+    """Return URL patterns for a balancer: `ready` and `live`.
+
+        path("health/", include(health(host)))
+
+    `ready` answers 503 while the host is full or draining, so that no new calls come here. `live` answers 200 as long
+    as the process does. Restart it by that one alone: a host that is full has calls on the line.
+
+    Raises:
+        ConfigurationError: The host is not one.
+    """
+    here = checked(host)
+    return [re_path(f"^{name}/?$", health_view(lambda: here, ready=name == "ready")) for name in ("ready", "live")]
+
+
+def health_view(host: Callable[[], Host], *, ready: bool) -> View:
+    """Return the view that tells how a host is, which is asked for when somebody wants to know."""
+
+    def answer(_: HttpRequest) -> HttpResponse:
+        return response(exchange.health_reply(host().health(), ready=ready))
+
+    answer.login_required = False  # type: ignore[attr-defined]
+    return answer
+
+
+async def run(view: View, request: HttpRequest) -> HttpResponse:
+    """Run a view of either kind from an async one."""
+    if inspect.iscoroutinefunction(view):
+        answered: HttpResponse = await view(request)
+        return answered
+    return await sync_to_async(view)(request)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any, assert_type
 
 import httpx
 import httpx2
+from fastapi import Request
 from twilio.twiml import voice_response as vendor
 
-from realtime_sip import AsyncRealtimeSip, AsyncSideband, Call, RealtimeSip, Sideband
+from realtime_sip import AsyncRealtimeSip, AsyncSideband, Call, IncomingCall, RealtimeSip, Sideband
 from realtime_sip.api.calls import WebRtcCall
 from realtime_sip.api.client_secrets import ClientSecret
 from realtime_sip.api.settings import Settings
 from realtime_sip.api.webhook_endpoints import WebhookEndpoint, WebhookEndpointPage
+from realtime_sip.integrations import fastapi as integrated
 from realtime_sip.twilio import AsyncTwilioAccount, TwilioAccount, TwilioSignature, numbers, trunking, twiml
 from realtime_sip.twilio.elements import Dial, Enqueue, Say, Sip, Task
 from realtime_sip.twilio.webhooks import (
@@ -64,6 +66,21 @@ async def awaiting(client: AsyncRealtimeSip) -> None:
     AsyncRealtimeSip(http_client=httpx.Client())  # type: ignore[arg-type]
     # A forgotten `await` is seen.
     client.calls.hangup("rtc_1")  # type: ignore[unused-coroutine]
+
+
+def serving(client: AsyncRealtimeSip, twilio: TwilioSignature) -> None:
+    assert_type(integrated.verified_call(client), Callable[[Request], Awaitable[IncomingCall]])
+    assert_type(integrated.verified_webhook(twilio, DialResult), Callable[[Request], Awaitable[DialResult]])
+
+    def voice(call: VoiceWebhook) -> twiml.VoiceResponse:
+        return twiml.dial_openai("proj_a", voice=call)
+
+    async def after_dial(result: DialResult) -> None: ...
+
+    integrated.twilio_webhook(twilio, voice=voice, after_dial=after_dial)
+    # A function of another webhook, and a name that is not known, are seen.
+    integrated.twilio_webhook(twilio, after_dial=voice)  # type: ignore[arg-type]
+    integrated.twilio_webhook(twilio, voices=voice)  # type: ignore[call-arg]
 
 
 def composing(response: twiml.VoiceResponse) -> None:

@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypedDict, TypeVar
 from urllib.parse import quote
 
 from realtime_sip.errors import (
@@ -225,26 +225,42 @@ class Route:
         return Reply(200, text, "text/xml")
 
 
-def twilio_routes(
-    host: Carried | None,
-    *,
-    voice: Function[VoiceWebhook] | None,
-    after_dial: Function[DialResult] | None,
-    after_queue: Function[QueueResult] | None,
-    refer: Function[ReferRequest] | None,
-    status: Function[CallStatusCallback] | None,
-    recording: Function[RecordingCallback] | None,
-    message: Function[IncomingMessage] | None,
-) -> list[Route]:
-    """Return the routes for what the program has functions for, and for the status if there is a host to hear it."""
+class TwilioFunctions(TypedDict, total=False):
+    """The functions that `twilio_webhook` takes. Each answers, or hears, what comes to a path of its own name."""
+
+    voice: Function[VoiceWebhook]
+    """The voice URL of a number: what to do with a call."""
+    after_dial: Function[DialResult]
+    """The `action` of `dial_openai`: what follows it."""
+    after_queue: Function[QueueResult]
+    """The `action` of `enqueue_flex`: what follows it."""
+    refer: Function[ReferRequest]
+    """The `refer_url` of `dial_openai`: what to do with a caller who is transferred."""
+    status: Function[CallStatusCallback]
+    """A `status_callback`. With a host the path is there without a function too."""
+    recording: Function[RecordingCallback]
+    """A `recording_status_callback`."""
+    message: Function[IncomingMessage]
+    """The URL of incoming messages."""
+
+
+def twilio_routes(host: Carried | None, functions: TwilioFunctions) -> list[Route]:
+    """Return the routes for what the program has functions for, and for the status if there is a host to hear it.
+
+    Raises:
+        ConfigurationError: There is nothing to answer, or what is given is no function, or of no such name.
+    """
+    unknown = functions.keys() - TwilioFunctions.__annotations__.keys()
+    if unknown:
+        raise ConfigurationError(f"there is no webhook of Twilio's by the name of {min(unknown)}")
     routes = [
-        Route("voice", VoiceWebhook, voice, None, True),
-        Route("after_dial", DialResult, after_dial, host, True),
-        Route("after_queue", QueueResult, after_queue, host, True),
-        Route("refer", ReferRequest, refer, host, True),
-        Route("status", CallStatusCallback, status, host, False),
-        Route("recording", RecordingCallback, recording, None, False),
-        Route("message", IncomingMessage, message, None, True),
+        Route("voice", VoiceWebhook, functions.get("voice"), None, True),
+        Route("after_dial", DialResult, functions.get("after_dial"), host, True),
+        Route("after_queue", QueueResult, functions.get("after_queue"), host, True),
+        Route("refer", ReferRequest, functions.get("refer"), host, True),
+        Route("status", CallStatusCallback, functions.get("status"), host, False),
+        Route("recording", RecordingCallback, functions.get("recording"), None, False),
+        Route("message", IncomingMessage, functions.get("message"), None, True),
     ]
     for route in routes:
         if route.function is not None and not callable(route.function):

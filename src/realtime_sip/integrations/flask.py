@@ -15,24 +15,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Callable
-from typing import Any, Concatenate, ParamSpec, TypeAlias
+from typing import Any, Concatenate, ParamSpec, TypeAlias, Unpack
 
 from realtime_sip.call.options import around_code
 from realtime_sip.client import AsyncRealtimeSip
 from realtime_sip.errors import ConfigurationError, DeadlineError, MissingExtraError
 from realtime_sip.hosting.threads import ThreadCallHost
 from realtime_sip.integrations import exchange
-from realtime_sip.integrations.exchange import Function, Payload, Received, Reply
+from realtime_sip.integrations.exchange import Payload, Received, Reply, TwilioFunctions
 from realtime_sip.twilio.signature import TwilioSignature
-from realtime_sip.twilio.webhooks import (
-    CallStatusCallback,
-    DialResult,
-    IncomingMessage,
-    QueueResult,
-    RecordingCallback,
-    ReferRequest,
-    VoiceWebhook,
-)
 from realtime_sip.webhooks import IncomingCall, OpenAIWebhooks
 
 try:
@@ -88,13 +79,7 @@ def twilio_webhook(
     *,
     host: ThreadCallHost | None = None,
     path: str = "/twilio",
-    voice: Function[VoiceWebhook] | None = None,
-    after_dial: Function[DialResult] | None = None,
-    after_queue: Function[QueueResult] | None = None,
-    refer: Function[ReferRequest] | None = None,
-    status: Function[CallStatusCallback] | None = None,
-    recording: Function[RecordingCallback] | None = None,
-    message: Function[IncomingMessage] | None = None,
+    **functions: Unpack[TwilioFunctions],
 ) -> Blueprint:
     """Return a blueprint with Twilio's webhooks: those that a function is given for, each under its own name.
 
@@ -105,27 +90,13 @@ def twilio_webhook(
         signature: Proves that Twilio sent a request; None if something in front of the application has proven it.
         host: Is passed what the carrier reports, before the functions for those reports are called.
         path: What the paths begin with.
-        voice: Answers `/twilio/voice`, the voice URL of a number: what to do with a call.
-        after_dial: Answers `/twilio/after_dial`, the `action` of `dial_openai`.
-        after_queue: Answers `/twilio/after_queue`, the `action` of `enqueue_flex`.
-        refer: Answers `/twilio/refer`, the `refer_url` of `dial_openai`.
-        status: Hears `/twilio/status`, its `status_callback`. With `host` it is there without a function too.
-        recording: Hears `/twilio/recording`, its `recording_status_callback`.
-        message: Answers `/twilio/message`, the URL of incoming messages.
+        **functions: `voice`, `after_dial`, `after_queue`, `refer`, `status`, `recording`, `message`: each answers what
+            comes to the path of its name, or hears it. `docs/fastapi.md` has a table of what they get and answer.
 
     Raises:
         ConfigurationError: There is nothing to answer, or what is given is no function.
     """
-    routes = exchange.twilio_routes(
-        host,
-        voice=voice,
-        after_dial=after_dial,
-        after_queue=after_queue,
-        refer=refer,
-        status=status,
-        recording=recording,
-        message=message,
-    )
+    routes = exchange.twilio_routes(host, functions)
     blueprint = _blueprint("twilio", path)
     for route in routes:
         view = functools.partial(_answered, route, signature)

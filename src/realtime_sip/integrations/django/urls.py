@@ -20,7 +20,7 @@ from realtime_sip.integrations.django.views import View, health_view, openai_web
 
 app_name = "realtime_sip"
 
-_KINDS = ("voice", "after_dial", "after_queue", "refer", "status", "recording", "message")
+_KINDS = [*exchange.TwilioFunctions.__annotations__]
 
 
 @cache
@@ -31,10 +31,10 @@ def _openai() -> View:
 @cache
 def _twilio() -> dict[str, View]:
     named: dict[str, Any] = configured("TWILIO")
-    functions = {kind: configured(kind.upper(), of=named) if kind.upper() in named else None for kind in _KINDS}
+    functions: Any = {kind: configured(kind.upper(), of=named) for kind in _KINDS if kind.upper() in named}
     # None has to be said, and not left out.
     signature = None if named.get("SIGNATURE", "") is None else configured("SIGNATURE", of=named)
-    routes = exchange.twilio_routes(configured_host(), **functions)
+    routes = exchange.twilio_routes(configured_host(), functions)
     return {route.name: twilio_view(route, signature) for route in routes}
 
 

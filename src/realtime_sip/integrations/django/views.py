@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Unpack
 
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse
@@ -17,17 +17,8 @@ from realtime_sip.integrations import exchange
 from realtime_sip.integrations.django.connections import around
 from realtime_sip.integrations.django.hosts import Host, checked, warn_without_lifespan
 from realtime_sip.integrations.django.requests import call_of, open_to_webhooks, payload_of, response
-from realtime_sip.integrations.exchange import Function, Reply
+from realtime_sip.integrations.exchange import Reply, TwilioFunctions
 from realtime_sip.twilio.signature import TwilioSignature
-from realtime_sip.twilio.webhooks import (
-    CallStatusCallback,
-    DialResult,
-    IncomingMessage,
-    QueueResult,
-    RecordingCallback,
-    ReferRequest,
-    VoiceWebhook,
-)
 
 View = Callable[..., Any]
 
@@ -90,13 +81,7 @@ def twilio_webhook(
     signature: TwilioSignature | None,
     *,
     host: Host | None = None,
-    voice: Function[VoiceWebhook] | None = None,
-    after_dial: Function[DialResult] | None = None,
-    after_queue: Function[QueueResult] | None = None,
-    refer: Function[ReferRequest] | None = None,
-    status: Function[CallStatusCallback] | None = None,
-    recording: Function[RecordingCallback] | None = None,
-    message: Function[IncomingMessage] | None = None,
+    **functions: Unpack[TwilioFunctions],
 ) -> list[URLPattern | URLResolver]:
     """Return URL patterns of Twilio's webhooks: those that a function is given for, each under its own name.
 
@@ -107,27 +92,13 @@ def twilio_webhook(
     Args:
         signature: Proves that Twilio sent a request; None if something in front of the application has proven it.
         host: Is passed what the carrier reports, before the functions for those reports are called.
-        voice: Answers `voice`, the voice URL of a number: what to do with a call.
-        after_dial: Answers `after_dial`, the `action` of `dial_openai`.
-        after_queue: Answers `after_queue`, the `action` of `enqueue_flex`.
-        refer: Answers `refer`, the `refer_url` of `dial_openai`.
-        status: Hears `status`, its `status_callback`. With `host` it is there without a function too.
-        recording: Hears `recording`, its `recording_status_callback`.
-        message: Answers `message`, the URL of incoming messages.
+        **functions: `voice`, `after_dial`, `after_queue`, `refer`, `status`, `recording`, `message`: each answers what
+            comes to the path of its name, or hears it. `docs/fastapi.md` has a table of what they get and answer.
 
     Raises:
         ConfigurationError: There is nothing to answer, or what is given is no function.
     """
-    routes = exchange.twilio_routes(
-        None if host is None else checked(host),
-        voice=voice,
-        after_dial=after_dial,
-        after_queue=after_queue,
-        refer=refer,
-        status=status,
-        recording=recording,
-        message=message,
-    )
+    routes = exchange.twilio_routes(None if host is None else checked(host), functions)
     return [re_path(f"^{each.name}/?$", twilio_view(each, signature), name=f"twilio_{each.name}") for each in routes]
 
 

@@ -8,7 +8,8 @@
     │   ├── MissingExtraError           an optional dependency is not installed (also ImportError)
     │   ├── UnknownCallError            a host is asked about a call that it never had (also LookupError)
     │   └── InvalidRequestError         what was to be sent is not valid; nothing was sent (also ValueError)
-    │       └── BetaShapeError          it has a name of the beta API; the message says the current one
+    │       ├── BetaShapeError          it has a name of the beta API; the message says the current one
+    │       └── CallNotAllowedError     WhatsApp's rules allow no such call or request now; `verdict` says when
     ├── ServiceError                    them: the service answered, and refused or failed
     │   ├── BadRequestError             400, 422: the service does not accept the request
     │   │   ├── BetaDisabledError       `beta_api_shape_disabled`: it takes what was sent for the beta API's
@@ -16,7 +17,12 @@
     │   │   ├── LimitReachedError       Twilio: the account, the trunk or the list has as many as it may have
     │   │   ├── NumberUnavailableError  Twilio: the number cannot be bought: search again
     │   │   ├── RegulationError         Twilio: the country asks for an address, a bundle or a document first
-    │   │   └── TrialAccountError       Twilio: a trial account may not do this; upgrade it
+    │   │   ├── TrialAccountError       Twilio: a trial account may not do this; upgrade it
+    │   │   ├── UnreachableNumberError  Twilio 13224, 21211: whoever was to be called is not one that can be
+    │   │   └── WhatsAppCallError       Twilio 37001: WhatsApp carries no such call
+    │   │       ├── CallLimitError      Twilio 37003, 37006: a call with them is going on, or they had five in a day
+    │   │       ├── CallPermissionError  Twilio 37000: they have not permitted calls
+    │   │       └── WhatsAppSenderError  Twilio 37007, 37008, 37009: the sender may place or take no calls
     │   ├── AuthenticationError         401: the API key is not valid
     │   ├── PermissionDeniedError       403: the key may not do this
     │   ├── NotFoundError               404
@@ -59,6 +65,7 @@ from realtime_sip._redaction import redact
 
 if TYPE_CHECKING:
     from realtime_sip.outcomes import CallEnded, SocketClose, TransferFailureReason
+    from realtime_sip.twilio.permission import PermissionVerdict
 
 __all__ = [
     "ApiKeyError",
@@ -68,6 +75,9 @@ __all__ = [
     "BetaShapeError",
     "CallEndedError",
     "CallGoneError",
+    "CallLimitError",
+    "CallNotAllowedError",
+    "CallPermissionError",
     "ConfigurationError",
     "DeadlineError",
     "DecisionAlreadyMadeError",
@@ -97,9 +107,12 @@ __all__ = [
     "TrialAccountError",
     "UnexpectedReplyError",
     "UnknownCallError",
+    "UnreachableNumberError",
     "WebhookError",
     "WebhookPayloadError",
     "WebhookVerificationError",
+    "WhatsAppCallError",
+    "WhatsAppSenderError",
 ]
 
 
@@ -150,6 +163,14 @@ class InvalidRequestError(MisuseError, ValueError):
 
 class BetaShapeError(InvalidRequestError):
     """A name of the beta API was to be sent; the message says the current one."""
+
+
+class CallNotAllowedError(InvalidRequestError):
+    """WhatsApp's rules do not allow this call, or this request for permission, now. `verdict` says why, and when."""
+
+    def __init__(self, what: str, verdict: PermissionVerdict) -> None:
+        self.verdict = verdict
+        super().__init__(what, (("", str(verdict)),))
 
 
 class ServiceError(RealtimeSipError):
@@ -221,6 +242,26 @@ class RegulationError(BadRequestError):
 
 class TrialAccountError(BadRequestError):
     """A trial account may not do this (Twilio 21404): one number, one trunk, verified numbers only. Upgrade it."""
+
+
+class UnreachableNumberError(BadRequestError):
+    """Whoever was to be called is not a number or a user that can be called (Twilio 13224, 21211)."""
+
+
+class WhatsAppCallError(BadRequestError):
+    """WhatsApp carries no such call: by itself, from this region of Twilio's (37001)."""
+
+
+class CallPermissionError(WhatsAppCallError):
+    """The user has not permitted calls, or no longer does (Twilio 37000): send a request for permission."""
+
+
+class CallLimitError(WhatsAppCallError):
+    """A call with the user is going on (Twilio 37003), or five were connected within a day (37006)."""
+
+
+class WhatsAppSenderError(WhatsAppCallError):
+    """The sender may place no calls: its country (Twilio 37007), no sender (37008), or no TwiML App (37009)."""
 
 
 class AuthenticationError(ServiceError):

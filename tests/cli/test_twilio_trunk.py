@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import json
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,8 @@ from typing import Any
 import pytest
 
 pytest.importorskip("twilio")
+
+from served_twilio import twilio_on_a_thread
 
 from realtime_sip.cli import main
 from realtime_sip.testing import TwilioEmulator
@@ -24,21 +24,8 @@ _names = (f"shop_{number}" for number in itertools.count())
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[TwilioEmulator]:
-    """An emulated account over a real socket, on a thread of its own."""
-    twilio = TwilioEmulator()
-    started, over = threading.Event(), threading.Event()
-
-    async def serve() -> None:
-        async with twilio:
-            started.set()
-            await asyncio.to_thread(over.wait)
-
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
-    assert started.wait(10)
-    yield twilio
-    over.set()
-    thread.join()
+    with twilio_on_a_thread() as twilio:
+        yield twilio
 
 
 class Command:

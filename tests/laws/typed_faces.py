@@ -18,7 +18,7 @@ from realtime_sip.api.client_secrets import ClientSecret
 from realtime_sip.api.settings import Settings
 from realtime_sip.api.webhook_endpoints import WebhookEndpoint, WebhookEndpointPage
 from realtime_sip.integrations import fastapi as integrated
-from realtime_sip.twilio import AsyncTwilioAccount, TwilioAccount, TwilioSignature, numbers, trunking, twiml
+from realtime_sip.twilio import AsyncTwilioAccount, TwilioAccount, TwilioSignature, numbers, trunking, twiml, whatsapp
 from realtime_sip.twilio.elements import Dial, Enqueue, Say, Sip, Task
 from realtime_sip.twilio.webhooks import (
     CallStatusCallback,
@@ -125,6 +125,8 @@ def provisioning(account: TwilioAccount, trunk: trunking.Trunk) -> None:
     assert_type(account.numbers.search("US"), list[numbers.AvailablePhoneNumber])
     assert_type(account.numbers.buy("+14155550100"), numbers.PhoneNumber)
     assert_type(account.numbers.route_to("+14155550100", trunk_sid="TK1"), numbers.Rerouted)
+    assert_type(account.whatsapp.senders(), list[whatsapp.Sender])
+    assert_type(account.whatsapp.activate("XE1", voice_url="https://a.example"), whatsapp.Sender)
     TwilioAccount(http_client=httpx.Client())
     TwilioAccount(http_client=httpx.AsyncClient())  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 
@@ -134,4 +136,5 @@ async def provisioning_async(account: AsyncTwilioAccount, trunk: trunking.Trunk)
     assert_type(await account.trunks.apply(trunk), trunking.AppliedTrunk)
     assert_type(await account.numbers.list(), list[numbers.PhoneNumber])
     assert_type(await account.numbers.detach("+14155550100"), numbers.Rerouted)
+    assert_type(await account.whatsapp.deactivate("XE1"), whatsapp.Sender)
     account.trunks.apply(trunk)  # type: ignore[unused-coroutine]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from realtime_sip.cli import twilio_trunk
+from realtime_sip.cli import twilio_trunk, twilio_whatsapp
 from realtime_sip.cli.command import Command, Commands
 
 __all__ = ["add", "run"]
 
-KINDS: dict[str, Command] = {"trunk": twilio_trunk}
+KINDS: dict[str, Command] = {"trunk": twilio_trunk, "whatsapp": twilio_whatsapp}
 
 
 def add(commands: Commands) -> None:

@@ -1,11 +1,12 @@
 """Twilio's side of a call: what your webhooks answer, and what Twilio says to them. It comes with the extra `twilio`.
 
-- `TwilioAccount` and `AsyncTwilioAccount`: the account over REST, with `trunking` and `numbers`.
+- `TwilioAccount` and `AsyncTwilioAccount`: the account over REST, with `trunking`, `numbers` and
+  `whatsapp`.
 - `TwilioSignature`: proof that Twilio sent a request.
 - `twiml`: what a voice webhook answers, above all `twiml.dial_openai`, which sends the caller to OpenAI.
 - `voice`: what is done with a call over REST: `voice.redirect` and `voice.WarmTransfer`, a transfer's fallbacks.
 - `webhooks`: what Twilio's requests say, typed.
-- `whatsapp`: which users of WhatsApp may be called.
+- `whatsapp`: senders of WhatsApp, and which users may be called.
 
 Nothing here imports Twilio's package before it is needed; if it is missing then, that is a `MissingExtraError`.
 """

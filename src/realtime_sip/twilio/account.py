@@ -23,6 +23,7 @@ from realtime_sip.twilio.http import AsyncTwilioHttp, TwilioHttp
 from realtime_sip.twilio.numbers import AsyncNumbers, NumberFace, Numbers
 from realtime_sip.twilio.operations import ACCOUNT_SID, Steps
 from realtime_sip.twilio.trunking import AsyncTrunks, TrunkFace, Trunks
+from realtime_sip.twilio.whatsapp import AsyncWhatsApp, WhatsApp, WhatsAppFace
 
 if TYPE_CHECKING:
     import httpx
@@ -136,6 +137,8 @@ class TwilioAccount(_Account[TwilioHttp]):
         """Elastic SIP trunks."""
         self.numbers: Numbers = NumberFace(self.run)
         """Phone numbers."""
+        self.whatsapp: WhatsApp = WhatsAppFace(self.run)
+        """WhatsApp senders, and calls to WhatsApp users."""
 
     def run(self, steps: Steps[T]) -> T:
         """Carry out what a generator asks for, and return what it returns.
@@ -206,6 +209,8 @@ class AsyncTwilioAccount(_Account[AsyncTwilioHttp]):
         """Elastic SIP trunks."""
         self.numbers: AsyncNumbers = NumberFace(self.run)
         """Phone numbers."""
+        self.whatsapp: AsyncWhatsApp = WhatsAppFace(self.run)
+        """WhatsApp senders, and calls to WhatsApp users."""
 
     async def run(self, steps: Steps[T]) -> T:
         """Carry out what a generator asks for, and return what it returns.

@@ -24,6 +24,8 @@ from realtime_sip.api.operations import Operation, Pause, Repeat, Reply, nothing
 from realtime_sip.errors import (
     AuthenticationError,
     BadRequestError,
+    CallLimitError,
+    CallPermissionError,
     DomainTakenError,
     InvalidRequestError,
     LimitReachedError,
@@ -37,6 +39,9 @@ from realtime_sip.errors import (
     ServerError,
     ServiceError,
     TrialAccountError,
+    UnreachableNumberError,
+    WhatsAppCallError,
+    WhatsAppSenderError,
 )
 
 T = TypeVar("T")
@@ -51,6 +56,7 @@ ACCOUNT_SID = "{AccountSid}"
 API = f"https://api.twilio.com/2010-04-01/Accounts/{ACCOUNT_SID}"
 TRUNKING = "https://trunking.twilio.com/v1"
 PRICING = "https://pricing.twilio.com/v1"
+SENDERS = "https://messaging.twilio.com/v2/Channels/Senders"
 WEBHOOKS = "https://webhooks.twilio.com/v1/Webhooks"
 
 PAGE = 100
@@ -63,6 +69,12 @@ _BY_CODE: dict[int, type[ServiceError]] = {
     20429: RateLimitError,
     21404: TrialAccountError,
     21248: DomainTakenError,
+    37000: CallPermissionError,
+    37001: WhatsAppCallError,
+    37004: RateLimitError,
+    **dict.fromkeys((37003, 37006), CallLimitError),
+    **dict.fromkeys((37007, 37008, 37009), WhatsAppSenderError),
+    **dict.fromkeys((13224, 21211), UnreachableNumberError),
     **dict.fromkeys((21239, 21242, 21244, 21249, 21255), LimitReachedError),
     **dict.fromkeys((21421, 21422, 21451, 21452), NumberUnavailableError),
     **dict.fromkeys((21613, 21615, 21628, 21629, 21631, 21649, 21650, 21651), RegulationError),

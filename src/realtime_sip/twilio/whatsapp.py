@@ -1,15 +1,21 @@
-"""WhatsApp Business Calling: whether a user may be called, and asked for it.
+"""WhatsApp Business Calling: senders that take and place calls, and who may be called.
 
-permissions = whatsapp.CallPermissions(store)
-await permissions.observe(webhook)  # each message, answer and call status
-verdict = await permissions.may_call("+551130000001", "+5511987650001")
-if not verdict:
-    print(verdict)  # call_limit: …; allowed from 2026-11-27 09:00:00 UTC
+    account.whatsapp.activate("whatsapp:+551130000001", voice_url="https://voice.example.com/twilio/voice")
+    permissions = whatsapp.CallPermissions(store)
+    await permissions.observe(webhook)  # each message, answer and call status
+    verdict = await permissions.may_call("+551130000001", "+5511987650001")
+
+`account.whatsapp` has the same methods on `TwilioAccount` and, to be awaited, on `AsyncTwilioAccount`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
+
+from realtime_sip.twilio import senders
 from realtime_sip.twilio.call_permissions import CallPermissions
+from realtime_sip.twilio.operations import Steps
 from realtime_sip.twilio.permission import (
     EventKind,
     Limit,
@@ -19,9 +25,12 @@ from realtime_sip.twilio.permission import (
     PermissionRules,
     PermissionVerdict,
 )
+from realtime_sip.twilio.senders import Sender, SenderConfiguration, SenderProperties
+from realtime_sip.twilio.whatsapp_call import WhatsAppCall, place_call
 from realtime_sip.twilio.whatsapp_user import WhatsAppUser, area_verdict
 
 __all__ = [
+    "AsyncWhatsApp",
     "CallPermissions",
     "EventKind",
     "Limit",
@@ -30,6 +39,174 @@ __all__ = [
     "PermissionReason",
     "PermissionRules",
     "PermissionVerdict",
+    "Sender",
+    "SenderConfiguration",
+    "SenderProperties",
+    "WhatsApp",
+    "WhatsAppCall",
+    "WhatsAppFace",
     "WhatsAppUser",
     "area_verdict",
 ]
+
+_Senders = TypeVar("_Senders")
+_Sender = TypeVar("_Sender")
+_Call = TypeVar("_Call")
+
+WAIT = 60.0
+"""Seconds to wait for a sender to be online."""
+
+
+class WhatsAppFace(Generic[_Senders, _Sender, _Call]):
+    """`account.whatsapp`. What its methods return is awaited on `AsyncTwilioAccount`."""
+
+    def __init__(self, run: Callable[[Steps[Any]], Any]) -> None:
+        self._run = run
+
+    def senders(self) -> _Senders:
+        """Return the WhatsApp senders of the account. `sender` has more of each.
+
+        Raises:
+            NetworkError, ServiceError: Twilio cannot be reached, or refuses.
+        """
+        found: _Senders = self._run(senders.senders())
+        return found
+
+    def sender(self, which: str) -> _Sender:
+        """Return a sender with its TwiML App, its messaging limit and its quality rating.
+
+        Args:
+            which: `whatsapp:` and the number, or the SID, `XE…`.
+
+        Raises:
+            InvalidRequestError: It is neither, or the account has no such sender.
+            NetworkError, ServiceError: Twilio cannot be reached, or refuses.
+        """
+        found: _Sender = self._run(senders.sender(which))
+        return found
+
+    def register(
+        self,
+        sender_id: str,
+        *,
+        waba_id: str | None = None,
+        name: str | None = None,
+        verification_method: Literal["sms", "voice"] = "sms",
+    ) -> _Sender:
+        """Register a number as a sender, unless the account has it already. It is verified, and online, later.
+
+        It is never asked for twice: if no answer comes, the account's senders say whether it was registered.
+
+        Args:
+            sender_id: `whatsapp:` and the number.
+            waba_id: The WhatsApp Business Account, for the first sender of one.
+            name: The name that users see.
+            verification_method: How the number is verified.
+
+        Raises:
+            InvalidRequestError: An argument is not valid; nothing was sent.
+            NetworkError, ServiceError: Twilio cannot be reached, or refuses.
+        """
+        made: _Sender = self._run(senders.register(sender_id, waba_id, name, verification_method))
+        return made
+
+    def activate(
+        self,
+        sender: str,
+        *,
+        voice_url: str | None = None,
+        application_sid: str | None = None,
+        app_name: str = "WhatsApp calls",
+        message_url: str | None = None,
+        wait: float = WAIT,
+    ) -> _Sender:
+        """Switch calls on: give a sender a TwiML App, and wait until it is online. If all is so, nothing is changed.
+
+        Args:
+            sender: `whatsapp:` and the number, or the SID.
+            voice_url: Where your TwiML is. The app named `app_name` gets it, and is made if there is none; only its
+                voice URL is set.
+            application_sid: An app that is there, in place of `voice_url`.
+            app_name: The name of the app.
+            message_url: The URL for messages to the sender, at which answers to requests for permission arrive; left as
+                it is if left out.
+            wait: Seconds to wait, 0 to 3600.
+
+        Raises:
+            InvalidRequestError: An argument is not valid, there is no such sender, or two apps have the name.
+            DeadlineError: It was changed, and is not online yet, or went offline; the message says why.
+            NetworkError, ServiceError: Twilio cannot be reached, or refuses.
+        """
+        steps = senders.activate(sender, voice_url, application_sid, app_name, message_url, wait)
+        changed: _Sender = self._run(steps)
+        return changed
+
+    def deactivate(self, sender: str, *, wait: float = WAIT) -> _Sender:
+        """Switch calls off, and wait until the sender is online. The TwiML App stays.
+
+        Args:
+            sender: `whatsapp:` and the number, or the SID.
+            wait: Seconds to wait, 0 to 3600.
+
+        Raises:
+            InvalidRequestError: An argument is not valid, or there is no such sender.
+            DeadlineError: It was changed, and is not online yet, or went offline; the message says why.
+            NetworkError, ServiceError: Twilio cannot be reached, or refuses.
+        """
+        changed: _Sender = self._run(senders.deactivate(sender, wait))
+        return changed
+
+    def place_call(
+        self,
+        sender: str,
+        user: str | WhatsAppUser,
+        *,
+        permission: PermissionVerdict,
+        url: str | None = None,
+        twiml: object = None,
+        application_sid: str | None = None,
+        timeout: int | None = None,
+        status_callback: str | None = None,
+    ) -> _Call:
+        """Call a WhatsApp user. Sent once: it is repeated after 429, and never after a timeout or a 5xx.
+
+        Args:
+            sender: `whatsapp:` and the number of a sender that is activated for calls.
+            user: A number or a WhatsApp user id, dialed as it is.
+            permission: What `CallPermissions.reserve` or `may_call` said.
+            url: Where the TwiML is that is done when the user answers, or
+            twiml: the TwiML itself, such as that of `twiml.dial_openai`, or
+            application_sid: a TwiML App.
+            timeout: Seconds to ring, 5 to 600; Twilio's 60 if left out.
+            status_callback: The URL to which Twilio posts how the call goes: `CallPermissions.observe` reads it.
+
+        Raises:
+            CallNotAllowedError: The permission is a no; nothing was sent.
+            InvalidRequestError: An argument is not valid; nothing was sent.
+            CallPermissionError, CallLimitError, WhatsAppSenderError, WhatsAppCallError, UnreachableNumberError: Twilio
+                or WhatsApp refuses the call.
+            RateLimitError: Calls come too fast (37004, 429).
+            NetworkError: If `sent`, the call may have been placed: look before you place another.
+            ServiceError: Twilio refuses for another reason, or failed.
+        """
+        steps = place_call(
+            sender,
+            user,
+            permission,
+            url=url,
+            twiml=twiml,
+            application_sid=application_sid,
+            timeout=timeout,
+            status_callback=status_callback,
+        )
+        placed: _Call = self._run(steps)
+        return placed
+
+
+WhatsApp: TypeAlias = WhatsAppFace[list[Sender], Sender, WhatsAppCall]
+"""`account.whatsapp`, blocking."""
+
+AsyncWhatsApp: TypeAlias = WhatsAppFace[
+    Coroutine[Any, Any, list[Sender]], Coroutine[Any, Any, Sender], Coroutine[Any, Any, WhatsAppCall]
+]
+"""`account.whatsapp`, async."""

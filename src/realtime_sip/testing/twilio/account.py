@@ -11,6 +11,7 @@ from realtime_sip.testing.openai.server import Reply, Request
 from realtime_sip.testing.twilio.courier import new_sid
 from realtime_sip.testing.twilio.record import TwilioRefusal
 from realtime_sip.testing.twilio.replies import not_found, page
+from realtime_sip.testing.twilio.senders import Senders
 
 __all__ = ["Account", "checked_fields"]
 
@@ -41,6 +42,7 @@ class Account:
 
     Attributes:
         sid: Its SID.
+        whatsapp: Its WhatsApp senders and TwiML Apps.
         is_trial: Whether it is a trial account: one number and one trunk.
         numbers: Its numbers by SID, as REST shows them.
         available: Numbers that can be bought, as REST shows them.
@@ -53,6 +55,7 @@ class Account:
 
     def __init__(self, sid: str) -> None:
         self.sid = sid
+        self.whatsapp = Senders(sid)
         self.is_trial = False
         self.numbers: dict[str, dict[str, Any]] = {}
         self.available: list[dict[str, Any]] = []
@@ -129,6 +132,8 @@ class Account:
                 return self._search(country, kind, request, path)
             case method, ["IncomingPhoneNumbers", *rest]:
                 return self._incoming(method, rest, request, fields, path)
+            case method, ["Applications", *rest]:
+                return self.whatsapp.answer_application(method, rest, request, fields)
             case method, ["SIP", kind, *rest] if kind in _LISTS:
                 return self._list(method, kind, rest, request, fields, path)
         raise not_found(path)

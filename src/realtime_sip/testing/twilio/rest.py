@@ -47,7 +47,7 @@ class RestFault:
 
 
 class TwilioApi:
-    """Answers requests to `/2010-04-01/Accounts/…` and `/v1/…`. A path may begin with one of Twilio's hosts."""
+    """Answers requests to `/2010-04-01/Accounts/…`, `/v1/…` and `/v2/…`. A path may begin with a host of Twilio's."""
 
     def __init__(
         self, board: Switchboard, *, secrets: Iterable[tuple[str, str]], made: Callable[[VoiceCall], None], strict: bool
@@ -113,6 +113,8 @@ class TwilioApi:
     async def _answer(self, request: Request, path: str, form: list[tuple[str, str]]) -> Reply:
         if path.startswith("/v1/"):
             return trunks.answer(self.account, request, unquote(path), dict(form))
+        if path.startswith("/v2/"):
+            return self.account.whatsapp.answer(request, unquote(path))
         within = path.removeprefix(f"/{_VERSION}/Accounts/").removesuffix(".json")
         parts = [unquote(part) for part in within.split("/")]
         if not path.startswith(f"/{_VERSION}/Accounts/") or not path.endswith(".json"):

@@ -124,7 +124,7 @@ class WhatsAppFace(Generic[_Senders, _Sender, _Call]):
 
         Args:
             sender: `whatsapp:` and the number, or the SID.
-            voice_url: Where your TwiML is. The app named `app_name` gets it, and is made if there is none; only its
+            voice_url: Where your TwiML is. The app named `app_name` gets it, and is created if it is missing; only its
                 voice URL is set.
             application_sid: An app that is there, in place of `voice_url`.
             app_name: The name of the app.

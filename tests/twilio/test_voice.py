@@ -493,6 +493,20 @@ async def test_a_report_that_came_before_its_call_was_known_is_made_up_for(statu
     assert [form["Twiml"] for form in service.redirected][1:] == [BYE]
 
 
+@pytest.mark.parametrize("word", ["failed", "busy", "no-answer", "canceled"])
+@virtual
+async def test_a_dial_that_never_began_is_no_end_of_the_conference_before_it(word: str) -> None:
+    """It names no call either, and a caller who is left alone with it would be hung up on."""
+    service, parent = Switchboard(leg()), next(_parents)
+    async with client_of(service) as client:
+        warm = warm_of(client)
+        await warm(requested(parent))
+        assert await warm.report(CallStatusCallback.read(f"CallSid={DESK}&CallStatus=busy"))
+    form = {"CallSid": parent, "CallStatus": "in-progress", "DialCallStatus": word, "ErrorMessage": "13224"}
+    assert not await voice.was_redirected(DialResult.read(urlencode(form)))
+    assert await was_redirected(parent, None), "the conference in which they waited"
+
+
 @virtual
 async def test_law_no_call_depends_on_the_store(caplog: pytest.LogCaptureFixture) -> None:
     class Down(MemoryStore):

@@ -22,6 +22,7 @@ from realtime_sip.twilio.http import AsyncTwilioHttp, TwilioHttp
 from realtime_sip.twilio.remembered import Notes
 from realtime_sip.twilio.renewal import KnownCall, renew, summary_of
 from realtime_sip.twilio.rest import REDIRECTED, Rest, document_of
+from realtime_sip.twilio.status import UNANSWERED
 from realtime_sip.twilio.warm_transfer import WarmTransfer, parent_of
 
 if TYPE_CHECKING:
@@ -98,4 +99,6 @@ async def was_redirected(result: DialResult, *, store: Store | None = None) -> b
         result: What Twilio posted to the `action`.
         store: The store of `redirect` and `WarmTransfer`; the memory of this process if left out.
     """
+    if result.dialed_call_sid is None and result.dial_status in UNANSWERED:
+        return False  # nobody was dialed at all, by the new TwiML: a conference is "answered"
     return await Notes(store).read(REDIRECTED, result.dialed_call_sid or result.call_sid) is not None

@@ -23,10 +23,10 @@ from realtime_sip import (
     TransferTarget,
     TransferTargets,
 )
-from realtime_sip.errors import ConfigurationError
+from realtime_sip.errors import ConfigurationError, TransferError
 from realtime_sip.hosting.carrier import Meaning, is_about, meaning
 from realtime_sip.sip import ContextSigner, SipHeaders
-from realtime_sip.testing import RingingCall
+from realtime_sip.testing import Behavior, RingingCall
 from realtime_sip.testing.scenario import CallerSays
 from realtime_sip.twilio.webhooks import (
     CallStatusCallback,
@@ -202,6 +202,33 @@ async def test_law_reports_of_a_transfer_come_to_the_same_in_any_order(order: tu
         assert call.ended is not None
         assert (call.ended.reason, call.ended.certainty) == (EndReason.TRANSFERRED, "reported")
         assert (await going).reason is EndReason.TRANSFERRED
+        await line.idle()
+
+
+@pytest.mark.parametrize("again", [status("busy"), result("busy")], ids=repr)
+@virtual
+async def test_law_a_report_that_comes_twice_fails_no_later_transfer(again: CallWebhook) -> None:
+    """Twilio repeats a callback that it got no answer to, perhaps once the next target rings: it would ring for nobody
+    while the model offers a third."""
+    async with phone(context_secret=SECRET, strict=False) as line:
+        call, _ = await rung(line, transfers=TARGETS, behavior=Behavior(refer="ignored"))
+        first = call.transfer("desk", after_speech=False)
+        await asyncio.sleep(1)
+        line.host.carrier(refer())
+        line.host.carrier(status("busy"))
+        with pytest.raises(TransferError):
+            await first
+        second = call.transfer("desk", after_speech=False)
+        await asyncio.sleep(1)
+        line.host.carrier(refer())
+        line.host.carrier(again)
+        assert call.transferring
+        other = "CA" + "d" * 32
+        line.host.carrier(status("busy", other))
+        with pytest.raises(TransferError):
+            await second
+        line.host.carrier(status("completed", PARENT, None))
+        await call.wait_ended()
         await line.idle()
 
 

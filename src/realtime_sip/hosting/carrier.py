@@ -37,6 +37,13 @@ class Meaning:
     caller_left: bool = False
 
 
+def dialed_call(payload: CallWebhook) -> str | None:
+    """Return the call that was dialed for a transfer, of which a webhook says how it went, or None."""
+    if isinstance(payload, DialResult):
+        return payload.dialed_call_sid
+    return payload.call_sid if isinstance(payload, CallStatusCallback) else None
+
+
 def is_about(payload: CallWebhook, incoming: IncomingCall) -> bool:
     """Return whether a webhook is about this call: about the caller's own call, or one that was dialed for it."""
     parent = incoming.parent_call_sid

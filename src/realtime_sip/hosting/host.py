@@ -336,7 +336,7 @@ class CallHost:
         Raises:
             ConfigurationError: That is no typed webhook about a call.
         """
-        from realtime_sip.hosting.carrier import meaning
+        from realtime_sip.hosting.carrier import dialed_call, meaning
 
         found = self._about(payload)
         if not found or self.loop is None:
@@ -348,11 +348,11 @@ class CallHost:
             return False
         here = asyncio._get_running_loop() is self.loop
         for taken in found:
-            means = meaning(payload, taken.incoming)
+            means, dialed = meaning(payload, taken.incoming), dialed_call(payload)
             if here:
-                self._reported(taken, means)
+                self._reported(taken, means, dialed)
             else:
-                self.loop.call_soon_threadsafe(self._reported, taken, means)
+                self.loop.call_soon_threadsafe(self._reported, taken, means, dialed)
         return True
 
     async def transfer_of(self, payload: CallWebhook) -> TransferRequest | None:
@@ -383,11 +383,11 @@ class CallHost:
         known = [*self._calls.values(), *self._transferred.values()]
         return [each for each in known if is_about(payload, each.incoming)]
 
-    def _reported(self, taken: Taken, means: Meaning) -> None:
+    def _reported(self, taken: Taken, means: Meaning, dialed: str | None) -> None:
         if means.caller_left and taken.call is None and taken.call_id in self._calls:
             self._leave(taken)
         before = None if taken.call is None else taken.call.ended
-        taken.reported(means)
+        taken.reported(means, dialed)
         ended = None if taken.call is None else taken.call.ended
         if taken.call_id not in self._transferred or ended is None or ended == before:
             return

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from realtime_sip.call.call import Call  # loaded here, so that the first call does not wait for it
 from realtime_sip.call.decision import Decision
-from realtime_sip.outcomes import CallEnded, Certainty, EndReason
+from realtime_sip.outcomes import CallEnded, Certainty, EndReason, TransferFailureReason
 from realtime_sip.policy import Refusal
 from realtime_sip.webhooks import IncomingCall
 
@@ -47,6 +47,8 @@ class Taken:
     refusal: Refusal | None = None
     lost: bool = False
     """Another host took it over."""
+    failed: set[str] = field(default_factory=set[str])
+    """The calls that were dialed for a transfer and have failed, as the carrier reports."""
     began_at: float = field(init=False)
     handling: asyncio.Task[int | None] | None = None
     serving: asyncio.Task[None] = field(init=False)
@@ -78,11 +80,16 @@ class Taken:
             return Decimal(0)
         return None if self.call is None else self.call.cost
 
-    def reported(self, meaning: Meaning) -> None:
-        """Tell the call what the carrier reports, if it is in an `answer` block."""
+    def reported(self, meaning: Meaning, dialed: str | None) -> None:
+        """Tell the call what the carrier reports, if it is in an `answer` block.
+
+        Reports come more than once: what is said again of a dialed call that failed is not about a later transfer.
+        """
         if self.call is None:
             return
-        if meaning.says is not None:
+        if meaning.says is not None and dialed not in self.failed:
+            if dialed is not None and isinstance(meaning.says, TransferFailureReason):
+                self.failed.add(dialed)
             self.call.transfer_progress(meaning.says)
         if meaning.caller_left:
             self.call.caller_left()

@@ -23,6 +23,7 @@ from emulated import virtual
 from realtime_sip import MemoryStore, TransferRequest, TransferTarget
 from realtime_sip._threads import NoThreadError, Threads
 from realtime_sip.errors import ConfigurationError, DeadlineError, InvalidRequestError, NetworkError, TransferError
+from realtime_sip.sip import SipHeaders
 from realtime_sip.twilio import remembered, rest, twiml, voice
 from realtime_sip.twilio.http import AsyncTwilioHttp, TwilioHttp
 from realtime_sip.twilio.webhooks import CallStatusCallback, DialResult, VoiceWebhook
@@ -577,10 +578,18 @@ async def test_a_caller_waits_for_nobody_who_heard_the_summary_and_did_not_join(
 class OneCall:
     """As much of a call as a renewal needs."""
 
-    def __init__(self, parent: str | None, *, transferring: bool = False, caller: str | None = "+14155550100") -> None:
+    def __init__(
+        self,
+        parent: str | None,
+        *,
+        transferring: bool = False,
+        caller: str | None = "+14155550100",
+        channel: str = "sip",
+        from_: str = "<sip:anonymous@anonymous.invalid>",
+    ) -> None:
         self.call_id, self.transferring, self.detached = "rtc_1", transferring, False
-        known = {"parent_call_sid": parent, "caller": caller, "channel": "sip", "dialed": None, "context": {"a": "b"}}
-        self.incoming = SimpleNamespace(**known)
+        known = {"parent_call_sid": parent, "caller": caller, "channel": channel, "dialed": None, "context": {"a": "b"}}
+        self.incoming = SimpleNamespace(sip=SipHeaders([("From", from_)]), **known)
 
     async def detach(self) -> None:
         self.detached = True
@@ -628,6 +637,33 @@ async def test_a_caller_without_a_number_is_dialed_again_as_an_app() -> None:
 
     await renewed(Twilio(leg()), OneCall(next(_parents), caller=None), again)
     assert [known.channel for known in told] == ["client"]
+
+
+@pytest.mark.parametrize(
+    ("from_", "user_id"),
+    [
+        ('"Ana" <sip:BR.1502576394655843@pstn.twilio.com>;tag=1', "BR.1502576394655843"),
+        ("sip:US.ENT.a1@pstn.twilio.com", "US.ENT.a1"),
+        ("<sip:anonymous@anonymous.invalid>", None),
+        ("<sip:ana@pbx.example.com>", None),
+        ("<<", None),
+        ("", None),
+    ],
+)
+@virtual
+async def test_a_whatsapp_caller_without_a_number_keeps_their_user_id(from_: str, user_id: str | None) -> None:
+    """The next call would have nobody for a caller, and be another person's to whoever tells callers apart."""
+    told: list[voice.KnownCall] = []
+
+    def again(known: voice.KnownCall, _context: Any) -> str:
+        told.append(known)
+        return str(twiml.dial_openai("proj_abc123", voice=known))
+
+    service = Twilio(leg())
+    await renewed(service, OneCall(next(_parents), caller=None, channel="whatsapp", from_=from_), again)
+    assert [(known.channel, known.user_id) for known in told] == [("whatsapp", user_id)]
+    (form,) = service.redirected
+    assert f'callerId="{user_id or "anonymous"}"' in form["Twiml"]
 
 
 @virtual

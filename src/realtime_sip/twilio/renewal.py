@@ -9,8 +9,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from realtime_sip.errors import ConfigurationError, TransferError
+from realtime_sip.errors import ConfigurationError, InvalidRequestError, TransferError
 from realtime_sip.outcomes import TransferFailureReason
+from realtime_sip.sip.address import NameAddr
+from realtime_sip.twilio.address import whatsapp_user_id
 from realtime_sip.twilio.remembered import Notes
 from realtime_sip.twilio.rest import Rest, document_of
 
@@ -110,5 +112,16 @@ def _known(call: Call) -> tuple[KnownCall, Mapping[str, str]]:
         caller=incoming.caller,
         channel=incoming.channel if own or incoming.channel == "whatsapp" else "client",
         dialed=incoming.dialed,
+        user_id=_user_id(incoming),
     )
     return known, incoming.context
+
+
+def _user_id(incoming: IncomingCall) -> str | None:
+    """Return the id of a WhatsApp user without a number, which `dial_openai` made the caller id, or None."""
+    if incoming.channel != "whatsapp" or incoming.caller is not None:
+        return None
+    try:
+        return whatsapp_user_id(NameAddr.parse(incoming.sip.get("From") or "").uri.user)
+    except InvalidRequestError:
+        return None

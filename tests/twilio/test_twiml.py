@@ -11,6 +11,7 @@ from twiml_reading import SID, only, read
 
 from realtime_sip.errors import InvalidRequestError
 from realtime_sip.twilio import twiml
+from realtime_sip.twilio.rest import document_of
 from realtime_sip.twilio.twiml import VoiceResponse
 
 WORKFLOW = "WW" + "0123456789abcdef" * 2
@@ -215,6 +216,23 @@ def test_a_priority_is_that_of_a_task() -> None:
 def test_a_task_is_json_that_comes_back() -> None:
     task = {"summary": "Über </Task> & \n\x00", "nested": {"a": [1, None, True]}}
     assert json.loads(only(twiml.enqueue_flex(WORKFLOW, task=task), "Enqueue/Task").text or "") == task
+
+
+@pytest.mark.parametrize(
+    "words", ["Не дошла посылка. ", "रिफंड चाहिए। ", "返金を希望。 ", "Não recebi o código à noite. "]
+)
+def test_law_a_task_in_any_language_fits_into_a_redirect(words: str) -> None:
+    """Twilio takes 4000 characters over REST; in ASCII, 650 of Russian are more, and the caller goes nowhere."""
+    summary = (words * 200)[:2000]
+    response = twiml.enqueue_flex(WORKFLOW, task={"reason": words, "summary": summary}, action="https://a.example/q")
+    assert len(document_of(response)) < 2400
+    assert json.loads(only(response, "Enqueue/Task").text or "")["summary"] == summary
+
+
+@pytest.mark.parametrize("odd", ["\ud800", "\ufffe", "\uffff", "\x00", "\x7f", "\r\n", "\u2028", "😀", "\x85"])
+def test_what_xml_cannot_hold_is_escaped_in_a_task(odd: str) -> None:
+    response = twiml.enqueue_flex(WORKFLOW, task={"a": odd, odd: [odd]})
+    assert json.loads(only(response, "Enqueue/Task").text or "") == {"a": odd, odd: [odd]}
 
 
 @pytest.mark.parametrize(

@@ -295,9 +295,11 @@ def _json(task: object) -> str:
     if not isinstance(task, Mapping):
         raise InvalidRequestError("enqueue_flex", (("task", "must be a mapping"),))
     try:
-        written = json.dumps(dict(task), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+        written = json.dumps(dict(task), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError):
         raise InvalidRequestError("enqueue_flex", (("task", "must be what JSON can write"),)) from None
-    if len(written) > MAX_TASK:
+    # Other letters stay as they are: escaped they are six times as long, and a redirect takes 4000 characters.
+    written = check.NO_XML.sub(lambda odd: f"\\u{ord(odd[0]):04x}", written)
+    if len(written.encode()) > MAX_TASK:
         raise InvalidRequestError("enqueue_flex", (("task", f"has more than {MAX_TASK} bytes as JSON"),))
     return written

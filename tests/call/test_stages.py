@@ -9,11 +9,18 @@ import pytest
 
 from phone import SESSION, phone, said, virtual
 from realtime_sip import Call, Stages, Tools
-from realtime_sip.errors import CallEndedError, ConfigurationError, EventRefusedError, InvalidRequestError
+from realtime_sip.errors import (
+    CallEndedError,
+    ConfigurationError,
+    DeadlineError,
+    EventRefusedError,
+    InvalidRequestError,
+)
 from realtime_sip.prompts import Exit, Flow, Instructions, Role, State
 from realtime_sip.testing import (
     CallerHangsUp,
     CallerSays,
+    EventLost,
     ModelCalls,
     ModelSays,
     RingingCall,
@@ -263,3 +270,21 @@ async def test_given_up_it_waits_no_more() -> None:
 
     async with phone(strict=False) as line:
         await line.played(ModelSays("Good morning. " * 20), talk=talk, tools=all_tools(), session=SESSION)
+
+
+@virtual
+async def test_after_a_move_whose_outcome_is_not_known_the_next_one_is_made_whatever_the_state() -> None:
+    stages = Stages(Flow(State("A", "a"), State("B", "b")))
+
+    async def talk(call: Call) -> None:
+        await stages.enter(call, "A", respond=False)
+        with pytest.raises(DeadlineError):
+            await stages.enter(call, "B", respond=False)
+        await stages.enter(call, "A", respond=False)
+        assert stages.current(call) == "A"
+        await call.hangup()
+
+    async with phone() as line:
+        lost = EventLost("session.updated", occurrence=3)
+        _, ringing = await line.played(talk=talk, faults=[lost])
+    assert [session["instructions"][-1] for session in moves(ringing)] == ["a", "b", "a"]

@@ -21,9 +21,14 @@ __all__ = ["Stages"]
 
 @dataclass(slots=True)
 class _Place:
-    """Where a call is. One move at a time."""
+    """Where a call is. One move at a time.
+
+    Attributes:
+        known: Whether the model is in `state` for sure: a move that failed may have been made all the same.
+    """
 
     state: str | None = None
+    known: bool = True
     moving: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -125,7 +130,8 @@ class Stages:
             InvalidRequestError: There is no such state, or the state that the call is in has no exit to it.
             ConfigurationError: A state names a tool that is not there.
             EventRefusedError: The service refused the change; the call stays in its state.
-            DeadlineError: The service did not answer in time; which state the model is in is not known.
+            DeadlineError: The service did not answer in time; which state the model is in is not known. `current` stays
+                as it was, and the next `enter` changes the session even if it leads there.
             CallEndedError: The call has ended.
         """
         wanted = next(iter(self._states)) if name is None else name
@@ -136,9 +142,10 @@ class Stages:
                 if place.state is not None and wanted != place.state:
                     self._check_exit(place.state, wanted)
                 await _quiet(call)
-                if wanted != place.state:
+                if wanted != place.state or not place.known:
+                    place.known = False
                     await call.update(instructions=prompt, tools=tools)
-                    place.state = wanted
+                    place.state, place.known = wanted, True
         asked = not in_tool() if respond is None else respond
         return call.respond(instructions) if asked else None
 

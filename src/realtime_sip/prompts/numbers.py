@@ -132,6 +132,18 @@ _WRITTEN: dict[Locale, re.Pattern[str]] = {
 """A number as a transcript has it in digits."""
 
 
+def is_large(word: str, locale: Locale) -> bool:
+    """Whether a word is a number of two digits or more, or a part of one.
+
+    >>> is_large("vinte", "pt-BR"), is_large("twenty-three", "en"), is_large("nove", "pt-BR")
+    (True, True, False)
+    """
+    return any(
+        _HEARD[locale].get(part, 0) >= 10 or part in _SIZES[locale] or (locale == "en" and part == "hundred")
+        for part in word.lower().split("-")
+    )
+
+
 def heard_number(words: str, locale: Locale = "en") -> int | None:
     """Return the number that somebody said, or None if it is not clearly one number from 0 to 999,999,999.
 

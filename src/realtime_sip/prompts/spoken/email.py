@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from realtime_sip.prompts.locales import Locale, checked_locale
+from realtime_sip.prompts.numbers import is_large
 from realtime_sip.prompts.spoken.characters import digit, heard_character, letter, plain, refused, words_of
 
 _ADDRESS = re.compile(r"[a-z0-9._+-]{1,64}@(?:[a-z0-9-]{1,63}\.){1,8}[a-z]{2,63}")
@@ -59,7 +60,8 @@ def _spelled(text: str, locale: Locale) -> list[str]:
 def heard_email(said: str, locale: Locale = "en") -> str | None:
     """Return the e-mail address that somebody said or spelled, or None if it is not an address.
 
-    Words that are no letters stay words, so that "maria dot silva at gmail dot com" is understood.
+    Words that are no letters stay words, so that "maria dot silva at gmail dot com" is understood. Numbers of two
+    digits and more are understood only digit by digit: "twenty-three" can be 23, 203 or a word, and is None.
 
     >>> heard_email("á ene á ponto silva arroba uol ponto com ponto bê erre", "pt-BR")
     'ana.silva@uol.com.br'
@@ -68,6 +70,8 @@ def heard_email(said: str, locale: Locale = "en") -> str | None:
     parts = []
     for word in words_of(said) or []:
         bare = plain(word.strip(".!?"))
+        if is_large(bare, locale):
+            return None
         parts.append(_HEARD[locale].get(bare) or heard_character(bare, locale) or bare)
     address = "".join(parts).lower()
     return address if len(address) <= 254 and _ADDRESS.fullmatch(address) else None

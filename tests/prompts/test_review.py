@@ -294,6 +294,9 @@ def test_a_flow_leads_somewhere_and_everywhere() -> None:
     ends = Flow(State("Only", "x", tools=("goodbye",)))
     assert rules(review(Instructions(ends))) == [("warning", "flow_dead_end", "Only")]
     assert review(Instructions(ends), ends=["goodbye"]) == ()
+    around = Flow(State("A", "x", exits=(Exit("more", to="A"),)))
+    assert rules(review(Instructions(around))) == [("warning", "flow_dead_end", "A")]
+    assert review(Instructions(Flow(State("A", "x", exits=(Exit("more", to="A"), Exit("over")))))) == ()
     assert review(Instructions(Flow())) == (Finding(*_empty("Conversation Flow")),)
 
 

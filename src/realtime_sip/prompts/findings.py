@@ -308,8 +308,9 @@ def _flow(flow: Flow, ends: set[str]) -> Iterator[Finding]:
         for each in state.exits:
             if each.to is not None and each.to not in states:
                 yield Finding("error", "flow_target", place, each.to, "there is no state of this name to go to")
-        if not state.exits and not ends & set(state.tools):
-            why = "it has no exit, and no tool that ends the call or hands it over, so that nobody gets out of it"
+        onward = {each.to for each in state.exits} - {state.name}
+        if not onward and not ends & set(state.tools):
+            why = "it has no exit but to itself, and no tool that ends the call or hands it over: nobody gets out of it"
             yield Finding("warning", "flow_dead_end", place, state.name, why)
     if not flow.states:
         return

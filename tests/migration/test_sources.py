@@ -240,6 +240,8 @@ OTHERS = {
     "NVIDIA": "import nvidia_riva  # NVIDIA's realtime transcription",
     "xAI, by its key": 'KEY = os.environ["XAI_API_KEY"]',
     "Qwen": 'URL = "wss://dashscope.aliyuncs.com/api-ws/v1/realtime"',
+    "Azure, preview": 'URL = "wss://x.openai.azure.com/openai/realtime?api-version=2024-10-01-preview&deployment=y"',
+    "Azure, preview, by its client": 'c = AsyncAzureOpenAI(api_version="2025-04-01-preview")',
     "nobody": "",
 }
 

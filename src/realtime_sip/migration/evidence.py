@@ -11,9 +11,11 @@ _OPENAI = re.compile(r"openai|gpt-(?:4o-(?:mini-)?)?realtime", re.IGNORECASE)
 _SENT = re.compile(
     r'"(?:(?:transcription_)?session\.update|response\.create|realtime\.(?:\w+_)?session|client_secret)"'
 )
-# Their realtime APIs took the beta's shapes on purpose, and keep them (November 2026).
+# Their realtime APIs took the beta's shapes on purpose, and keep them (November 2026). Azure calls its preview API
+# deprecated since April 2026, which does not say that it is off.
 _OTHERS = re.compile(
     r"voice[-_]?live\b|azure voice live"
+    r"|/openai/realtime\?api-version=|\b(?:async)?azureopenai\([^)]{0,500}-preview\b"
     r"|api\.x\.ai|\bxai_|\bgrok-|\bxai\b[^\n]{0,40}realtime"
     r"|nvidia[-_. ]?(?:ace|nim|riva|realtime)|api\.nvidia\.com|\briva\b"
     r"|\bdashscope|\bqwen[\w.-]*(?:omni|realtime)|\bstepfun\b|\bbigmodel\b|\bglm-realtime\b",

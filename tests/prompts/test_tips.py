@@ -274,7 +274,7 @@ def test_tip_10_speech_is_brisk_and_short(locale: Locale, brisk: str, length: st
                 "irritada",
                 "duas tentativas sem sucesso",
                 "três vezes seguidas",
-                "jurídicos",
+                "jurídica",
             ],
         ),
     ],

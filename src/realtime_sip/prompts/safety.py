@@ -94,7 +94,7 @@ class SafetyAndEscalation(BaseSection):
         )
         yield say(
             "the caller wants a person, in whatever words",
-            "a pessoa pede para falar com um atendente, com quaisquer palavras",
+            "a pessoa pede para falar com um atendente, seja com que palavras for",
         )
         yield say(
             "the caller is angry, swears, or complains about the same thing again",
@@ -108,7 +108,7 @@ class SafetyAndEscalation(BaseSection):
         topics = self.out_of_scope or (
             say(
                 "the news, or advice on law, medicine or money",
-                "notícias, ou conselhos jurídicos, médicos ou financeiros",
+                "notícias, ou orientação jurídica, médica ou financeira",
             ),
         )
         yield say(

@@ -67,7 +67,8 @@ class UnclearAudio(BaseSection):
                 f"If you could not understand the caller, or nothing that you can do fits what they said: first call "
                 f"`{self.no_match_tool}`, without a word; then ask.",
                 "Se você não entender a pessoa, ou se o pedido dela não corresponder a nada que você possa fazer: "
-                f"primeiro chame `{self.no_match_tool}`, sem dizer nada; depois peça de novo.",
+                f"primeiro chame `{self.no_match_tool}`, sem dizer nada; depois peça para ela "
+                "repetir ou explicar melhor.",
             )
         yield from self.also
         yield sample_phrases(say, self.samples or say.phrase(_CLARIFY_EN, _CLARIFY_PT))
@@ -81,7 +82,7 @@ _CLARIFY_EN = (
 _CLARIFY_PT = (
     "Desculpe, não entendi. Pode repetir?",
     "Tem um barulho na linha. Pode repetir a última parte?",
-    "Cortou um pouquinho aqui. Como era o final?",
+    "Cortou um pouquinho aqui. O que você disse no final?",
 )
 
 

@@ -56,6 +56,7 @@ ACCOUNT_SID = "{AccountSid}"
 API = f"https://api.twilio.com/2010-04-01/Accounts/{ACCOUNT_SID}"
 TRUNKING = "https://trunking.twilio.com/v1"
 PRICING = "https://pricing.twilio.com/v1"
+CONTENT = "https://content.twilio.com/v1/Content"
 SENDERS = "https://messaging.twilio.com/v2/Channels/Senders"
 WEBHOOKS = "https://webhooks.twilio.com/v1/Webhooks"
 

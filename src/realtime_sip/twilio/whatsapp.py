@@ -10,10 +10,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
-from realtime_sip.twilio import senders
+from realtime_sip.twilio import senders, template
 from realtime_sip.twilio.call_permissions import CallPermissions
 from realtime_sip.twilio.operations import Steps
 from realtime_sip.twilio.permission import (
@@ -26,22 +26,28 @@ from realtime_sip.twilio.permission import (
     PermissionVerdict,
 )
 from realtime_sip.twilio.senders import Sender, SenderConfiguration, SenderProperties
+from realtime_sip.twilio.template import Approval, CallTemplate, PermissionRequestTemplate, SentMessage, TemplateRecord
 from realtime_sip.twilio.whatsapp_call import WhatsAppCall, place_call
 from realtime_sip.twilio.whatsapp_user import WhatsAppUser, area_verdict
 
 __all__ = [
+    "Approval",
     "AsyncWhatsApp",
     "CallPermissions",
+    "CallTemplate",
     "EventKind",
     "Limit",
     "PermissionEvent",
     "PermissionHistory",
     "PermissionReason",
+    "PermissionRequestTemplate",
     "PermissionRules",
     "PermissionVerdict",
     "Sender",
     "SenderConfiguration",
     "SenderProperties",
+    "SentMessage",
+    "TemplateRecord",
     "WhatsApp",
     "WhatsAppCall",
     "WhatsAppFace",
@@ -52,12 +58,15 @@ __all__ = [
 _Senders = TypeVar("_Senders")
 _Sender = TypeVar("_Sender")
 _Call = TypeVar("_Call")
+_Template = TypeVar("_Template")
+_Approval = TypeVar("_Approval")
+_Sent = TypeVar("_Sent")
 
 WAIT = 60.0
 """Seconds to wait for a sender to be online."""
 
 
-class WhatsAppFace(Generic[_Senders, _Sender, _Call]):
+class WhatsAppFace(Generic[_Senders, _Sender, _Call, _Template, _Approval, _Sent]):
     """`account.whatsapp`. What its methods return is awaited on `AsyncTwilioAccount`."""
 
     def __init__(self, run: Callable[[Steps[Any]], Any]) -> None:
@@ -156,6 +165,72 @@ class WhatsAppFace(Generic[_Senders, _Sender, _Call]):
         changed: _Sender = self._run(senders.deactivate(sender, wait))
         return changed
 
+    def create_template(self, template_: CallTemplate | PermissionRequestTemplate, /) -> _Template:
+        """Create a template. Sent once: two of one name are two templates.
+
+        Raises:
+            InvalidRequestError: It is no template.
+            NetworkError: If `sent`, it may have been created.
+            ServiceError: Twilio refuses, or failed.
+        """
+        made: _Template = self._run(template.create_template(template_))
+        return made
+
+    def submit_template(self, sid: str, *, name: str, category: Literal["UTILITY", "MARKETING"]) -> _Approval:
+        """Submit a template for WhatsApp's approval. `approval` says what came of it.
+
+        Args:
+            sid: The template, `HX…`.
+            name: Its name at WhatsApp: a to z, 0 to 9 and _.
+            category: What it is for; a wrong one may be rejected.
+
+        Raises:
+            InvalidRequestError: An argument is not valid; nothing was sent.
+            NetworkError, ServiceError: Twilio cannot be reached, or refuses.
+        """
+        said: _Approval = self._run(template.submit_template(sid, name, category))
+        return said
+
+    def approval(self, sid: str) -> _Approval:
+        """Return what WhatsApp says of a template, with the reason if it was rejected.
+
+        Raises:
+            InvalidRequestError: It is no SID of a template.
+            NetworkError, ServiceError: Twilio cannot be reached, or refuses.
+        """
+        said: _Approval = self._run(template.approval(sid))
+        return said
+
+    def send_template(
+        self,
+        sender: str,
+        user: str | WhatsAppUser,
+        sid: str,
+        *,
+        variables: Mapping[str, str] | None = None,
+        permission: PermissionVerdict | None = None,
+        status_callback: str | None = None,
+    ) -> _Sent:
+        """Send a template with all of its variables: one left out would send its sample. Sent once.
+
+        Args:
+            sender: `whatsapp:` and the number of a sender.
+            user: Who gets it.
+            sid: The template, `HX…`.
+            variables: The value of each variable, by name.
+            permission: What `CallPermissions.may_request` said; a template that asks for permission needs it.
+            status_callback: The URL to which Twilio posts how the message goes.
+
+        Raises:
+            CallNotAllowedError: The permission is a no; nothing was sent.
+            InvalidRequestError: An argument is not valid, or these are not the variables; nothing was sent to the user.
+            NetworkError: If `sent`, the message may have been sent.
+            ServiceError: Twilio refuses, or failed.
+        """
+        steps = template.send_template(sender, user, sid, variables or {}, permission, status_callback)
+        sent: _Sent = self._run(steps)
+        return sent
+
     def place_call(
         self,
         sender: str,
@@ -203,10 +278,15 @@ class WhatsAppFace(Generic[_Senders, _Sender, _Call]):
         return placed
 
 
-WhatsApp: TypeAlias = WhatsAppFace[list[Sender], Sender, WhatsAppCall]
+WhatsApp: TypeAlias = WhatsAppFace[list[Sender], Sender, WhatsAppCall, TemplateRecord, Approval, SentMessage]
 """`account.whatsapp`, blocking."""
 
 AsyncWhatsApp: TypeAlias = WhatsAppFace[
-    Coroutine[Any, Any, list[Sender]], Coroutine[Any, Any, Sender], Coroutine[Any, Any, WhatsAppCall]
+    Coroutine[Any, Any, list[Sender]],
+    Coroutine[Any, Any, Sender],
+    Coroutine[Any, Any, WhatsAppCall],
+    Coroutine[Any, Any, TemplateRecord],
+    Coroutine[Any, Any, Approval],
+    Coroutine[Any, Any, SentMessage],
 ]
 """`account.whatsapp`, async."""

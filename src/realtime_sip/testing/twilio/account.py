@@ -8,6 +8,7 @@ from typing import Any
 
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.testing.openai.server import Reply, Request
+from realtime_sip.testing.twilio.contents import Contents
 from realtime_sip.testing.twilio.courier import new_sid
 from realtime_sip.testing.twilio.record import TwilioRefusal
 from realtime_sip.testing.twilio.replies import not_found, page
@@ -43,6 +44,7 @@ class Account:
     Attributes:
         sid: Its SID.
         whatsapp: Its WhatsApp senders and TwiML Apps.
+        templates: Its message templates.
         is_trial: Whether it is a trial account: one number and one trunk.
         numbers: Its numbers by SID, as REST shows them.
         available: Numbers that can be bought, as REST shows them.
@@ -56,6 +58,7 @@ class Account:
     def __init__(self, sid: str) -> None:
         self.sid = sid
         self.whatsapp = Senders(sid)
+        self.templates = Contents()
         self.is_trial = False
         self.numbers: dict[str, dict[str, Any]] = {}
         self.available: list[dict[str, Any]] = []

@@ -111,6 +111,8 @@ class TwilioApi:
             raise TwilioRefusal(20003, "Authenticate", status=401)
 
     async def _answer(self, request: Request, path: str, form: list[tuple[str, str]]) -> Reply:
+        if path.startswith("/v1/Content"):
+            return self.account.templates.answer(request, unquote(path))
         if path.startswith("/v1/"):
             return trunks.answer(self.account, request, unquote(path), dict(form))
         if path.startswith("/v2/"):

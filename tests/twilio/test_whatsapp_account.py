@@ -29,7 +29,7 @@ from realtime_sip.errors import (
 )
 from realtime_sip.stores import MemoryStore
 from realtime_sip.testing import TwilioEmulator, run_virtual
-from realtime_sip.twilio import AsyncTwilioAccount
+from realtime_sip.twilio import AsyncTwilioAccount, twiml
 from realtime_sip.twilio.whatsapp import CallPermissions, PermissionReason, PermissionVerdict
 
 REQUEST = Path(__file__).resolve().parents[3] / "shared" / "000_1dabbc9e533d0548.txt"
@@ -228,3 +228,10 @@ async def test_a_call_is_reserved_placed_and_followed_to_its_end() -> None:
         await permissions.note(SENDER, USER, "ended", id=placed.sid)
         assert await permissions.reserve(SENDER, USER, "third")
         assert isinstance(p.wire.seen[0], httpx.Request)
+
+
+def test_twiml_dials_nobody_who_may_not_be_called() -> None:
+    no = PermissionVerdict(PermissionReason.REVOKED)
+    with pytest.raises(CallNotAllowedError):
+        twiml.dial_whatsapp(USER, SENDER, permission=no)
+    assert "<WhatsApp>" in str(twiml.dial_whatsapp(USER, SENDER, permission=YES))

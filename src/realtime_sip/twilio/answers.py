@@ -6,10 +6,11 @@ import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from realtime_sip.errors import InvalidRequestError
+from realtime_sip.errors import CallNotAllowedError, InvalidRequestError
 from realtime_sip.twilio import arguments as check
 from realtime_sip.twilio.arguments import refuse
 from realtime_sip.twilio.elements import VoiceResponse
+from realtime_sip.twilio.permission import PermissionVerdict
 from realtime_sip.twilio.to_openai import MAX_CALL, MAX_RING, MIN_RING, AnyResponse, response_of
 
 MAX_TASK = 16 * 1024
@@ -20,6 +21,7 @@ def dial_whatsapp(
     to: str,
     caller_id: str,
     *,
+    permission: PermissionVerdict | None = None,
     into: AnyResponse | None = None,
     timeout: int | None = None,
     time_limit: int | None = None,
@@ -31,6 +33,7 @@ def dial_whatsapp(
     Args:
         to: The user's number as E.164, with or without `whatsapp:`. Calls to a user id (`BR.…`) are not documented.
         caller_id: `whatsapp:` and the number of your sender, which is activated for calls.
+        permission: What `whatsapp.CallPermissions.reserve` said; not checked if left out.
         into: The response to append to; a new one if left out.
         timeout: Seconds to ring, 5 to 600; 30 if left out.
         time_limit: Seconds that the call may last; four hours if left out.
@@ -39,8 +42,11 @@ def dial_whatsapp(
             refuses a path (21609).
 
     Raises:
+        CallNotAllowedError: The permission is a no.
         InvalidRequestError: An argument is not valid.
     """
+    if permission is not None and not permission:
+        raise CallNotAllowedError("dial_whatsapp", permission)
     response = response_of("dial_whatsapp", into)
     # As in what a webhook said of the user.
     plain = to.removeprefix("whatsapp:") if isinstance(to, str) else to

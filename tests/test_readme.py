@@ -156,6 +156,9 @@ def written(page: str, folder: Path) -> None:
         named = NAMED.match(block)
         if named is not None:
             (folder / named[1]).parent.mkdir(parents=True, exist_ok=True)
+            if (folder / named[1]).parent != folder:
+                # As an application has it; a module of that name elsewhere would come first without.
+                (folder / named[1]).parent.joinpath("__init__.py").touch()
             (folder / named[1]).write_text(block, encoding="utf-8")
 
 

@@ -73,7 +73,7 @@ BUILDERS: dict[str, tuple[Callable[..., object], dict[str, Any]]] = {
 }
 # Numbers and switches, what is read and not written, and what has a law of its own below.
 NO_TEXT = {
-    *("into", "signer", "secure", "timeout", "time_limit", "priority", "pause", "max_length"),
+    *("into", "signer", "secure", "timeout", "time_limit", "priority", "pause", "max_length", "permission"),
     *("channel", "target", "context", "headers", "task", "status_callback_events"),
 }
 ARGUMENTS = [(name, argument) for name, (_, good) in BUILDERS.items() for argument in good]

@@ -64,8 +64,7 @@ from typing import TYPE_CHECKING, Any
 from realtime_sip._redaction import redact
 
 if TYPE_CHECKING:
-    from realtime_sip.outcomes import CallEnded, SocketClose, TransferFailureReason
-    from realtime_sip.twilio.permission import PermissionVerdict
+    from realtime_sip.outcomes import CallEnded, PermissionVerdict, SocketClose, TransferFailureReason
 
 __all__ = [
     "ApiKeyError",

@@ -1,8 +1,9 @@
-"""How a call, a socket, a transfer or a speech can end: values, with nothing below them."""
+"""How a call, a socket, a transfer or a speech can end, and why one may not begin: values, with nothing below them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import Enum, IntEnum, StrEnum
 from typing import ClassVar, Literal
 
@@ -13,6 +14,8 @@ __all__ = [
     "Heard",
     "LimitKind",
     "LimitNear",
+    "PermissionReason",
+    "PermissionVerdict",
     "RefusalKind",
     "ServiceRefused",
     "SidebandGap",
@@ -281,3 +284,66 @@ class ServiceRefused:
         about = f"response {self.response_id}" if self.response_id else f"item {self.item_id}" if self.item_id else ""
         rest = ", ".join(part for part in (about, "asked for again" if self.again else "") if part)
         return f"{self.kind}{reasons and f' ({reasons})'}{rest and f': {rest}'}"
+
+
+class PermissionReason(StrEnum):
+    """Why a user may not be called, or asked for permission."""
+
+    NOT_ASKED = "not_asked"
+    UNANSWERED = "unanswered"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+    CALL_UNDER_WAY = "call_under_way"
+    CALL_LIMIT = "call_limit"
+    SENDER_FULL = "sender_full"
+    REQUEST_LIMIT = "request_limit"
+    CONVERSATION_CLOSED = "conversation_closed"
+    SENDER_COUNTRY = "sender_country"
+    AREA = "area"
+
+
+_TEXTS = {
+    PermissionReason.NOT_ASKED: "they were never asked for permission: send a request",
+    PermissionReason.UNANSWERED: "they have not answered the request",
+    PermissionReason.REJECTED: "they rejected the request",
+    PermissionReason.EXPIRED: "the permission, or the request, has expired: send another request",
+    PermissionReason.REVOKED: "too many calls in a row were missed, which ended the permission: send another request",
+    PermissionReason.CALL_UNDER_WAY: "a call with them is under way",
+    PermissionReason.CALL_LIMIT: "as many calls were connected with them as may be",
+    PermissionReason.SENDER_FULL: "the sender has as many calls as it may have at a time",
+    PermissionReason.REQUEST_LIMIT: "they were asked as often as they may be",
+    PermissionReason.CONVERSATION_CLOSED: "they have not written lately: a template without approval is not delivered",
+    PermissionReason.SENDER_COUNTRY: "WhatsApp lets no sender of this country place calls",
+    PermissionReason.AREA: "WhatsApp does not serve the country of this number",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PermissionVerdict:
+    """Whether something may be done now. It is true if so.
+
+    Attributes:
+        reason: Why not, or None if it is allowed.
+        allowed_at: When it will be allowed if nothing else happens, as Unix seconds; None if waiting does not help.
+        permitted_until: Until when the user's permission lasts, `math.inf` if for good; None without one.
+        missed: How many calls in a row they have missed.
+        warnings: What to know, and what could not be checked.
+    """
+
+    reason: PermissionReason | None = None
+    allowed_at: float | None = None
+    permitted_until: float | None = None
+    missed: int = 0
+    warnings: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return self.reason is None
+
+    def __str__(self) -> str:
+        if self.reason is None:
+            return "allowed"
+        if self.allowed_at is None:
+            return f"{self.reason}: {_TEXTS[self.reason]}"
+        when = datetime.fromtimestamp(self.allowed_at, UTC)
+        return f"{self.reason}: {_TEXTS[self.reason]}; allowed from {when:%Y-%m-%d %H:%M:%S} UTC"

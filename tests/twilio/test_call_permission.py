@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from reported import reported
 
 from realtime_sip.errors import ConfigurationError
+from realtime_sip.outcomes import PermissionReason
 from realtime_sip.twilio.permission import (
     DAY,
     WEEK,
@@ -19,7 +20,6 @@ from realtime_sip.twilio.permission import (
     Limit,
     PermissionEvent,
     PermissionHistory,
-    PermissionReason,
     PermissionRules,
 )
 

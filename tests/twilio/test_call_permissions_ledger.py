@@ -10,10 +10,11 @@ import pytest
 from reported import reported
 
 from realtime_sip.errors import ConfigurationError, DeadlineError, InvalidRequestError
+from realtime_sip.outcomes import PermissionReason
 from realtime_sip.stores import MemoryStore
 from realtime_sip.testing import run_virtual
 from realtime_sip.twilio.call_permissions import CallPermissions
-from realtime_sip.twilio.permission import PermissionReason, PermissionRules
+from realtime_sip.twilio.permission import PermissionRules
 from realtime_sip.twilio.webhooks import CallPermissionReply, CallStatusCallback, IncomingMessage
 from realtime_sip.twilio.whatsapp_user import WhatsAppUser, area_verdict
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from realtime_sip.errors import CallNotAllowedError, InvalidRequestError
+from realtime_sip.outcomes import PermissionVerdict
 from realtime_sip.twilio import arguments as check
 from realtime_sip.twilio.arguments import refuse
 from realtime_sip.twilio.elements import VoiceResponse
-from realtime_sip.twilio.permission import PermissionVerdict
 from realtime_sip.twilio.to_openai import MAX_CALL, MAX_RING, MIN_RING, AnyResponse, response_of
 
 MAX_TASK = 16 * 1024

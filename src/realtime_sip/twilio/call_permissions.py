@@ -13,19 +13,14 @@ from dataclasses import replace
 from typing import get_args
 
 from realtime_sip.errors import ConfigurationError, DeadlineError
+from realtime_sip.outcomes import PermissionVerdict
 from realtime_sip.sip.address import e164, without_whatsapp
 from realtime_sip.stores.rules import Store
 from realtime_sip.twilio.address import TwilioAddress
 from realtime_sip.twilio.call_webhooks import CallStatusCallback
 from realtime_sip.twilio.message_webhooks import CallPermissionReply, IncomingMessage
 from realtime_sip.twilio.payload import TwilioWebhook
-from realtime_sip.twilio.permission import (
-    EventKind,
-    PermissionEvent,
-    PermissionHistory,
-    PermissionRules,
-    PermissionVerdict,
-)
+from realtime_sip.twilio.permission import EventKind, PermissionEvent, PermissionHistory, PermissionRules
 from realtime_sip.twilio.status import UNANSWERED
 from realtime_sip.twilio.whatsapp_user import WhatsAppUser, area_verdict
 

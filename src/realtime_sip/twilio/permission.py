@@ -7,13 +7,13 @@ Times are Unix seconds.
 from __future__ import annotations
 
 import datetime
-import enum
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Literal, TypeAlias, get_args
 
 from realtime_sip.errors import ConfigurationError
+from realtime_sip.outcomes import PermissionReason, PermissionVerdict
 
 DAY = 86_400.0
 WEEK = 7 * DAY
@@ -132,69 +132,6 @@ class PermissionRules:
         """Seconds that an event may count."""
         limits = [limit.per for limit in (*self.requests, *self.connected_calls)]
         return max(*limits, self.validity, self.conversation, self.longest_call)
-
-
-class PermissionReason(enum.StrEnum):
-    """Why a user may not be called, or asked for permission."""
-
-    NOT_ASKED = "not_asked"
-    UNANSWERED = "unanswered"
-    REJECTED = "rejected"
-    EXPIRED = "expired"
-    REVOKED = "revoked"
-    CALL_UNDER_WAY = "call_under_way"
-    CALL_LIMIT = "call_limit"
-    SENDER_FULL = "sender_full"
-    REQUEST_LIMIT = "request_limit"
-    CONVERSATION_CLOSED = "conversation_closed"
-    SENDER_COUNTRY = "sender_country"
-    AREA = "area"
-
-
-_TEXTS = {
-    PermissionReason.NOT_ASKED: "they were never asked for permission: send a request",
-    PermissionReason.UNANSWERED: "they have not answered the request",
-    PermissionReason.REJECTED: "they rejected the request",
-    PermissionReason.EXPIRED: "the permission, or the request, has expired: send another request",
-    PermissionReason.REVOKED: "too many calls in a row were missed, which ended the permission: send another request",
-    PermissionReason.CALL_UNDER_WAY: "a call with them is under way",
-    PermissionReason.CALL_LIMIT: "as many calls were connected with them as may be",
-    PermissionReason.SENDER_FULL: "the sender has as many calls as it may have at a time",
-    PermissionReason.REQUEST_LIMIT: "they were asked as often as they may be",
-    PermissionReason.CONVERSATION_CLOSED: "they have not written lately: a template without approval is not delivered",
-    PermissionReason.SENDER_COUNTRY: "WhatsApp lets no sender of this country place calls",
-    PermissionReason.AREA: "WhatsApp does not serve the country of this number",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class PermissionVerdict:
-    """Whether something may be done now. It is true if so.
-
-    Attributes:
-        reason: Why not, or None if it is allowed.
-        allowed_at: When it will be allowed if nothing else happens, as Unix seconds; None if waiting does not help.
-        permitted_until: Until when the user's permission lasts, `math.inf` if for good; None without one.
-        missed: How many calls in a row they have missed.
-        warnings: What to know, and what could not be checked.
-    """
-
-    reason: PermissionReason | None = None
-    allowed_at: float | None = None
-    permitted_until: float | None = None
-    missed: int = 0
-    warnings: tuple[str, ...] = ()
-
-    def __bool__(self) -> bool:
-        return self.reason is None
-
-    def __str__(self) -> str:
-        if self.reason is None:
-            return "allowed"
-        if self.allowed_at is None:
-            return f"{self.reason}: {_TEXTS[self.reason]}"
-        when = datetime.datetime.fromtimestamp(self.allowed_at, datetime.UTC)
-        return f"{self.reason}: {_TEXTS[self.reason]}; allowed from {when:%Y-%m-%d %H:%M:%S} UTC"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from typing import Any, Literal, TypeAlias
 from realtime_sip._wire import Inbound
 from realtime_sip.api.operations import Reply, unexpected
 from realtime_sip.errors import CallNotAllowedError, InvalidRequestError
+from realtime_sip.outcomes import PermissionVerdict
 from realtime_sip.twilio import arguments as check
 from realtime_sip.twilio.operations import API, CONTENT, Steps, ask, body, checked_sid, form, get, segment
-from realtime_sip.twilio.permission import PermissionVerdict
 from realtime_sip.twilio.records import Made
 from realtime_sip.twilio.whatsapp_call import checked_sender
 from realtime_sip.twilio.whatsapp_user import WhatsAppUser

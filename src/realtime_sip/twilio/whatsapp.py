@@ -13,18 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
+from realtime_sip.outcomes import PermissionReason, PermissionVerdict
 from realtime_sip.twilio import senders, template
 from realtime_sip.twilio.call_permissions import CallPermissions
 from realtime_sip.twilio.operations import Steps
-from realtime_sip.twilio.permission import (
-    EventKind,
-    Limit,
-    PermissionEvent,
-    PermissionHistory,
-    PermissionReason,
-    PermissionRules,
-    PermissionVerdict,
-)
+from realtime_sip.twilio.permission import EventKind, Limit, PermissionEvent, PermissionHistory, PermissionRules
 from realtime_sip.twilio.senders import Sender, SenderConfiguration, SenderProperties
 from realtime_sip.twilio.template import Approval, CallTemplate, PermissionRequestTemplate, SentMessage, TemplateRecord
 from realtime_sip.twilio.whatsapp_call import WhatsAppCall, place_call

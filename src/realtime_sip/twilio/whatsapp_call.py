@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from realtime_sip.errors import CallNotAllowedError, InvalidRequestError
+from realtime_sip.outcomes import PermissionVerdict
 from realtime_sip.twilio import arguments as check
 from realtime_sip.twilio.operations import API, Steps, ask, checked_sid, form
-from realtime_sip.twilio.permission import PermissionVerdict
 from realtime_sip.twilio.records import Made
 from realtime_sip.twilio.whatsapp_user import WhatsAppUser
 

@@ -6,10 +6,10 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Self
 
 from realtime_sip.errors import InvalidRequestError
+from realtime_sip.outcomes import PermissionReason, PermissionVerdict
 from realtime_sip.sip.address import e164, without_whatsapp
 from realtime_sip.twilio.address import whatsapp_user_id
 from realtime_sip.twilio.numbers import country_of
-from realtime_sip.twilio.permission import PermissionReason, PermissionVerdict
 
 NO_OUTBOUND = frozenset({"CA", "EG", "NG", "TR", "US", "VN"})
 """Countries whose senders cannot place calls (Twilio's page, November 2026). The user may be from anywhere."""

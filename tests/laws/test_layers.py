@@ -19,7 +19,7 @@ FLOORS = [
     *("usage", "rates", "items", "prompts", "session", "response", "events", "migration"),
     *("sip", "tools", "webhooks", "api", "stores", "policy", "event_log"),
     *("call/record", "call/machine", "call"),
-    *("client", "twilio", "hosting", "testing", "cli", "integrations"),
+    *("client", "twilio", "telemetry", "hosting", "testing", "cli", "integrations"),
 ]
 MOST_AT_THE_TOP = 20
 MOST_LINES = 500
@@ -29,13 +29,13 @@ WIRE_MODELS = {"events", "items", "prompts", "session"}
 # Only here: everything else imports the standard library, the core dependencies, and itself.
 FRAMEWORKS = {
     *("fastapi", "starlette", "uvicorn", "flask", "django", "twilio", "phonenumbers"),
-    *("redis", "psycopg", "pytest", "h11"),
+    *("redis", "psycopg", "pytest", "h11", "opentelemetry"),
 }
 MAY_IMPORT_FRAMEWORKS = {"testing", "cli", "integrations"}
 # What an extra brings, imported when it is asked for.
 LAZILY = {
     *(("policy", "phonenumbers"), ("twilio", "twilio"), ("twilio", "phonenumbers")),
-    *(("stores", "redis"), ("stores", "psycopg")),
+    *(("stores", "redis"), ("stores", "psycopg"), ("telemetry", "opentelemetry")),
 }
 
 
@@ -138,7 +138,7 @@ def test_no_module_is_named_for_nothing() -> None:
 def test_importing_the_package_loads_no_framework_and_no_test_code() -> None:
     code = "from realtime_sip import *; import sys; print(*sorted(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    unwanted = {*FRAMEWORKS, "opentelemetry", "openai", "orjson", "httpx2", "vcr", "hypothesis"} - {"h11"}
+    unwanted = {*FRAMEWORKS, "openai", "orjson", "httpx2", "vcr", "hypothesis"} - {"h11"}
     assert not unwanted & set(loaded)
     above = (["testing"], ["cli"], ["integrations"])
     assert not {name for name in loaded if name.split(".")[1:2] in above and "realtime_sip" in name}

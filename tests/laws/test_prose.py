@@ -17,7 +17,18 @@ import realtime_sip
 ROOT = Path(__file__).resolve().parents[2]
 PUBLIC = {
     *("errors", "events", "items", "response", "session", "webhooks", "sip", "tools", "prompts.spoken"),
-    *("prompts", "policy", "event_log", "stores", "migration", "testing", "twilio", "integrations", "live"),
+    *(
+        "prompts",
+        "policy",
+        "event_log",
+        "stores",
+        "telemetry",
+        "migration",
+        "testing",
+        "twilio",
+        "integrations",
+        "live",
+    ),
     *("twilio.numbers", "twilio.trunking", "twilio.twiml", "twilio.voice", "twilio.webhooks", "twilio.whatsapp"),
     *("integrations.fastapi", "integrations.flask", "integrations.django"),
 }

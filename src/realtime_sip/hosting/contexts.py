@@ -16,7 +16,8 @@ from typing import Any
 _DEAD = ("flask.", "asgiref.")
 """What the names of their variables begin with; more of asgiref's are attributes of two classes."""
 
-_webhooks_span: contextvars.ContextVar[Any] = contextvars.ContextVar("realtime_sip.webhooks_span", default=None)
+webhooks_span: contextvars.ContextVar[Any] = contextvars.ContextVar("realtime_sip.webhooks_span", default=None)
+"""The span of the request that announced a call, as a `SpanContext`, or None."""
 
 
 def of_call() -> contextvars.Context:
@@ -42,7 +43,7 @@ def _leave_span() -> None:
     trace = sys.modules.get("opentelemetry.trace")
     span = None if trace is None else trace.get_current_span().get_span_context()
     if trace is not None and span is not None and span.is_valid:
-        _webhooks_span.set(span)
+        webhooks_span.set(span)
         # What else is in there, such as baggage, is kept.
         sys.modules["opentelemetry.context"].attach(trace.set_span_in_context(trace.INVALID_SPAN))
 
@@ -50,7 +51,7 @@ def _leave_span() -> None:
 @contextmanager
 def span_of_call() -> Iterator[None]:
     """Open a span for the call, with a link to the webhook's. If that had none, open none."""
-    span = _webhooks_span.get()
+    span = webhooks_span.get()
     if span is None:
         yield
         return

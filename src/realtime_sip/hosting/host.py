@@ -16,10 +16,10 @@ from realtime_sip.call.machine.ending import CALLER_GONE
 from realtime_sip.call.machine.targets import TransferRequest
 from realtime_sip.call.options import Around, OnError, around_code
 from realtime_sip.client import AsyncRealtimeSip
-from realtime_sip.errors import UnknownCallError
 from realtime_sip.hosting import at_exit, contexts, endings, transfers
-from realtime_sip.hosting.claims import DECIDE, Claims
+from realtime_sip.hosting.claims import Claims
 from realtime_sip.hosting.draining import drain, is_reloaded
+from realtime_sip.hosting.ends import Ends
 from realtime_sip.hosting.handlers import OnCall, check_async, check_loop, is_whole, require, seconds
 from realtime_sip.hosting.health import Health
 from realtime_sip.hosting.taken import Submission, Taken
@@ -32,11 +32,11 @@ from realtime_sip.webhooks import IncomingCall
 
 if TYPE_CHECKING:
     from realtime_sip.hosting.carrier import Meaning
+    from realtime_sip.telemetry import Telemetry
     from realtime_sip.twilio.call_webhooks import CallWebhook
 
 _log = logging.getLogger("realtime_sip.host")
 
-_REMEMBERED = 1000
 _TRANSFERRED = 100
 _GONE = 1000
 
@@ -63,6 +63,7 @@ class CallHost:
             that of their framework.
         on_error: Called with each exception of a handler, and of the tools and callbacks of its calls; plain or async.
         log_exceptions: Whether the messages of exceptions are logged too, which may hold anything.
+        telemetry: Traces and metrics of the calls, over OpenTelemetry.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class CallHost:
         around: Around | None = None,
         on_error: OnError | None = None,
         log_exceptions: bool = False,
+        telemetry: Telemetry | None = None,
     ) -> None:
         """Make a host. Nothing is started.
 
@@ -105,9 +107,11 @@ class CallHost:
         require(around is None or callable(around), "around must be a function that returns a context manager")
         self._around = around
         self._errors = ProgramErrors(on_error=on_error, log_exceptions=log_exceptions)
+        require(telemetry is None or hasattr(telemetry, "took"), "telemetry must be a Telemetry, as Telemetry() is")
+        self._telemetry = telemetry
         self._claiming: dict[str, asyncio.Task[Taken | None]] = {}
         self._calls: dict[str, Taken] = {}
-        self._ends: OrderedDict[str, asyncio.Future[CallEnded]] = OrderedDict()
+        self._ends = Ends()
         self._draining = False
         self._transferred: OrderedDict[str, Taken] = OrderedDict()
         """Calls that have left with a transfer, of which the carrier may yet report how it went."""
@@ -156,13 +160,19 @@ class CallHost:
             MisuseError: The host's client belongs to another event loop, or this one ends with the submit.
         """
         check_loop(self.transport, CallHost.submit.__code__)
+        became = await self._submit(incoming)
+        if self._telemetry is not None:
+            self._telemetry.webhook(became.value, incoming.age(self._clock()))
+        return became
+
+    async def _submit(self, incoming: IncomingCall) -> Submission:
         call_id = incoming.call_id
         if incoming.is_test or incoming.is_stale(self._clock()):
             late = "a test delivery" if incoming.is_test else "the webhook was older than any phone rings"
             _log.info("call %s: %s", call_id, late)
             if call_id not in self._ends:  # else it is a late repeat of a call that may be up
                 nobody = Taken(incoming=incoming, decision=Decision(call_id), clock=self._clock)
-                self._over(call_id, nobody.ended(EndReason.STALE, "inferred", late))
+                self._ends.over(call_id, nobody.ended(EndReason.STALE, "inferred", late))
             return Submission.STALE
         if call_id in self._calls:
             return Submission.REPEAT
@@ -176,7 +186,7 @@ class CallHost:
         taken = await asyncio.shield(claiming)
         if taken is None or not first:
             return Submission.REPEAT
-        await self._decided(taken)
+        await taken.decided()
         return taken.became
 
     async def _claim(self, incoming: IncomingCall) -> Taken | None:
@@ -184,7 +194,8 @@ class CallHost:
         telling.set(self._errors)
         if self._around is not None:
             around_code.set(self._around)
-        got = await self._claims.take(incoming, known=incoming.call_id in self._ends, now=self._clock())
+        arrived = self._clock()
+        got = await self._claims.take(incoming, known=incoming.call_id in self._ends, now=arrived)
         if got is None:
             return None
         incoming, claimed = got
@@ -195,6 +206,7 @@ class CallHost:
         decision = Decision(incoming.call_id, accepted_before=up, maybe_accepted=adopted)
         taken = Taken(incoming=incoming, decision=decision, clock=self._clock)
         decision.note_transfer = partial(transfers.note, self._store)
+        taken.watch(self._telemetry, arrived=arrived, webhook=context.get(contexts.webhooks_span), adopted=adopted)
         if incoming.parent_call_sid in self._gone:
             taken.became = Submission.STALE
             self._leave(taken)
@@ -206,7 +218,7 @@ class CallHost:
             taken.handling = asyncio.create_task(
                 self._handle(taken), name=f"handler of call {taken.call_id}", context=context.copy()
             )
-        self._remember(taken.call_id)
+        self._ends.expect(taken.call_id)
         self._calls[taken.call_id] = taken
         self.loop = asyncio.get_running_loop()
         at_exit.watch(self)
@@ -218,13 +230,6 @@ class CallHost:
         if not claiming.cancelled() and (error := claiming.exception()) is not None:
             # Whoever asked may be gone, so it is said here too.
             _log.warning("call %s: it was not claimed: %s", call_id, type(error).__name__)
-
-    async def _decided(self, taken: Taken) -> None:
-        waiting = asyncio.ensure_future(taken.decision.made.wait())
-        try:
-            await asyncio.wait({waiting, taken.serving}, timeout=DECIDE, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            waiting.cancel()
 
     # --- serving them -------------------------------------------------------------------------------------------------
 
@@ -250,7 +255,8 @@ class CallHost:
                 taken.decision.call = None  # contexts of its tasks hold the decision longer than anybody the call
             if not self._calls and not self._cut:
                 at_exit.forget(self)
-            self._over(taken.call_id, ended)
+            taken.over(ended)
+            self._ends.over(taken.call_id, ended)
 
     async def _handle(self, taken: Taken) -> int | None:
         """Let the handler decide. Return the status to reject the call with, None if the handler gives none."""
@@ -258,7 +264,7 @@ class CallHost:
         taken.decision.watch()
         status = None
         try:
-            with contexts.span_of_call(), around_code.get()():
+            with taken.span(), around_code.get()():
                 if await self._refused(taken):
                     return None
                 status = await self._on_call(taken.incoming)
@@ -391,8 +397,7 @@ class CallHost:
         ended = None if taken.call is None else taken.call.ended
         if taken.call_id not in self._transferred or ended is None or ended == before:
             return
-        self._ends.pop(taken.call_id, None)
-        self._over(taken.call_id, ended)
+        self._ends.amend(taken.call_id, ended)
         if not self._may_be_reported(taken):
             taken.decision.call = None
 
@@ -424,25 +429,7 @@ class CallHost:
         Raises:
             UnknownCallError: No such call is known.
         """
-        if call_id not in self._ends:
-            raise UnknownCallError("no such call was submitted to this host")
-        return await asyncio.shield(self._ends[call_id])
-
-    def _remember(self, call_id: str) -> None:
-        self._ends[call_id] = asyncio.get_running_loop().create_future()
-        for _ in range(min(len(self._ends) - _REMEMBERED, 2)):
-            oldest = next(iter(self._ends))
-            if not self._ends[oldest].done():
-                # It is still up, so it comes last again.
-                self._ends.move_to_end(oldest)
-                continue
-            del self._ends[oldest]
-
-    def _over(self, call_id: str, ended: CallEnded) -> None:
-        if call_id not in self._ends:
-            self._remember(call_id)
-        if not self._ends[call_id].done():
-            self._ends[call_id].set_result(ended)
+        return await self._ends.wait(call_id)
 
     # --- stopping -----------------------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
@@ -11,12 +12,18 @@ from typing import TYPE_CHECKING
 
 from realtime_sip.call.call import Call  # loaded here, so that the first call does not wait for it
 from realtime_sip.call.decision import Decision
+from realtime_sip.hosting import contexts
+from realtime_sip.hosting.claims import DECIDE
 from realtime_sip.outcomes import CallEnded, Certainty, EndReason, TransferFailureReason
 from realtime_sip.policy import Refusal
 from realtime_sip.webhooks import IncomingCall
 
 if TYPE_CHECKING:
+    from opentelemetry.trace import SpanContext
+
     from realtime_sip.hosting.carrier import Meaning
+    from realtime_sip.telemetry import Telemetry
+    from realtime_sip.telemetry.call_trace import CallTrace
 
 
 class Submission(Enum):
@@ -52,6 +59,7 @@ class Taken:
     began_at: float = field(init=False)
     handling: asyncio.Task[int | None] | None = None
     serving: asyncio.Task[None] = field(init=False)
+    trace: CallTrace | None = None
     leaving: asyncio.Task[None] | None = None
     """What ends a call that nobody is answering and whose caller is gone."""
 
@@ -79,6 +87,33 @@ class Taken:
         if self.decision.rejected or not self.decision.made.is_set():
             return Decimal(0)
         return None if self.call is None else self.call.cost
+
+    def watch(self, telemetry: Telemetry | None, *, arrived: float, webhook: SpanContext | None, adopted: bool) -> None:
+        """Let telemetry, if there is any, see the call. `webhook` is the span of the request that announced it."""
+        if telemetry is not None:
+            self.trace = telemetry.took(
+                self.incoming, arrived=arrived, clock=self.clock, webhook=webhook, adopted=adopted
+            )
+
+    async def decided(self) -> None:
+        """Wait until the call is decided, so that the webhook can be answered."""
+        waiting = asyncio.ensure_future(self.decision.made.wait())
+        try:
+            await asyncio.wait({waiting, self.serving}, timeout=DECIDE, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+            if self.trace is not None:
+                self.trace.webhook_answered(self.became.value)
+
+    def span(self) -> AbstractContextManager[None]:
+        """Return what makes the call's span the current one."""
+        return contexts.span_of_call() if self.trace is None else self.trace.current()
+
+    def over(self, ended: CallEnded) -> None:
+        """Tell telemetry how the call ended."""
+        if self.trace is not None:
+            self.trace.webhook_answered(self.became.value)
+            self.trace.ended(ended)
 
     def reported(self, meaning: Meaning, dialed: str | None) -> None:
         """Tell the call what the carrier reports, if it is in an `answer` block.

@@ -34,6 +34,7 @@ from realtime_sip.stores.rules import Store
 from realtime_sip.webhooks import IncomingCall
 
 if TYPE_CHECKING:
+    from realtime_sip.telemetry import Telemetry
     from realtime_sip.twilio.call_webhooks import CallWebhook
 
 _log = logging.getLogger("realtime_sip.host")
@@ -62,6 +63,7 @@ class HostOptions(TypedDict, total=False):
     around: Around | None
     on_error: OnError | None
     log_exceptions: bool
+    telemetry: Telemetry | None
 
 
 class _CallLoop(asyncio.SelectorEventLoop):

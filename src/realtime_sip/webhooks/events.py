@@ -192,11 +192,19 @@ class IncomingCall(_SipEvent):
         """The verified context with its nonce and its end, or None."""
         return vars(self).get("_context")
 
+    @property
+    def trace_context(self) -> Mapping[str, str]:
+        """The `traceparent` and `tracestate` of the webhook (W3C Trace Context), if it had any. Nothing proves them."""
+        return MappingProxyType(vars(self).get("_trace", {}))
+
     def without_context(self) -> Self:
         """Return the same call with an empty context, as for one whose context was used by another call."""
         copy = self.model_copy()
         vars(copy).pop("_context", None)
         return copy
+
+    def _note_trace(self, trace_context: dict[str, str]) -> None:
+        vars(self)["_trace"] = trace_context
 
     def _note_context(self, context: SignedContext) -> None:
         vars(self)["_context"] = context

@@ -9,6 +9,9 @@ from realtime_sip.errors import WebhookVerificationError
 
 _NO_VALUE = object()
 
+TRACE = {"traceparent": 128, "tracestate": 512}
+"""The headers of a W3C Trace Context, with the characters each may have. They prove nothing, so none is refused."""
+
 
 def names_of(headers: Iterable[str]) -> dict[str, str]:
     """Return the names under which frameworks have these headers, in lower case, and which header each is.
@@ -23,7 +26,7 @@ def names_of(headers: Iterable[str]) -> dict[str, str]:
 
 
 def read_headers(headers: object, names: Mapping[str, str]) -> dict[str, object]:
-    """Return the value of each header that `names` names, as it came; none of them is there twice.
+    """Return the value of each header that `names` names, as it came; none but those of a trace is there twice.
 
     Raises:
         WebhookVerificationError: "header_repeated", or "header_malformed" if these are no headers.
@@ -38,12 +41,12 @@ def read_headers(headers: object, names: Mapping[str, str]) -> dict[str, object]
                 continue
             if isinstance(value, (list, tuple)):
                 # API gateways give lists of values.
-                if len(value) > 1:
+                if len(value) > 1 and key not in TRACE:
                     refuse("a webhook header is repeated", "header_repeated")
                 value = next(iter(value), _NO_VALUE)
                 if value is _NO_VALUE:
                     continue
-            if key in found:
+            if key in found and key not in TRACE:
                 refuse("a webhook header is repeated", "header_repeated")
             found[key] = value
     except (TypeError, ValueError):
@@ -75,6 +78,16 @@ def header_texts(found: Mapping[str, object], limits: Mapping[str, int]) -> dict
             value = header_text(value, limit)
         texts[name] = value
     return texts
+
+
+def trace_context(found: Mapping[str, object]) -> dict[str, str]:
+    """Return the headers of a trace that are well formed."""
+    texts = {name: value.decode("latin-1") if isinstance(value, bytes) else value for name, value in found.items()}
+    return {
+        name: text
+        for name, limit in TRACE.items()
+        if isinstance(text := texts.get(name), str) and text and text.isascii() and len(text) <= limit
+    }
 
 
 def refuse(message: str, reason: str) -> NoReturn:

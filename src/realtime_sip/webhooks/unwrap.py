@@ -31,7 +31,7 @@ from realtime_sip.webhooks.events import (
     UnknownWebhookEvent,
     WebhookEvent,
 )
-from realtime_sip.webhooks.received import header_texts, names_of, read_headers, refuse
+from realtime_sip.webhooks.received import TRACE, header_texts, names_of, read_headers, refuse, trace_context
 
 logger = logging.getLogger("realtime_sip.webhooks")
 
@@ -41,7 +41,7 @@ MAX_BODY = 1024 * 1024
 _ID, _TIMESTAMP, _SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
 # Each header with the characters it may have at most.
 _HEADERS = {_ID: 256, _TIMESTAMP: 12, _SIGNATURE: 4096}
-_HEADER_NAMES = names_of(_HEADERS)
+_HEADER_NAMES = names_of([*_HEADERS, *TRACE])
 _VERSIONS = ("v1,", "v1a,")
 _PREFIX = re.compile("whsec_", re.IGNORECASE)
 _NO_SECRETS = ("sk-", "ek_", "proj_", "org-")
@@ -127,7 +127,8 @@ class OpenAIWebhooks:
         the context of a call is forged, expired or broken, it is empty; the log says why.
         """
         data = _bytes(body)
-        received = _read_headers(headers)
+        found = read_headers(headers, _HEADER_NAMES)
+        received = _checked(found)
         timestamp = int(received[_TIMESTAMP])
         now = self._clock()
         age = now - timestamp
@@ -138,8 +139,11 @@ class OpenAIWebhooks:
         project = self._verify(data, received[_ID], timestamp, received[_SIGNATURE])
         event = _parse(data)
         event._note_delivery(webhook_id=received[_ID], timestamp=timestamp, project=project)
-        if self._contexts is not None and isinstance(event, IncomingCall):
-            self._read_context(event, self._contexts, now)
+        if isinstance(event, IncomingCall):
+            if "traceparent" in found:
+                event._note_trace(trace_context(found))
+            if self._contexts is not None:
+                self._read_context(event, self._contexts, now)
         return event
 
     def sign(self, body: bytes | str, *, id: str, timestamp: float) -> dict[str, str]:  # noqa: A002 - its name
@@ -272,9 +276,9 @@ def _bytes(body: object) -> bytes:
     return data
 
 
-def _read_headers(headers: object) -> dict[str, str]:
-    """Return the three headers, each present once and well formed."""
-    texts = header_texts(read_headers(headers, _HEADER_NAMES), _HEADERS)
+def _checked(found: Mapping[str, object]) -> dict[str, str]:
+    """Return the three headers, each present and well formed."""
+    texts = header_texts(found, _HEADERS)
     seconds = texts[_TIMESTAMP]
     well_formed = _SAFE_ID.fullmatch(texts[_ID]) and seconds.isdecimal() and seconds[0] != "0"  # of ASCII by now
     if not well_formed or int(seconds) > _LAST_SECOND:

@@ -31,6 +31,7 @@ stores: $(READY)
 docs: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	$(BIN)/zensical build --strict -f mkdocs.yml
+	$(BIN)/python docs/mermaid.py build/site
 
 # In Chromium; without one they are skipped, with that reason.
 pages: docs

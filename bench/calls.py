@@ -97,7 +97,7 @@ def _attached(**options: Any) -> Call:
 
 def _stop(call: Call) -> None:
     runtime = call._runtime
-    for task in runtime._tasks | runtime._requests:
+    for task in runtime.tasks.running:
         task.cancel()
     runtime.let_go()
 

@@ -161,7 +161,7 @@ def up(**options: Any) -> Call:
 
 async def let_go(call: Call) -> None:
     runtime = call._runtime
-    tasks = runtime._tasks | runtime._requests
+    tasks = runtime.tasks.running
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -17,6 +17,7 @@ import logging
 import secrets
 import weakref
 from collections.abc import Coroutine
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, assert_never
 
 from realtime_sip import events
@@ -37,7 +38,9 @@ from realtime_sip.call.record.call_record import CallRecord
 from realtime_sip.call.record.frame import text
 from realtime_sip.call.record.struggle import STRUGGLES, Escalation, Struggle
 from realtime_sip.call.speech import Speech
+from realtime_sip.call.tasks import Tasks
 from realtime_sip.call.tool_runner import ToolRunner, is_approved
+from realtime_sip.call.watch import watching
 from realtime_sip.errors import CallEndedError, RealtimeSipError
 from realtime_sip.outcomes import CallEnded, ServiceRefused, SidebandGap, TransferFailed
 from realtime_sip.response import ResponseConfig
@@ -53,12 +56,8 @@ _log = logging.getLogger("realtime_sip.call")
 CallEvent = events.ServerEvent | EventsDropped | effects.Happening
 """What iterating over a call gives: the service's events, and the call's own."""
 
-REQUESTS_END = 0.5
-"""Seconds that a pending request gets to finish after its call has ended; then it goes on to its own deadline."""
 END_SOON = 1.25
 """Seconds to hang up in where the client is closed."""
-TOOLS_END = 10.0
-"""Seconds within which tools have to end after their call ended."""
 _CALLER = frozenset({"input_audio_buffer.speech_started", "input_audio_buffer.dtmf_event_received"})
 
 
@@ -120,9 +119,12 @@ class Runtime:
         )
         self.struggle = Struggle(options.escalation)
         self._waiting: dict[str, asyncio.Future[Any]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._requests: set[asyncio.Task[None]] = set()
+        self.tasks = Tasks(self._broke)
         self._alarm = Alarm(self._tick)
+        watch = watching.get()
+        self._watch = None if watch is None or watch.call_id != self.call_id else watch
+        if self._watch is not None:
+            self._watch.began(session, self.record.meter, self.state.line.unix_ahead)
 
     @property
     def call(self) -> Call:
@@ -154,19 +156,24 @@ class Runtime:
 
     def step(self, what: inputs.Input) -> None:
         """Tell the core what happened, and carry out what follows."""
-        self._carry_out(core.step(self.state, what, self.loop.time()))
+        decided = core.step(self.state, what, self.loop.time())
+        if self._watch is not None:
+            self._watch.saw(what, decided, self.state.now)
+        self._carry_out(decided)
 
     def _received(self, event: events.ServerEvent) -> None:
-        now, kind = self.loop.time(), event.type
-        decided = core.step(self.state, inputs.Received(event), now)
+        now, kind, what = self.loop.time(), event.type, inputs.Received(event)
+        decided = core.step(self.state, what, now)
         withheld = self.state.withheld
         self.record.receive(event, now, secret=withheld)
+        if self._watch is not None:
+            self._watch.saw(what, decided, now)
         if kind in _CALLER:
             self.tools.caller_spoke()
         if self._guardrail is not None and not self.state.book.is_outside(text(event, "response_id")):
             check = self._guardrail.receive(event)
             if check is not None:
-                self.spawn(self._guard(check))
+                self.tasks.spawn(self._guard(check))
         if not withheld:
             self.queue.put(event, is_delta=kind.endswith(".delta"), frame=self.sideline.frame)
         if kind in STRUGGLES:
@@ -185,7 +192,7 @@ class Runtime:
                 case effects.RunTool():
                     self._run_tool(effect)
                 case effects.AskApproval():
-                    self.spawn(self._approve(effect))
+                    self.tasks.spawn(self._approve(effect))
                 case effects.Done(key, value):
                     self._resolve(key, value)
                 case effects.Tell(what):
@@ -193,9 +200,9 @@ class Runtime:
                 case effects.Attach():
                     if self.decision is not None:
                         self.decision.made.set()  # also if the accept was unclear
-                    self.spawn(self._follow())
+                    self.tasks.spawn(self._follow())
                 case effects.DropSocket():
-                    self.spawn(self.sideline.close())
+                    self.tasks.spawn(self.sideline.close())
                 case effects.Accept(early):
                     undisturbed = self.state.hold.off
                     self._request(
@@ -250,34 +257,15 @@ class Runtime:
             raise value
         return value
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run something alongside the events, until the call has ended."""
-        if self.over.done():
-            work.close()
-            return
-        self._keep(asyncio.create_task(work), self._tasks)
-
     def _request(self, work: Coroutine[Any, Any, inputs.Input]) -> None:
-        """Run a request, and tell the core what came of it. The end of the call does not cancel it: the HTTP client
-        would lose its connection."""
+        self.tasks.request(self._requested(work))
 
-        async def report() -> None:
-            came = await work
-            if type(came) is inputs.Accepted:
-                _log.info("call %s: accepted", self.call_id)
-            self.step(came)
-
-        self._keep(asyncio.create_task(report()), self._requests)
-
-    def _keep(self, task: asyncio.Task[None], tasks: set[asyncio.Task[None]]) -> None:
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-        task.add_done_callback(self._task_done)
-
-    def _task_done(self, task: asyncio.Task[None]) -> None:
-        if task.cancelled() or (error := task.exception()) is None or isinstance(error, CallEndedError):
-            return
-        self._broke(error)
+    async def _requested(self, work: Coroutine[Any, Any, inputs.Input]) -> None:
+        """Carry out a request, and tell the core what came of it."""
+        came = await work
+        if type(came) is inputs.Accepted:
+            _log.info("call %s: accepted", self.call_id)
+        self.step(came)
 
     def _broke(self, error: BaseException) -> None:
         _log.error("call %s: %s", self.call_id, type(error).__name__, exc_info=error)
@@ -395,15 +383,16 @@ class Runtime:
 
     def _run_tool(self, asked: effects.RunTool) -> None:
         if self.tools.has(asked.name) or asked.name not in self.own_functions:
-            self.spawn(self._tool(asked))
+            self.tasks.spawn(self._tool(asked))
 
     async def _tool(self, asked: effects.RunTool) -> None:
         def began(tool: Tool) -> None:
             if tool.progress or tool.background:
                 self.step(inputs.ToolBegan(asked.call_id, asked.name, tool.progress, tool.background))
 
-        result = await self.tools.run(asked, began)
-        self.step(inputs.ToolEnded(asked.call_id, result.output, result.respond))
+        with nullcontext() if self._watch is None else self._watch.running(asked.call_id):
+            result = await self.tools.run(asked, began)
+        self.step(inputs.ToolEnded(asked.call_id, result.output, result.respond, result.failed))
         self.escalate(self.struggle.tool_ended(asked.name, failed=result.failed))
 
     async def _approve(self, asked: effects.AskApproval) -> None:
@@ -449,13 +438,7 @@ class Runtime:
         for key in [*self._waiting]:
             self._resolve(key, ended)
         self.queue.close()
-        current = asyncio.current_task()
-        for task in self._tasks:
-            if task is not current:
-                task.cancel()
-        if current in self._tasks:
-            # It reads the socket, or runs a tool that hung up: it ends at its next wait.
-            self.loop.call_soon(current.cancel)
+        self.tasks.end()
 
     async def end_soon(self) -> None:
         """Hang up, and return in two seconds at most, whatever becomes of it."""
@@ -463,8 +446,7 @@ class Runtime:
         self.step(inputs.Hangup())
         # A transfer under way is neither undone nor awaited.
         await asyncio.wait({self.over}, timeout=END_SOON)
-        if self._requests:
-            await asyncio.wait(self._requests, timeout=REQUESTS_END)
+        await self.tasks.finish_requests()
 
     async def leave(self, *, failed: bool) -> None:
         """End the call if it is up, after speech or at once, and leave nothing behind."""
@@ -480,11 +462,7 @@ class Runtime:
 
     async def _clear(self) -> None:
         self._alarm.stop()
-        for task in self._tasks:
-            task.cancel()
-        if self._requests:
-            await asyncio.wait(self._requests, timeout=REQUESTS_END)
-        if self._tasks and (await asyncio.wait(self._tasks, timeout=TOOLS_END))[1]:
+        if not await self.tasks.clear():
             _log.error("call %s: something goes on after its end, such as a tool", self.call_id)
         await self.record.close()
         self.let_go()

@@ -194,11 +194,12 @@ class ToolBegan:
 
 @dataclass(frozen=True, slots=True)
 class ToolEnded:
-    """A tool has its output; with `respond`, the model says something about it."""
+    """A tool has its output; with `respond`, the model says something about it. Output tells the model if it failed."""
 
     call_id: str
     output: str = field(repr=False)
     respond: bool = True
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from realtime_sip import (
     AsyncRealtimeSip,
     CallHost,
     CallLimits,
+    EndReason,
     IncomingCall,
     MemoryStore,
     Submission,
@@ -27,7 +28,7 @@ from realtime_sip import (
     TransferRequest,
     TransferTarget,
 )
-from realtime_sip.errors import ConfigurationError, DeadlineError, MisuseError
+from realtime_sip.errors import ConfigurationError, DeadlineError, MisuseError, UnknownCallError
 from realtime_sip.hosting import at_exit, transfers
 from realtime_sip.hosting.claims import Claims
 from realtime_sip.hosting.threads import HostOptions
@@ -111,6 +112,16 @@ def test_a_call_is_answered_on_a_thread_that_the_first_webhook_starts(line: Line
     line.host.close()
     assert CALLS not in threads()
     assert line.went_on == [ringing.call_id]
+
+
+def test_whoever_blocks_waits_for_the_end_of_a_call_and_of_its_handler(line: Line) -> None:
+    ringing = line.up(HELLO, CallerHangsUp())
+    assert line.host.ended(ringing.call_id).reason is EndReason.CALLER
+    assert line.went_on == [ringing.call_id]
+    with pytest.raises(UnknownCallError):
+        line.host.ended("rtc_of_nobody")
+    with pytest.raises(DeadlineError):
+        line.host.ended(line.up().call_id, timeout=0.01)
 
 
 def test_many_first_webhooks_at_once_start_one_thread(line: Line) -> None:

@@ -29,6 +29,7 @@ from realtime_sip.hosting.handlers import OnCall, seconds
 from realtime_sip.hosting.health import Health
 from realtime_sip.hosting.host import CallHost
 from realtime_sip.hosting.taken import Submission
+from realtime_sip.outcomes import CallEnded
 from realtime_sip.policy import CallPolicy
 from realtime_sip.stores.rules import Store
 from realtime_sip.webhooks import IncomingCall
@@ -266,6 +267,21 @@ class ThreadCallHost:
         loop = here.started()
         submitting = asyncio.run_coroutine_threadsafe(here.host.submit(incoming), loop)
         return _result(submitting, within, "the call was not decided")
+
+    def ended(self, call_id: str, *, timeout: float | None = None) -> CallEnded:
+        """Wait until a call and its handler have ended, as `CallHost.ended` does, and return how: in a test, mostly.
+
+        Args:
+            call_id: A call that was submitted here.
+            timeout: Seconds to wait; 25 if left out.
+
+        Raises:
+            UnknownCallError: No such call is known in this process.
+            DeadlineError: It has not ended yet.
+            MisuseError: The host was closed, or a handler waits for its own thread.
+            ConfigurationError: That is not a number of seconds.
+        """
+        return self.run(self._here().host.ended(call_id), timeout=timeout)
 
     def carrier(self, payload: CallWebhook) -> bool:
         """Pass on what Twilio says about a call, as `CallHost.carrier` does.

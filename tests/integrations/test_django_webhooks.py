@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
-import django_project
 import pytest
 import shop_calls
 from asgiref.sync import async_to_sync, sync_to_async
@@ -34,6 +34,7 @@ from webhook_requests import (
     twilio_headers,
 )
 
+import django_project
 from realtime_sip import AsyncRealtimeSip, CallHost, IncomingCall, ThreadCallHost, Tools
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.integrations import exchange
@@ -278,6 +279,14 @@ def test_the_urls_serve_what_the_settings_name(monkeypatch: pytest.MonkeyPatch) 
     assert client.get("/health/ready").status_code == 200
 
 
+def test_the_settings_that_a_test_overrides_are_served() -> None:
+    first, second = TakingThreadHost(), TakingThreadHost()
+    for host in (first, second):
+        with override_settings(REALTIME_SIP={"HOST": host}):
+            assert called().status_code == 200
+    assert [len(first.taken), len(second.taken)] == [1, 1]
+
+
 def ids(**changed: Any) -> list[str]:
     with override_settings(**changed):
         return sorted(str(each.id) for each in run_checks(tags=["realtime_sip"], include_deployment_checks=True))
@@ -292,12 +301,31 @@ def test_checks_find_what_would_keep_calls_from_being_answered(monkeypatch: pyte
     assert ids(REALTIME_SIP={}) == ["realtime_sip.E001"]
     assert ids(REALTIME_SIP={"HOST": "shop_calls.nothing"}) == ["realtime_sip.E001"]
     assert ids(REALTIME_SIP={"HOST": "shop_calls.voice"}) == ["realtime_sip.E001"]
-    without_secret = ThreadCallHost(nobody, client=AsyncRealtimeSip("sk-example"))
-    assert ids(REALTIME_SIP={"HOST": without_secret}) == ["realtime_sip.E001", "realtime_sip.W002"]
+    assert ids(REALTIME_SIP={"HOST": "no_shop.host"}) == ["realtime_sip.E001"]
     assert "realtime_sip.W001" in ids(DATA_UPLOAD_MAX_MEMORY_SIZE=1000)
     monkeypatch.setitem(settings.DATABASES["default"], "CONN_MAX_AGE", 60)
     assert "realtime_sip.W003" in ids(REALTIME_SIP={"HOST": in_memory()})
     assert "realtime_sip.W004" in ids(SECURE_SSL_REDIRECT=True)
+
+
+@pytest.mark.parametrize("why", ["no webhook secret", "no key", "no variable"])
+def test_without_keys_a_project_is_migrated_and_tested_but_not_deployed(why: str, tmp_path: Path) -> None:
+    made = {
+        "no webhook secret": "host = ThreadCallHost(nobody, client=AsyncRealtimeSip('sk-example'))",
+        "no key": "AsyncRealtimeSip()",
+        "no variable": "import os; os.environ['TWILIO_AUTH_TOKEN']",
+    }[why]
+    module = f"unkeyed_{why.rpartition(' ')[2]}"
+    imports = "from realtime_sip import AsyncRealtimeSip, ThreadCallHost\nfrom webhook_requests import nobody"
+    (tmp_path / f"{module}.py").write_text(f"{imports}\n{made}\n")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.syspath_prepend(tmp_path)
+        for name in ("OPENAI_API_KEY", "OPENAI_WEBHOOK_SECRET", "TWILIO_AUTH_TOKEN"):
+            patched.delenv(name, raising=False)
+        with override_settings(REALTIME_SIP={"HOST": f"{module}.host"}):
+            (warning,) = run_checks(tags=["realtime_sip"])
+            assert (warning.id, warning.is_serious()) == ("realtime_sip.W005", False)
+            assert ids() == ["realtime_sip.E003", "realtime_sip.W005"]
 
 
 def test_a_view_that_has_lost_its_exemption_is_found(urls: Callable[..., None]) -> None:

@@ -60,11 +60,14 @@ def configured(name: str, *, of: dict[str, Any] | None = None) -> Any:
 def configured_host() -> Host:
     """Return the host that the settings name.
 
+    Raises what its module raises when it is imported, as `ConfigurationError` without a key.
+
     Raises:
         ImproperlyConfigured: It names no host, or something else.
     """
+    host = configured("HOST")
     try:
-        return checked(configured("HOST"))
+        return checked(host)
     except ConfigurationError as error:
         raise ImproperlyConfigured(f"REALTIME_SIP['HOST']: {error}") from error
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from django.core.signals import setting_changed
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import re_path
 
@@ -36,6 +37,16 @@ def _twilio() -> dict[str, View]:
     signature = None if named.get("SIGNATURE", "") is None else configured("SIGNATURE", of=named)
     routes = exchange.twilio_routes(configured_host(), functions)
     return {route.name: twilio_view(route, signature) for route in routes}
+
+
+def _forget(*, setting: str, **_: Any) -> None:
+    """Let the next request look again, in a test that overrides the settings."""
+    if setting == "REALTIME_SIP":
+        _openai.cache_clear()
+        _twilio.cache_clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="realtime_sip")
 
 
 async def _call(request: HttpRequest) -> HttpResponse:

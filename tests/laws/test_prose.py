@@ -34,8 +34,11 @@ PUBLIC = {
 }
 """The modules that a user may import; some are still to come."""
 
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
-EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+PAGES = [
+    *(ROOT / "README.md", ROOT / "CHANGELOG.md"),
+    *sorted(path for folder in ("docs", "examples") for path in (ROOT / folder).rglob("*.md")),
+]
+EXAMPLES = sorted((ROOT / "examples").rglob("*.py"))
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 
 _IMPORT = re.compile(r"^\s*(?:>>> )?(?:from|import) (realtime_sip[\w.]*)(?: import (\([^)]*\)|[^\n]*))?", re.MULTILINE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import random
+import shlex
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -45,7 +47,7 @@ class Server:
             if importlib.util.find_spec(module) is None:
                 pytest.skip(f"{module} is not installed: pip install 'realtime-sip[servers]'")
         program = ["-c", UWSGI] if self.command.startswith("uwsgi ") else ["-m"]
-        words = self.command.removeprefix("uwsgi ").format(port=port, workers=workers).split()
+        words = shlex.split(self.command.removeprefix("uwsgi ").format(port=port, workers=workers))
         return [sys.executable, *([] if words[0].endswith(".py") else program), *words]
 
 
@@ -78,8 +80,19 @@ class Running:
 
 
 @contextmanager
-def started(server: Server, emulator: OpenAIEmulator, folder: Path, *, workers: int, drain: float) -> Iterator[Running]:
-    """Start a server, and hand it out when it answers. Whatever happens, nothing of it is left."""
+def started(
+    server: Server,
+    emulator: OpenAIEmulator,
+    folder: Path,
+    *,
+    workers: int,
+    drain: float,
+    variables: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[Running]:
+    """Start a server, and hand it out when it answers. Whatever happens, nothing of it is left.
+
+    `variables` are what else is in its environment.
+    """
     port = _free_port()
     environment = {
         **os.environ,
@@ -89,6 +102,7 @@ def started(server: Server, emulator: OpenAIEmulator, folder: Path, *, workers: 
         "OPENAI_WEBHOOK_SECRET": emulator.webhook_secret,
         "SHOP_DRAIN": str(drain),
         "SHOP_LOOKED_UP": str(folder / "looked_up"),
+        **variables,
     }
     command = server.arguments(port=port, workers=workers)
     with (folder / "log").open("w") as log:

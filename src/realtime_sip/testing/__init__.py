@@ -59,6 +59,7 @@ from realtime_sip.testing.scenario_file import read_scenario, write_scenario
 from realtime_sip.testing.virtual_time import VirtualTimeLoop, run_virtual
 
 if TYPE_CHECKING:
+    from realtime_sip.testing.on_thread import EmulatorOnThread
     from realtime_sip.testing.twilio.behavior import TwilioBehavior, TwilioTimings
     from realtime_sip.testing.twilio.emulator import TwilioEmulator
     from realtime_sip.testing.twilio.ends import Callee
@@ -77,6 +78,7 @@ __all__ = [
     "CallerSays",
     "ClientOptions",
     "DecidedElsewhere",
+    "EmulatorOnThread",
     "EndedBy",
     "ErrorSent",
     "EventAltered",
@@ -124,16 +126,17 @@ __all__ = [
     "write_scenario",
 ]
 
-# Imported when they are asked for: not everybody who tests has Twilio.
+# Imported when they are asked for: not everybody who tests has Twilio, or needs a thread.
 _LATER = {
-    "Callee": "ends",
-    "TrunkCall": "trunk_call",
-    "TwilioAlert": "record",
-    "TwilioBehavior": "behavior",
-    "TwilioCall": "ringing",
-    "TwilioEmulator": "emulator",
-    "TwilioRequest": "record",
-    "TwilioTimings": "behavior",
+    "Callee": "twilio.ends",
+    "EmulatorOnThread": "on_thread",
+    "TrunkCall": "twilio.trunk_call",
+    "TwilioAlert": "twilio.record",
+    "TwilioBehavior": "twilio.behavior",
+    "TwilioCall": "twilio.ringing",
+    "TwilioEmulator": "twilio.emulator",
+    "TwilioRequest": "twilio.record",
+    "TwilioTimings": "twilio.behavior",
 }
 
 # Not for type checkers, which would believe in every name then.
@@ -142,5 +145,5 @@ if not TYPE_CHECKING:
     def __getattr__(name: str) -> Any:
         if name not in _LATER:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = globals()[name] = getattr(importlib.import_module(f"{__name__}.twilio.{_LATER[name]}"), name)
+        value = globals()[name] = getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
         return value

@@ -1,0 +1,1 @@
+"""A florist's application, whose two phone numbers are answered."""

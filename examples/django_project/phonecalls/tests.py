@@ -20,6 +20,7 @@ from realtime_sip import AsyncRealtimeSip, EndReason
 from realtime_sip.testing import (
     CallerHangsUp,
     CallerSays,
+    EmulatorOnThread,
     EndedBy,
     ModelCalls,
     ModelSays,
@@ -27,7 +28,6 @@ from realtime_sip.testing import (
     RingingCall,
     Step,
 )
-from realtime_sip.testing.on_thread import EmulatorOnThread
 
 
 class Calls(LiveServerTestCase):

@@ -30,10 +30,11 @@ from flask import Flask
 from twilio.rest import Client
 
 from emulated import SPEED
-from realtime_sip import AsyncRealtimeSip, EndReason, EventLogFolder, OpenAIWebhooks
+from realtime_sip import AsyncRealtimeSip, EndReason, EventLogFolder, MemoryStore, OpenAIWebhooks
 from realtime_sip.event_log import read_event_log
 from realtime_sip.testing import (
     Behavior,
+    Callee,
     CallerHangsUp,
     CallerPresses,
     CallerSays,
@@ -49,8 +50,9 @@ from realtime_sip.testing import (
     run_virtual,
 )
 from realtime_sip.testing.scenario import Step
-from realtime_sip.twilio import TwilioSignature
+from realtime_sip.twilio import AsyncTwilioAccount, TwilioSignature
 from realtime_sip.twilio.voice import AsyncTwilioHttp
+from realtime_sip.twilio.whatsapp import CallPermissions
 from serving import at, serving, serving_wsgi
 
 FOLDER = Path(__file__).resolve().parents[1] / "examples"
@@ -168,6 +170,9 @@ def test_an_example_takes_its_keys_from_the_environment(name: str, monkeypatch: 
     monkeypatch.setenv("PUBLIC_URL", PUBLIC_URL)
     monkeypatch.setenv("TWILIO_ACCOUNT_SID", "AC" + "0" * 32)
     monkeypatch.setenv("FLEX_WORKFLOW_SID", WORKFLOW)
+    monkeypatch.setenv("TWILIO_NUMBER", "+14155550199")
+    monkeypatch.setenv("WHATSAPP_SENDER", "whatsapp:+551130000001")
+    monkeypatch.setenv("CALLS_TOKEN", "a token for calls")
     before = signal.getsignal(signal.SIGTERM)
     app = example(name).from_environment()
     if isinstance(app, Flask):
@@ -195,9 +200,12 @@ SERVERS: dict[str, Callable[[AsyncRealtimeSip], FastAPI]] = {
     "whatsapp_receptionist": lambda client: receptionist(client),
     "voicemail": lambda client: voicemail(client, {}),
     "flex_escalation": lambda client: flex_escalation(client),
+    "outbound_call": lambda client: outbound_call(client),
 }
 DIALS = {"two_numbers": "+14155550110"}
 """What to dial, where that matters."""
+SAYS_FIRST: dict[str, list[Step]] = {"outbound_call": [CallerSays("Hello?")]}
+"""What is said before the model speaks, if it waits for that."""
 
 
 def forged() -> tuple[bytes, dict[str, str]]:
@@ -225,12 +233,13 @@ def test_a_forged_webhook_is_refused_and_calls_nobody(name: str) -> None:
 def test_a_call_that_is_announced_twice_is_answered_once(name: str) -> None:
     async def check(openai: OpenAIEmulator, url: str) -> None:
         dialed = DIALS.get(name, "+14155550199")
-        ringing = await openai.ring([url, url], duplicates=1, scenario=[HELLO, CallerHangsUp()], dialed=dialed)
+        scenario = [*SAYS_FIRST.get(name, []), HELLO, CallerHangsUp()]
+        ringing = await openai.ring([url, url], duplicates=1, scenario=scenario, dialed=dialed)
         await ringing.until_delivered(count=4)
         assert (await ringing.ended()).by is EndedBy.CALLER
         assert [answer.status_code for answer in ringing.webhook_responses] == [200] * 4
         assert operations(ringing) == ["accept"]
-        assert said(ringing) == [("model", HELLO.text)]
+        assert [line for line in said(ringing) if line[0] == "model"] == [("model", HELLO.text)]
 
     on_the_phone(SERVERS[name], check)
 
@@ -1252,3 +1261,170 @@ def test_the_support_line_obeys_nobody_but_twilio() -> None:
     obeys_nobody_but_twilio(
         flex_escalation, ["/twilio/voice", "/twilio/after_dial", "/twilio/refer", "/twilio/after_queue"]
     )
+
+
+# --- outbound_call ----------------------------------------------------------------------------------------------------
+
+PHONE_OF_ANA, ANA = "+14155550123", "whatsapp:+5511987650001"
+CALLS_TOKEN = "a token for calls"
+SENDER = "whatsapp:+551130000001"
+BICYCLE = ModelSays("Hello, this is the bicycle workshop.")
+GREETED = CallerSays("You've reached Ana. Leave a message after the tone.")
+GOODBYE: list[Step] = [ModelSays(BYE), ModelCalls("end_call", same_response=True)]
+
+Before = Callable[[TwilioEmulator, httpx.AsyncClient], Coroutine[Any, Any, None]]
+
+
+def outbound_call(client: AsyncRealtimeSip, twilio: TwilioEmulator | None = None) -> FastAPI:
+    sid, api = ("AC" + "0" * 32, None) if twilio is None else (twilio.account_sid, twilio.base_url)
+    module = example("outbound_call")
+    account = AsyncTwilioAccount(sid, TWILIO_TOKEN, base_url=api, proxy=False)
+    app: FastAPI = module.create_app(
+        client,
+        shop=module.Shop("proj_abc123", PUBLIC_URL, "+14155550199", SENDER, CALLS_TOKEN),
+        account=account,
+        twilio=TwilioSignature(TWILIO_TOKEN, PUBLIC_URL),
+        permissions=CallPermissions(MemoryStore()),
+    )
+    app.state.account = account
+    return app
+
+
+def asked_to_call(
+    to: str,
+    *scenarios: Iterable[Step],
+    monkeypatch: pytest.MonkeyPatch,
+    callee: Callee | None = None,
+    before: Before | None = None,
+    token: str = CALLS_TOKEN,
+) -> tuple[httpx.Response, list[TwilioCall]]:
+    """Ask the server to call somebody; return what it answered and the calls, once they are over.
+
+    `callee` is who answers, by default for ten minutes at most; the scenarios are those of the calls to OpenAI.
+    """
+    monkeypatch.setenv("REALTIME_SIP_CONTEXT_SECRET", CONTEXT_SECRET)
+    seen: list[tuple[httpx.Response, list[TwilioCall]]] = []
+    apps: list[FastAPI] = []
+
+    def create_app(client: AsyncRealtimeSip, twilio: TwilioEmulator) -> FastAPI:
+        apps.append(outbound_call(client, twilio))
+        return apps[0]
+
+    async def check(twilio: TwilioEmulator) -> None:
+        for scenario in scenarios:
+            twilio.expect_call(scenario)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(apps[0]), base_url=PUBLIC_URL) as http:
+            if before is not None:
+                await before(twilio, http)
+            answer = await http.post("/calls", content=to, headers={"authorization": f"Bearer {token}"})
+            for call in twilio.calls:
+                await call.ended()
+        await apps[0].state.account.close()
+        seen.append((answer, twilio.calls))
+
+    through_twilio(create_app, check, callees={to: callee or Callee(talks=600)})
+    ((answer, calls),) = seen
+    return answer, calls
+
+
+@pytest.mark.parametrize("hello", ["Hello?", "Alô?"])
+def test_a_person_who_is_called_at_their_phone_talks_to_the_model(hello: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    scenario = [CallerSays(hello), BICYCLE, CallerSays("Great, thanks."), *GOODBYE]
+    answer, (call,) = asked_to_call(PHONE_OF_ANA, scenario, monkeypatch=monkeypatch)
+    assert (answer.status_code, answer.text) == (201, call.sid)
+    (talk,) = call.openai_calls
+    assert said(talk) == [("caller", hello), ("model", BICYCLE.text), ("caller", "Great, thanks."), ("model", BYE)]
+    assert call.requested("answered")[0].params["AnsweredBy"] == "human"
+    assert (call.status, call.history[-2]) == ("completed", "in-progress")
+
+
+def test_a_voicemail_gets_a_message_once_its_tone_was_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    message = ModelSays(example("outbound_call").MESSAGE)
+    machine = Callee(talks=600, answered_by="machine_end_beep", detected=12)
+    _, (call,) = asked_to_call(PHONE_OF_ANA, [GREETED, message], callee=machine, monkeypatch=monkeypatch)
+    (talk,) = call.openai_calls
+    assert said(talk) == [("caller", GREETED.text), ("model", message.text)]
+    assert talk.accepted_session is not None
+    assert talk.accepted_session["audio"]["input"]["turn_detection"]["create_response"] is False
+    assert call.status == "completed"
+
+
+def test_a_voicemail_whose_tone_nobody_hears_gets_no_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Callee(talks=600, answered_by="machine_end_beep", detected=100)  # detection gives up after 30 s
+    _, (call,) = asked_to_call(PHONE_OF_ANA, [GREETED], callee=machine, monkeypatch=monkeypatch)
+    assert said(call.openai_calls[0]) == [("caller", GREETED.text)]
+    assert call.status == "completed"
+
+
+def test_the_key_of_a_menu_is_pressed_once_and_the_person_behind_it_talks_to_the_model(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    menu = CallerSays("For sales, press 1. For everything else, press 0.")
+    machine = Callee(talks=600, answered_by="machine_end_silence", detected=20)
+    person = [CallerSays("Hello, Ana speaking."), BICYCLE, CallerSays("Good."), *GOODBYE]
+    _, (call,) = asked_to_call(PHONE_OF_ANA, [menu], person, callee=machine, monkeypatch=monkeypatch)
+    assert [said(talk)[0] for talk in call.openai_calls] == [
+        ("caller", menu.text),
+        ("caller", "Hello, Ana speaking."),
+    ]
+    assert len(call.children) == 2
+    assert call.status == "completed"
+
+
+def test_a_menu_behind_the_menu_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    menu = CallerSays("For sales, press 1.")
+    machine = Callee(talks=600, answered_by="machine_end_silence", detected=20)
+    _, (call,) = asked_to_call(PHONE_OF_ANA, [menu], [menu], callee=machine, monkeypatch=monkeypatch)
+    assert [said(talk) for talk in call.openai_calls] == [[("caller", menu.text)]] * 2
+    assert call.status == "completed"
+
+
+def test_an_assistant_that_screens_calls_is_told_who_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    asks = CallerSays("If you record your name and reason for calling, I'll see if this person is available.")
+    who = ModelSays("The bicycle workshop, about a bicycle that is ready.")
+    scenario = [asks, who, CallerSays("Hi, Ana here."), *GOODBYE]
+    _, (call,) = asked_to_call(PHONE_OF_ANA, scenario, callee=Callee(talks=600, detected=40), monkeypatch=monkeypatch)
+    assert said(call.openai_calls[0])[:2] == [("caller", asks.text), ("model", who.text)]
+
+
+def test_a_whatsapp_user_who_permits_it_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def permit(twilio: TwilioEmulator, http: httpx.AsyncClient) -> None:
+        refused = await http.post("/calls", content=ANA, headers={"authorization": f"Bearer {CALLS_TOKEN}"})
+        assert (refused.status_code, refused.text.partition(":")[0]) == (409, "not_asked")
+        assert twilio.rest_requests == []
+        await twilio.reply_to_permission(f"{PUBLIC_URL}/twilio/message", from_=ANA, to=SENDER, accepted=True)
+
+    scenario = [CallerSays("Oi."), BICYCLE, CallerSays("Que bom."), *GOODBYE]
+    answer, (call,) = asked_to_call(ANA, scenario, before=permit, monkeypatch=monkeypatch)
+    assert (answer.status_code, answer.text) == (201, call.sid)
+    assert said(call.openai_calls[0])[1] == ("model", BICYCLE.text)
+    assert [request.status_code for request in call.requested("status")] == [204] * 4
+    assert call.status == "completed"
+
+
+@pytest.mark.parametrize(
+    ("to", "token", "status"),
+    [(PHONE_OF_ANA, "another", 401), ("4155550123", CALLS_TOKEN, 400), ("whatsapp:Ana", CALLS_TOKEN, 400)],
+)
+def test_nobody_is_called_for_a_stranger_or_at_what_is_no_number(
+    to: str, token: str, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer, calls = asked_to_call(to, token=token, monkeypatch=monkeypatch)
+    assert (answer.status_code, calls) == (status, [])
+
+
+def test_a_call_that_twilio_refuses_is_told_and_no_user_stays_reserved(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def permit(twilio: TwilioEmulator, http: httpx.AsyncClient) -> None:
+        await twilio.reply_to_permission(f"{PUBLIC_URL}/twilio/message", from_=ANA, to=SENDER, accepted=True)
+        twilio.fail("Calls", status=400, code=37006)
+        refused = await http.post("/calls", content=ANA, headers={"authorization": f"Bearer {CALLS_TOKEN}"})
+        assert (refused.status_code, refused.text) == (502, "CallLimitError")
+
+    scenario = [CallerSays("Oi."), BICYCLE, CallerSays("Que bom."), *GOODBYE]
+    answer, (call,) = asked_to_call(ANA, scenario, before=permit, monkeypatch=monkeypatch)
+    assert (answer.status_code, call.status) == (201, "completed")
+
+
+def test_outbound_calls_obey_nobody_but_twilio() -> None:
+    paths = ["/twilio/voice", "/twilio/status", "/twilio/answered", "/twilio/message"]
+    obeys_nobody_but_twilio(lambda client: outbound_call(client), paths)

@@ -1,4 +1,4 @@
-"""How a call, a socket, a transfer or a speech can end, and why one may not begin: values, with nothing below them."""
+"""How a call, a socket, a transfer or a speech can end, why one may not begin, and who answered: values alone."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from enum import Enum, IntEnum, StrEnum
 from typing import ClassVar, Literal
 
 __all__ = [
+    "Answered",
+    "CallAnswered",
     "CallEnded",
     "Certainty",
     "EndReason",
@@ -284,6 +286,37 @@ class ServiceRefused:
         about = f"response {self.response_id}" if self.response_id else f"item {self.item_id}" if self.item_id else ""
         rest = ", ".join(part for part in (about, "asked for again" if self.again else "") if part)
         return f"{self.kind}{reasons and f' ({reasons})'}{rest and f': {rest}'}"
+
+
+class Answered(StrEnum):
+    """Who answered a call that was placed."""
+
+    HUMAN = "human"
+    """A person."""
+    VOICEMAIL = "voicemail"
+    """A machine that takes a message. Twilio's word for it covers menus and screening as well."""
+    IVR = "ivr"
+    """A menu that asks for keys or words."""
+    SCREENING = "screening"
+    """An assistant that asks who calls, and why, before a person decides: the call screening of phones."""
+    UNKNOWN = "unknown"
+    """Nobody can tell. Also an announcement that takes no message, a full mailbox, a fax machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallAnswered:
+    """Who answered a call that was placed. It is among the events of the call.
+
+    Attributes:
+        who: Who it was.
+        certainty: "reported" if the carrier said so, "inferred" from the first words.
+        greeting_over: Whether the carrier heard the end of a machine's greeting, usually a tone: a message may begin.
+    """
+
+    type: ClassVar[str] = "call.answered"
+    who: Answered
+    certainty: Certainty = "inferred"
+    greeting_over: bool = False
 
 
 class PermissionReason(StrEnum):

@@ -13,6 +13,7 @@ from realtime_sip.integrations import exchange
 from realtime_sip.integrations.exchange import Received, Reply, Route
 from realtime_sip.twilio import TwilioSignature, twiml
 from realtime_sip.twilio.webhooks import (
+    AnsweredByCallback,
     CallPermissionReply,
     CallStatusCallback,
     DialResult,
@@ -183,7 +184,7 @@ def routes(host: Any = None, **functions: Any) -> list[Route]:
     return exchange.twilio_routes(host, functions)  # type: ignore[arg-type] # some tests give what is not allowed
 
 
-def test_there_is_a_path_for_each_function_and_one_for_the_status_if_a_host_hears_it() -> None:
+def test_there_is_a_path_for_each_function_and_one_for_what_a_host_hears() -> None:
     class Host:
         def carrier(self, payload: Any) -> bool:
             return True
@@ -193,10 +194,11 @@ def test_there_is_a_path_for_each_function_and_one_for_the_status_if_a_host_hear
         ("after_dial", DialResult),
     ]
     only = routes(Host())
-    assert [(each.name, each.kind, each.function) for each in only] == [("status", CallStatusCallback, None)]
+    heard = [("status", CallStatusCallback, None), ("answered", AnsweredByCallback, None)]
+    assert [(each.name, each.kind, each.function) for each in only] == heard
     others = dict.fromkeys(("voice", "after_dial", "after_queue", "refer", "recording", "message"), function)
     assert {each.name for each in routes(Host(), **others) if each.host is not None} == {
-        *("after_dial", "after_queue", "refer", "status")
+        *("after_dial", "after_queue", "refer", "status", "answered")
     }
 
 

@@ -17,7 +17,7 @@ SOURCE = Path(realtime_sip.__file__).parent
 FLOORS = [
     *("outcomes", "_redaction", "_threads", "errors", "_program_errors", "_wire", "beta", "endpoints"),
     *("usage", "rates", "items", "prompts", "session", "response", "events", "migration"),
-    *("sip", "tools", "webhooks", "api", "stores", "policy", "event_log"),
+    *("sip", "tools", "webhooks", "api", "stores", "policy", "outbound", "event_log"),
     *("call/record", "call/machine", "call"),
     *("client", "twilio", "telemetry", "hosting", "testing", "cli", "integrations"),
 ]

@@ -20,6 +20,7 @@ PUBLIC = {
     *(
         "prompts",
         "policy",
+        "outbound",
         "event_log",
         "stores",
         "telemetry",
@@ -29,6 +30,7 @@ PUBLIC = {
         "integrations",
         "live",
     ),
+    "twilio.calls",
     *("twilio.numbers", "twilio.trunking", "twilio.twiml", "twilio.voice", "twilio.webhooks", "twilio.whatsapp"),
     *("integrations.fastapi", "integrations.flask", "integrations.django"),
 }

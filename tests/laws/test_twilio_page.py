@@ -15,8 +15,8 @@ PAGE = ROOT / "docs" / "twilio.md"
 FACTS = ROOT.parent / "shared" / "facts" / "twilio_api.md"
 MODULES = (
     "realtime_sip",
-    *(f"realtime_sip.{name}" for name in ("webhooks", "twilio", "twilio.twiml", "twilio.webhooks")),
-    *(f"realtime_sip.twilio.{name}" for name in ("numbers", "trunking", "whatsapp")),
+    *(f"realtime_sip.{name}" for name in ("webhooks", "outbound", "twilio", "twilio.twiml", "twilio.webhooks")),
+    *(f"realtime_sip.twilio.{name}" for name in ("calls", "numbers", "trunking", "whatsapp")),
 )
 WITHOUT = ("console", "documented")
 """What a row says in place of a function, if there is none."""

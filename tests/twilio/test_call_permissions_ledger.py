@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 from reported import reported
 
-from realtime_sip.errors import ConfigurationError, DeadlineError, InvalidRequestError
+from realtime_sip.errors import (
+    CallLimitError,
+    ConfigurationError,
+    DeadlineError,
+    InvalidRequestError,
+    NetworkError,
+    RealtimeSipError,
+    ServerError,
+)
 from realtime_sip.outcomes import PermissionReason
 from realtime_sip.stores import MemoryStore
 from realtime_sip.testing import run_virtual
@@ -247,3 +256,39 @@ def test_what_cannot_be_checked_is_said() -> None:
     assert "Crimea" in crimea
     (unknown,) = area_verdict("+551130000001", WhatsAppUser("+99912345678")).warnings
     assert "not known" in unknown
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (None, PermissionReason.CALL_UNDER_WAY),
+        (CallLimitError("no", status_code=400), None),
+        (InvalidRequestError("place_call", (("url", "no"),)), None),
+        (NetworkError("no answer", sent=True), PermissionReason.CALL_UNDER_WAY),
+        (NetworkError("no connection", sent=False), None),
+        (ServerError("oops", status_code=500), PermissionReason.CALL_UNDER_WAY),
+        (ValueError("a bug"), None),
+        (asyncio.CancelledError(), PermissionReason.CALL_UNDER_WAY),
+    ],
+    ids=repr,
+)
+async def test_a_call_that_may_ring_counts_and_one_that_cannot_does_not(
+    error: BaseException | None, reason: PermissionReason | None
+) -> None:
+    permissions = CallPermissions(MemoryStore())
+    await permissions.note(SENDER, USER, "accepted")
+    with contextlib.suppress(RealtimeSipError, ValueError, asyncio.CancelledError):
+        async with permissions.calling(SENDER, USER) as reserved:
+            assert reserved.verdict
+            if error is not None:
+                raise error
+            reserved.sid = "CA" + "1" * 32
+    assert (await permissions.may_call(SENDER, USER)).reason is reason
+
+
+async def test_who_may_not_be_called_is_told_in_the_block_and_nothing_is_reserved() -> None:
+    permissions = CallPermissions(MemoryStore())
+    async with permissions.calling(SENDER, USER) as reserved:
+        assert reserved.verdict.reason is PermissionReason.NOT_ASKED
+    await permissions.note(SENDER, USER, "accepted")
+    assert await permissions.may_call(SENDER, USER)

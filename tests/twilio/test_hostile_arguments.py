@@ -58,6 +58,7 @@ BUILDERS: dict[str, tuple[Callable[..., object], dict[str, Any]]] = {
         twiml.voicemail,
         {"greeting": "Hi.", "action": "/a", "language": "en", "voice": "alice", "recording_status_callback": "/c"},
     ),
+    "press": (twiml.press, {"digits": "1w2"}),
     "transfer_to": (
         functools.partial(twiml.transfer_to, SipUri.parse("sip:desk@pbx.example.com"), channel="phone"),
         {"caller_id": "+14155550100", "action": "/a", "status_callback": "/s"},

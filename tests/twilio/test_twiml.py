@@ -11,7 +11,7 @@ from twiml_reading import SID, only, read
 
 from realtime_sip.errors import InvalidRequestError
 from realtime_sip.twilio import twiml
-from realtime_sip.twilio.rest import document_of
+from realtime_sip.twilio.inline import document_of
 from realtime_sip.twilio.twiml import VoiceResponse
 
 WORKFLOW = "WW" + "0123456789abcdef" * 2

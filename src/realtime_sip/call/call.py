@@ -26,7 +26,7 @@ from realtime_sip.call.record.call_record import transcription_model
 from realtime_sip.call.record.struggle import Escalation
 from realtime_sip.call.record.transcript import Transcript
 from realtime_sip.call.runtime import CallEvent, Runtime
-from realtime_sip.call.session_changes import in_language, refuse_locked, worded
+from realtime_sip.call.session_changes import refuse_locked, says_transcription, spoken_in, transcription, worded
 from realtime_sip.call.speech import Speech
 from realtime_sip.call.tool_runner import waiting_for_caller
 from realtime_sip.errors import (
@@ -37,15 +37,10 @@ from realtime_sip.errors import (
     TransferError,
 )
 from realtime_sip.items import FunctionCallOutput
-from realtime_sip.outcomes import (
-    CallEnded,
-    SidebandGap,
-    TransferFailureReason,
-    TransferProgress,
-)
+from realtime_sip.outcomes import CallAnswered, CallEnded, SidebandGap, TransferFailureReason, TransferProgress
 from realtime_sip.prompts.instructions import Instructions
 from realtime_sip.response import ResponseConfig
-from realtime_sip.session import AudioConfig, AudioInput, Prompt, RealtimeSession, Transcription, warn_of_formats
+from realtime_sip.session import Prompt, RealtimeSession, warn_of_formats
 from realtime_sip.tools.registry import Tools
 from realtime_sip.usage import Usage
 from realtime_sip.webhooks import IncomingCall
@@ -81,7 +76,7 @@ class Call:
         self._read = False
         # As the latest update left them.
         self._tools = list(self.session.tools or [])
-        self._transcription = _transcription(self.session)
+        self._transcription = transcription(self.session)
 
     # --- what is known about it ---------------------------------------------------------------------------------------
 
@@ -274,11 +269,11 @@ class Call:
 
     def escalate(self, escalation: Escalation) -> None:
         """Put an `Escalation` among the events, as failing tools and the tool `transfer_to_human` do."""
-        self._runtime.escalate(escalation)
+        self._runtime.emit(escalation)
 
     def missed_turn(self) -> None:
         """Count the caller's latest turn as one that matched nothing, as the tool `not_understood` does."""
-        self._runtime.escalate(self._runtime.struggle.not_matched())
+        self._runtime.emit(self._runtime.struggle.not_matched())
 
     def transfer_progress(self, says: TransferProgress | TransferFailureReason) -> None:
         """Pass on what the carrier reports about the transfer under way: how far it is, or that it failed.
@@ -294,6 +289,36 @@ class Call:
         It ends as `EndReason.CALLER`, reported; as `TRANSFERRED` if the target of a transfer had answered.
         """
         self._runtime.step(inputs.CallerLeft())
+
+    def answered_by(self, says: CallAnswered) -> None:
+        """Pass on who answered a call that was placed, as the carrier reports it."""
+        self._runtime.emit(self._runtime.pickup.report(says))
+
+    async def who_answered(self, *, within: float = 20.0) -> CallAnswered:
+        """Return who answered a call that was placed, once the carrier or the first words tell.
+
+        Words need `audio.input.transcription`, and come when the greeting is over: a person's hello after two or three
+        seconds, a voicemail's after fifteen. A menu and an assistant that screens calls are known by words alone. The
+        model answers the greeting meanwhile, unless turn detection has `create_response=False`.
+
+        Args:
+            within: Seconds after which it is `Answered.UNKNOWN`. So it is if the call ends meanwhile, or if the carrier
+                cannot tell and nobody has said anything.
+        """
+        pickup = self._runtime.pickup
+        found = await pickup.who(within)
+        self._runtime.emit(pickup.news(found))
+        return found
+
+    async def greeting_over(self, *, within: float = 30.0) -> bool:
+        """Return True once the carrier reports the end of a machine's greeting, so that a message may begin.
+
+        The tone is never heard here: it takes the carrier, such as Twilio's "DetectMessageEnd".
+
+        Args:
+            within: Seconds after which it is False. So it is if the call ends meanwhile.
+        """
+        return await self._runtime.pickup.greeting_over(within)
 
     async def hangup(
         self, *, after_speech: bool = False, goodbye: str | None = None, within: float | None = None
@@ -380,7 +405,8 @@ class Call:
         self._refuse_unpriced(changed)
         changed = worded(changed.model_copy(update=fields), self.session.model)
         if language is not None:
-            changed = changed.model_copy(update=self._language(language, changed))
+            base = self._runtime.state.session.instructions
+            changed = spoken_in(language, changed, base, self.session.prompt, self._transcription)
         await self._change(changed, tools)
 
     def _refuse_unpriced(self, changed: RealtimeSession) -> None:
@@ -388,24 +414,6 @@ class Call:
         limited = options.limits.max_cost is not None and model is not None
         if limited and not options.rates.has_price(self.session.model, transcription_model=model):
             raise ConfigurationError("max_cost needs a model of transcription with a price in the rate card")
-
-    def _language(self, language: str, changed: RealtimeSession) -> dict[str, Any]:
-        if not (len(language) in (2, 3) and language.isascii() and language.isalpha() and language.islower()):
-            raise InvalidRequestError("language", (("", "must be a code of ISO 639-1, such as en"),))
-        base = self._runtime.state.session.instructions
-        if "instructions" in changed.model_fields_set:
-            base = changed.instructions_text()
-        if not base and (changed.prompt or self.session.prompt) is not None:
-            why = "would override the stored prompt, whose text is not known: make the language one of its variables"
-            raise InvalidRequestError("language", (("", why),))
-        fields: dict[str, Any] = {"instructions": in_language(base, language)}
-        transcription = _transcription(changed) if _says_transcription(changed) else self._transcription
-        if transcription is not None:
-            written = Transcription(**{**_set(transcription), "language": language})
-            audio = changed.audio or AudioConfig()
-            own = (audio.input or AudioInput()).model_copy(update={"transcription": written})
-            fields["audio"] = audio.model_copy(update={"input": own})
-        return fields
 
     async def _change(self, session: RealtimeSession, tools: Tools | None) -> None:
         runtime = self._runtime
@@ -423,8 +431,8 @@ class Call:
             runtime.tools.taken(tools)
         if "tools" in session.model_fields_set:
             self._tools = list(session.tools or [])
-        if _says_transcription(session):
-            self._transcription = _transcription(session)
+        if says_transcription(session):
+            self._transcription = transcription(session)
 
     async def send(self, event: events.ClientEvent | dict[str, Any]) -> None:
         """Send any client event. A `response.create` waits for its turn, as `respond` does.
@@ -484,17 +492,3 @@ class Call:
 
 def _channel(incoming: IncomingCall | str) -> Any:
     return None if isinstance(incoming, str) else incoming.channel
-
-
-def _transcription(session: RealtimeSession) -> Transcription | None:
-    heard = None if session.audio is None else session.audio.input
-    return None if heard is None else heard.transcription
-
-
-def _says_transcription(session: RealtimeSession) -> bool:
-    heard = None if session.audio is None else session.audio.input
-    return heard is not None and "transcription" in heard.model_fields_set
-
-
-def _set(model: Transcription) -> dict[str, Any]:
-    return {name: getattr(model, name) for name in model.model_fields_set}

@@ -17,6 +17,7 @@ from realtime_sip.api.transport import on_verdict
 if TYPE_CHECKING:
     from realtime_sip.call.call import Call
     from realtime_sip.call.machine.targets import TransferRequest
+    from realtime_sip.outcomes import CallAnswered
 
 _log = logging.getLogger("realtime_sip.call")
 
@@ -34,6 +35,7 @@ class Decision:
         made: Set once it was accepted or rejected.
         rejected: Whether it was rejected.
         caller_left: Whether the carrier reported, before anybody answered, that the caller's own call is over.
+        answered: Who answered a call that was placed, if the carrier reported that before the call was answered here.
         call: The call, once it is being answered.
         transfer: The last transfer that was asked of the carrier.
         note_transfer: Notes a transfer where other workers can read it.
@@ -46,6 +48,7 @@ class Decision:
         self.made = asyncio.Event()
         self.rejected = False
         self.caller_left = False
+        self.answered: CallAnswered | None = None
         self.call: Call | None = None
         self.transfer: TransferRequest | None = None
         self.note_transfer: Callable[[TransferRequest], Awaitable[None]] | None = None

@@ -34,6 +34,7 @@ from realtime_sip.call.machine import core, effects, inputs
 from realtime_sip.call.machine.keypad import CollectedDigits
 from realtime_sip.call.machine.state import End, Socket
 from realtime_sip.call.options import AnswerOptions
+from realtime_sip.call.pickup import TRANSCRIBED, Pickup
 from realtime_sip.call.record.call_record import CallRecord
 from realtime_sip.call.record.frame import text
 from realtime_sip.call.record.struggle import STRUGGLES, Escalation, Struggle
@@ -42,7 +43,7 @@ from realtime_sip.call.tasks import Tasks
 from realtime_sip.call.tool_runner import ToolRunner, is_approved
 from realtime_sip.call.watch import watching
 from realtime_sip.errors import CallEndedError, RealtimeSipError
-from realtime_sip.outcomes import CallEnded, ServiceRefused, SidebandGap, TransferFailed
+from realtime_sip.outcomes import CallAnswered, CallEnded, ServiceRefused, SidebandGap, TransferFailed
 from realtime_sip.response import ResponseConfig
 from realtime_sip.session import RealtimeSession
 from realtime_sip.tools.registry import Tool
@@ -114,10 +115,10 @@ class Runtime:
             transport, self.call_id, attached=self._attached, received=self._received, sent=self.record.note
         )
         self._spends = options.limits.max_cost is not None or options.limits.max_tokens is not None
-        self._guardrail = (
-            None if options.check_speech is None else Guardrail(options.check_speech, failed=self.program_failed)
-        )
+        check = options.check_speech
+        self._guardrail = None if check is None else Guardrail(check, failed=self.program_failed)
         self.struggle = Struggle(options.escalation)
+        self.pickup = Pickup(self.record, self.over, None if self.decision is None else self.decision.answered)
         self._waiting: dict[str, asyncio.Future[Any]] = {}
         self.tasks = Tasks(self._broke)
         self._alarm = Alarm(self._tick)
@@ -176,8 +177,10 @@ class Runtime:
                 self.tasks.spawn(self._guard(check))
         if not withheld:
             self.queue.put(event, is_delta=kind.endswith(".delta"), frame=self.sideline.frame)
+        if kind == TRANSCRIBED:
+            self.pickup.look()
         if kind in STRUGGLES:
-            self.escalate(self.struggle.receive(event))
+            self.emit(self.struggle.receive(event))
         self._carry_out(decided)
         if self._spends and self.record.meter.has_moved(event):
             meter = self.record.meter
@@ -393,7 +396,7 @@ class Runtime:
         with nullcontext() if self._watch is None else self._watch.running(asked.call_id):
             result = await self.tools.run(asked, began)
         self.step(inputs.ToolEnded(asked.call_id, result.output, result.respond, result.failed))
-        self.escalate(self.struggle.tool_ended(asked.name, failed=result.failed))
+        self.emit(self.struggle.tool_ended(asked.name, failed=result.failed))
 
     async def _approve(self, asked: effects.AskApproval) -> None:
         approve = await is_approved(self.options.approve_mcp, asked, self.program_failed)
@@ -410,10 +413,10 @@ class Runtime:
         """Tell what the program's own code has raised."""
         self._errors.tell(log, what, error, call_id=self.call_id, call=self.call)
 
-    def escalate(self, escalation: Escalation | None) -> None:
-        """Emit that a person should help."""
-        if escalation is not None and self.ended is None:
-            self._tell(escalation)
+    def emit(self, what: Escalation | CallAnswered | None) -> None:
+        """Emit what something that only watches has found, if it has."""
+        if what is not None and self.ended is None:
+            self._tell(what)
 
     def _tell(self, what: effects.Happening) -> None:
         if isinstance(what, SidebandGap):

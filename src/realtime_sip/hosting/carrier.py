@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from realtime_sip.outcomes import TransferFailureReason, TransferProgress
+from realtime_sip.outcomes import CallAnswered, TransferFailureReason, TransferProgress
 from realtime_sip.twilio.call_webhooks import CallStatusCallback, CallWebhook, DialResult, QueueResult, ReferRequest
 from realtime_sip.twilio.remembered import dialed_for
 from realtime_sip.twilio.uri import leads_to_openai
@@ -31,10 +31,12 @@ class Meaning:
     Attributes:
         says: How far its transfer is, or why it failed; None if it says nothing about that.
         caller_left: Whether the caller's own call is over.
+        answered: Who answered the call, if it was placed and the carrier says so.
     """
 
     says: TransferProgress | TransferFailureReason | None = None
     caller_left: bool = False
+    answered: CallAnswered | None = None
 
 
 def dialed_call(payload: CallWebhook) -> str | None:
@@ -54,7 +56,7 @@ def is_about(payload: CallWebhook, incoming: IncomingCall) -> bool:
 def meaning(payload: CallWebhook, incoming: IncomingCall) -> Meaning:
     """Return what a webhook that is about this call means for it."""
     if payload.call_sid == incoming.parent_call_sid:
-        return Meaning(_of_parent(payload, incoming), payload.is_final)
+        return Meaning(_of_parent(payload, incoming), payload.is_final, payload.answered_by)
     if isinstance(payload, ReferRequest):
         return Meaning(TransferProgress.ASKED)
     if isinstance(payload, CallStatusCallback) and _is_another(

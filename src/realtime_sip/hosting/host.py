@@ -19,6 +19,7 @@ from realtime_sip.client import AsyncRealtimeSip
 from realtime_sip.hosting import at_exit, contexts, endings, transfers
 from realtime_sip.hosting.claims import Claims
 from realtime_sip.hosting.draining import drain, is_reloaded
+from realtime_sip.hosting.early import Early
 from realtime_sip.hosting.ends import Ends
 from realtime_sip.hosting.handlers import OnCall, check_async, check_loop, is_whole, require, seconds
 from realtime_sip.hosting.health import Health
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger("realtime_sip.host")
 
 _TRANSFERRED = 100
-_GONE = 1000
 
 
 class CallHost:
@@ -115,8 +115,7 @@ class CallHost:
         self._draining = False
         self._transferred: OrderedDict[str, Taken] = OrderedDict()
         """Calls that have left with a transfer, of which the carrier may yet report how it went."""
-        self._gone: OrderedDict[str, None] = OrderedDict()
-        """Callers' calls that were over before OpenAI announced theirs, if it ever does."""
+        self._early = Early()
         self._cut: dict[str, Taken] = {}
         """Calls whose supervision was canceled: the loop was closed beside them."""
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -207,7 +206,8 @@ class CallHost:
         taken = Taken(incoming=incoming, decision=decision, clock=self._clock)
         decision.note_transfer = partial(transfers.note, self._store)
         taken.watch(self._telemetry, arrived=arrived, webhook=context.get(contexts.webhooks_span), adopted=adopted)
-        if incoming.parent_call_sid in self._gone:
+        decision.answered = self._early.answered(incoming.parent_call_sid)
+        if self._early.is_gone(incoming.parent_call_sid):
             taken.became = Submission.STALE
             self._leave(taken)
         elif not up and self._draining:
@@ -329,12 +329,13 @@ class CallHost:
     def carrier(self, payload: CallWebhook) -> bool:
         """Pass on what Twilio says about a call: a typed webhook, once its signature was verified.
 
-        Pass each `ReferRequest`, `DialResult`, `QueueResult` and `CallStatusCallback`, in any order and as often. The
-        call is found by the SID of the caller's own call, from its verified context. A request to `referUrl` and what
-        becomes of the target are told to the transfer under way (`Call.transfer_progress`), or to one of the last
-        hundred calls that have left with a transfer. If the caller's own call is over, the call is hung up, or rejected
-        if nobody has answered it, also if OpenAI announces it later; its end is `EndReason.CALLER`, reported. It may be
-        called in any thread.
+        Pass each `ReferRequest`, `DialResult`, `QueueResult`, `CallStatusCallback` and `AnsweredByCallback`, in any
+        order and as often. The call is found by the SID of the caller's own call, from its verified context. A request
+        to `referUrl` and what becomes of the target are told to the transfer under way (`Call.transfer_progress`), or
+        to one of the last hundred calls that have left with a transfer. If the caller's own call is over, the call is
+        hung up, or rejected if nobody has answered it, also if OpenAI announces it later; its end is
+        `EndReason.CALLER`, reported. Who answered a call that was placed is told to it, also before it is announced.
+        It may be called in any thread.
 
         Returns:
             Whether such a call is known here. If not, nothing happens: answer the request all the same.
@@ -347,10 +348,7 @@ class CallHost:
         found = self._about(payload)
         if not found or self.loop is None:
             _log.info("the carrier reports about a call that is not here: %r", payload)
-            if payload.is_final and payload.parent_call_sid is None:
-                self._gone[payload.call_sid] = None
-                if len(self._gone) > _GONE:
-                    self._gone.popitem(last=False)
+            self._early.note(payload)
             return False
         here = asyncio._get_running_loop() is self.loop
         for taken in found:

@@ -121,7 +121,10 @@ class Taken:
         Reports come more than once: what is said again of a dialed call that failed is not about a later transfer.
         """
         if self.call is None:
+            self.decision.answered = meaning.answered or self.decision.answered
             return
+        if meaning.answered is not None:
+            self.call.answered_by(meaning.answered)
         if meaning.says is not None and dialed not in self.failed:
             if dialed is not None and isinstance(meaning.says, TransferFailureReason):
                 self.failed.add(dialed)

@@ -20,6 +20,7 @@ from realtime_sip.hosting.health import Health
 from realtime_sip.hosting.taken import Submission
 from realtime_sip.twilio.signature import TwilioSignature
 from realtime_sip.twilio.webhooks import (
+    AnsweredByCallback,
     CallStatusCallback,
     CallWebhook,
     DialResult,
@@ -238,6 +239,8 @@ class TwilioFunctions(TypedDict, total=False):
     """The `refer_url` of `dial_openai`: what to do with a caller who is transferred."""
     status: Function[CallStatusCallback]
     """A `status_callback`. With a host the path is there without a function too."""
+    answered: Function[AnsweredByCallback]
+    """The `callback` of `MachineDetection`. With a host the path is there without a function too."""
     recording: Function[RecordingCallback]
     """A `recording_status_callback`."""
     message: Function[IncomingMessage]
@@ -245,7 +248,7 @@ class TwilioFunctions(TypedDict, total=False):
 
 
 def twilio_routes(host: Carried | None, functions: TwilioFunctions) -> list[Route]:
-    """Return the routes for what the program has functions for, and for the status if there is a host to hear it.
+    """Return the routes for what the program has functions for, and for what a host hears, if there is one.
 
     Raises:
         ConfigurationError: There is nothing to answer, or what is given is no function, or of no such name.
@@ -259,13 +262,15 @@ def twilio_routes(host: Carried | None, functions: TwilioFunctions) -> list[Rout
         Route("after_queue", QueueResult, functions.get("after_queue"), host, True),
         Route("refer", ReferRequest, functions.get("refer"), host, True),
         Route("status", CallStatusCallback, functions.get("status"), host, False),
+        Route("answered", AnsweredByCallback, functions.get("answered"), host, False),
         Route("recording", RecordingCallback, functions.get("recording"), None, False),
         Route("message", IncomingMessage, functions.get("message"), None, True),
     ]
     for route in routes:
         if route.function is not None and not callable(route.function):
             raise ConfigurationError(f"{route.name} must be a function of the webhook's payload")
-    wanted = [each for each in routes if each.function is not None or (each.name == "status" and host is not None)]
+    heard = {"status", "answered"} if host is not None else set[str]()
+    wanted = [each for each in routes if each.function is not None or each.name in heard]
     if not wanted:
         raise ConfigurationError("give a function for at least one kind of Twilio's webhooks, such as voice")
     return wanted

@@ -1,7 +1,7 @@
 """Twilio's side of a call: what your webhooks answer, and what Twilio says to them. It comes with the extra `twilio`.
 
-- `TwilioAccount` and `AsyncTwilioAccount`: the account over REST, with `trunking`, `numbers` and
-  `whatsapp`.
+- `TwilioAccount` and `AsyncTwilioAccount`: the account over REST, with `trunking`, `numbers`,
+  `calls` and `whatsapp`.
 - `TwilioSignature`: proof that Twilio sent a request.
 - `twiml`: what a voice webhook answers, above all `twiml.dial_openai`, which sends the caller to OpenAI.
 - `voice`: what is done with a call over REST: `voice.redirect` and `voice.WarmTransfer`, a transfer's fallbacks.
@@ -17,7 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from realtime_sip.twilio import numbers, trunking, twiml, voice, webhooks, whatsapp
+    from realtime_sip.twilio import calls, numbers, trunking, twiml, voice, webhooks, whatsapp
     from realtime_sip.twilio.account import AsyncTwilioAccount, TwilioAccount
     from realtime_sip.twilio.signature import TwilioSignature
 
@@ -25,6 +25,7 @@ __all__ = [
     "AsyncTwilioAccount",
     "TwilioAccount",
     "TwilioSignature",
+    "calls",
     "numbers",
     "trunking",
     "twiml",
@@ -34,7 +35,7 @@ __all__ = [
 ]
 
 # Imported when it is first asked for (PEP 562): a module, or a name and the module that has it.
-_MODULES = {"numbers", "trunking", "twiml", "voice", "webhooks", "whatsapp"}
+_MODULES = {"calls", "numbers", "trunking", "twiml", "voice", "webhooks", "whatsapp"}
 _PLACES = {
     "AsyncTwilioAccount": "realtime_sip.twilio.account",
     "TwilioAccount": "realtime_sip.twilio.account",

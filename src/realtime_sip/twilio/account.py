@@ -1,4 +1,4 @@
-"""A Twilio account over its REST API, blocking and async: what provisions trunks and numbers.
+"""A Twilio account over its REST API, blocking and async: what provisions trunks and numbers, and places calls.
 
 account = TwilioAccount()  # TWILIO_ACCOUNT_SID, TWILIO_API_KEY and TWILIO_API_SECRET, or TWILIO_AUTH_TOKEN
 print(account.trunks.plan(trunking.for_openai("proj_abc123", numbers=["+14155550199"])))
@@ -19,6 +19,7 @@ from realtime_sip.api.operations import Failure, Pause, Reply, Request, exchange
 from realtime_sip.api.proxies import ProxyOption
 from realtime_sip.api.transport import drive, drive_async
 from realtime_sip.errors import ConfigurationError, DeadlineError, NetworkError, RealtimeSipError
+from realtime_sip.twilio.calls import AsyncCalls, CallFace, Calls
 from realtime_sip.twilio.http import AsyncTwilioHttp, TwilioHttp
 from realtime_sip.twilio.numbers import AsyncNumbers, NumberFace, Numbers
 from realtime_sip.twilio.operations import ACCOUNT_SID, Steps
@@ -139,6 +140,8 @@ class TwilioAccount(_Account[TwilioHttp]):
         """Phone numbers."""
         self.whatsapp: WhatsApp = WhatsAppFace(self.run)
         """WhatsApp senders, and calls to WhatsApp users."""
+        self.calls: Calls = CallFace(self.run)
+        """Calls to phones, and what is done with a call that was placed."""
 
     def run(self, steps: Steps[T]) -> T:
         """Carry out what a generator asks for, and return what it returns.
@@ -211,6 +214,8 @@ class AsyncTwilioAccount(_Account[AsyncTwilioHttp]):
         """Phone numbers."""
         self.whatsapp: AsyncWhatsApp = WhatsAppFace(self.run)
         """WhatsApp senders, and calls to WhatsApp users."""
+        self.calls: AsyncCalls = CallFace(self.run)
+        """Calls to phones, and what is done with a call that was placed."""
 
     async def run(self, steps: Steps[T]) -> T:
         """Carry out what a generator asks for, and return what it returns.

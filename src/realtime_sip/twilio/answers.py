@@ -13,6 +13,9 @@ from realtime_sip.twilio.arguments import refuse
 from realtime_sip.twilio.elements import VoiceResponse
 from realtime_sip.twilio.to_openai import MAX_CALL, MAX_RING, MIN_RING, AnyResponse, response_of
 
+MAX_DIGITS = 100
+"""Keys that are pressed at a time at most. Twilio has no such limit; a menu takes a few."""
+
 MAX_TASK = 16 * 1024
 """Bytes of a task at most: Twilio reads 64 KiB of TwiML (12101). The limit of TaskRouter itself is not documented."""
 
@@ -119,6 +122,24 @@ def studio_flow_url(account_sid: str, flow_sid: str) -> str:
     """
     refuse("Studio flow", {"account_sid": check.sid(account_sid, "AC"), "flow_sid": check.sid(flow_sid, "FW")})
     return f"https://webhooks.twilio.com/v1/Accounts/{account_sid}/Flows/{flow_sid}"
+
+
+def press(digits: str, *, into: AnyResponse | None = None) -> AnyResponse:
+    """Return a response that presses keys, as for the menu of whoever answered a call that was placed.
+
+    What follows is up to you: append `dial_openai(…, into=…)`, and the model talks on with who answers then.
+
+    Args:
+        digits: 0 to 9, * and #, and w, which waits for half a second.
+        into: The response to append to; a new one if left out.
+
+    Raises:
+        InvalidRequestError: An argument is not valid.
+    """
+    response = response_of("press", into)
+    refuse("press", {"digits": check.digits(digits, MAX_DIGITS)})
+    response.append(VoiceResponse().play(digits=digits))
+    return response
 
 
 def reject(reason: Literal["rejected", "busy"] = "rejected") -> VoiceResponse:

@@ -60,6 +60,20 @@ def url(value: object) -> str | None:
     return None if absolute or relative else "must be an http or https URL, or a path"
 
 
+def whole_url(value: object) -> str | None:
+    """Check a URL that is relative to nothing."""
+    if url(value) is None and isinstance(value, str) and value.startswith(("http://", "https://")):
+        return None
+    return "must be a whole http or https URL"
+
+
+def digits(value: object, most: int) -> str | None:
+    """Check keys to press; a w waits for half a second."""
+    if isinstance(value, str) and 0 < len(value) <= most and re.fullmatch("[0-9*#w]+", value):
+        return None
+    return f"must be 1 to {most} of 0 to 9, *, # and w, which waits for half a second"
+
+
 def one_of(value: object, known: tuple[str, ...]) -> str | None:
     return None if value in known else f"must be one of {', '.join(known)}"
 

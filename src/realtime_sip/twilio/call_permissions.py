@@ -12,13 +12,14 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import get_args
 
-from realtime_sip.errors import ConfigurationError, DeadlineError
+from realtime_sip.errors import ConfigurationError, DeadlineError, RealtimeSipError
 from realtime_sip.outcomes import PermissionVerdict
 from realtime_sip.sip.address import e164, without_whatsapp
 from realtime_sip.stores.rules import Store
 from realtime_sip.twilio.address import TwilioAddress
 from realtime_sip.twilio.call_webhooks import CallStatusCallback
 from realtime_sip.twilio.message_webhooks import CallPermissionReply, IncomingMessage
+from realtime_sip.twilio.operations import may_have_acted
 from realtime_sip.twilio.payload import TwilioWebhook
 from realtime_sip.twilio.permission import EventKind, PermissionEvent, PermissionHistory, PermissionRules
 from realtime_sip.twilio.status import UNANSWERED
@@ -39,6 +40,21 @@ _KINDS: dict[str, Sequence[EventKind]] = {
     "no-answer": ("missed",),
     "canceled": ("missed",),
 }
+
+
+class Reservation:
+    """A call that was reserved, in `async with permissions.calling(…)`.
+
+    Attributes:
+        verdict: Whether it may be placed, for `place_call`.
+        sid: Set it to the SID of the call that was placed.
+    """
+
+    __slots__ = ("sid", "verdict")
+
+    def __init__(self, verdict: PermissionVerdict) -> None:
+        self.verdict = verdict
+        self.sid: str | None = None
 
 
 class CallPermissions:
@@ -205,6 +221,35 @@ class CallPermissions:
         await self._store.leave(_calls(number), call)
         if sid is not None and not any(e.id == sid and e.kind in ("ended", "missed") for e in history.events):
             await self._store.enter(_calls(number), sid, lease=self.rules.longest_call)
+
+    @asynccontextmanager
+    async def calling(self, sender: str, user: str | WhatsAppUser) -> AsyncIterator[Reservation]:
+        """Reserve a call, and settle at the end of the block what became of it.
+
+        If `sid` was set, it is noted. Else the call is released, unless an exception leaves it open whether Twilio
+        placed it: then it counts until its end is reported.
+
+            async with permissions.calling(sender, user) as reserved:
+                placed = await account.whatsapp.place_call(sender, user, permission=reserved.verdict, url=url)
+                reserved.sid = placed.sid
+
+        Raises:
+            InvalidRequestError: The user has no valid address.
+            ConfigurationError: The sender is not a number.
+            DeadlineError: Others kept changing the same history for three seconds.
+        """
+        call = secrets.token_hex(8)
+        reserved = Reservation(await self.reserve(sender, user, call))
+        open_ = False
+        try:
+            yield reserved
+        except BaseException as error:
+            # A block that is canceled may have been canceled in the middle of the request.
+            open_ = may_have_acted(error) if isinstance(error, RealtimeSipError) else not isinstance(error, Exception)
+            raise
+        finally:
+            if reserved.verdict and not (open_ and reserved.sid is None):
+                await self.placed(sender, user, call, reserved.sid)
 
     def _now(self) -> float:
         return time.time() if self._clock is None else self._clock()

@@ -7,6 +7,7 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import ClassVar
 
+from realtime_sip.outcomes import Answered, CallAnswered
 from realtime_sip.sip.address import TOKEN
 from realtime_sip.sip.headers import SipHeaders
 from realtime_sip.twilio.address import TwilioAddress, TwilioChannel, whatsapp_user_id
@@ -50,6 +51,16 @@ class CallWebhook(TwilioWebhook):
     def direction(self) -> str | None:
         """ "inbound", "outbound-api", "outbound-dial" …, or None."""
         return self.fields.text("Direction")
+
+    @property
+    def answered_by(self) -> CallAnswered | None:
+        """Who answered the call that was placed, as machine detection reports it (`AnsweredBy`); None if it does not.
+
+        Twilio calls every machine that speaks a machine: a menu and an assistant that screens calls are `VOICEMAIL`
+        here. A fax machine, and what detection cannot tell, is `UNKNOWN`.
+        """
+        word = self.fields.text("AnsweredBy")
+        return None if word is None else call_answered(word)
 
     @property
     def caller_address(self) -> TwilioAddress | None:
@@ -325,6 +336,33 @@ class CallStatusCallback(CallWebhook):
         return self.fields.number("SipResponseCode")
 
 
+class AnsweredByCallback(CallWebhook):
+    """Who answered, asked of nobody: what machine detection found while the call went on (`MachineDetection.callback`).
+
+    With "DetectMessageEnd" it comes at once for a person, and for a machine once its greeting is over.
+    """
+
+    __slots__ = ()
+
+    _needs = ("CallSid", "AnsweredBy")
+
+    @property
+    def word(self) -> str:
+        """Twilio's own word: "human", "machine_start", "machine_end_beep", "machine_end_silence", "machine_end_other",
+        "fax" or "unknown"."""
+        return self.fields["AnsweredBy"]
+
+    @property
+    def answered_by(self) -> CallAnswered:
+        """The same as a value."""
+        return call_answered(self.word)
+
+    @property
+    def took_ms(self) -> int | None:
+        """Milliseconds that detection took, or None."""
+        return self.fields.number("MachineDetectionDuration")
+
+
 class ReferRequest(CallWebhook):
     """The other side of a `<Dial>` sent a REFER, asked at its `referUrl`: answer with TwiML for the caller."""
 
@@ -389,3 +427,11 @@ class RecordingCallback(TwilioWebhook):
     def key(self) -> str:
         """The same for two deliveries of one callback, and for no other."""
         return f"{self.recording_sid}:{self.status}"
+
+
+def call_answered(word: str) -> CallAnswered:
+    if word == "human":
+        return CallAnswered(Answered.HUMAN, "reported")
+    if word.startswith("machine_"):
+        return CallAnswered(Answered.VOICEMAIL, "reported", greeting_over=word.startswith("machine_end_"))
+    return CallAnswered(Answered.UNKNOWN, "reported")

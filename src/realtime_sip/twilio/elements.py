@@ -18,6 +18,7 @@ from xml.etree.ElementTree import Element
 
 from realtime_sip.errors import InvalidRequestError, MissingExtraError
 from realtime_sip.twilio.arguments import NO_XML, refuse, sip_caller_id, whatsapp_sender
+from realtime_sip.twilio.machine_detection import MachineDetection
 from realtime_sip.twilio.uri import check_uri
 
 try:
@@ -152,6 +153,7 @@ class Dial(_Typed, voice_response.Dial):
         status_callback_event: Iterable[CallProgress] | None = None,
         status_callback: str | None = None,
         status_callback_method: Method | None = None,
+        machine_detection: MachineDetection | None = None,
     ) -> Sip:
         """Add `<Sip>`.
 
@@ -172,6 +174,7 @@ class Dial(_Typed, voice_response.Dial):
                 status_callback_event=_spaced(status_callback_event),
                 status_callback=status_callback,
                 status_callback_method=status_callback_method,
+                **_detection(machine_detection),
             )
         )
 
@@ -185,8 +188,12 @@ class Dial(_Typed, voice_response.Dial):
         status_callback_event: Iterable[CallProgress] | None = None,
         status_callback: str | None = None,
         status_callback_method: Method | None = None,
+        machine_detection: MachineDetection | None = None,
     ) -> Number:
-        """Add `<Number>`. A caller from WhatsApp cannot be connected to one."""
+        """Add `<Number>`. A caller from WhatsApp cannot be connected to one.
+
+        `send_digits` are pressed once it is answered; `machine_detection` finds out by whom.
+        """
         return self.nest(
             Number(
                 phone_number,
@@ -196,6 +203,7 @@ class Dial(_Typed, voice_response.Dial):
                 status_callback_event=_spaced(status_callback_event),
                 status_callback=status_callback,
                 status_callback_method=status_callback_method,
+                **_detection(machine_detection),
             )
         )
 
@@ -414,3 +422,7 @@ class VoiceResponse(_Typed, voice_response.VoiceResponse):
 def _spaced(events: Iterable[str] | None) -> str | None:
     """Return the names as TwiML has them, with spaces between; REST repeats the parameter instead."""
     return events if events is None or isinstance(events, str) else " ".join(events)
+
+
+def _detection(detection: MachineDetection | None) -> dict[str, Any]:
+    return {} if detection is None else detection.to_attributes()

@@ -36,10 +36,10 @@ _SHAPES: dict[re.Pattern[str], str] = {
     "RecordingSid SipDomainSid SmsMessageSid SmsSid",
     _ADDRESS: "Called Caller ForwardedFrom From To",
     _COUNTRY: "CalledCountry CallerCountry FromCountry ToCountry",
-    _WORD: "CallStatus CallbackSource DialCallStatus Direction MessageStatus MessageType RecordingStatus "
+    _WORD: "AnsweredBy CallStatus CallbackSource DialCallStatus Direction MessageStatus MessageType RecordingStatus "
     "QueueResult RecordingTrack SmsStatus StatusCallbackEvent",
-    _NUMBER: "CallDuration DialCallDuration Duration NumMedia NumSegments RecordingChannels RecordingDuration "
-    "QueueTime SequenceNumber",
+    _NUMBER: "CallDuration DialCallDuration Duration MachineDetectionDuration NumMedia NumSegments RecordingChannels "
+    "RecordingDuration QueueTime SequenceNumber",
     re.compile("[0-9]{6,15}"): "WaId",
     re.compile("[0-9*#A-Dw]{1,256}"): "Digits FinishedOnKey",
     _CODE: "DialSipResponseCode ErrorCode SipResponseCode",

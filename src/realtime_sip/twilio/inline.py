@@ -5,10 +5,29 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
-__all__ = ["problem_of"]
+from realtime_sip.errors import InvalidRequestError
+
+__all__ = ["MAX_TWIML", "document_of", "problem_of"]
+
+MAX_TWIML = 4000
+"""Characters of TwiML that a request takes."""
 
 _OF_URLS = ("action", "url", "callback")
 _WITH_URLS = {"Play", "Redirect"}
+
+
+def document_of(twiml: object) -> str:
+    """Return TwiML as a request takes it.
+
+    Raises:
+        InvalidRequestError: It is empty or too long, or has a path in place of a whole URL.
+    """
+    text = str(twiml)
+    if not text.strip() or len(text) > MAX_TWIML:
+        raise InvalidRequestError("redirect", (("twiml", f"must have 1 to {MAX_TWIML} characters"),))
+    if (problem := problem_of(text)) is not None:
+        raise InvalidRequestError("redirect", (("twiml", problem),))
+    return text
 
 
 def problem_of(document: str) -> str | None:

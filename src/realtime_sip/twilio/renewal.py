@@ -13,8 +13,9 @@ from realtime_sip.errors import ConfigurationError, InvalidRequestError, Transfe
 from realtime_sip.outcomes import TransferFailureReason
 from realtime_sip.sip.address import NameAddr
 from realtime_sip.twilio.address import whatsapp_user_id
+from realtime_sip.twilio.inline import document_of
 from realtime_sip.twilio.remembered import Notes
-from realtime_sip.twilio.rest import Rest, document_of
+from realtime_sip.twilio.rest import Rest
 
 if TYPE_CHECKING:
     from twilio.rest import Client
@@ -46,6 +47,27 @@ class KnownCall:
     dialed: str | None
     user_id: str | None = None
 
+    @classmethod
+    def of(cls, incoming: IncomingCall) -> KnownCall:
+        """Return the caller's call that a webhook of OpenAI's is about, to dial OpenAI for it again.
+
+        Raises:
+            ConfigurationError: It is not known: `dial_openai` had no `voice`, or no secret.
+        """
+        if incoming.parent_call_sid is None:
+            raise ConfigurationError(
+                "the caller's call is not known: pass voice= to dial_openai, and set REALTIME_SIP_CONTEXT_SECRET"
+            )
+        # The context does not tell an app from a SIP phone, whose own addresses would do.
+        own = incoming.channel == "phone" or incoming.caller is not None
+        return cls(
+            call_sid=incoming.parent_call_sid,
+            caller=incoming.caller,
+            channel=incoming.channel if own or incoming.channel == "whatsapp" else "client",
+            dialed=incoming.dialed,
+            user_id=_user_id(incoming),
+        )
+
 
 async def renew(call: Call, client: Client, *, twiml: DialAgain, summary: str, store: Store | None = None) -> None:
     """Let a call go on as a new call to OpenAI: its caller's call is redirected to TwiML that dials OpenAI again.
@@ -75,7 +97,9 @@ async def renew(call: Call, client: Client, *, twiml: DialAgain, summary: str, s
         raise ConfigurationError("twiml must be a function of the call and the context that returns TwiML")
     notes = Notes(store)
     rest = Rest(client, notes)
-    known, context = _known(call)
+    if call.incoming is None:
+        raise ConfigurationError("the caller's call is not known: the call was answered by its id")
+    known, context = KnownCall.of(call.incoming), call.incoming.context
     name = secrets.token_urlsafe(12)
     made = twiml(known, {**context, CONTINUES: name})
     document = document_of(await made if inspect.isawaitable(made) else made)
@@ -97,24 +121,6 @@ async def summary_of(incoming: IncomingCall, *, store: Store | None = None) -> s
     """
     name = incoming.context.get(CONTINUES)
     return None if name is None else await Notes(store).read(_SUMMARY, name)
-
-
-def _known(call: Call) -> tuple[KnownCall, Mapping[str, str]]:
-    incoming = call.incoming
-    if incoming is None or incoming.parent_call_sid is None:
-        raise ConfigurationError(
-            "the caller's call is not known: pass voice= to dial_openai, and set REALTIME_SIP_CONTEXT_SECRET"
-        )
-    # The context does not tell an app from a SIP phone, whose own addresses would do.
-    own = incoming.channel == "phone" or incoming.caller is not None
-    known = KnownCall(
-        call_sid=incoming.parent_call_sid,
-        caller=incoming.caller,
-        channel=incoming.channel if own or incoming.channel == "whatsapp" else "client",
-        dialed=incoming.dialed,
-        user_id=_user_id(incoming),
-    )
-    return known, incoming.context
 
 
 def _user_id(incoming: IncomingCall) -> str | None:

@@ -10,13 +10,11 @@ from realtime_sip._threads import NoThreadError, Threads
 from realtime_sip.errors import (
     ConfigurationError,
     DeadlineError,
-    InvalidRequestError,
     MissingExtraError,
     RealtimeSipError,
     TransferError,
 )
 from realtime_sip.outcomes import TransferFailureReason
-from realtime_sip.twilio import inline
 from realtime_sip.twilio.remembered import Notes
 from realtime_sip.twilio.status import is_final
 from realtime_sip.twilio.uri import leads_to_openai
@@ -28,8 +26,6 @@ except ImportError:
 
 _log = logging.getLogger("realtime_sip.twilio")
 
-MAX_TWIML = 4000
-"""Characters of TwiML that a request takes."""
 _MAX_CHILDREN = 50
 _REQUEST_TIMEOUT = 408
 _SOON = 3.0
@@ -43,20 +39,6 @@ _AT_MOST = 15.0
 REDIRECTED = "redirected"
 """The kind of a note: a call that a redirect of ours ended, or the caller's own if that ended a conference."""
 _THREADS = Threads("realtime-sip-twilio", 32)
-
-
-def document_of(twiml: object) -> str:
-    """Return TwiML as a request takes it.
-
-    Raises:
-        InvalidRequestError: It is empty or too long, or has a path in place of a whole URL.
-    """
-    text = str(twiml)
-    if not text.strip() or len(text) > MAX_TWIML:
-        raise InvalidRequestError("redirect", (("twiml", f"must have 1 to {MAX_TWIML} characters"),))
-    if (problem := inline.problem_of(text)) is not None:
-        raise InvalidRequestError("redirect", (("twiml", problem),))
-    return text
 
 
 class Rest:

@@ -12,7 +12,8 @@
 | `enqueue_flex` | waits for a person in Flex |
 | `studio_flow_url` | goes through a flow of Studio: a URL, no TwiML |
 | `reject` | is turned away, unanswered |
-| `say` | hears a sentence |
+| `say` | hears a sentence, or a voicemail takes it |
+| `press` | is a menu, whose keys are pressed |
 | `voicemail` | leaves a message |
 | `transfer_to` | is connected to the target of a transfer: a number, an app, a SIP address, a queue |
 | `warm_transfer_wait`, `warm_transfer_join` | waits in a conference; the person who joins hears a summary first |
@@ -29,6 +30,7 @@ from __future__ import annotations
 from realtime_sip.twilio.answers import (
     dial_whatsapp,
     enqueue_flex,
+    press,
     reject,
     say,
     studio_flow_url,
@@ -55,6 +57,7 @@ __all__ = [
     "dial_whatsapp",
     "enqueue_flex",
     "openai_uri",
+    "press",
     "reject",
     "say",
     "studio_flow_url",

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.twilio.http import AsyncTwilioHttp, TwilioHttp
+from realtime_sip.twilio.inline import document_of
 from realtime_sip.twilio.remembered import Notes
 from realtime_sip.twilio.renewal import KnownCall, renew, summary_of
-from realtime_sip.twilio.rest import REDIRECTED, Rest, document_of
+from realtime_sip.twilio.rest import REDIRECTED, Rest
 from realtime_sip.twilio.status import UNANSWERED
 from realtime_sip.twilio.warm_transfer import WarmTransfer, parent_of
 

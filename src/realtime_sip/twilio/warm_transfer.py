@@ -15,8 +15,9 @@ from realtime_sip.errors import ConfigurationError, TransferError
 from realtime_sip.outcomes import TransferFailureReason
 from realtime_sip.twilio.answers import warm_transfer_join, warm_transfer_wait
 from realtime_sip.twilio.call_webhooks import CallStatusCallback, CallWebhook
+from realtime_sip.twilio.inline import document_of
 from realtime_sip.twilio.remembered import Notes, dialed_for
-from realtime_sip.twilio.rest import Rest, certainly_not, document_of
+from realtime_sip.twilio.rest import Rest, certainly_not
 from realtime_sip.twilio.status import UNANSWERED, is_final
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from realtime_sip.twilio.address import TwilioAddress, TwilioChannel
 from realtime_sip.twilio.call_webhooks import (
+    AnsweredByCallback,
     CallStatusCallback,
     CallWebhook,
     DialResult,
@@ -37,6 +38,7 @@ from realtime_sip.twilio.refer_target import ReferTarget
 from realtime_sip.twilio.status import UNANSWERED, is_final, is_news
 
 __all__ = [
+    "AnsweredByCallback",
     "CallPermissionReply",
     "CallStatusCallback",
     "CallWebhook",
@@ -89,6 +91,8 @@ def _kind(fields: Fields) -> type[TwilioWebhook]:
             return DialResult
         if "QueueResult" in fields:
             return QueueResult
+        if "AnsweredBy" in fields and "CallStatus" not in fields:
+            return AnsweredByCallback
     if {"RecordingSid", "RecordingStatus"} <= fields.keys():
         return RecordingCallback
     if "CallSid" in fields:

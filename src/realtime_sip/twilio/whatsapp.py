@@ -18,9 +18,10 @@ from realtime_sip.twilio import senders, template
 from realtime_sip.twilio.call_permissions import CallPermissions
 from realtime_sip.twilio.operations import Steps
 from realtime_sip.twilio.permission import EventKind, Limit, PermissionEvent, PermissionHistory, PermissionRules
+from realtime_sip.twilio.placed_call import PlacedCall
 from realtime_sip.twilio.senders import Sender, SenderConfiguration, SenderProperties
 from realtime_sip.twilio.template import Approval, CallTemplate, PermissionRequestTemplate, SentMessage, TemplateRecord
-from realtime_sip.twilio.whatsapp_call import WhatsAppCall, place_call
+from realtime_sip.twilio.whatsapp_call import place_call
 from realtime_sip.twilio.whatsapp_user import WhatsAppUser, area_verdict
 
 __all__ = [
@@ -42,7 +43,6 @@ __all__ = [
     "SentMessage",
     "TemplateRecord",
     "WhatsApp",
-    "WhatsAppCall",
     "WhatsAppFace",
     "WhatsAppUser",
     "area_verdict",
@@ -251,7 +251,7 @@ class WhatsAppFace(Generic[_Senders, _Sender, _Call, _Template, _Approval, _Sent
         Raises:
             CallNotAllowedError: The permission is a no; nothing was sent.
             InvalidRequestError: An argument is not valid; nothing was sent.
-            CallPermissionError, CallLimitError, WhatsAppSenderError, WhatsAppCallError, UnreachableNumberError: Twilio
+            CallPermissionError, CallLimitError, WhatsAppSenderError, PlacedCallError, UnreachableNumberError: Twilio
                 or WhatsApp refuses the call.
             RateLimitError: Calls come too fast (37004, 429).
             NetworkError: If `sent`, the call may have been placed: look before you place another.
@@ -271,13 +271,13 @@ class WhatsAppFace(Generic[_Senders, _Sender, _Call, _Template, _Approval, _Sent
         return placed
 
 
-WhatsApp: TypeAlias = WhatsAppFace[list[Sender], Sender, WhatsAppCall, TemplateRecord, Approval, SentMessage]
+WhatsApp: TypeAlias = WhatsAppFace[list[Sender], Sender, PlacedCall, TemplateRecord, Approval, SentMessage]
 """`account.whatsapp`, blocking."""
 
 AsyncWhatsApp: TypeAlias = WhatsAppFace[
     Coroutine[Any, Any, list[Sender]],
     Coroutine[Any, Any, Sender],
-    Coroutine[Any, Any, WhatsAppCall],
+    Coroutine[Any, Any, PlacedCall],
     Coroutine[Any, Any, TemplateRecord],
     Coroutine[Any, Any, Approval],
     Coroutine[Any, Any, SentMessage],

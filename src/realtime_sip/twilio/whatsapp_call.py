@@ -5,23 +5,9 @@ from __future__ import annotations
 from realtime_sip.errors import CallNotAllowedError, InvalidRequestError
 from realtime_sip.outcomes import PermissionVerdict
 from realtime_sip.twilio import arguments as check
-from realtime_sip.twilio.operations import API, Steps, ask, checked_sid, form
-from realtime_sip.twilio.records import Made
+from realtime_sip.twilio.operations import Steps
+from realtime_sip.twilio.placed_call import PlacedCall, fields_of, placed
 from realtime_sip.twilio.whatsapp_user import WhatsAppUser
-
-PROGRESS = ("initiated", "ringing", "answered", "completed")
-_MIN_RING, _MAX_RING = 5, 600
-
-
-class WhatsAppCall(Made):
-    """A call that was placed.
-
-    Attributes:
-        sid: `CA…`.
-        status: "queued" at first; callbacks tell the rest.
-    """
-
-    status: str | None = None
 
 
 def place_call(
@@ -34,42 +20,31 @@ def place_call(
     application_sid: str | None,
     timeout: int | None,
     status_callback: str | None,
-) -> Steps[WhatsAppCall]:
-    """Check a call against what is permitted, and return the steps that place it: one, which is never repeated after a
-    timeout or a 5xx.
+) -> Steps[PlacedCall]:
+    """Check a call against what is permitted, and return the steps that place it.
 
     Raises:
         CallNotAllowedError: The verdict is no.
         InvalidRequestError: An argument is not valid.
     """
-    from realtime_sip.twilio.rest import document_of  # with Twilio's own client, which nothing else here needs
-
-    given = [each for each in (url, twiml, application_sid) if each is not None]
-    whole = isinstance(url, str) and url.startswith(("http://", "https://"))
+    judged = isinstance(permission, PermissionVerdict)
     problems = {
         "sender": check.whatsapp_sender(sender),
-        "url": None if url is None or (whole and check.url(url) is None) else "must be a whole http or https URL",
-        "status_callback": check.url(status_callback),
-        "timeout": None if timeout is None else check.seconds(timeout, _MIN_RING, _MAX_RING),
-        "": None if len(given) == 1 else "pass one of url, twiml and application_sid",
-        "permission": None if isinstance(permission, PermissionVerdict) else "must be a verdict of may_call or reserve",
+        "permission": None if judged else "must be a verdict of may_call or reserve",
     }
-    check.refuse("place_call", problems)
+    fields = fields_of(
+        "place_call",
+        problems,
+        url=url,
+        twiml=twiml,
+        application_sid=application_sid,
+        timeout=timeout,
+        status_callback=status_callback,
+    )
     to = WhatsAppUser.of(user)
     if not permission:
         raise CallNotAllowedError("place_call", permission)
-    fields = {
-        "From": sender,
-        "To": to.address,
-        "Url": url,
-        "Twiml": None if twiml is None else document_of(twiml),
-        "ApplicationSid": None if application_sid is None else checked_sid(application_sid, "AP", "application_sid"),
-        "Timeout": timeout,
-        "StatusCallback": status_callback,
-        # Repeated, one field each: Twilio takes no list here (alert 21626).
-        "StatusCallbackEvent": None if status_callback is None else PROGRESS,
-    }
-    return ask(form("whatsapp.place_call", f"{API}/Calls.json", fields, WhatsAppCall))
+    return placed("whatsapp.place_call", {"From": sender, "To": to.address, **fields})
 
 
 def checked_sender(sender: object) -> str:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from realtime_sip import events
 from realtime_sip.call.machine.targets import TransferRequest
 from realtime_sip.call.record.struggle import Escalation
-from realtime_sip.outcomes import CallEnded, LimitNear, ServiceRefused, SidebandGap, TransferFailed
+from realtime_sip.outcomes import CallAnswered, CallEnded, LimitNear, ServiceRefused, SidebandGap, TransferFailed
 
-Happening = LimitNear | SidebandGap | Escalation | TransferFailed | ServiceRefused
+Happening = LimitNear | SidebandGap | Escalation | TransferFailed | ServiceRefused | CallAnswered
 """What is emitted to the program among the events of the call."""
 
 

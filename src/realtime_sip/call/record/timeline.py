@@ -439,6 +439,7 @@ _NOTES: dict[str, tuple[str, tuple[str, ...], bool]] = {
     "call.transfer_failed": ("transfer failed", ("target", "failure", "evidence"), True),
     "call.service_refused": ("service refused", ("kind", "code", "param"), True),
     "call.escalation": ("escalation", ("cause",), True),
+    "call.answered": ("answered by", ("who", "certainty"), False),
     "call.events_dropped": ("events dropped", ("count",), True),
     "call.log_full": ("log full", (), True),
     "call.log_dropped": ("log entries dropped", ("count",), True),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
@@ -15,6 +15,7 @@ from realtime_sip.testing.clock import Changes
 from realtime_sip.testing.openai.ringing import RingingCall
 from realtime_sip.testing.scenario import Step
 from realtime_sip.testing.twilio.courier import new_sid
+from realtime_sip.testing.twilio.detection import Detection
 from realtime_sip.testing.twilio.dial import ChildLeg, Dialing
 from realtime_sip.testing.twilio.ends import Callee, FarEnd
 from realtime_sip.testing.twilio.legs import Leg, LegStatus
@@ -96,7 +97,7 @@ class VoiceCall:
         self.leg.move("completed" if self.leg.answered_at is not None else self.unanswered)
         self.notify()
 
-    async def call_out(self, target: Target, *, ring_seconds: float) -> None:
+    async def call_out(self, target: Target, *, ring_seconds: float, detection: Detection | None = None) -> None:
         """Dial this leg, which REST made, and play its TwiML to who answers."""
         board, leg = self.board, self.leg
         refers: Callable[[str], None] = lambda _: self.alert(13802, "a call of the REST API has no referUrl")  # noqa: E731
@@ -124,6 +125,7 @@ class VoiceCall:
             leg.sip_code = code
             if code == 200:
                 self.answer()
+                await self._detect(detection, board.callee(target.to, target.noun.text))
                 await self.live()
             else:
                 leg.move("no-answer" if code is None else word_of(code, board.behavior))
@@ -135,6 +137,15 @@ class VoiceCall:
             if task is not None:
                 task.cancel()
             self.notify()
+
+    async def _detect(self, detection: Detection | None, callee: Callee) -> None:
+        if detection is None:
+            return
+        if detection.callback is not None:
+            self.board.spawn(detection.report(self, self.leg, callee))
+            return
+        params = await detection.wait(self, self.leg, callee)
+        self._first = replace(self._first, params={**self._first.params, **params})
 
     def leave(self, *, unanswered: LegStatus | None = None) -> None:
         """Let the caller hang up, or Twilio end the call."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from realtime_sip.testing.twilio.conference import confer
 from realtime_sip.testing.twilio.courier import new_sid
+from realtime_sip.testing.twilio.detection import Detection
 from realtime_sip.testing.twilio.ends import FarEnd, OpenAIEnd
 from realtime_sip.testing.twilio.legs import Callback, Leg
 from realtime_sip.testing.twilio.nouns import Target, noun_events, targets, word_of
@@ -252,6 +253,7 @@ class Dialing:
             return _Result("completed", child, extra={"DialBridged": "false"})
         call.hand_over()
         call.answer()
+        self._detect(child)
         began = board.clock.now()
         ends_at = began + min(verb.number("timeLimit", 14_400), 86_400)
         while True:
@@ -273,6 +275,17 @@ class Dialing:
             )
             extra["RecordingUrl"] = recorded["RecordingUrl"]
         return _Result("completed", child, extra=extra)
+
+    def _detect(self, child: ChildLeg) -> None:
+        """Find out who answered, beside the talk."""
+        noun, call = child.target.noun, self._call
+        detection = Detection.of_noun(noun, call.url_of(noun, "amdStatusCallback", self._document))
+        if detection is None:
+            return
+        if detection.callback is None:
+            self._board.alert(21262, "machine detection has no amdStatusCallback", leg=call.leg, warning=True)
+        callee = self._board.callee(child.target.to, noun.text)
+        self._board.spawn(detection.report(call, child.leg, callee))
 
     async def _whispered(self, child: ChildLeg) -> bool:
         """Play the noun's own document to who answered; return whether they are still to be bridged."""

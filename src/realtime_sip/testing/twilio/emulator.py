@@ -55,9 +55,9 @@ class TwilioEmulator:
 
     Emulated are the verbs Dial (Sip, Number, Client, WhatsApp), Enqueue, Say, Play, Pause, Record, Reject, Redirect and
     Hangup. There is no media; Say takes as long as its text. Not emulated: Gather, Connect, Start and the other verbs,
-    messages in TwiML, `sequential`, machine detection. Beside the calls there is the REST API for calls,
-    messages and conferences, for numbers, trunks and the lists of SIP, with state: give a client `base_url`, and the
-    account's SID with the token or an API key. `ring_trunk` calls a number that belongs to a trunk.
+    messages in TwiML, `sequential`. Machine detection finds what the `Callee` says. Beside the calls there is the REST
+    API for calls, messages and conferences, for numbers, trunks and the lists of SIP, with state: give a client
+    `base_url`, and the account's SID with the token or an API key. `ring_trunk` calls a number that belongs to a trunk.
 
     Not known, and therefore guessed: all `TwilioTimings` that its docstring does not call measured or documented; how
     the recipient of a whisper who hangs up shows in `action`; `action` after a redirect while the dialed leg rings

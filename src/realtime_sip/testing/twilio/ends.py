@@ -14,6 +14,8 @@ __all__ = ["Callee", "CalleeEnd", "FarEnd", "OpenAIEnd"]
 
 Outcome = Literal["answers", "busy", "no answer", "failed"]
 
+AnsweredBy = Literal["human", "machine_end_beep", "machine_end_silence", "machine_end_other", "fax", "unknown"]
+
 _CODES: dict[Outcome, int | None] = {"answers": 200, "busy": 486, "no answer": None, "failed": 503}
 
 
@@ -22,18 +24,25 @@ class Callee:
     """How somebody behaves who is dialed, or who takes callers out of a queue.
 
     They answer after `rings` seconds, are busy, never answer, or cannot be reached (SIP `code`); and hang up after
-    `talks` seconds, if the caller has not.
+    `talks` seconds, if the caller has not. Machine detection, if there is any, takes `detected` seconds to find
+    `answered_by`; with "Enable" each machine is "machine_start".
     """
 
     outcome: Outcome = "answers"
     rings: float = 4.0
     talks: float = 30.0
     code: int | None = None
+    answered_by: AnsweredBy = "human"
+    detected: float = 3.0
 
     def __post_init__(self) -> None:
         """Refuse values that make no sense."""
         if self.outcome not in get_args(Outcome):
             raise ConfigurationError(f"outcome must be one of: {', '.join(get_args(Outcome))}")
+        if self.answered_by not in get_args(AnsweredBy):
+            raise ConfigurationError(f"answered_by must be one of: {', '.join(get_args(AnsweredBy))}")
+        if not 0 <= self.detected <= 600:
+            raise ConfigurationError("detected must be 0 to 600 seconds")
         if not 0 <= self.rings <= 86_400 or not 0 <= self.talks <= 86_400:
             raise ConfigurationError("rings and talks must be 0 to 86400 seconds")
         if self.code is not None and not 300 <= self.code <= 699:

@@ -73,6 +73,8 @@ class Leg:
         self.answered_at: float | None = None
         self.ended_at: float | None = None
         self.sequence = 0
+        self.answered_by: str | None = None
+        """What machine detection has found."""
         self.hang_up: Callable[[], None] | None = None
         """What ends the leg if REST says so, while it is a leg that was dialed and is up."""
         self._extra = dict(extra or {})
@@ -148,7 +150,7 @@ class Leg:
             "to": self.to,
             "to_formatted": self.to,
             "caller_name": None,
-            "answered_by": None,
+            "answered_by": self.answered_by,
             "forwarded_from": None,
             "group_sid": None,
             "phone_number_sid": None,
@@ -174,6 +176,8 @@ class Leg:
         params["Timestamp"] = written(self._unix())
         params["CallbackSource"] = "call-progress-events"
         params["SequenceNumber"] = str(self.sequence)
+        if self.answered_by is not None:
+            params["AnsweredBy"] = self.answered_by
         if self.over:
             params["CallDuration"] = str(self.seconds or 0)
             params["Duration"] = str(-(-(self.seconds or 0) // 60))  # minutes begun

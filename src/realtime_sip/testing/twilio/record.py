@@ -13,6 +13,7 @@ RequestKind = Literal[
     "action",
     "refer",
     "status",
+    "answered",
     "recording",
     "conference",
     "wait",

@@ -16,6 +16,7 @@ from realtime_sip.testing.twilio.account import Account
 from realtime_sip.testing.twilio.call import VoiceCall
 from realtime_sip.testing.twilio.conference import Conference, Participant
 from realtime_sip.testing.twilio.courier import new_sid
+from realtime_sip.testing.twilio.detection import Detection
 from realtime_sip.testing.twilio.legs import EVENTS, Callback, Leg
 from realtime_sip.testing.twilio.messages import Message
 from realtime_sip.testing.twilio.nouns import target_of
@@ -171,6 +172,7 @@ class TwilioApi:
         if source is None:
             raise TwilioRefusal(21205, "Url or Twiml is required (ApplicationSid is not emulated)")
         target = target_of(to, from_, board.behavior)
+        detection = Detection.of_form(fields)
         events = [value for name, value in form if name == "StatusCallbackEvent"]
         wrong = [event for event in events if event not in EVENTS]
         leg = self._board.add(
@@ -198,7 +200,8 @@ class TwilioApi:
             call.alert(21626, "StatusCallbackEvent is a parameter that is repeated, not a list", warning=True)
         for code, text in target.alerts:
             call.alert(code, text)
-        board.spawn(call.call_out(target, ring_seconds=seconds(fields.get("Timeout"), 60.0)))
+        ring_seconds = seconds(fields.get("Timeout"), 60.0)
+        board.spawn(call.call_out(target, ring_seconds=ring_seconds, detection=detection))
         return leg
 
     def _update_call(self, leg: Leg, fields: dict[str, str]) -> Leg:

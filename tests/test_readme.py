@@ -34,7 +34,7 @@ from serving import serving, serving_wsgi
 ROOT = Path(__file__).resolve().parents[1]
 PUBLIC = (
     *("errors", "events", "items", "response", "session", "webhooks", "sip", "prompts", "policy", "outbound"),
-    *("event_log", "stores", "migration", "testing", "twilio"),
+    *("event_log", "stores", "telemetry", "migration", "testing", "twilio"),
 )
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCS = {path: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").rglob("*.md"))}

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
+import socket
 import subprocess
 import sys
 import tarfile
+import time
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -117,6 +123,90 @@ def test_a_missing_extra_is_an_error_that_says_what_to_install(wheel: Path, tmp_
     done = subprocess.run([str(tmp_path / "env/bin/realtime-sip"), "demo"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert "pip install 'realtime-sip[cli]'" in done.stderr
+
+
+# Options of the server that the page names, so that it listens where the test says.
+LISTENS = {"fastapi": "--port {port}", "flask": "--bind 127.0.0.1:{port}", "django": "--bind 127.0.0.1:{port}"}
+
+
+@contextmanager
+def served(command: list[str], port: int, folder: Path, environment: dict[str, str]) -> Iterator[None]:
+    """Run a server in a folder, and stop it as whoever deploys does."""
+    log = folder / "log"
+    with log.open("w") as output:
+        server = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=output)
+        try:
+            while f":{port}" not in log.read_text():
+                assert server.poll() is None, log.read_text()
+                time.sleep(0.05)
+            yield
+            server.terminate()
+            server.wait(60)
+        finally:
+            server.kill()
+            server.wait()
+    assert "Traceback" not in log.read_text(), log.read_text()
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("framework", LISTENS)
+def test_what_the_page_of_a_framework_says__pasted_into_a_fresh_environment__answers_a_call(
+    framework: str, wheel: Path, tmp_path: Path
+) -> None:
+    page = (ROOT / "docs" / f"{framework}.md").read_text(encoding="utf-8")
+    installs, *commands = re.findall(r"^\$ (.*)$", page, flags=re.MULTILINE)
+    programs = tmp_path / "env" / "bin"
+    # Nothing of whoever runs the tests: neither packages nor keys.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "OPENAI_"))}
+    environment["PATH"] = f"{programs}{os.pathsep}{environment['PATH']}"
+    run(sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "env"))
+    pip, requirements = shlex.split(installs)[:2], shlex.split(installs)[2:]
+    assert pip == ["pip", "install"]
+    wanted = [each.replace("realtime-sip", str(wheel)) for each in requirements]
+    run(
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        str(tmp_path / "env"),
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        *wanted,
+    )
+
+    shop = tmp_path / "shop"
+    shop.mkdir()
+    if framework == "django":
+        run(str(programs / "django-admin"), "startproject", "mysite", ".", cwd=shop)
+    for block in re.findall(r"^```python\n(# [\w/]+\.py\n.*?)^```$", page, flags=re.MULTILINE | re.DOTALL):
+        file = shop / block.partition("\n")[0].removeprefix("# ")
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(block, encoding="utf-8")
+
+    # The command itself says what to export.
+    port, emulator = free_port(), ["--port", str(free_port())]
+    ring = [str(programs / "realtime-sip"), "ring", f"http://127.0.0.1:{port}/openai/webhook", *emulator]
+    asked = subprocess.run(ring, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    assert asked.returncode == 2, asked.stdout + asked.stderr
+    environment |= dict(re.findall(r"^ +export (\w+)=(\S+)$", asked.stdout, flags=re.MULTILINE))
+
+    *before, serves = commands
+    for command in before:
+        done = subprocess.run(
+            shlex.split(command), cwd=shop, env=environment, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    with served(shlex.split(f"{serves} {LISTENS[framework].format(port=port)}"), port, shop, environment):
+        rung = subprocess.run(
+            ring, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=90
+        )
+    assert rung.returncode == 0, rung.stdout + rung.stderr
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
 
 
 def test_the_wheel_holds_the_package_its_types_and_the_example_that_the_command_runs(wheel: Path) -> None:

@@ -30,11 +30,12 @@ from webhook_requests import (
     VOICE,
     TakingHost,
     client_of_tests,
+    nobody,
     openai_headers,
     twilio_headers,
 )
 
-from realtime_sip import IncomingCall
+from realtime_sip import IncomingCall, ThreadCallHost
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.integrations import exchange
 from realtime_sip.integrations.fastapi import health, openai_webhook, twilio_webhook, verified_call, verified_webhook
@@ -123,11 +124,11 @@ def test_the_webhooks_are_no_part_of_the_api_that_the_application_describes() ->
     assert app.openapi()["paths"] == {}
 
 
-@pytest.mark.parametrize("host", [None, object(), TakingHost])
+@pytest.mark.parametrize("host", [None, object(), TakingHost, ThreadCallHost(nobody, client=client_of_tests())])
 def test_a_host_that_is_none_is_refused(host: Any) -> None:
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ConfigurationError, match="a ThreadCallHost is for"):
         openai_webhook(host)
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ConfigurationError, match="a ThreadCallHost is for"):
         health(host)
 
 

@@ -58,8 +58,7 @@ def openai_webhook(host: CallHost, *, path: str = "/openai/webhook") -> APIRoute
     Raises:
         ConfigurationError: The client has no webhook secret, or the host or the path is not valid.
     """
-    if not isinstance(host, CallHost):
-        raise ConfigurationError("host must be a CallHost")
+    _check(host)
     webhooks = host.client.webhooks
     warned = False
 
@@ -120,8 +119,7 @@ def health(host: CallHost, *, path: str = "/health") -> APIRouter:
     Raises:
         ConfigurationError: The host or the path is not valid.
     """
-    if not isinstance(host, CallHost):
-        raise ConfigurationError("host must be a CallHost")
+    _check(host)
 
     def endpoint(*, ready: bool) -> _Endpoint:
         async def answer(_: Request) -> Response:
@@ -174,6 +172,11 @@ def verified_webhook(signature: TwilioSignature | None, kind: type[Payload]) -> 
         return _or_raise(await _payload(request, kind, signature))
 
     return dependency
+
+
+def _check(host: object) -> None:
+    if not isinstance(host, CallHost):
+        raise ConfigurationError("host must be a CallHost: a ThreadCallHost is for servers without an event loop")
 
 
 def _twilio_endpoint(route: exchange.Route, signature: TwilioSignature | None) -> _Endpoint:

@@ -8,6 +8,8 @@ import inspect
 import pickle
 import pkgutil
 import pydoc
+import re
+from pathlib import Path
 from types import ModuleType
 from typing import Any, is_typeddict
 
@@ -126,6 +128,12 @@ def test_law_one_tree_of_errors_drawn_in_its_docstring() -> None:
         assert line, f"{name} is not in the drawing"
         for parent in parents[1:]:
             assert f"also {parent}" in line
+
+
+def test_law_each_error_is_on_its_page_with_what_to_do() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "errors.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| [^|]+ \|$", page, flags=re.MULTILINE)
+    assert sorted(rows) == sorted(set(errors.__all__) - {"RealtimeSipError"})
 
 
 @pytest.mark.parametrize(

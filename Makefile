@@ -27,10 +27,11 @@ servers: $(READY)
 stores: $(READY)
 	$(BIN)/python -m pytest -n 2 -m stores
 
-# The site, in build/site, from docs/ and the docstrings. No problem is let pass.
+# The site, in build/site, from docs/ and the docstrings, and in Portuguese in build/site/pt. No problem is let pass.
 docs: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	$(BIN)/zensical build --strict -f mkdocs.yml
+	$(BIN)/zensical build --strict -f mkdocs.pt.yml
 	$(BIN)/python docs/mermaid.py build/site
 
 # In Chromium; without one they are skipped, with that reason.

@@ -64,6 +64,15 @@ class Page:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
+    def follow(self, selector: str) -> None:
+        """Click a link, and wait until the page that it leads to has loaded."""
+        link = f"document.querySelector({json.dumps(selector)})"
+        assert self.evaluate(f"{link} !== null"), selector
+        # Nothing else is read before the page has loaded, which may be at once.
+        params = {"expression": f"{link}.click()"}
+        self._socket.send(json.dumps({"id": next(self._ids), "method": "Runtime.evaluate", "params": params}))
+        self._until(lambda message: message.get("method") == "Page.loadEventFired")
+
     def screenshot(self, path: Path) -> None:
         """Write what it looks like, all of it, as a PNG."""
         path.write_bytes(base64.b64decode(self.send("Page.captureScreenshot", captureBeyondViewport=True)["data"]))

@@ -37,10 +37,12 @@ PUBLIC = (
     *("event_log", "stores", "telemetry", "migration", "testing", "twilio"),
 )
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PORTUGUESE = ROOT / "docs" / "pt"
 DOCS = {path: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").rglob("*.md"))}
 PAGES = "\n".join([README, *DOCS.values()])
 SERVER, *BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGES, flags=re.MULTILINE | re.DOTALL)
-PROGRAMS = [block for block in BLOCKS if block.startswith("import ") or "\n#>" in block]
+# What the Portuguese pages have unchanged is run once.
+PROGRAMS = [*dict.fromkeys(block for block in BLOCKS if block.startswith("import ") or "\n#>" in block)]
 TESTS = [block for block in BLOCKS if "def test_" in block]
 NAMED = re.compile(r"# ([\w/]+\.py)\n")
 FILES = [block for block in BLOCKS if NAMED.match(block)]
@@ -274,6 +276,8 @@ def test_every_page_is_named_in_the_readme_and_in_the_menu_of_the_site() -> None
     menu = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     for path in DOCS:
         inside = path.relative_to(ROOT / "docs")
+        if path.is_relative_to(PORTUGUESE):  # test_portuguese.py has their menu
+            continue
         assert f": {inside}\n" in menu
         if inside.parts[0] not in ("index.md", "reference"):
             assert f"`docs/{inside}`" in README
@@ -309,6 +313,8 @@ def test_the_readme_has_no_relative_link_and_the_files_it_names_are_there() -> N
 
 def test_the_links_of_the_docs_lead_somewhere() -> None:
     for page, text in DOCS.items():
+        if page.is_relative_to(PORTUGUESE):  # test_portuguese.py has their links
+            continue
         for target in re.findall(r"\]\(([^)#]+)\)", text):
             assert target.startswith("https://") or (page.parent / target).exists(), target
 

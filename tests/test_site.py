@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from functools import partial
+from html.parser import HTMLParser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
 
@@ -16,7 +18,9 @@ pytestmark = pytest.mark.pages
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 SITE = DOCS.parent / "build" / "site"
-PAGES = ["", "first_call/", "calls/", "twilio/", "concepts/call/", "reference/root/", "reference/errors/"]
+TRANSLATED = ["", "prompts/", "ring/", "whatsapp/"]
+ENGLISH = ["first_call/", "calls/", "twilio/", "concepts/call/", "reference/root/", "reference/errors/"]
+PAGES = [*TRANSLATED, *ENGLISH, *(f"pt/{path}" for path in TRANSLATED)]
 DRAWN = """new Promise(done => {
   const look = () => document.querySelector("pre.mermaid") ? setTimeout(look, 10) : done(
     [...document.querySelectorAll("div.mermaid")].map(drawing => drawing.scrollHeight));
@@ -62,6 +66,7 @@ def test_a_page_of_the_site_is_whole_and_asks_nobody_else_for_anything(
     page.open(f"{site}{path}", width=width, dark=dark)
     assert page.evaluate("document.body.dataset.mdColorScheme") == ("slate" if dark else "default")
     assert page.evaluate("document.querySelector('h1').textContent.length") > 2
+    assert page.evaluate("document.documentElement.lang") == ("pt-BR" if path.startswith("pt/") else "en")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert [url for url in page.requests if not url.startswith((site, "data:"))] == []
     assert page.complaints == []
@@ -80,5 +85,77 @@ def test_the_diagrams_are_drawn_by_the_site_itself(width: int, dark: bool, site:
             assert len(heights) == diagrams
             assert min(heights) > 100
             assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert [url for url in page.requests if not url.startswith((site, "data:"))] == []
+    assert page.complaints == []
+
+
+class Links(HTMLParser):
+    """What a page leads to, and the places in it that can be led to."""
+
+    def __init__(self, page: Path) -> None:
+        super().__init__()
+        self.targets: list[str] = []
+        self.places = {""}
+        self.feed(page.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        named = dict(attrs)
+        self.places.add(named.get("id") or "")
+        if tag == "a" and named.get("href"):
+            self.targets.append(str(named["href"]))
+
+
+@pytest.mark.usefixtures("site")
+def test_every_link_of_both_languages_leads_to_a_page_and_a_place_in_it() -> None:
+    pages = {path.parent.relative_to(SITE).as_posix() + "/": Links(path) for path in SITE.rglob("index.html")}
+    astray = []
+    for name, page in pages.items():
+        for target in page.targets:
+            url = urlsplit(urljoin(f"http://site/{name}".removesuffix("./"), target))
+            if url.netloc == "site":
+                led = pages.get(url.path.removeprefix("/") or "./")
+                if led is None or unquote(url.fragment) not in led.places:
+                    astray.append(f"{name}: {target}")
+    assert astray == []
+
+
+@pytest.mark.parametrize("path", [*TRANSLATED, *ENGLISH], ids=lambda path: path or "home")
+def test_the_switch_leads_to_the_page_in_the_other_language_and_back(path: str, site: str, page: Page) -> None:
+    page.open(f"{site}{path}")
+    assert page.evaluate("document.documentElement.lang") == "en"
+    there = path if path in TRANSLATED else ""
+    page.follow(".md-select__link[hreflang='pt-BR']")
+    assert page.evaluate("location.href") == f"{site}pt/{there}"
+    assert page.evaluate("document.documentElement.lang") == "pt-BR"
+    page.follow(".md-select__link[hreflang='en']")
+    assert page.evaluate("location.href") == f"{site}{there}"
+    assert page.evaluate("document.documentElement.lang") == "en"
+
+
+SEARCH = """new Promise((found) => {
+  document.querySelector(".md-search__button").click();
+  const look = () => {
+    const root = [...document.querySelectorAll("body *")].find((element) => element.shadowRoot)?.shadowRoot;
+    const field = root?.querySelector("input");
+    if (field && field.value !== "WORDS") {
+      field.value = "WORDS";
+      field.dispatchEvent(new Event("input", { bubbles: true }));
+    }
+    const results = [...(root?.querySelectorAll("a[role=option]") ?? [])];
+    if (results.length) found(results.map((link) => link.href));
+    else requestAnimationFrame(look);
+  };
+  look();
+})"""
+"""Types into the search, whose dialog is a shadow tree, and returns where the results lead."""
+
+
+@pytest.mark.parametrize("words", ["código de saída", "codigo de saida"])
+def test_a_reader_of_portuguese_finds_pages_with_accents_and_without(words: str, site: str, page: Page) -> None:
+    page.requests.clear()
+    page.complaints.clear()
+    page.open(f"{site}pt/")
+    found = page.evaluate(SEARCH.replace("WORDS", words))
+    assert f"{site}pt/ring/#com-um-cenario" in found
     assert [url for url in page.requests if not url.startswith((site, "data:"))] == []
     assert page.complaints == []

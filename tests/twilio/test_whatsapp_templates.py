@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import re
-from pathlib import Path
+import asyncio
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -12,9 +10,10 @@ import pytest
 from provisioning import HOW, provisioning
 
 from realtime_sip.errors import CallNotAllowedError, InvalidRequestError, NetworkError
+from realtime_sip.testing import TwilioEmulator, run_virtual
+from realtime_sip.twilio import AsyncTwilioAccount
 from realtime_sip.twilio.whatsapp import CallTemplate, PermissionReason, PermissionRequestTemplate, PermissionVerdict
 
-REQUEST = Path(__file__).resolve().parents[3] / "shared" / "000_1dabbc9e533d0548.txt"
 SENDER, USER = "whatsapp:+551130000001", "whatsapp:+5511987650001"
 CARD = CallTemplate(
     "voice_call_test", "Hello {{1}} let's continue on a call.", button="Call now", variables={"1": "name"}
@@ -22,25 +21,12 @@ CARD = CallTemplate(
 ASK = PermissionRequestTemplate("voice_call_request", text="test", button="Call Request")
 
 
-def curls() -> list[Any]:
-    if not REQUEST.exists():
-        pytest.skip("the request is not beside this checkout")
-    text = REQUEST.read_text(encoding="utf-8")
-    found = re.findall(r"content\.twilio\.com/v1/Content\S* .*?-d '(\{.*?\})'\n", text, flags=re.DOTALL)
-    read = [json.loads(each.replace("'\\''", "'")) for each in found]
-    kinds = ("twilio/card", "category", "twilio/call-to-action")
-    return [next(each for each in read if kind in {**each, **each.get("types", {})}) for kind in kinds]
-
-
 @HOW
-async def test_templates_are_created_and_submitted_as_the_request_shows(how: str) -> None:
-    card, submitted, asking = curls()
+async def test_templates_are_created_submitted_and_decided(how: str) -> None:
     async with provisioning(how) as p:
         made = await p.got(p.account.whatsapp.create_template(CARD))
-        asked = {"name": submitted["name"], "category": submitted["category"]}
-        await p.got(p.account.whatsapp.submit_template(made.sid, **asked))
+        await p.got(p.account.whatsapp.submit_template(made.sid, name="voice_call_test", category="UTILITY"))
         request = await p.got(p.account.whatsapp.create_template(ASK))
-        assert [json.loads(each.content) for each in p.wire.seen] == [card, submitted, asking]
         assert [each.url.path for each in p.wire.seen][1] == f"/v1/Content/{made.sid}/ApprovalRequests/whatsapp"
         assert request.asks_for_permission
         assert not made.asks_for_permission
@@ -48,6 +34,37 @@ async def test_templates_are_created_and_submitted_as_the_request_shows(how: str
         said = await p.got(p.account.whatsapp.approval(made.sid))
         assert (said.status, said.rejection_reason) == ("rejected", "INVALID_FORMAT")
         assert (await p.got(p.account.whatsapp.approval(request.sid))).status == "unsubmitted"
+
+
+@pytest.mark.parametrize(
+    ("pending", "reason", "wait", "status", "reads", "seconds"),
+    [
+        (0, "", 0, "approved", 1, 0),
+        (3, "", 3600, "approved", 4, 9.5),
+        (3, "INVALID_FORMAT", 3600, "rejected", 4, 9.5),
+        (100, "", 10, "pending", 5, 10),
+    ],
+)
+def test_the_wait_for_approval_is_bounded_and_a_rejection_has_its_reason(
+    pending: int, reason: str, wait: float, status: str, reads: int, seconds: float
+) -> None:
+    async def main() -> None:
+        async with TwilioEmulator() as twilio:
+            options: dict[str, Any] = {"base_url": twilio.base_url, "proxy": False}
+            async with AsyncTwilioAccount(twilio.account_sid, twilio.auth_token, **options) as account:
+                twilio.account.templates.pending = pending
+                twilio.account.templates.rejection_reason = reason
+                sid = (await account.whatsapp.create_template(CARD)).sid
+                await account.whatsapp.submit_template(sid, name="voice_call_test", category="UTILITY")
+                asked, began = len(twilio.rest_requests), asyncio.get_running_loop().time()
+                said = await account.whatsapp.approval(sid, wait=wait)
+                assert (said.status, said.rejection_reason, said.is_decided) == (status, reason, status != "pending")
+                assert len(twilio.rest_requests) - asked == reads
+                assert asyncio.get_running_loop().time() - began == pytest.approx(seconds, abs=0.5)
+                with pytest.raises(InvalidRequestError):
+                    await account.whatsapp.approval(sid, wait=-1)
+
+    run_virtual(main())
 
 
 @HOW

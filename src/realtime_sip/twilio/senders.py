@@ -38,11 +38,12 @@ class SenderConfiguration(Inbound):
 
 
 class SenderProperties(Inbound):
-    """What Meta says of a sender. Calls need the tier of 1,000 users a day, and Business Verification.
+    """What Meta says of a sender. Calls need Business Verification, and the tier of 1,000 users a day by Twilio's page, of
+    2,000 by Meta's (June 2026).
 
     Attributes:
-        messaging_limit: How many users it may write to in a day, as Meta words it.
-        quality_rating: What users think of it, as Meta words it.
+        messaging_limit: How many users it may write to in a day, as Meta words it. No page lists the words.
+        quality_rating: What users think of it, likewise.
     """
 
     messaging_limit: str | None = None

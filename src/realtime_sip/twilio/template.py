@@ -9,7 +9,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from realtime_sip._wire import Inbound
-from realtime_sip.api.operations import Reply, unexpected
+from realtime_sip.api.operations import Pause, Reply, unexpected
 from realtime_sip.errors import CallNotAllowedError, InvalidRequestError
 from realtime_sip.outcomes import PermissionVerdict
 from realtime_sip.twilio import arguments as check
@@ -26,6 +26,8 @@ _VARIABLE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 _NAME = re.compile(r"[a-z0-9_]{1,512}")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(_[A-Z]{2})?")
 _MAX_TITLE = 25
+_PENDING = ("received", "pending")
+_FIRST_PAUSE, _LONGEST_PAUSE, _MAX_WAIT = 2.0, 60.0, 86_400.0
 _CARD, _REQUEST = "VOICE_CALL", "VOICE_CALL_REQUEST"
 
 
@@ -67,6 +69,11 @@ class Approval(Inbound):
     status: str | None = None
     rejection_reason: str | None = None
 
+    @property
+    def is_decided(self) -> bool:
+        """Whether WhatsApp has said yes or no: nothing is pending, or a status that is not known here came."""
+        return self.status not in _PENDING
+
 
 class ApprovalRecord(Inbound):
     """The approvals of a template, by channel."""
@@ -87,7 +94,8 @@ class CallTemplate:
     Attributes:
         friendly_name: Its name at Twilio.
         text: What it says, with `{{1}}` for a variable.
-        button: The text of the button, up to 25 characters, without variables.
+        button: The text of the button, without variables, up to 25 characters. That length is what Meta is known to take
+            of other buttons; Twilio's page names none for this one.
         kind: What it is: of "twilio/card" the text is the title, of the others the body.
         language: Such as "pt_BR".
         variables: A sample of each variable, by name. WhatsApp approves the template with them.
@@ -175,14 +183,24 @@ def submit_template(sid: str, name: str, category: str) -> Steps[Approval]:
     return ask(body("whatsapp.submit_template", path, {"name": name, "category": category}, Approval))
 
 
-def approval(sid: str) -> Steps[Approval]:
-    """Return the steps that read what WhatsApp says of a template."""
-    return _approval(f"{_path(sid)}/ApprovalRequests")
+def approval(sid: str, wait: float = 0.0) -> Steps[Approval]:
+    """Return the steps that read what WhatsApp says of a template, again and again while it says nothing."""
+    if isinstance(wait, bool) or not isinstance(wait, (int, float)) or not 0 <= wait <= _MAX_WAIT:
+        raise InvalidRequestError("approval", (("wait", f"must be 0 to {_MAX_WAIT:g} seconds"),))
+    return _approval(f"{_path(sid)}/ApprovalRequests", float(wait))
 
 
-def _approval(path: str) -> Steps[Approval]:
-    record = yield from ask(get("whatsapp.approval", path, ApprovalRecord))
-    return record.whatsapp or Approval(status="unsubmitted")
+def _approval(path: str, left: float) -> Steps[Approval]:
+    pause = _FIRST_PAUSE
+    while True:
+        record = yield from ask(get("whatsapp.approval", path, ApprovalRecord))
+        said = record.whatsapp or Approval(status="unsubmitted")
+        if said.is_decided or left <= 0:
+            return said
+        pause = min(pause, left)
+        yield Pause(pause)
+        left -= pause
+        pause = min(pause * 1.5, _LONGEST_PAUSE)
 
 
 def send_template(

@@ -15,12 +15,13 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from realtime_sip.outcomes import PermissionReason, PermissionVerdict
 from realtime_sip.twilio import senders, template
-from realtime_sip.twilio.call_permissions import CallPermissions
+from realtime_sip.twilio.call_permissions import CallPermissions, Reservation
 from realtime_sip.twilio.operations import Steps
 from realtime_sip.twilio.permission import EventKind, Limit, PermissionEvent, PermissionHistory, PermissionRules
 from realtime_sip.twilio.placed_call import PlacedCall
 from realtime_sip.twilio.senders import Sender, SenderConfiguration, SenderProperties
 from realtime_sip.twilio.template import Approval, CallTemplate, PermissionRequestTemplate, SentMessage, TemplateRecord
+from realtime_sip.twilio.thread_permissions import ThreadCallPermissions
 from realtime_sip.twilio.whatsapp_call import place_call
 from realtime_sip.twilio.whatsapp_user import WhatsAppUser, area_verdict
 
@@ -37,11 +38,13 @@ __all__ = [
     "PermissionRequestTemplate",
     "PermissionRules",
     "PermissionVerdict",
+    "Reservation",
     "Sender",
     "SenderConfiguration",
     "SenderProperties",
     "SentMessage",
     "TemplateRecord",
+    "ThreadCallPermissions",
     "WhatsApp",
     "WhatsAppFace",
     "WhatsAppUser",
@@ -184,14 +187,19 @@ class WhatsAppFace(Generic[_Senders, _Sender, _Call, _Template, _Approval, _Sent
         said: _Approval = self._run(template.submit_template(sid, name, category))
         return said
 
-    def approval(self, sid: str) -> _Approval:
+    def approval(self, sid: str, *, wait: float = 0.0) -> _Approval:
         """Return what WhatsApp says of a template, with the reason if it was rejected.
 
+        Args:
+            sid: The template, `HX…`.
+            wait: Seconds, up to 86400, to wait for a yes or a no: `is_decided` says whether there was one. WhatsApp
+                takes minutes, and up to a day.
+
         Raises:
-            InvalidRequestError: It is no SID of a template.
+            InvalidRequestError: An argument is not valid.
             NetworkError, ServiceError: Twilio cannot be reached, or refuses.
         """
-        said: _Approval = self._run(template.approval(sid))
+        said: _Approval = self._run(template.approval(sid, wait))
         return said
 
     def send_template(

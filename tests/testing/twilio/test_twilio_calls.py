@@ -416,7 +416,8 @@ async def test_two_sips_in_a_dial_need_the_enhanced_features() -> None:
 
 @virtual
 async def test_a_whatsapp_caller_is_dialed_to_another_and_a_phone_is_recorded() -> None:
-    call = await alone({"voice": TO_WHATSAPP}, from_=BR_CALLER)
+    taken = TwilioBehavior(whatsapp_calls="taken")
+    call = await alone({"voice": TO_WHATSAPP}, from_=BR_CALLER, behavior=taken)
     assert [(leg.to, leg.from_, leg.status) for leg in call.children] == [
         ("whatsapp:+5511987650001", BR_SENDER, "completed")
     ]
@@ -433,7 +434,8 @@ async def test_a_whatsapp_caller_is_dialed_to_another_and_a_phone_is_recorded() 
 @virtual
 async def test_a_whatsapp_user_id_is_called_if_the_switch_says_so() -> None:
     to = TO_WHATSAPP.replace("+5511987650001", "BR.1502576394655843")
-    call = await alone({"voice": to}, from_=BR_CALLER, behavior=TwilioBehavior(user_id_recipients="taken"))
+    behavior = TwilioBehavior(user_id_recipients="taken", whatsapp_calls="taken")
+    call = await alone({"voice": to}, from_=BR_CALLER, behavior=behavior)
     assert [leg.to for leg in call.children] == ["whatsapp:BR.1502576394655843"]
 
 

@@ -85,6 +85,10 @@ class TwilioBehavior:
     """How often each status callback arrives."""
     redirect_while_ringing: Literal["taken", "refused"] = "taken"
     """Whether a call that was not answered yet can be given other TwiML by REST, or gets 21220 as one that is over."""
+    whatsapp_calls: Literal["checked", "taken"] = "checked"
+    """Calls to WhatsApp users need a sender of the account with a TwiML App (37008, 37009), not of a country that is
+    banned (37007), and the user's permission (37000), with no call up (37003) and less than five connected within 24
+    hours (37006); or each is taken, without `account.whatsapp.own` and `permit_calls`."""
     user_id_recipients: Literal["refused", "taken"] = "refused"
     """Whether a WhatsApp user id can be written to and called. A message was refused with 21211 (reported in June
     2026); that calls are too is inferred, since no page has such a recipient."""

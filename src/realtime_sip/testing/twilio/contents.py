@@ -20,6 +20,11 @@ class Contents:
     def __init__(self) -> None:
         self.contents: dict[str, dict[str, Any]] = {}
         self.approvals: dict[str, dict[str, Any]] = {}
+        self.pending: int | None = None
+        """How often a template is still pending when it is read; None until a test decides it in `approvals`."""
+        self.rejection_reason = ""
+        """Why each template is rejected then; approved if it is ""."""
+        self._reads: dict[str, int] = {}
 
     def answer(self, request: Request, path: str) -> Reply:
         """Answer a request to `/v1/Content…`."""
@@ -36,8 +41,19 @@ class Contents:
                 self.approvals[sid] = {**value, "status": "received", "rejection_reason": ""}
                 return Reply.of_json(self.approvals[sid], status=201)
             case "GET", [sid, "ApprovalRequests"] if sid in self.contents:
+                self._decide(sid)
                 return Reply.of_json({"sid": sid, "whatsapp": self.approvals.get(sid)})
         raise not_found(path)
+
+    def _decide(self, sid: str) -> None:
+        approval = self.approvals.get(sid)
+        if approval is None or self.pending is None or approval["status"] not in ("received", "pending"):
+            return
+        approval["status"] = "pending"
+        self._reads[sid] = self._reads.get(sid, 0) + 1
+        if self._reads[sid] > self.pending:
+            approval["status"] = "rejected" if self.rejection_reason else "approved"
+            approval["rejection_reason"] = self.rejection_reason
 
 
 def _json(request: Request, known: set[str], needed: tuple[str, ...]) -> dict[str, Any]:

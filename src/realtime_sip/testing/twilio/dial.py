@@ -103,6 +103,8 @@ class Dialing:
             return await self._confer()
         try:
             chosen = targets(self._verb, call.leg, self._board.behavior)
+            for target in chosen:
+                self._board.check_whatsapp(target.from_, target.to)
         except TwilioRefusal as refusal:
             call.alert(refusal.code, refusal.message)
             call.unanswered = "failed"

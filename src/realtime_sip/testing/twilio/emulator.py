@@ -395,16 +395,26 @@ class TwilioEmulator:
         )
         self._api.faults.extend([fault] * times)
 
+    def permit_calls(self, sender: str, user: str) -> None:
+        """Let a WhatsApp user permit calls of a sender, for seven days, without telling the program."""
+        self.account.whatsapp.calls.permit(sender, user, at=self._clock.unix())
+
     async def reply_to_permission(
         self, url: str, *, from_: str, to: str, accepted: bool, user_id: str | None = None
     ) -> TwilioRequest:
         """Let a WhatsApp user answer a call permission request; `url` is the messaging webhook of the sender `to`.
+
+        From then on the emulated Twilio takes calls to them, or refuses them.
 
         Raises:
             ConfigurationError: The emulator is not running.
         """
         if not self._entered:
             raise ConfigurationError("the emulator must be entered first: async with TwilioEmulator() as twilio")
+        if accepted:
+            self.permit_calls(to, from_)
+        else:
+            self.account.whatsapp.calls.reject(to, from_)
         sid = new_sid("SM")
         params = {
             "SmsMessageSid": sid,

@@ -90,6 +90,11 @@ class Leg:
         return self.status in FINAL
 
     @property
+    def began_at(self) -> float:
+        """When it was made, as Unix seconds."""
+        return self._times["created"]
+
+    @property
     def whatsapp(self) -> bool:
         """Whether one of its ends is on WhatsApp."""
         return self.from_.startswith("whatsapp:") or self.to.startswith("whatsapp:")

@@ -57,6 +57,7 @@ class TwilioApi:
         self.messages: dict[str, Message] = {}
         self.faults: list[RestFault] = []
         self.account = Account(board.account_sid)
+        board.senders = self.account.whatsapp
         self._board = board
         self._secrets = tuple(secrets)
         self._made = made
@@ -172,6 +173,7 @@ class TwilioApi:
         if source is None:
             raise TwilioRefusal(21205, "Url or Twiml is required (ApplicationSid is not emulated)")
         target = target_of(to, from_, board.behavior)
+        board.check_whatsapp(from_, target.to)
         detection = Detection.of_form(fields)
         events = [value for name, value in form if name == "StatusCallbackEvent"]
         wrong = [event for event in events if event not in EVENTS]

@@ -11,6 +11,7 @@ from realtime_sip.testing.openai.server import Reply, Request
 from realtime_sip.testing.twilio.courier import new_sid
 from realtime_sip.testing.twilio.record import TwilioRefusal
 from realtime_sip.testing.twilio.replies import meta_page, not_found, page
+from realtime_sip.testing.twilio.whatsapp_calls import WhatsAppCalls
 
 __all__ = ["Senders"]
 
@@ -27,6 +28,8 @@ class Senders:
         self.account_sid = account_sid
         self.senders: dict[str, dict[str, Any]] = {}
         self.applications: dict[str, dict[str, Any]] = {}
+        self.calls = WhatsAppCalls()
+        """Who has permitted calls."""
         self.updates = 1
         """How often a sender is still ONLINE:UPDATING when it is read after a change."""
         self._left: dict[str, int] = {}
@@ -46,6 +49,7 @@ class Senders:
             },
             "webhook": {"callback_url": None, "callback_method": "POST"},
             "profile": {"name": "Emulated"},
+            # How they are worded is a guess.
             "properties": {"messaging_limit": "1K Customers/24hr", "quality_rating": "HIGH"},
             "offline_reasons": None,
             "url": f"https://messaging.twilio.com/v2/Channels/Senders/{sid}",

@@ -20,6 +20,7 @@ from realtime_sip.testing.twilio.record import RequestKind, TwilioAlert, TwilioR
 if TYPE_CHECKING:
     from realtime_sip.testing.openai.emulator import OpenAIEmulator
     from realtime_sip.testing.twilio.call import VoiceCall
+    from realtime_sip.testing.twilio.senders import Senders
 
 __all__ = ["Switchboard"]
 
@@ -56,6 +57,8 @@ class Switchboard:
         """The calls that play TwiML, by the SID of their leg."""
         self.legs: dict[str, Leg] = {}
         self.conferences: list[Conference] = []
+        self.senders: Senders | None = None
+        """The WhatsApp senders of the account, once it has an API."""
         self.alerts: list[TwilioAlert] = []
         self.changes = Changes()
         """What happened anywhere: whoever waits for a request looks again."""
@@ -99,6 +102,16 @@ class Switchboard:
     def callee(self, *addresses: str, default: Callee | None = None) -> Callee:
         """Return who is at the first of these addresses that is known."""
         return next((self.callees[address] for address in addresses if address in self.callees), default or Callee())
+
+    def check_whatsapp(self, from_: str, to: str) -> None:
+        """Refuse a call to a WhatsApp user that Twilio would refuse.
+
+        Raises:
+            TwilioRefusal: The sender may not call this user.
+        """
+        if self.senders is not None and to.startswith("whatsapp:") and self.behavior.whatsapp_calls == "checked":
+            known = self.senders.senders.values()
+            self.senders.calls.check(known, self.legs.values(), (from_, to), self.clock.unix())
 
     def call_of(self, leg: Leg) -> VoiceCall | None:
         """Return the call that a leg plays, or belongs to."""

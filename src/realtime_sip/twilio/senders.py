@@ -38,8 +38,8 @@ class SenderConfiguration(Inbound):
 
 
 class SenderProperties(Inbound):
-    """What Meta says of a sender. Calls need Business Verification, and the tier of 1,000 users a day by Twilio's page, of
-    2,000 by Meta's (June 2026).
+    """What Meta says of a sender. Calls need Business Verification, and 1,000 users a day (Twilio's page) or
+    2,000 (Meta's own, June 2026).
 
     Attributes:
         messaging_limit: How many users it may write to in a day, as Meta words it. No page lists the words.

@@ -94,8 +94,8 @@ class CallTemplate:
     Attributes:
         friendly_name: Its name at Twilio.
         text: What it says, with `{{1}}` for a variable.
-        button: The text of the button, without variables, up to 25 characters. That length is what Meta is known to take
-            of other buttons; Twilio's page names none for this one.
+        button: The text of the button, without variables, up to 25 characters. That length is reported of other buttons
+            at Meta, and not verified; Twilio's page names none for this one.
         kind: What it is: of "twilio/card" the text is the title, of the others the body.
         language: Such as "pt_BR".
         variables: A sample of each variable, by name. WhatsApp approves the template with them.

@@ -225,6 +225,37 @@ async def test_the_lines_of_the_page_on_flask_answer_a_call(
         assert [client.get("/health/ready").status_code, client.post("/twilio/voice").status_code] == [200, 403]
 
 
+RING_COLUMN = """
+import asyncio, importlib, os, sys
+from realtime_sip.testing import CallerHangsUp, ModelSays, OpenAIEmulator, Timings
+from serving import serving_wsgi
+
+async def main():
+    async with OpenAIEmulator(speed=20, timings=Timings(least_patience=60)) as openai:
+        os.environ |= {
+            "OPENAI_API_KEY": openai.api_key,
+            "OPENAI_WEBHOOK_SECRET": openai.webhook_secret,
+            "OPENAI_BASE_URL": openai.base_url,
+        }
+        with serving_wsgi(importlib.import_module(sys.argv[1]).app) as url:
+            ringing = await openai.ring(f"{url}/openai/webhook", scenario=[ModelSays("Hello."), CallerHangsUp()])
+            print((await ringing.ended(timeout=60)).by, [answer.status_code for answer in ringing.webhook_responses])
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("column", ["before", "after"])
+def test_both_columns_of_the_page_for_those_who_come_answer_a_call(column: str, tmp_path: Path) -> None:
+    """In a process of its own: the thread of the left one ends with nothing else."""
+    written("coming_from.md", tmp_path)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT / "tests"), *sys.path])}
+    command = [sys.executable, "-c", RING_COLUMN, column]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"{EndedBy.CALLER} [200]" in done.stdout
+
+
 RING_DJANGO = """
 import asyncio, os
 from realtime_sip.testing import CallerHangsUp, ModelSays, OpenAIEmulator, Timings

@@ -182,7 +182,8 @@ def test_what_the_page_of_a_framework_says__pasted_into_a_fresh_environment__ans
     for block in re.findall(r"^```python\n(# [\w/]+\.py\n.*?)^```$", page, flags=re.MULTILINE | re.DOTALL):
         file = shop / block.partition("\n")[0].removeprefix("# ")
         file.parent.mkdir(exist_ok=True)
-        file.write_text(block, encoding="utf-8")
+        with file.open("a", encoding="utf-8") as lines:  # the lines are added to what a new project has
+            lines.write(block)
 
     # The command itself says what to export.
     port, emulator = free_port(), ["--port", str(free_port())]

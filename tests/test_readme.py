@@ -154,7 +154,7 @@ def test_the_test_of_the_docs_runs_beside_the_example_and_is_ten_lines(tmp_path:
 
 
 def written(page: str, folder: Path) -> None:
-    """Write the files of a page below a folder, where Python finds them."""
+    """Write the files of a page below a folder, where Python finds them, or add to what is there."""
     for block in re.findall(r"^```python\n(.*?)^```$", DOCS[ROOT / "docs" / page], flags=re.MULTILINE | re.DOTALL):
         named = NAMED.match(block)
         if named is not None:
@@ -162,7 +162,8 @@ def written(page: str, folder: Path) -> None:
             if (folder / named[1]).parent != folder:
                 # As an application has it; a module of that name elsewhere would come first without.
                 (folder / named[1]).parent.joinpath("__init__.py").touch()
-            (folder / named[1]).write_text(block, encoding="utf-8")
+            with (folder / named[1]).open("a", encoding="utf-8") as file:
+                file.write(block)
 
 
 @pytest.fixture
@@ -282,7 +283,8 @@ asyncio.run(main())
 
 
 def test_the_lines_of_the_page_on_django_answer_a_call(tmp_path: Path) -> None:
-    """In a process of its own, since Django has one set of settings."""
+    """In a new project, and in a process of its own, since Django has one set of settings."""
+    subprocess.run([sys.executable, "-m", "django", "startproject", "mysite", "."], cwd=tmp_path, check=True)
     written("django.md", tmp_path)
     paths = os.pathsep.join([str(tmp_path), str(ROOT / "tests"), *sys.path])
     environment = {**os.environ, "PYTHONPATH": paths, "DJANGO_SETTINGS_MODULE": "mysite.settings"}

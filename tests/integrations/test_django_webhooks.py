@@ -13,9 +13,10 @@ import shop_calls
 from asgiref.sync import async_to_sync, sync_to_async
 from django.conf import settings
 from django.core.checks import run_checks
+from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
-from django.db import connection
+from django.db import connection, connections
 from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, Client, override_settings
 from django.urls import include, path, set_script_prefix
@@ -26,6 +27,7 @@ from webhook_requests import (
     FORM,
     STATUS,
     TWILIO,
+    URL,
     VOICE,
     TakingHost,
     client_of_tests,
@@ -106,6 +108,13 @@ async def test_a_call_is_submitted_by_an_async_view_to_a_host_of_the_event_loop(
         assert reply.status_code == 200
     assert len(host.taken) == 2
     assert caplog.text.count("no lifespan has begun") == 1
+
+
+def test_a_host_of_the_event_loop_says_what_is_wrong_under_wsgi__each_time(urls: Callable[..., None]) -> None:
+    urls(path("openai/webhook", openai_webhook(in_memory())))
+    for _ in range(2):
+        with pytest.raises(ImproperlyConfigured, match="take a ThreadCallHost"):
+            called()
 
 
 def test_a_forged_webhook_is_refused_and_nobody_is_called(urls: Callable[..., None]) -> None:
@@ -277,6 +286,63 @@ def test_the_urls_serve_what_the_settings_name(monkeypatch: pytest.MonkeyPatch) 
     assert b"+14155550199" in posted(client, "/twilio/voice", VOICE, twilio_headers("/twilio/voice")).content
     assert posted(client, "/twilio/message", VOICE, FORM).status_code == 404
     assert client.get("/health/ready").status_code == 200
+
+
+@pytest.mark.parametrize("handler", [WSGIHandler, ASGIHandler])
+async def test_in_a_project_whose_requests_are_transactions_a_webhook_is_none(
+    handler: Callable[[], Any], monkeypatch: pytest.MonkeyPatch, table: None
+) -> None:
+    """A view that is async cannot be one, and one that waits for a decision would lock what the handler needs."""
+    for alias in connections:
+        monkeypatch.setitem(connections[alias].settings_dict, "ATOMIC_REQUESTS", True)
+        monkeypatch.setitem(connections.settings[alias], "ATOMIC_REQUESTS", True)
+    within: list[bool] = []
+
+    class Looking(TakingThreadHost):
+        def submit(self, incoming: IncomingCall, *, timeout: float | None = None) -> Any:
+            within.append(connection.in_atomic_block)
+            return super().submit(incoming, timeout=timeout)
+
+    def voice(call: VoiceWebhook) -> twiml.VoiceResponse:
+        within.append(connection.in_atomic_block)
+        return twiml.say("Hello.")
+
+    names = {"SIGNATURE": TWILIO, "VOICE": voice}
+    with override_settings(REALTIME_SIP={"HOST": Looking(), "TWILIO": names}):
+        headers = openai_headers()
+        voiced = TWILIO.sign(f"{URL}/twilio/voice", VOICE)
+        if handler is ASGIHandler:
+            client = AsyncClient()
+            answers = [
+                await client.post("/openai/webhook", data=CALL, content_type=JSON, headers=headers),
+                await client.post("/twilio/voice", data=VOICE, content_type=FORM_TYPE, headers=voiced),
+                await client.get("/health/ready"),
+            ]
+        else:
+            blocking = Client()
+            answers = await sync_to_async(
+                lambda: [
+                    posted(blocking, "/openai/webhook", CALL, headers),
+                    posted(blocking, "/twilio/voice", VOICE, {**voiced, **FORM}),
+                    blocking.get("/health/ready"),
+                ]
+            )()
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    assert within == [False, True], "the program's own function is in a transaction, as its project says"
+
+
+def test_health_is_cached_by_nobody() -> None:
+    assert "no-store" in Client().get("/health/ready")["cache-control"]
+    cached = [
+        "django.middleware.cache.UpdateCacheMiddleware",
+        *settings.MIDDLEWARE,
+        "django.middleware.cache.FetchFromCacheMiddleware",
+    ]
+    host = TakingThreadHost()
+    with override_settings(MIDDLEWARE=cached, REALTIME_SIP={"HOST": host}):
+        assert Client().get("/health/ready").status_code == 200
+        host.drain(0)
+        assert Client().get("/health/ready").status_code == 503
 
 
 def test_the_settings_that_a_test_overrides_are_served() -> None:

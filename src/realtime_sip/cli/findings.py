@@ -77,7 +77,7 @@ def of_call(
     found = _of_answers(environment, answers)
     accepted = any(request.operation == "accept" and request.status == 200 for request in requests)
     if not requests and not any(answer.status_code in _REFUSED for answer in answers):
-        found.append(_not_called(environment, url))
+        found.append(_not_called(environment, url, taken=any(answer.taken for answer in answers)))
     found += _of_requests(environment, requests)
     if accepted and not sidebands and not found:
         found.append(
@@ -143,15 +143,16 @@ def _failed(request: RecordedRequest) -> bool:
     return request.status is None or request.status >= 300
 
 
-def _not_called(environment: Environment, url: str) -> str:
+def _not_called(environment: Environment, url: str, *, taken: bool) -> str:
     if not _is_here(url):
         port = urlsplit(environment.exports["OPENAI_BASE_URL"]).port
         return (
             "The server called nobody back here. It is on another machine, and the emulator listens on this one's "
             f"127.0.0.1 alone: let the other's lead here, with\n\n    ssh -R {port}:127.0.0.1:{port} HOST"
         )
+    why = "so it calls api.openai.com" if taken else "and may have failed before it could, or calls api.openai.com"
     return (
-        "The server called nobody back here, so it calls api.openai.com. OPENAI_BASE_URL says where to call, to "
+        f"The server called nobody back here, {why}. OPENAI_BASE_URL says where to call, to "
         "OpenAI's Python and Node packages too: " + environment.advice("OPENAI_BASE_URL")
     )
 

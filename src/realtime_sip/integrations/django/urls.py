@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import inspect
 from functools import cache
 from typing import Any
 
@@ -17,6 +18,7 @@ from django.urls import re_path
 from realtime_sip.integrations import exchange
 from realtime_sip.integrations.django.hosts import configured, configured_host
 from realtime_sip.integrations.django.requests import open_to_webhooks
+from realtime_sip.integrations.django.transactions import in_transaction, without_transaction
 from realtime_sip.integrations.django.views import View, health_view, openai_webhook, run, twilio_view
 
 app_name = "realtime_sip"
@@ -36,7 +38,8 @@ def _twilio() -> dict[str, View]:
     # None has to be said, and not left out.
     signature = None if named.get("SIGNATURE", "") is None else configured("SIGNATURE", of=named)
     routes = exchange.twilio_routes(configured_host(), functions)
-    return {route.name: twilio_view(route, signature) for route in routes}
+    views = {route.name: twilio_view(route, signature) for route in routes}
+    return {name: view if inspect.iscoroutinefunction(view) else in_transaction(view) for name, view in views.items()}
 
 
 def _forget(*, setting: str, **_: Any) -> None:
@@ -61,8 +64,12 @@ async def _of_twilio(request: HttpRequest, kind: str) -> HttpResponse:
 
 
 urlpatterns = [
-    re_path(r"^openai/webhook/?$", open_to_webhooks(_call), name="openai_webhook"),
-    re_path(rf"^twilio/(?P<kind>{'|'.join(_KINDS)})/?$", open_to_webhooks(_of_twilio), name="twilio_webhook"),
+    re_path(r"^openai/webhook/?$", without_transaction(open_to_webhooks(_call)), name="openai_webhook"),
+    re_path(
+        rf"^twilio/(?P<kind>{'|'.join(_KINDS)})/?$",
+        without_transaction(open_to_webhooks(_of_twilio)),
+        name="twilio_webhook",
+    ),
     re_path(r"^health/ready/?$", health_view(configured_host, ready=True), name="ready"),
     re_path(r"^health/live/?$", health_view(configured_host, ready=False), name="live"),
 ]

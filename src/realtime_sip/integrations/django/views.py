@@ -7,8 +7,11 @@ from collections.abc import Callable
 from typing import Any, Unpack
 
 from asgiref.sync import sync_to_async
+from django.core.exceptions import ImproperlyConfigured
+from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver, re_path
+from django.views.decorators.cache import never_cache
 
 from realtime_sip.call.options import around_code
 from realtime_sip.errors import DeadlineError
@@ -17,8 +20,14 @@ from realtime_sip.integrations import exchange
 from realtime_sip.integrations.django.connections import around
 from realtime_sip.integrations.django.hosts import Host, checked, warn_without_lifespan
 from realtime_sip.integrations.django.requests import call_of, open_to_webhooks, payload_of, response
+from realtime_sip.integrations.django.transactions import without_transaction
 from realtime_sip.integrations.exchange import Reply, TwilioFunctions
 from realtime_sip.twilio.signature import TwilioSignature
+
+_WSGI = (
+    "a CallHost needs the event loop of an ASGI server, and this request came by WSGI (runserver, wsgi.py), whose loop "
+    "ends with it: serve the application of asgi.py, or take a ThreadCallHost, which lives under both"
+)
 
 View = Callable[..., Any]
 
@@ -47,6 +56,8 @@ def openai_webhook(host: Host) -> View:
             call = call_of(request, webhooks)
             if isinstance(call, Reply):
                 return response(call)
+            if not isinstance(request, ASGIRequest):
+                raise ImproperlyConfigured(_WSGI)
             warn_without_lifespan(here_async)
             before = around_code.set(around)
             try:
@@ -57,7 +68,7 @@ def openai_webhook(host: Host) -> View:
                 around_code.reset(before)
             return response(exchange.submitted(call, became))
 
-        return open_to_webhooks(webhook)
+        return without_transaction(open_to_webhooks(webhook))
 
     here_sync = here
 
@@ -74,7 +85,7 @@ def openai_webhook(host: Host) -> View:
             around_code.reset(before)
         return response(exchange.submitted(call, became))
 
-    return open_to_webhooks(blocking_webhook)
+    return without_transaction(open_to_webhooks(blocking_webhook))
 
 
 def twilio_webhook(
@@ -118,7 +129,7 @@ def twilio_view(route: exchange.Route, signature: TwilioSignature | None) -> Vie
             payload = read(request)
             return response(payload if isinstance(payload, Reply) else route.reply(await function(payload)))
 
-        return open_to_webhooks(webhook)
+        return without_transaction(open_to_webhooks(webhook))
 
     def blocking_webhook(request: HttpRequest) -> HttpResponse:
         payload = read(request)
@@ -151,7 +162,8 @@ def health_view(host: Callable[[], Host], *, ready: bool) -> View:
         return response(exchange.health_reply(host().health(), ready=ready))
 
     answer.login_required = False  # type: ignore[attr-defined]
-    return answer
+    view: View = never_cache(without_transaction(answer))  # a balancer asks how it is now, and not how the database is
+    return view
 
 
 async def run(view: View, request: HttpRequest) -> HttpResponse:

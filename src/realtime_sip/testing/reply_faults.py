@@ -21,7 +21,17 @@ __all__ = [
     "check_line_faults",
 ]
 
-Operation = Literal["accept", "reject", "refer", "hangup", "create", "client_secrets", "webhook_endpoints", "attach"]
+Operation = Literal[
+    "accept",
+    "reject",
+    "refer",
+    "hangup",
+    "create",
+    "client_secrets",
+    "webhook_endpoints",
+    "models",
+    "attach",
+]
 """What can fail; "attach" is the upgrade to a sideband, the others are REST operations."""
 
 How = Literal["status", "no answer", "reset"]

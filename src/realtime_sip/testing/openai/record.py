@@ -25,7 +25,8 @@ class Said:
 class RecordedRequest:
     """One request to the REST API or for a socket.
 
-    `operation` is "accept", "reject", "refer", "hangup", "create", "client_secrets", "webhook_endpoints" or "attach".
+    `operation` is "accept", "reject", "refer", "hangup", "create", "client_secrets", "webhook_endpoints", "models" or
+    "attach".
     `status` is that of the answer, None if none was given. `body` is the parsed JSON, or None.
     """
 

@@ -13,6 +13,7 @@ from realtime_sip import beta
 from realtime_sip.testing.clock import Clock
 from realtime_sip.testing.openai.call import CallState, EmulatedCall, EndedBy
 from realtime_sip.testing.openai.frames import Frame, Ids, Refusal, error_event, error_reply, not_found
+from realtime_sip.testing.openai.models import models, said_by_all
 from realtime_sip.testing.openai.record import MAX_RECORDED, RecordedRequest
 from realtime_sip.testing.openai.sdp import answer_to, offer_and_session
 from realtime_sip.testing.openai.server import Answer, Reply, Request, Silence, Upgrade
@@ -34,12 +35,12 @@ _CORS = (
     ("access-control-allow-headers", "authorization, content-type"),
     ("access-control-expose-headers", "location"),
 )
-_METHODS = {"attach": "GET", "connect": "GET"}
+_METHODS = {"attach": "GET", "connect": "GET", "models": "GET"}
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}:\S{1,2000}")
 
 
 class CallsApi:
-    """Answers requests to `/v1/realtime…`."""
+    """Answers requests to `/v1/realtime…`, `/v1/webhook_endpoints…` and `/v1/models`."""
 
     def __init__(
         self,
@@ -70,6 +71,8 @@ class CallsApi:
         operation, call_id = _route(request)
         body = _json(request.body)
         answer = await self._answer(request, operation, call_id, body)
+        if isinstance(answer, Reply):
+            answer = replace(answer, headers=(*answer.headers, *said_by_all(self._clock.unix())))
         if request.header("origin"):
             answer = _for_pages(answer)
         status = answer.status if isinstance(answer, Reply) else 101 if isinstance(answer, Upgrade) else None
@@ -138,6 +141,8 @@ class CallsApi:
         match operation:
             case "webhook_endpoints":
                 return await self._endpoints.handle(request, body)
+            case "models":
+                return models()
             case "client_secrets":
                 return self._client_secret(body)
             case "create":
@@ -280,6 +285,8 @@ def _route(request: Request) -> tuple[str | None, str | None]:
             return "client_secrets", None
         case ["", "v1", "realtime", "calls"]:
             return "create", None
+        case ["", "v1", "models"]:
+            return "models", None
         case ["", "v1", "webhook_endpoints", *_]:
             return "webhook_endpoints", None
         case ["", "v1", "realtime", "calls", call_id, action] if action in _ON_CALLS:

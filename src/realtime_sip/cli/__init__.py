@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from realtime_sip.cli import demo, inspect, migrate, ring, store, twilio
+from realtime_sip.cli import demo, doctor, inspect, migrate, ring, store, twilio
 from realtime_sip.cli.command import Command
 from realtime_sip.errors import RealtimeSipError
 
@@ -16,6 +16,7 @@ __all__ = ["main"]
 COMMANDS: dict[str, Command] = {
     "demo": demo,
     "ring": ring,
+    "doctor": doctor,
     "inspect": inspect,
     "twilio": twilio,
     "store": store,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from realtime_sip.twilio.account import TwilioAccount
     from realtime_sip.twilio.trunking import Step, Trunk
 
-__all__ = ["add", "run"]
+__all__ = ["add", "declared", "run"]
 
 
 def add(commands: Commands) -> None:
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigurationError(f"{options.action} --json does not ask: pass --yes, too")
     # The command says once what failed.
     logging.getLogger("realtime_sip").addHandler(logging.NullHandler())
-    trunk = _declared(options.trunk)
+    trunk = declared(options.trunk)
     with TwilioAccount(base_url=options.base_url) as account:
         return _ACTIONS[options.action](account, trunk, options)
 
@@ -128,7 +128,12 @@ def _confirmed(question: str, options: argparse.Namespace) -> bool:
     return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
 
 
-def _declared(place: str) -> Trunk:
+def declared(place: str) -> Trunk:
+    """Return the trunk that a program declares at `MODULE:NAME`.
+
+    Raises:
+        ConfigurationError: No trunk is declared there.
+    """
     from realtime_sip.twilio.trunking import Trunk
 
     module_name, colon, name = place.partition(":")

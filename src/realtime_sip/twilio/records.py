@@ -144,6 +144,7 @@ class AccountRecord(Made):
     """The account."""
 
     type: str | None = None
+    status: str | None = None
 
 
 class CallerIdRecord(Made):

@@ -1,0 +1,93 @@
+"""What leaves the machine: requests to a URL, to OpenAI and to Twilio, each with a deadline. No verdict is here."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Generator
+from contextlib import suppress
+from functools import cache
+from typing import TypeVar
+
+import certifi
+import httpx
+
+from realtime_sip.api.causes import cause_of, is_of_tls
+from realtime_sip.api.settings import USER_AGENT
+from realtime_sip.api.transport import within
+from realtime_sip.cli.doctor.answer import Answer, Delivery, is_here
+
+__all__ = ["ask_all"]
+
+T = TypeVar("T")
+
+_MAX_TEXT = 20_000
+_GRACE = 0.5
+
+
+def ask_all(steps: Generator[Delivery, Answer, T], *, timeout: float) -> T:
+    """Send what a generator yields, each within `timeout` seconds, and return what it returns."""
+    answer: Answer | None = None
+    while True:
+        try:
+            delivery = next(steps) if answer is None else steps.send(answer)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        answer = _within(delivery, timeout)
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    # Public authorities, as OpenAI and Twilio trust them, whatever this machine trusts beside them.
+    return ssl.create_default_context(cafile=certifi.where())
+
+
+def _within(delivery: Delivery, timeout: float) -> Answer:
+    """Post a delivery, and return how it was answered. No redirect is followed."""
+    began = time.monotonic()
+    try:
+        # The time of each phase begins anew with each byte; nothing else bounds their sum.
+        return within(timeout + _GRACE, lambda: _post(delivery, timeout))
+    except TimeoutError:
+        return Answer(failure="timeout", cause="the answer does not end", seconds=time.monotonic() - began)
+
+
+def _post(delivery: Delivery, timeout: float) -> Answer:
+    began = time.monotonic()
+    try:
+        with (
+            httpx.Client(verify=_trusted(), timeout=timeout, trust_env=not is_here(delivery.url)) as http,
+            http.stream(
+                "POST", delivery.url, content=delivery.body, headers={"user-agent": USER_AGENT, **delivery.headers}
+            ) as response,
+        ):
+            text = bytearray()
+            with suppress(httpx.TimeoutException):
+                for chunk in response.iter_bytes():
+                    text += chunk
+                    if len(text) > _MAX_TEXT:
+                        break
+            return Answer(
+                status=response.status_code,
+                headers={name.lower(): value for name, value in response.headers.items()},
+                text=bytes(text[:_MAX_TEXT]).decode("utf-8", "replace"),
+                seconds=time.monotonic() - began,
+            )
+    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, ValueError) as error:
+        return _failed(error, time.monotonic() - began)
+
+
+def _failed(error: Exception, seconds: float) -> Answer:
+    cause = cause_of(error)
+    if isinstance(error, httpx.ProxyError):
+        return Answer(failure="proxy", cause=cause, seconds=seconds)
+    if is_of_tls(error):
+        return Answer(failure="tls", cause=cause, seconds=seconds)
+    if isinstance(error, httpx.TimeoutException):
+        return Answer(failure="timeout", cause=cause, seconds=seconds)
+    if "DNS" in cause:
+        return Answer(failure="dns", cause=cause, seconds=seconds)
+    if "refused" in cause or isinstance(error, httpx.ConnectError):
+        return Answer(failure="refused", cause=cause, seconds=seconds)
+    return Answer(failure="broken", cause=cause, seconds=seconds)

@@ -51,11 +51,11 @@ def outline(page: str) -> list[str]:
 
 
 def code(language: str, text: str) -> str:
-    """Return code without what callers hear, what models are told, and what is printed of it."""
+    """Return code without texts and phone numbers, and Python without comments and what it prints."""
     if language == "javascript":
         return re.sub(r'(?<=instructions: )"[^"\n]*"', '""', text)
     if language != "python":
-        return text
+        return re.sub(r"\+\d{6,}", "+", text)
     tree = ast.parse(text)
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -68,7 +68,7 @@ def code(language: str, text: str) -> str:
 def spans(section: str) -> set[str]:
     """Return the code in the prose of a section, without what somebody says in it."""
     found = {re.sub(r'"[^"]*"', '"…"', span) for span in re.findall(r"`([^`\n]+)`", section)}
-    return {span for span in found if not re.search(r"[.?!]$", span)}
+    return {span for span in found if not re.search(r"^[A-Z][a-z]+ |[.?!]$", span)}
 
 
 def numbers(section: str) -> set[int]:

@@ -46,17 +46,20 @@ PROGRAMS = [*dict.fromkeys(block for block in BLOCKS if block.startswith("import
 TESTS = [block for block in BLOCKS if "def test_" in block]
 NAMED = re.compile(r"# ([\w/]+\.py)\n")
 FILES = [block for block in BLOCKS if NAMED.match(block)]
-EXCERPTS = [block for block in BLOCKS if block not in [*PROGRAMS, *TESTS, *FILES]]
+(SERVER_IN_PORTUGUESE,) = re.findall(
+    r"^```python\n(from fastapi .*?)^```$", DOCS[PORTUGUESE / "first_call" / "index.md"], flags=re.MULTILINE | re.DOTALL
+)
+EXCERPTS = [block for block in BLOCKS if block not in [*PROGRAMS, *TESTS, *FILES, SERVER_IN_PORTUGUESE]]
 PATIENT = Timings(least_patience=60)
 """A server that is slow because the machine is busy is not given up."""
 EXAMPLES = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "examples").glob("*.py")}
 
 
 @asynccontextmanager
-async def pasted(folder: Path, openai: OpenAIEmulator) -> AsyncIterator[str]:
-    """Serve the program of the README as it says, from `server.py` in a folder; hand out the webhook's URL."""
+async def pasted(program: str, folder: Path, openai: OpenAIEmulator) -> AsyncIterator[str]:
+    """Serve a program as the README says, from `server.py` in a folder; hand out the webhook's URL."""
     (command,) = re.findall(r"\$ (uvicorn [\w:]+)\n", README)
-    (folder / "server.py").write_text(SERVER, encoding="utf-8")
+    (folder / "server.py").write_text(program, encoding="utf-8")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     log = folder / "log"
@@ -90,9 +93,14 @@ async def pasted(folder: Path, openai: OpenAIEmulator) -> AsyncIterator[str]:
     assert printed in log.read_text().splitlines()
 
 
-async def test_the_program_of_the_readme_answers_a_call_as_pasted(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("program", "output"),
+    [(SERVER, "tomorrow before noon"), (SERVER_IN_PORTUGUESE, "amanhã antes do meio-dia")],
+    ids=["english", "portuguese"],
+)
+async def test_the_program_of_the_readme_answers_a_call_as_pasted(program: str, output: str, tmp_path: Path) -> None:
     # A server's first call takes a second on a busy machine, and a phone that rings 20 times as fast gives it no more.
-    async with OpenAIEmulator(speed=20, timings=PATIENT) as openai, pasted(tmp_path, openai) as url:
+    async with OpenAIEmulator(speed=20, timings=PATIENT) as openai, pasted(program, tmp_path, openai) as url:
         scenario = [
             ModelSays("Hello."),
             CallerSays("Where is 1042?"),
@@ -104,7 +112,7 @@ async def test_the_program_of_the_readme_answers_a_call_as_pasted(tmp_path: Path
         assert (await ringing.ended(timeout=60)).by is EndedBy.CALLER
         assert [answer.status_code for answer in ringing.webhook_responses] == [200]
         created = [event["item"] for event in ringing.client_events if event["type"] == "conversation.item.create"]
-        assert ["tomorrow before noon" in item["output"] for item in created] == [True]
+        assert [output in item["output"] for item in created] == [True]
         assert ringing.notes == []
 
 

@@ -1,4 +1,4 @@
-"""`docs/first_call.md`: what it shows of its commands is what they print."""
+"""`docs/first_call.md`, and in Portuguese: what it shows of its commands is what they print."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from served_twilio import twilio_on_a_thread
 
 from realtime_sip.cli import main
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "first_call.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
+@pytest.mark.parametrize("name", ["first_call.md", "pt/first_call/index.md"])
 def test_the_trunk_of_the_page_is_made_as_it_shows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (program,) = re.findall(r"^```python\n(# trunk\.py\n.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
+    page = (DOCS / name).read_text(encoding="utf-8")
+    (program,) = re.findall(r"^```python\n(# trunk\.py\n.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
     console = re.compile(r"^\$ (realtime-sip twilio [^\n]*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
-    ((command, shown),) = console.findall(PAGE)
+    ((command, shown),) = console.findall(page)
     (number,) = re.findall(r"attach number (\S+)$", shown, flags=re.MULTILINE)
     (was,) = re.findall(r"was voice URL (\S+)$", shown, flags=re.MULTILINE)
     (tmp_path / "trunk.py").write_text(program, encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from enum import Enum, IntEnum, StrEnum
 from typing import ClassVar, Literal
 
@@ -130,6 +131,21 @@ class SidebandGap:
     start: float
     end: float
     close: SocketClose
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adopted:
+    """What is known of a call that another worker served before. `Call.adopted` has it.
+
+    Attributes:
+        began_at: Unix seconds at which that worker began to answer it, or None if that is not known.
+        interrupted: The functions that ran there and whose outcome nobody knows. The model was told so.
+        cost: What it had cost there, in US dollars, or None if that is not known. `Call.cost` goes on from it.
+    """
+
+    began_at: float | None = None
+    interrupted: tuple[str, ...] = ()
+    cost: Decimal | None = None
 
 
 Certainty = Literal["reported", "inferred"]

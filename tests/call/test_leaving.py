@@ -102,7 +102,7 @@ async def test_speech_that_is_asked_for_as_the_call_ends_is_over() -> None:
         call.transfer("billing")
         with pytest.raises(CallEndedError):
             await call.collect_digits("Ask for the number.")
-        assert not call._runtime._waiting
+        assert not call._runtime.waiting._futures
 
     async with phone(timings=PATIENT) as line:
         ended, _ = await line.played(HELLO, talk=talk, transfers=DESKS)

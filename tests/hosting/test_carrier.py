@@ -234,7 +234,7 @@ async def test_law_a_report_that_comes_twice_fails_no_later_transfer(again: Call
 
 @virtual
 async def test_a_call_that_left_with_a_transfer_is_known_until_it_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("realtime_sip.hosting.host._TRANSFERRED", 1)
+    monkeypatch.setattr("realtime_sip.hosting.reports._TRANSFERRED", 1)
     async with phone(context_secret=SECRET, strict=False) as line:
         rung_ = []
         for parent in (PARENT, "CA" + "e" * 32):

@@ -169,10 +169,10 @@ async def test_law_shutting_down_keeps_its_time__a_store_that_does_not_answer_ho
     class Stuck(MemoryStore):
         works = False
 
-        async def claim(self, call_id: str, *, owner: str, lease: float) -> Claimed:
+        async def claim(self, call_id: str, *, owner: str, lease: float, ticket: str = "") -> Claimed:
             if not self.works:
                 await asyncio.Event().wait()
-            return await super().claim(call_id, owner=owner, lease=lease)
+            return await super().claim(call_id, owner=owner, lease=lease, ticket=ticket)
 
     store = Stuck()
     async with phone(strict=False) as line:

@@ -25,7 +25,7 @@ from realtime_sip import (
 )
 from realtime_sip.errors import ConfigurationError, UnknownCallError
 from realtime_sip.policy import DenyCallers
-from realtime_sip.stores import Claimed, Outcome
+from realtime_sip.stores import Beat, Claimed, Outcome
 from realtime_sip.testing import (
     CallerHangsUp,
     CallerSays,
@@ -324,12 +324,12 @@ class Stolen(MemoryStore):
         self.stolen = False
         self.claims: list[str] = []
 
-    async def claim(self, call_id: str, *, owner: str, lease: float) -> Claimed:
+    async def claim(self, call_id: str, *, owner: str, lease: float, ticket: str = "") -> Claimed:
         self.claims.append(call_id)
-        return await super().claim(call_id, owner=owner, lease=lease)
+        return await super().claim(call_id, owner=owner, lease=lease, ticket=ticket)
 
-    async def heartbeat(self, owner: str, *, lease: float) -> list[str]:
-        return self.claims if self.stolen else []
+    async def heartbeat(self, owner: str, *, lease: float, free: int = 0) -> Beat:
+        return Beat(taken=tuple(self.claims) if self.stolen else ())
 
 
 @virtual
@@ -385,9 +385,9 @@ async def test_a_worker_says_that_it_lives_once_a_second_however_many_calls_it_h
     heartbeats: list[float] = []
 
     class Counting(MemoryStore):
-        async def heartbeat(self, owner: str, *, lease: float) -> list[str]:
+        async def heartbeat(self, owner: str, *, lease: float, free: int = 0) -> Beat:
             heartbeats.append(asyncio.get_running_loop().time())
-            return await super().heartbeat(owner, lease=lease)
+            return await super().heartbeat(owner, lease=lease, free=free)
 
     async with phone() as line:
         line.host = CallHost(line.on_call, client=line.client, store=Counting())
@@ -441,7 +441,7 @@ def _sync(_incoming: IncomingCall) -> None:
 class _Claims:
     """A store that neither counts nor knows nonces."""
 
-    async def claim(self, call_id: str, *, owner: str, lease: float) -> Claimed:
+    async def claim(self, call_id: str, *, owner: str, lease: float, ticket: str = "") -> Claimed:
         raise AssertionError
 
 

@@ -12,7 +12,7 @@ import pytest
 from phone import Phone, greet, phone, virtual, wait
 from realtime_sip import CallEnded, CallHost, CallLimits, EndReason, IncomingCall, MemoryStore, Submission
 from realtime_sip.errors import DeadlineError
-from realtime_sip.stores import Claimed
+from realtime_sip.stores import Beat, Claimed
 from realtime_sip.stores.rules import WORKER_LEASE
 from realtime_sip.testing import CallerHangsUp, EndedBy, ModelSays, RingingCall
 
@@ -29,8 +29,8 @@ class Slow(MemoryStore):
         self.seconds = seconds
         self.error = error
 
-    async def claim(self, call_id: str, *, owner: str, lease: float) -> Claimed:
-        claimed = await super().claim(call_id, owner=owner, lease=lease)
+    async def claim(self, call_id: str, *, owner: str, lease: float, ticket: str = "") -> Claimed:
+        claimed = await super().claim(call_id, owner=owner, lease=lease, ticket=ticket)
         await asyncio.sleep(self.seconds)
         if self.error is not None:
             raise self.error
@@ -257,11 +257,11 @@ async def test_law_no_wait_without_a_deadline__a_store_that_hangs_once_is_asked_
     asked: list[float] = []
 
     class Hanging(MemoryStore):
-        async def heartbeat(self, owner: str, *, lease: float) -> list[str]:
+        async def heartbeat(self, owner: str, *, lease: float, free: int = 0) -> Beat:
             asked.append(asyncio.get_running_loop().time())
             if len(asked) == 1:
                 await asyncio.sleep(3600)
-            return await super().heartbeat(owner, lease=lease)
+            return await super().heartbeat(owner, lease=lease, free=free)
 
     async with phone() as line:
         line.host = CallHost(line.on_call, client=line.client, store=Hanging(clock=asyncio.get_running_loop().time))

@@ -172,7 +172,7 @@ def test_a_submit_that_a_close_overtakes_is_refused_and_does_not_wait(line: Line
     asked = threading.Event()
 
     class Stuck(MemoryStore):
-        async def claim(self, call_id: str, *, owner: str, lease: float) -> Claimed:
+        async def claim(self, call_id: str, *, owner: str, lease: float, ticket: str = "") -> Claimed:
             asked.set()
             await asyncio.Event().wait()
             raise AssertionError
@@ -338,15 +338,15 @@ def test_law_one_call_one_handler__a_host_that_was_made_before_the_workers_were_
     _, incoming = line.incoming()
 
     class Shared(MemoryStore):
-        async def claim(self, call_id: str, *, owner: str, lease: float) -> Claimed:
+        async def claim(self, call_id: str, *, owner: str, lease: float, ticket: str = "") -> Claimed:
             owners.append(owner)
-            return await super().claim(call_id, owner=owner, lease=lease)
+            return await super().claim(call_id, owner=owner, lease=lease, ticket=ticket)
 
     owners: list[str] = []
-    claims = Claims(Shared())
+    claims = Claims(Shared(), free=lambda: 0, adopted=lambda _: None, letter=lambda *_: None)
 
     async def claim() -> str:
-        await claims.take(incoming, known=False, now=0.0)
+        await claims.take(incoming, ticket=lambda _: "", known=False, now=0.0)
         return owners[-1]
 
     assert len({asyncio.run(claim()), *(in_child(lambda: asyncio.run(claim())) for _ in range(2))}) == 3

@@ -67,7 +67,7 @@ async def test_the_lease_of_an_accepted_call_is_its_workers_and_one_heartbeat_is
         await store.accept(call_id, owner="a", lease=4)
     for _ in range(20):
         clock.now += 3
-        assert await store.heartbeat("a", lease=4) == []
+        assert (await store.heartbeat("a", lease=4)).taken == ()
         for call_id in ("rtc_1", "rtc_2", "rtc_3"):
             assert await claimed(store, "b", call_id=call_id) == ("repeat", "accepted")
     clock.now += 4.1
@@ -103,9 +103,9 @@ async def test_law_an_owner_whose_call_was_adopted_can_do_nothing_any_more_and_h
     await store.claim("rtc_1", owner="b", lease=10)
     assert not await store.accept("rtc_1", owner="a", lease=4)
     assert not await store.finish("rtc_1", owner="a")
-    assert await store.heartbeat("a", lease=4) == ["rtc_1"]
-    assert await store.heartbeat("a", lease=4) == []
-    assert await store.heartbeat("b", lease=4) == []
+    assert (await store.heartbeat("a", lease=4)).taken == ("rtc_1",)
+    assert (await store.heartbeat("a", lease=4)).taken == ()
+    assert (await store.heartbeat("b", lease=4)).taken == ()
     assert await store.accept("rtc_1", owner="b", lease=4)
     assert await store.accept("rtc_2", owner="a", lease=4)
     assert await claimed(store, "c") == ("repeat", "accepted")
@@ -116,7 +116,7 @@ async def test_an_owner_that_was_late_keeps_what_nobody_adopted(store: Store, cl
     await store.accept("rtc_1", owner="a", lease=4)
     clock.now += 60
     assert await claimed(store, "a") == ("repeat", "accepted")
-    assert await store.heartbeat("a", lease=4) == []
+    assert (await store.heartbeat("a", lease=4)).taken == ()
     assert await claimed(store, "b") == ("repeat", "accepted")
 
 
@@ -175,7 +175,7 @@ async def test_of_many_who_adopt_at_once_one_gets_the_call(store: Store, clock: 
     clock.now += 60
     answers = await asyncio.gather(*(store.claim("rtc_1", owner=str(n), lease=10) for n in range(50)))
     assert [answer.outcome for answer in answers].count(Outcome.ADOPTED) == 1
-    assert await store.heartbeat("dead", lease=4) == ["rtc_1"]
+    assert (await store.heartbeat("dead", lease=4)).taken == ("rtc_1",)
 
 
 @pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf")])
@@ -198,6 +198,190 @@ def test_the_rule_says_who_owns_the_call_now() -> None:
     assert adopted == Claimed(Outcome.ADOPTED, Claim("rtc_1", "b", "accepted", 7.0))
     living = decide(dead, call_id="rtc_1", owner="b", now=4.0, lease=2.0)
     assert living == Claimed(Outcome.REPEAT, dead)
+
+
+# --- tickets: calls that others take over -----------------------------------------------------------------------------
+
+
+async def served_by(store: Store, owner: str, call_id: str, *, ticket: str = "how") -> None:
+    await store.claim(call_id, owner=owner, lease=10, ticket=ticket)
+    await store.accept(call_id, owner=owner, lease=4)
+
+
+async def adopted(store: Store, owner: str, *, most: int = 10) -> list[tuple[str, str, str]]:
+    """Return the call, the phase and the ticket of each call that was adopted."""
+    claims = await store.adopt(owner, lease=10, most=most)
+    assert all(claim.owner == owner and not claim.offered for claim in claims)
+    return sorted((claim.call_id, claim.phase, claim.ticket) for claim in claims)
+
+
+async def test_law_calls_of_a_worker_that_died_are_adopted_with_their_tickets(store: Store, clock: Clock) -> None:
+    await served_by(store, "a", "rtc_1")
+    await served_by(store, "a", "rtc_2")
+    await store.accept("rtc_2", owner="a", lease=4, ticket="how now")
+    await served_by(store, "living", "rtc_3")
+    clock.now += 3.5
+    await store.heartbeat("living", lease=4)
+    assert await adopted(store, "b") == []
+    clock.now += 0.6
+    assert await adopted(store, "b") == [("rtc_1", "accepted", "how"), ("rtc_2", "accepted", "how now")]
+    assert await adopted(store, "c") == []
+    assert set((await store.heartbeat("a", lease=4)).taken) == {"rtc_1", "rtc_2"}
+    assert not await store.accept("rtc_1", owner="a", lease=4)
+    clock.now += 5
+    assert await adopted(store, "c") == [("rtc_3", "accepted", "how")]
+
+
+async def test_a_call_that_is_only_claimed_is_an_orphan_with_its_own_lease_or_its_workers(
+    store: Store, clock: Clock
+) -> None:
+    await store.heartbeat("a", lease=4)
+    await store.claim("rtc_1", owner="a", lease=15, ticket="how")
+    await store.claim("rtc_2", owner="never seen", lease=15, ticket="how")
+    clock.now += 3.5
+    assert await adopted(store, "b") == []
+    clock.now += 1
+    await store.heartbeat("b", lease=100)
+    assert await adopted(store, "b") == [("rtc_1", "claimed", "how")]
+    clock.now += 10
+    assert await adopted(store, "b") == []
+    clock.now += 1
+    assert await adopted(store, "b") == [("rtc_2", "claimed", "how")]
+
+
+async def test_a_call_without_a_ticket_and_one_that_is_done_are_nobodys_to_adopt(store: Store, clock: Clock) -> None:
+    await served_by(store, "a", "rtc_1", ticket="")
+    await served_by(store, "a", "rtc_2")
+    await store.finish("rtc_2", owner="a")
+    clock.now += 60
+    assert await adopted(store, "b") == []
+    assert (await store.claim("rtc_2", owner="b", lease=10)).claim.ticket == ""
+
+
+async def test_an_orphan_that_is_announced_again_brings_its_ticket(store: Store, clock: Clock) -> None:
+    await served_by(store, "a", "rtc_1")
+    clock.now += 60
+    answer = await store.claim("rtc_1", owner="b", lease=10, ticket="new")
+    assert (answer.outcome, answer.claim.ticket) == (Outcome.ADOPTED, "how")
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+async def test_what_is_offered_is_adopted_at_once_and_can_be_taken_back_before(store: Store, *, accepted: bool) -> None:
+    await store.heartbeat("a", lease=100)
+    await store.claim("rtc_1", owner="a", lease=100, ticket="how")
+    if accepted:
+        await store.accept("rtc_1", owner="a", lease=100)
+    phase = "accepted" if accepted else "claimed"
+    assert await adopted(store, "b") == []
+    assert await store.offer("rtc_1", owner="a", ticket="how now")
+    assert await adopted(store, "a") == []
+    assert await store.recall("rtc_1", owner="a")
+    assert await adopted(store, "b") == []
+    assert await store.offer("rtc_1", owner="a", ticket="how then")
+    assert await adopted(store, "b") == [("rtc_1", phase, "how then")]
+    assert not await store.recall("rtc_1", owner="a")
+    assert not await store.offer("rtc_1", owner="a", ticket="too late")
+    assert await adopted(store, "c") == []
+    assert await store.accept("rtc_1", owner="b", lease=4)
+
+
+async def test_who_renews_a_call_that_it_offers_goes_on_offering_it(store: Store) -> None:
+    await served_by(store, "a", "rtc_1")
+    await store.offer("rtc_1", owner="a", ticket="how now")
+    await store.accept("rtc_1", owner="a", lease=100)
+    assert await adopted(store, "b") == [("rtc_1", "accepted", "how now")]
+
+
+async def test_nobody_adopts_more_than_it_asked_for_and_who_asks_next_gets_the_rest(store: Store, clock: Clock) -> None:
+    for number in range(5):
+        await served_by(store, "dead", f"rtc_{number}")
+    await served_by(store, "living", "rtc_offered")
+    await store.offer("rtc_offered", owner="living", ticket="how")
+    clock.now += 5
+    got = [await adopted(store, worker, most=2) for worker in ("a", "b", "c", "d")]
+    assert [len(each) for each in got] == [2, 2, 2, 0]
+    assert len({call_id for each in got for call_id, _, _ in each}) == 6
+
+
+async def test_of_many_who_look_for_orphans_at_once_each_is_adopted_by_one(store: Store, clock: Clock) -> None:
+    for number in range(30):
+        await served_by(store, "dead", f"rtc_{number}")
+    clock.now += 5
+    answers = await asyncio.gather(*(store.adopt(str(n), lease=10, most=7) for n in range(20)))
+    assert len([claim for answer in answers for claim in answer]) == len(
+        {claim.call_id for answer in answers for claim in answer}
+    )
+    left = await store.adopt("last", lease=10, most=100)
+    assert len([claim for answer in answers for claim in answer]) + len(left) == 30
+
+
+async def test_a_letter_reaches_whoever_serves_the_call_once_and_in_order(store: Store, clock: Clock) -> None:
+    assert not await store.post("rtc_1", "nobody is there")
+    await served_by(store, "a", "rtc_1")
+    await served_by(store, "a", "rtc_2")
+    for number in range(3):
+        assert await store.post("rtc_1", f"one {number}")
+        assert await store.post("rtc_2", f"two {number}")
+    clock.now += 5
+    await store.claim("rtc_2", owner="b", lease=10)
+    letters = (await store.heartbeat("a", lease=4)).letters
+    assert [text for call_id, text in letters if call_id == "rtc_1"] == ["one 0", "one 1", "one 2"]
+    # Of a call that was taken, they are the taker's.
+    assert (await store.heartbeat("b", lease=4)).letters == tuple(("rtc_2", f"two {number}") for number in range(3))
+    assert (await store.heartbeat("a", lease=4)).letters == ()
+    await store.finish("rtc_1", owner="a")
+    assert not await store.post("rtc_1", "it is over")
+
+
+async def test_letters_that_nobody_reads_are_bounded(store: Store) -> None:
+    await served_by(store, "a", "rtc_1")
+    for number in range(130):
+        await store.post("rtc_1", f"{number}")
+    letters = (await store.heartbeat("a", lease=4)).letters
+    assert letters == tuple(("rtc_1", f"{number}") for number in range(30, 130))
+
+
+async def test_a_worker_hears_how_many_calls_the_others_would_take(store: Store, clock: Clock) -> None:
+    assert (await store.heartbeat("a", lease=4, free=10)).free == 0
+    assert (await store.heartbeat("b", lease=4, free=3)).free == 10
+    assert (await store.heartbeat("a", lease=4, free=7)).free == 3
+    assert (await store.heartbeat("c", lease=9)).free == 10
+    clock.now += 5
+    assert (await store.heartbeat("c", lease=4)).free == 0
+
+
+@pytest.mark.parametrize("what", ["offer", "letter"])
+async def test_who_waits_for_news_hears_at_once_of_an_offer_and_of_a_letter(store: Store, what: str) -> None:
+    await served_by(store, "a", "rtc_1")
+    await store.news(0.01)  # whoever listens has begun to
+    async with asyncio.timeout(20):
+        waiting = [asyncio.create_task(store.news(60))]
+        await asyncio.sleep(0)
+        if what == "offer":
+            await store.offer("rtc_1", owner="a", ticket="how")
+        else:
+            await store.post("rtc_1", "a letter")
+        await asyncio.gather(*waiting)
+
+
+async def test_without_news_waiting_ends_in_its_time(store: Store) -> None:
+    async with asyncio.timeout(20):
+        await store.news(0.01)
+        await store.news(0.01)
+
+
+async def test_what_is_too_long_to_keep_is_refused(store: Store) -> None:
+    text = "x" * (rules.MAX_NOTE + 1)
+    with pytest.raises(ConfigurationError, match="16384"):
+        await store.claim("rtc_1", owner="a", lease=10, ticket=text)
+    await store.claim("rtc_1", owner="a", lease=10)
+    for refused in (
+        store.accept("rtc_1", owner="a", lease=10, ticket=text),
+        store.offer("rtc_1", owner="a", ticket=text),
+        store.post("rtc_1", text),
+    ):
+        with pytest.raises(ConfigurationError, match="16384"):
+            await refused
 
 
 # --- what a memory store forgets --------------------------------------------------------------------------------------
@@ -317,6 +501,8 @@ class Claims(RuleBasedStateMachine):
         self.finished: dict[str, tuple[str, float]] = {}
         # What others have taken from a worker since its last heartbeat.
         self.taken: dict[str, list[str]] = {}
+        self.offered: set[str] = set()
+        self.tickets: set[str] = set()
 
     def teardown(self) -> None:
         if self.kind != "memory":
@@ -327,6 +513,8 @@ class Claims(RuleBasedStateMachine):
         return self.runner.run(operation)
 
     def is_served(self, call_id: str) -> bool:
+        if call_id in self.offered:
+            return False
         if self.phase.get(call_id) == "accepted":
             return self.lives.get(self.holder.get(call_id, ""), 0.0) > self.clock.now
         return self.counts.get(call_id, 0.0) > self.clock.now
@@ -340,7 +528,7 @@ class Claims(RuleBasedStateMachine):
 
     @rule(call_id=CALLS, owner=OWNERS, lease=SECONDS)
     def claim(self, call_id: str, owner: str, lease: float) -> None:
-        answer: Claimed = self.run(self.store.claim(call_id, owner=owner, lease=lease))
+        answer: Claimed = self.run(self.store.claim(call_id, owner=owner, lease=lease, ticket="how"))
         if self.remembered(call_id):
             assert answer.outcome is Outcome.REPEAT
             assert answer.claim.phase == "done"
@@ -356,16 +544,54 @@ class Claims(RuleBasedStateMachine):
             assert answer.claim.phase == self.phase[call_id]
             self.taken.setdefault(self.holder[call_id], []).append(call_id)
         if answer.outcome is not Outcome.REPEAT:
-            self.finished.pop(call_id, None)
-            self.holder[call_id] = owner
-            self.phase[call_id] = answer.claim.phase
-            self.counts[call_id] = self.clock.now + lease
-            if answer.claim.phase == "accepted":
-                self.lives[owner] = max(self.lives.get(owner, 0.0), self.clock.now + lease)
+            self.given(answer.claim, lease)
+
+    def given(self, claim: Claim, lease: float) -> None:
+        if claim.ticket:
+            self.tickets.add(claim.call_id)
+        else:
+            self.tickets.discard(claim.call_id)
+        self.offered.discard(claim.call_id)
+        self.finished.pop(claim.call_id, None)
+        self.holder[claim.call_id] = claim.owner
+        self.phase[claim.call_id] = claim.phase
+        self.counts[claim.call_id] = self.clock.now + lease
+        if claim.phase == "accepted":
+            self.lives[claim.owner] = max(self.lives.get(claim.owner, 0.0), self.clock.now + lease)
+
+    @rule(call_id=CALLS, owner=OWNERS)
+    def offer(self, call_id: str, owner: str) -> None:
+        assert self.run(self.store.offer(call_id, owner=owner, ticket="how")) == (self.holder.get(call_id) == owner)
+        if self.holder.get(call_id) == owner:
+            self.offered.add(call_id)
+            self.tickets.add(call_id)
+
+    @rule(call_id=CALLS, owner=OWNERS)
+    def recall(self, call_id: str, owner: str) -> None:
+        assert self.run(self.store.recall(call_id, owner=owner)) == (self.holder.get(call_id) == owner)
+        if self.holder.get(call_id) == owner:
+            self.offered.discard(call_id)
+
+    @rule(owner=OWNERS, lease=SECONDS)
+    def adopt(self, owner: str, lease: float) -> None:
+        now = self.clock.now
+        orphans = {
+            call_id
+            for call_id, holder in self.holder.items()
+            if holder != owner
+            and call_id in self.tickets
+            and (not self.is_served(call_id) or self.lives.get(holder, now + 1) <= now)
+        }
+        claims = self.run(self.store.adopt(owner, lease=lease, most=10))
+        assert {claim.call_id for claim in claims} == orphans
+        for claim in claims:
+            assert claim.phase == self.phase[claim.call_id]
+            self.taken.setdefault(self.holder[claim.call_id], []).append(claim.call_id)
+            self.given(claim, lease)
 
     @rule(owner=OWNERS, lease=SECONDS)
     def heartbeat(self, owner: str, lease: float) -> None:
-        taken = self.run(self.store.heartbeat(owner, lease=lease))
+        taken = self.run(self.store.heartbeat(owner, lease=lease)).taken
         assert set(taken) == set(self.taken.pop(owner, []))
         self.lives[owner] = self.clock.now + lease
 
@@ -375,6 +601,8 @@ class Claims(RuleBasedStateMachine):
         unknown = call_id not in self.holder and not self.remembered(call_id)
         assert kept == (unknown or self.holder.get(call_id) == owner)
         if kept:
+            if unknown:
+                self.tickets.discard(call_id)
             self.finished.pop(call_id, None)
             self.holder[call_id] = owner
             self.phase[call_id] = "accepted"
@@ -388,6 +616,8 @@ class Claims(RuleBasedStateMachine):
             assert known == owner
             self.holder.pop(call_id, None)
             self.phase.pop(call_id, None)
+            self.offered.discard(call_id)
+            self.tickets.discard(call_id)
             self.finished[call_id] = (owner, self.clock.now + remember)
         else:
             assert self.holder.get(call_id) != owner

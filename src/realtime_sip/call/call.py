@@ -28,16 +28,10 @@ from realtime_sip.call.record.transcript import Transcript
 from realtime_sip.call.runtime import CallEvent, Runtime
 from realtime_sip.call.session_changes import refuse_locked, says_transcription, spoken_in, transcription, worded
 from realtime_sip.call.speech import Speech
-from realtime_sip.call.tool_runner import waiting_for_caller
-from realtime_sip.errors import (
-    ConfigurationError,
-    EventRefusedError,
-    InvalidRequestError,
-    MisuseError,
-    TransferError,
-)
+from realtime_sip.call.tool_runner import function_call, waiting_for_caller
+from realtime_sip.errors import ConfigurationError, EventRefusedError, InvalidRequestError, MisuseError, TransferError
 from realtime_sip.items import FunctionCallOutput
-from realtime_sip.outcomes import CallAnswered, CallEnded, SidebandGap, TransferFailureReason, TransferProgress
+from realtime_sip.outcomes import Adopted, CallAnswered, CallEnded, SidebandGap, TransferFailureReason, TransferProgress
 from realtime_sip.prompts.instructions import Instructions
 from realtime_sip.response import ResponseConfig
 from realtime_sip.session import Prompt, RealtimeSession, warn_of_formats
@@ -84,6 +78,23 @@ class Call:
     def ended(self) -> CallEnded | None:
         """How the call ended, or None while it is up."""
         return self._runtime.ended
+
+    @property
+    def adopted(self) -> Adopted | None:
+        """What is known of another worker that served the call before; None if it is new: greet only then."""
+        decision = self._runtime.decision
+        return None if decision is None else decision.adopted
+
+    @property
+    def idempotency_key(self) -> str:
+        """In a tool: a name of this call of it, the same if another worker runs it again; for what must not act twice.
+
+        Raises:
+            MisuseError: No tool runs this.
+        """
+        if not (running := function_call()):
+            raise MisuseError("idempotency_key names the call of a tool: read it in one")
+        return f"{self.call_id}:{running}"
 
     @property
     def transcript(self) -> Transcript:
@@ -257,15 +268,7 @@ class Call:
         transfers = self._runtime.options.transfers
         if transfers is None:
             raise ConfigurationError("no transfers are allowed on this call: answer(…, transfers=TransferTargets({…}))")
-        return TransferRequest(
-            call_id=self.call_id,
-            name=target,
-            target=transfers.chosen(target),
-            reason=reason,
-            summary=summary,
-            parent_call_sid=None if self.incoming is None else self.incoming.parent_call_sid,
-            channel=None if self.incoming is None else self.incoming.channel,
-        )
+        return transfers.request(self.call_id, target, self.incoming, reason=reason, summary=summary)
 
     def escalate(self, escalation: Escalation) -> None:
         """Put an `Escalation` among the events, as failing tools and the tool `transfer_to_human` do."""
@@ -350,7 +353,7 @@ class Call:
         seconds. If the call is being hung up already, it still is.
         """
         key = f"let_go_{secrets.token_hex(8)}"
-        gone = self._runtime.expect(key)
+        gone = self._runtime.waiting.expect(key)
         self._runtime.step(inputs.LetGo(key))
         await gone
 

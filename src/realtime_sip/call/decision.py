@@ -17,7 +17,8 @@ from realtime_sip.api.transport import on_verdict
 if TYPE_CHECKING:
     from realtime_sip.call.call import Call
     from realtime_sip.call.machine.targets import TransferRequest
-    from realtime_sip.outcomes import CallAnswered
+    from realtime_sip.call.machine.ticket import Ticket
+    from realtime_sip.outcomes import Adopted, CallAnswered
 
 _log = logging.getLogger("realtime_sip.call")
 
@@ -30,8 +31,11 @@ class Decision:
 
     Attributes:
         call_id: The call that it is about.
-        accepted_before: Whether a program that died had accepted the call, so that it is attached without accepting it.
-        maybe_accepted: Whether a program that died had claimed the call, and may have accepted it.
+        accepted_before: Whether another worker had accepted the call, so that it is attached without accepting it.
+        maybe_accepted: Whether a worker that died had claimed the call, and may have accepted it.
+        ticket: What that worker knew of the call, or None.
+        adopted: What the program learns of it.
+        route: The name of the handler that has the call, if a router chose it.
         made: Set once it was accepted or rejected.
         rejected: Whether it was rejected.
         caller_left: Whether the carrier reported, before anybody answered, that the caller's own call is over.
@@ -39,19 +43,34 @@ class Decision:
         call: The call, once it is being answered.
         transfer: The last transfer that was asked of the carrier.
         note_transfer: Notes a transfer where other workers can read it.
+        changed: Called if what another worker would need has changed.
+        saved: Waits until that is where other workers can read it, but not for long.
     """
 
-    def __init__(self, call_id: str, *, accepted_before: bool = False, maybe_accepted: bool = False) -> None:
+    def __init__(
+        self,
+        call_id: str,
+        *,
+        accepted_before: bool = False,
+        maybe_accepted: bool = False,
+        ticket: Ticket | None = None,
+        route: str | None = None,
+    ) -> None:
         self.call_id = call_id
         self.accepted_before = accepted_before
         self.maybe_accepted = maybe_accepted
         self.made = asyncio.Event()
+        self.ticket = ticket
+        self.route = route
+        self.adopted: Adopted | None = None
         self.rejected = False
         self.caller_left = False
         self.answered: CallAnswered | None = None
         self.call: Call | None = None
         self.transfer: TransferRequest | None = None
         self.note_transfer: Callable[[TransferRequest], Awaitable[None]] | None = None
+        self.changed: Callable[[], None] | None = None
+        self.saved: Callable[[], Awaitable[None]] | None = None
         if accepted_before:
             self.made.set()
 

@@ -39,8 +39,10 @@ from realtime_sip.call.record.call_record import CallRecord
 from realtime_sip.call.record.frame import text
 from realtime_sip.call.record.struggle import STRUGGLES, Escalation, Struggle
 from realtime_sip.call.speech import Speech
+from realtime_sip.call.takeover import adopt
 from realtime_sip.call.tasks import Tasks
 from realtime_sip.call.tool_runner import ToolRunner, is_approved
+from realtime_sip.call.waiting import Waiting
 from realtime_sip.call.watch import watching
 from realtime_sip.errors import CallEndedError, RealtimeSipError
 from realtime_sip.outcomes import CallAnswered, CallEnded, ServiceRefused, SidebandGap, TransferFailed
@@ -119,7 +121,7 @@ class Runtime:
         self._guardrail = None if check is None else Guardrail(check, failed=self.program_failed)
         self.struggle = Struggle(options.escalation)
         self.pickup = Pickup(self.record, self.over, None if self.decision is None else self.decision.answered)
-        self._waiting: dict[str, asyncio.Future[Any]] = {}
+        self.waiting = Waiting()
         self.tasks = Tasks(self._broke)
         self._alarm = Alarm(self._tick)
         watch = watching.get()
@@ -160,7 +162,7 @@ class Runtime:
         decided = core.step(self.state, what, self.loop.time())
         if self._watch is not None:
             self._watch.saw(what, decided, self.state.now)
-        self._carry_out(decided)
+        self._carry_out(decided, changed=type(what) is not inputs.Tick)
 
     def _received(self, event: events.ServerEvent) -> None:
         now, kind, what = self.loop.time(), event.type, inputs.Received(event)
@@ -187,17 +189,17 @@ class Runtime:
             estimate = None if self.options.limits.max_cost is None else meter.estimate(now)
             self.step(inputs.Spent(meter.cost, estimate, meter.tokens))
 
-    def _carry_out(self, decided: list[effects.Effect]) -> None:
+    def _carry_out(self, decided: list[effects.Effect], *, changed: bool = False) -> None:
         for effect in decided:
             match effect:
                 case effects.Send(event, key):
-                    self.sideline.put(event, self._waiting.get(key))
+                    self.sideline.put(event, self.waiting.get(key))
                 case effects.RunTool():
                     self._run_tool(effect)
                 case effects.AskApproval():
                     self.tasks.spawn(self._approve(effect))
                 case effects.Done(key, value):
-                    self._resolve(key, value)
+                    self.waiting.resolve(key, value)
                 case effects.Tell(what):
                     self._tell(what)
                 case effects.Attach():
@@ -224,6 +226,8 @@ class Runtime:
                 case _:
                     assert_never(effect)
         self._alarm.set(self.state.timers.next)
+        if (decided or changed) and self.decision is not None and self.decision.changed is not None:
+            self.decision.changed()
 
     def _tick(self) -> None:
         try:
@@ -232,16 +236,6 @@ class Runtime:
             self._broke(error)
 
     # --- what somebody waits for --------------------------------------------------------------------------------------
-
-    def expect(self, key: str) -> asyncio.Future[Any]:
-        """Return the future that `Done` of this key resolves; the end of the call resolves it with how it ended."""
-        self._waiting[key] = self.loop.create_future()
-        return self._waiting[key]
-
-    def _resolve(self, key: str, value: object) -> None:
-        future = self._waiting.pop(key, None)
-        if future is not None and not future.done():
-            future.set_result(value)
 
     async def wait_for(self, key: str, future: asyncio.Future[Any]) -> Any:
         """Wait for what was asked for under this key, and note if nobody waits any more.
@@ -286,12 +280,12 @@ class Runtime:
         self.transport.carry(self)
         self.over.add_done_callback(lambda _: self.transport.forget(self))
         _log.info("call %s: ringing", self.call_id)
-        up = self.expect("answer")
+        up = self.waiting.expect("answer")
         if self.decision is not None and self.decision.caller_left:
             self.step(inputs.NoCaller(reported=True))
         elif self.decision is not None and self.decision.accepted_before:
-            self.record.missed()
-            self.step(inputs.Adopt())
+            _log.info("call %s: taken over from another worker", self.call_id)
+            self.decision.adopted = adopt(self, self.decision.ticket)
         elif self.incoming is not None and self.incoming.is_stale(self.transport.settings.clock()):
             self.step(inputs.NoCaller())
         else:
@@ -335,12 +329,12 @@ class Runtime:
             opened.cancel()
         self.check_live()
         key = f"send_{secrets.token_hex(8)}"
-        sent = self.expect(key)
+        sent = self.waiting.expect(key)
         self.step(inputs.SendEvent(event, key))
         try:
             await self.wait_for(key, sent)
         finally:
-            self._waiting.pop(key, None)
+            self.waiting.forget(key)
 
     async def update(self, session: RealtimeSession) -> None:
         """Change the session, and wait until the service has.
@@ -351,14 +345,14 @@ class Runtime:
             CallEndedError: The call has ended.
         """
         key = f"update_{secrets.token_hex(8)}"
-        answered = self.expect(key)
+        answered = self.waiting.expect(key)
         self.step(inputs.Update(key, session))
         await self.wait_for(key, answered)
 
     def respond(self, instructions: str | None, config: ResponseConfig | None = None) -> Speech:
         """Ask for a response, with instructions that add to the session's own."""
         key = f"speech_{secrets.token_hex(8)}"
-        speech = Speech(key, self.expect(key))
+        speech = Speech(key, self.waiting.expect(key))
         self.step(inputs.Respond(key, instructions, config or ResponseConfig()))
         return speech
 
@@ -369,7 +363,7 @@ class Runtime:
             ConfigurationError: Digits are being collected already.
             CallEndedError: The call has ended meanwhile.
         """
-        answer = self.expect(what.key)
+        answer = self.waiting.expect(what.key)
         self.step(what)
         collected = await self.wait_for(what.key, answer)
         assert isinstance(collected, CollectedDigits)
@@ -378,7 +372,7 @@ class Runtime:
     def transfer(self, what: inputs.Transfer) -> asyncio.Future[Any]:
         """Begin a transfer. The future gets a `TransferFailed`, or how the call ended."""
         _log.info("call %s: transfer to %s begins", self.call_id, what.request.name)
-        failing = self.expect(what.key)
+        failing = self.waiting.expect(what.key)
         self.step(what)
         return failing
 
@@ -393,6 +387,8 @@ class Runtime:
             if tool.progress or tool.background:
                 self.step(inputs.ToolBegan(asked.call_id, asked.name, tool.progress, tool.background))
 
+        if self.decision is not None and self.decision.saved is not None:
+            await self.decision.saved()  # whoever takes the call over has to know that it runs
         with nullcontext() if self._watch is None else self._watch.running(asked.call_id):
             result = await self.tools.run(asked, began)
         self.step(inputs.ToolEnded(asked.call_id, result.output, result.respond, result.failed))
@@ -438,8 +434,7 @@ class Runtime:
             self.decision.made.set()
         self.record.note(ended)
         self.over.set_result(ended)
-        for key in [*self._waiting]:
-            self._resolve(key, ended)
+        self.waiting.resolve_all(ended)
         self.queue.close()
         self.tasks.end()
 

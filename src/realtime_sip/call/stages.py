@@ -171,6 +171,6 @@ async def _quiet(call: Call) -> None:
     runtime = call._runtime
     runtime.check_live()
     key = f"quiet_{secrets.token_hex(8)}"
-    over = runtime.expect(key)
+    over = runtime.waiting.expect(key)
     runtime.step(inputs.AwaitQuiet(key))
     await runtime.wait_for(key, over)

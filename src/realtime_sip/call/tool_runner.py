@@ -58,6 +58,15 @@ _deadline: ContextVar[asyncio.Timeout | None] = ContextVar("realtime_sip.tool_de
 """The timeout of the tool that is running; None outside of tools."""
 
 
+_running: ContextVar[str] = ContextVar("realtime_sip.running_tool", default="")
+"""The id of the function call that is running; "" outside of tools."""
+
+
+def function_call() -> str:
+    """Return the id of the function call that runs this, or ""."""
+    return _running.get()
+
+
 def in_tool() -> bool:
     """Whether a tool runs this."""
     return _deadline.get() is not None
@@ -181,6 +190,7 @@ class ToolRunner:
             return ToolResult(error_output(_BROKEN), failed=True)
         deadline = asyncio.timeout(tool.timeout)
         _deadline.set(deadline)
+        _running.set(asked.call_id)
         checking = True
         try:
             async with deadline:

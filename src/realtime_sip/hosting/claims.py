@@ -1,10 +1,16 @@
-"""The claims of one host in a store: taken, kept while calls are served, and finished, whatever the store does."""
+"""The claims of one host in a store: taken, kept while calls are served, handed over, and finished.
+
+The host is one worker. It has one heartbeat however many calls it serves, and hears by it which calls others took and
+what others posted. If others share the store, it looks for orphans as well, each second, at once when one is offered.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import os
+import random
 import secrets
 from collections.abc import Awaitable, Callable
 
@@ -16,6 +22,8 @@ from realtime_sip.stores.rules import (
     HEARTBEAT,
     PLACE_LEASE,
     WORKER_LEASE,
+    Beat,
+    Claim,
     Claimed,
     Outcome,
     Store,
@@ -30,24 +38,71 @@ DECIDE = 10.0
 """Seconds within which a call has to be decided. Nobody lets a phone ring for much longer."""
 STORE_TIMEOUT = 10.0
 """Seconds that a store may take to answer."""
+SAVED = 0.5
+"""Seconds that a tool waits until others could know of it."""
+SETTLED = 0.25
+"""Seconds in which what changes of a call is written once."""
+_HURRY = 0.1
+"""Seconds between heartbeats while a call is handed over."""
+_AT_ONCE = 10
+"""Calls to take over at once, so that several workers share those of one that died."""
+
+
+class _Kept:
+    """A call that is this host's: whether another has taken it, and whether what the store knows of it is old."""
+
+    def __init__(self) -> None:
+        self.lost = asyncio.Event()
+        self.changed = asyncio.Event()
+        self.saved = asyncio.Event()
+        """Set once what has changed is written."""
+        self.urgent = asyncio.Event()
+
+    def change(self) -> None:
+        self.changed.set()
+        self.saved.clear()
 
 
 class Claims:
-    """The claims of one host in a store: one worker, whose heartbeat goes as long as it has calls."""
+    """The claims of one host in a store.
 
-    def __init__(self, store: Store) -> None:
+    Args:
+        store: Where they are.
+        free: Returns how many more calls the host would take.
+        adopted: Serves a call that was taken over.
+        letter: Reads what was posted to a call.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        free: Callable[[], int],
+        adopted: Callable[[Claim], None],
+        letter: Callable[[str, str], None],
+    ) -> None:
         self._store = store
+        self._room = free
+        self._adopted = adopted
+        self._letter = letter
         self._token = secrets.token_hex(8)
-        self._lost: dict[str, asyncio.Event] = {}
-        """For each call that is this host's, whether another has taken it."""
+        self._calls: dict[str, _Kept] = {}
         self._beating: asyncio.Task[None] | None = None
+        self._watching = False
+        self._beat_at = 0.0
+        self.elsewhere = 0
+        """How many more calls other workers would take."""
 
     @property
     def _owner(self) -> str:
         # New at each start, so that nobody takes a dead host for this one; and a server may fork after it was made.
         return f"{self._token}-{os.getpid()}"
 
-    async def take(self, incoming: IncomingCall, *, known: bool, now: float) -> tuple[IncomingCall, Claimed] | None:
+    # --- one call -----------------------------------------------------------------------------------------------------
+
+    async def take(
+        self, incoming: IncomingCall, *, ticket: Callable[[IncomingCall], str], known: bool, now: float
+    ) -> tuple[IncomingCall, Claimed] | None:
         """Claim a call. Return it, without its context if that does not count; None if another host serves it.
 
         If the claim is ours and this host does not know the call, the answer to the claim was lost: the call is ours.
@@ -59,42 +114,81 @@ class Claims:
         """
         async with in_time(STORE_TIMEOUT, "the store", sent=True):
             incoming = await use_context(incoming, self._store, now=now)
-            claimed = await self._store.claim(incoming.call_id, owner=self._owner, lease=CLAIM_LEASE)
+            claimed = await self._store.claim(
+                incoming.call_id, owner=self._owner, lease=CLAIM_LEASE, ticket=ticket(incoming)
+            )
         unheard = claimed.claim.owner == self._owner and claimed.claim.phase == "claimed" and not known
         if claimed.outcome is Outcome.REPEAT and not unheard:
             return None
-        self._lost[incoming.call_id] = asyncio.Event()
-        if self._beating is None or self._beating.done():
-            self._beating = asyncio.create_task(self._beat(), name="heartbeat of a call host")
+        self._begin(incoming.call_id)
         return incoming, claimed
 
-    async def keep(self, decision: Decision, *, renewed: Callable[[], Awaitable[None]]) -> None:
-        """Record that a call was accepted, and keep its places in counters. Return if another host has taken it."""
-        made = asyncio.ensure_future(decision.made.wait())
-        lost = self._lost[decision.call_id]
+    def _begin(self, call_id: str) -> None:
+        self._calls[call_id] = _Kept()
+        self._beat_on()
+
+    async def keep(
+        self, decision: Decision, *, ticket: Callable[[], str | None], renewed: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Record that a call was accepted, and what another worker would need to go on with it; keep its places in
+        counters. Return if another host has taken it."""
+        kept = self._calls[decision.call_id]
+        if self._store.shared:
+            decision.changed, decision.saved = kept.change, lambda: _saved(kept)
+        loop, made = asyncio.get_running_loop(), asyncio.ensure_future(decision.made.wait())
+        places_at = loop.time()
         try:
             await asyncio.wait({made}, timeout=DECIDE)
-            while not lost.is_set():
+            while not kept.lost.is_set():
                 try:
                     if made.done() and not decision.rejected:
+                        kept.changed.clear()
+                        text = ticket()
                         # Again and again: a store may have lost what it had.
                         async with in_time(STORE_TIMEOUT, "the store", sent=True):
-                            if not await self._store.accept(decision.call_id, owner=self._owner, lease=WORKER_LEASE):
+                            if not await self._store.accept(
+                                decision.call_id, owner=self._owner, lease=WORKER_LEASE, ticket=text
+                            ):
                                 return
+                        if not kept.changed.is_set():
+                            kept.saved.set()
                 except Exception as error:  # noqa: BLE001 - a store that fails for a while may work again
                     _log.error("call %s: its claim was not renewed: %s", decision.call_id, type(error).__name__)
-                    await _passed(lost, RETRY)
-                else:
-                    await _passed(lost, PLACE_LEASE / 3)
-                    if not lost.is_set():
-                        await renewed()
+                    await _passed(RETRY, kept.lost)
+                    continue
+                await _passed(places_at + PLACE_LEASE / 3 - loop.time(), kept.lost, kept.changed)
+                await _passed(SETTLED, kept.lost, kept.urgent)
+                kept.urgent.clear()
+                if not kept.lost.is_set() and loop.time() >= places_at + PLACE_LEASE / 3:
+                    places_at = loop.time()
+                    await renewed()
         finally:
             made.cancel()
 
+    async def hand_over(self, call_id: str, ticket: str, *, within: float) -> bool:
+        """Offer a call to the others for so many seconds; return whether one of them has it."""
+        kept, clock = self._calls[call_id], asyncio.get_running_loop().time
+        end = clock() + within
+        try:
+            async with in_time(STORE_TIMEOUT, "the store", sent=True):
+                if not await self._store.offer(call_id, owner=self._owner, ticket=ticket):
+                    return True
+            while not kept.lost.is_set() and (left := end - clock()) > 0:
+                await _passed(min(left, _HURRY), kept.lost)
+                if clock() - self._beat_at >= _HURRY:  # one is for all calls
+                    await self._beat()
+            if kept.lost.is_set():
+                return True
+            async with in_time(STORE_TIMEOUT, "the store", sent=True):
+                return not await self._store.recall(call_id, owner=self._owner)
+        except Exception as error:  # noqa: BLE001 - no call ends because of its store
+            _log.error("call %s: it was not handed over: %s", call_id, type(error).__name__)
+            return kept.lost.is_set()
+
     async def finish(self, call_id: str) -> None:
         """Record that a call is done."""
-        self._lost.pop(call_id, None)
-        if not self._lost and self._beating is not None:
+        self._calls.pop(call_id, None)
+        if not self._calls and not self._watching and self._beating is not None:
             self._beating.cancel()
             await asyncio.wait({self._beating})
         try:
@@ -103,25 +197,93 @@ class Claims:
         except Exception as error:  # noqa: BLE001 - a store that fails does not undo the end of a call
             _log.error("call %s: its claim was not finished: %s", call_id, type(error).__name__)
 
+    # --- all of them --------------------------------------------------------------------------------------------------
+
+    def watch(self) -> None:
+        """Look for calls to take over from now on, also while this host has none, if others share the store."""
+        if self._store.shared and not self._watching:
+            self._watching = True
+            self._beat_on()
+
+    async def rest(self) -> None:
+        """Take over no more calls, and learn what the others would take."""
+        self._watching = False
+        if self._store.shared and self._calls:
+            await self._beat()
+
+    def _beat_on(self) -> None:
+        if self._beating is None or self._beating.done():
+            # Not in the context of the webhook that happened to be the first.
+            self._beating = asyncio.get_running_loop().create_task(
+                self._beat_always(), name="heartbeat of a call host", context=contextvars.Context()
+            )
+
+    async def _beat_always(self) -> None:
+        while self._calls or self._watching:
+            await self._beat()
+            more = await self._adopt()
+            if not more:
+                await self._pause()
+
     async def _beat(self) -> None:
-        """Let the store know that this host lives as long as it has calls, and hear which of them others have taken."""
-        while self._lost:
-            try:
-                async with in_time(WORKER_LEASE / 2, "the store", sent=True):
-                    taken = await self._store.heartbeat(self._owner, lease=WORKER_LEASE)
-            except Exception as error:  # noqa: BLE001 - no call ends because of its store
-                _log.error("the store was not told that this host lives: %s", type(error).__name__)
-                taken = []
-            for call_id in taken:
-                if call_id in self._lost:
-                    self._lost[call_id].set()
-            await asyncio.sleep(HEARTBEAT)
+        """Let the store know that this host lives, and hear what the others did."""
+        self._beat_at = asyncio.get_running_loop().time()
+        try:
+            async with in_time(WORKER_LEASE / 2, "the store", sent=True):
+                beat = await self._store.heartbeat(self._owner, lease=WORKER_LEASE, free=self._free())
+        except Exception as error:  # noqa: BLE001 - no call ends because of its store
+            _log.error("the store was not told that this host lives: %s", type(error).__name__)
+            beat = Beat()
+        self.elsewhere = beat.free
+        for call_id in beat.taken:
+            if call_id in self._calls:
+                self._calls[call_id].lost.set()
+        for call_id, text in beat.letters:
+            self._letter(call_id, text)
+
+    def _free(self) -> int:
+        return self._room() if self._watching else 0
+
+    async def _adopt(self) -> bool:
+        """Take over what nobody serves. Return whether there may be more."""
+        most = min(self._free(), _AT_ONCE)
+        if most <= 0:
+            return False
+        try:
+            async with in_time(STORE_TIMEOUT, "the store", sent=True):
+                claims = await self._store.adopt(self._owner, lease=CLAIM_LEASE, most=most)
+        except Exception as error:  # noqa: BLE001 - orphans are looked for again
+            _log.error("calls that nobody serves were not looked for: %s", type(error).__name__)
+            return False
+        for claim in claims:
+            self._calls[claim.call_id] = _Kept()
+            self._adopted(claim)
+        return len(claims) == most
+
+    async def _pause(self) -> None:
+        # Workers that began together do not look for the same orphans at the same time.
+        seconds = HEARTBEAT * random.uniform(0.8, 1.0) if self._store.shared else HEARTBEAT  # noqa: S311
+        if not self._store.shared:
+            await asyncio.sleep(seconds)
+            return
+        try:
+            async with in_time(WORKER_LEASE / 2, "the store", sent=True):
+                await self._store.news(seconds)
+        except Exception as error:  # noqa: BLE001 - sweeping is enough without news
+            _log.debug("no news from the store: %s", type(error).__name__)
 
 
-async def _passed(event: asyncio.Event, seconds: float) -> None:
-    """Wait for so many seconds, or for the event."""
+async def _saved(kept: _Kept) -> None:
+    kept.change()
+    kept.urgent.set()
+    await _passed(SAVED, kept.saved, kept.lost)
+
+
+async def _passed(seconds: float, *events: asyncio.Event) -> None:
+    """Wait for so many seconds, or for one of the events."""
+    waiting = [asyncio.ensure_future(event.wait()) for event in events]
     try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        pass
+        await asyncio.wait(waiting, timeout=max(0.0, seconds), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in waiting:
+            each.cancel()

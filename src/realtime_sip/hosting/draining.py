@@ -38,8 +38,17 @@ def is_reloaded() -> bool:
     return told or developing or "--reload" in command
 
 
-async def drain(calls: Mapping[str, Taken], claiming: Mapping[str, asyncio.Task[Any]], seconds: float) -> None:
-    """Let the calls of a host end within so many seconds, and end those that do not. Both mappings change meanwhile."""
+async def drain(
+    calls: Mapping[str, Taken],
+    claiming: Mapping[str, asyncio.Task[Any]],
+    seconds: float,
+    *,
+    give: Callable[[Taken], Coroutine[Any, Any, None]],
+) -> None:
+    """Let the calls of a host end within so many seconds, and end those that do not. Both mappings change meanwhile.
+
+    Until the goodbyes begin, `give` hands each call over to another worker, if it can.
+    """
     end = asyncio.get_running_loop().time() + seconds
 
     async def idle(until: float) -> None:
@@ -51,7 +60,12 @@ async def drain(calls: Mapping[str, Taken], claiming: Mapping[str, asyncio.Task[
                 return
             await asyncio.wait(tasks, timeout=left)
 
+    giving = [asyncio.create_task(give(taken)) for taken in calls.values()]
     await idle(end - GOODBYE_TIME)
+    for task in giving:
+        task.cancel()
+    if giving:
+        await asyncio.wait(giving, timeout=CANCELED)
     ending = _each_call(calls, lambda call: call.hangup(goodbye=GOODBYE))
     await idle(end)
     ending += _each_call(calls, _hung_up)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 
 from realtime_sip.call.machine.ending import CALLER_GONE
 from realtime_sip.client import AsyncRealtimeSip
 from realtime_sip.errors import CallGoneError, DecisionAlreadyMadeError
 from realtime_sip.hosting.taken import Taken
 from realtime_sip.outcomes import CallEnded, EndReason
+from realtime_sip.stores.rules import Claim
 
 _log = logging.getLogger("realtime_sip.host")
 
+UNAVAILABLE = 503
 TERMINATED = 487
 """The SIP status of a call whose caller has left (RFC 3261 21.4.25)."""
 
@@ -46,6 +49,18 @@ async def hang_up(client: AsyncRealtimeSip, taken: Taken) -> CallEnded:
         _log.error("call %s: it could not be hung up: %s", taken.call_id, name)
         return taken.ended(EndReason.HANDLER_FAILED, "inferred", f"{evidence}; it could not be hung up ({name})")
     return taken.ended(EndReason.HANDLER_FAILED, "reported", evidence)
+
+
+async def unreadable(client: AsyncRealtimeSip, claim: Claim, finish: Callable[[str], Awaitable[None]]) -> None:
+    """End a call of which nobody knows how to serve it: a model would talk to the caller with nobody on our side."""
+    try:
+        if claim.phase == "accepted":
+            await client.calls.hangup(claim.call_id)
+        else:
+            await client.calls.reject(claim.call_id, status_code=UNAVAILABLE)
+    except Exception as error:  # noqa: BLE001 - an HTTP client of the program's own may raise anything
+        _log.warning("call %s: it could not be ended: %s", claim.call_id, type(error).__name__)
+    await finish(claim.call_id)
 
 
 async def caller_left(client: AsyncRealtimeSip, taken: Taken) -> None:

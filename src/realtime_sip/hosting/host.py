@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from realtime_sip._program_errors import ProgramErrors, telling
+from realtime_sip.call import takeover
 from realtime_sip.call.decision import Decision
 from realtime_sip.call.machine.ending import CALLER_GONE
 from realtime_sip.call.machine.targets import TransferRequest
@@ -19,26 +19,29 @@ from realtime_sip.client import AsyncRealtimeSip
 from realtime_sip.hosting import at_exit, contexts, endings, transfers
 from realtime_sip.hosting.claims import Claims
 from realtime_sip.hosting.draining import drain, is_reloaded
-from realtime_sip.hosting.early import Early
 from realtime_sip.hosting.ends import Ends
 from realtime_sip.hosting.handlers import OnCall, check_async, check_loop, is_whole, require, seconds
 from realtime_sip.hosting.health import Health
+from realtime_sip.hosting.reports import Reports
 from realtime_sip.hosting.taken import Submission, Taken
+from realtime_sip.hosting.tickets import HandedOver, Seals
 from realtime_sip.outcomes import CallEnded, EndReason
 from realtime_sip.policy import CallPolicy
 from realtime_sip.sip.status import FINAL_FAILURE, is_final_failure
 from realtime_sip.stores.memory import MemoryStore
-from realtime_sip.stores.rules import PLACE_LEASE, Outcome, Store
+from realtime_sip.stores.rules import PLACE_LEASE, Claim, Outcome, Store
 from realtime_sip.webhooks import IncomingCall
 
 if TYPE_CHECKING:
-    from realtime_sip.hosting.carrier import Meaning
     from realtime_sip.telemetry import Telemetry
     from realtime_sip.twilio.call_webhooks import CallWebhook
 
 _log = logging.getLogger("realtime_sip.host")
 
-_TRANSFERRED = 100
+HAND_OVER = 1.0
+"""Seconds for another worker to take a call that is handed over; its tools are not answered meanwhile."""
+PASS_ON = 2.0
+"""Seconds for another worker to take a call that rings."""
 
 
 class CallHost:
@@ -52,7 +55,8 @@ class CallHost:
             the SIP status to reject it with.
         client: The client that rejects calls; usually the one that the handler uses.
         store: Keeps claims, counters, nonces and notes. A `MemoryStore` serves one process and survives no crash.
-        max_calls: How many calls may be up at a time; any beyond that are rejected.
+        max_calls: How many calls may be up at a time. More are passed on to other workers of the `store` that have
+            room, or rejected.
         policy: Who may call. It is asked before the handler, and counts in `store`.
         busy_status: The SIP status of a call that cannot be taken. Trunks try their next route after a 5xx, such as
             503, and never after 486 or a 6xx.
@@ -99,7 +103,6 @@ class CallHost:
         self._on_call = on_call
         self._client = client
         self._store = store
-        self._claims = Claims(store)
         self._clock = client.calls.transport.settings.clock
         self._max_calls = max_calls
         self._policy = policy
@@ -113,9 +116,9 @@ class CallHost:
         self._calls: dict[str, Taken] = {}
         self._ends = Ends()
         self._draining = False
-        self._transferred: OrderedDict[str, Taken] = OrderedDict()
-        """Calls that have left with a transfer, of which the carrier may yet report how it went."""
-        self._early = Early()
+        seals = self._seals = Seals(client) if store.shared else None
+        self._reports = Reports(client, self._calls, self._ends, store, seals)
+        self._claims = Claims(store, free=self._free, adopted=self._adopted, letter=self._reports.letter)
         self._cut: dict[str, Taken] = {}
         """Calls whose supervision was canceled: the loop was closed beside them."""
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -190,26 +193,44 @@ class CallHost:
 
     async def _claim(self, incoming: IncomingCall) -> Taken | None:
         """Claim a call. If it is ours, a task has it when this returns."""
-        telling.set(self._errors)
-        if self._around is not None:
-            around_code.set(self._around)
-        arrived = self._clock()
-        got = await self._claims.take(incoming, known=incoming.call_id in self._ends, now=arrived)
+        self.watch()
+        got = await self._claims.take(
+            incoming, ticket=self._ticket, known=incoming.call_id in self._ends, now=self._clock()
+        )
         if got is None:
             return None
         incoming, claimed = got
-        adopted = claimed.outcome is Outcome.ADOPTED
+        known = None
+        if claimed.outcome is Outcome.ADOPTED and self._seals is not None:
+            known = self._seals.read(claimed.claim.ticket)
+        gone = await self._reports.announced(incoming)
+        return self._take(incoming, claimed.claim, known, adopted=claimed.outcome is Outcome.ADOPTED, gone=gone)
+
+    def _take(
+        self, incoming: IncomingCall, claim: Claim, known: HandedOver | None, *, adopted: bool, gone: bool = False
+    ) -> Taken:
+        """Serve a call that is ours, or turn it away."""
+        telling.set(self._errors)
+        if self._around is not None:
+            around_code.set(self._around)
         # A call that is up with nobody on our side is taken even if the host is full.
-        up = adopted and claimed.claim.phase == "accepted"
+        up = adopted and claim.phase == "accepted"
         context = contexts.of_call()
-        decision = Decision(incoming.call_id, accepted_before=up, maybe_accepted=adopted)
+        decision = Decision(
+            incoming.call_id,
+            accepted_before=up,
+            maybe_accepted=adopted,
+            ticket=None if known is None else known.call,
+            route=None if known is None else known.route,
+        )
         taken = Taken(incoming=incoming, decision=decision, clock=self._clock)
         decision.note_transfer = partial(transfers.note, self._store)
-        taken.watch(self._telemetry, arrived=arrived, webhook=context.get(contexts.webhooks_span), adopted=adopted)
-        decision.answered = self._early.answered(incoming.parent_call_sid)
-        if self._early.is_gone(incoming.parent_call_sid):
+        webhook = context.get(contexts.webhooks_span)
+        taken.watch(self._telemetry, arrived=taken.began_at, webhook=webhook, adopted=adopted)
+        decision.answered = self._reports.answered(incoming)
+        if gone:
             taken.became = Submission.STALE
-            self._leave(taken)
+            self._reports.leave(taken)
         elif not up and self._draining:
             taken.became = Submission.DRAINING
         elif not up and self._up() >= self._max_calls:
@@ -243,7 +264,9 @@ class CallHost:
                 if not taken.handling.cancelled() and taken.handling.exception() is None:
                     status = taken.handling.result()
             ended = await self._end(taken, status)
-            if taken.handling is not None and taken.refusal is None:
+            if taken.lost:  # its places are another host's
+                await self._policy.renew(taken.incoming, store=self._store, lease=PLACE_LEASE, cost=taken.cost)
+            elif taken.handling is not None and taken.refusal is None:
                 await self._policy.ended(taken.incoming, store=self._store, cost=taken.cost)
             await self._claims.finish(taken.call_id)
         except asyncio.CancelledError:
@@ -251,7 +274,7 @@ class CallHost:
             raise
         finally:
             del self._calls[taken.call_id]
-            if taken.call_id not in self._cut and not self._may_be_reported(taken):
+            if taken.call_id not in self._cut and not self._reports.keep(taken):
                 taken.decision.call = None  # contexts of its tasks hold the decision longer than anybody the call
             if not self._calls and not self._cut:
                 at_exit.forget(self)
@@ -284,11 +307,11 @@ class CallHost:
         async def renewed() -> None:
             await self._policy.renew(taken.incoming, store=self._store, lease=PLACE_LEASE, cost=taken.cost)
 
-        await self._claims.keep(taken.decision, renewed=renewed)
+        await self._claims.keep(taken.decision, ticket=lambda: self._ticket_of(taken), renewed=renewed)
         taken.lost = True
-        _log.warning("call %s: the claim was lost to another host; letting go", taken.call_id)
+        _log.warning("call %s: another host has it; letting go", taken.call_id)
         if taken.call is not None:
-            await taken.call.detach()
+            takeover.give(taken.call)
 
     async def _refused(self, taken: Taken) -> bool:
         """Ask the policy about a call. A call that is up already takes its places and is never refused."""
@@ -308,6 +331,9 @@ class CallHost:
         if taken.leaving is not None and call is None:
             await taken.leaving
             return taken.ended(EndReason.CALLER, "reported", CALLER_GONE)
+        turned_away = taken.became in (Submission.BUSY, Submission.DRAINING)
+        if turned_away and self._claims.elsewhere and await self._passed_on(taken):
+            taken.became, taken.lost = Submission.PASSED_ON, True
         if taken.lost and (call is None or call.ended is None):
             return taken.ended(EndReason.DETACHED, "inferred", "another host took the call over")
         if not decision.made.is_set():
@@ -324,6 +350,54 @@ class CallHost:
             return await endings.hang_up(self._client, taken)
         return taken.ended(EndReason.DETACHED, "reported", "the program let go of the call")
 
+    # --- with other workers -------------------------------------------------------------------------------------------
+
+    def watch(self, *, around: Around | None = None) -> None:
+        """Look for calls to take over from now on, if other workers share the store: theirs who have died or stop.
+
+        `lifespan` does this, and the first webhook. `around` is entered around the handlers of these calls if the host
+        was made without one.
+        """
+        self._around = self._around or around
+        self.loop = self.loop or asyncio.get_running_loop()
+        if not self._draining:
+            self._claims.watch()
+
+    def _free(self) -> int:
+        return 0 if self._draining else max(0, self._max_calls - self._up())
+
+    def _adopted(self, claim: Claim) -> None:
+        known = None if self._seals is None else self._seals.read(claim.ticket)
+        if known is None:
+            _log.error("call %s: its ticket cannot be read: do all workers have one webhook secret?", claim.call_id)
+            self._ending = asyncio.create_task(endings.unreadable(self._client, claim, self._claims.finish))
+            return
+        _log.info("call %s: taken over, since nobody served it", claim.call_id)
+        self._take(known.incoming, claim, known, adopted=True)
+
+    def _ticket(self, incoming: IncomingCall) -> str:
+        return "" if self._seals is None else self._seals.ticket(incoming)
+
+    def _ticket_of(self, taken: Taken) -> str | None:
+        if self._seals is None:
+            return None
+        call = None if taken.call is None else takeover.ticket_of(taken.call)
+        return self._seals.ticket(taken.incoming, route=taken.decision.route, call=call)
+
+    async def _passed_on(self, taken: Taken) -> bool:
+        return await self._claims.hand_over(taken.call_id, self._ticket(taken.incoming), within=PASS_ON)
+
+    async def _give(self, taken: Taken) -> None:
+        """Hand a call over to another worker, once it is at rest, as long as there is one that takes it."""
+        while self._claims.elsewhere and (call := taken.call) is not None and await takeover.let_others(call):
+            ticket = self._ticket_of(taken)
+            if ticket and await self._claims.hand_over(taken.call_id, ticket, within=HAND_OVER):
+                taken.lost = True
+                takeover.give(call)
+                return
+            takeover.keep(call)
+            await asyncio.sleep(HAND_OVER)
+
     # --- what the carrier says ----------------------------------------------------------------------------------------
 
     def carrier(self, payload: CallWebhook) -> bool:
@@ -338,26 +412,13 @@ class CallHost:
         It may be called in any thread.
 
         Returns:
-            Whether such a call is known here. If not, nothing happens: answer the request all the same.
+            Whether such a call is known here. If not, answer the request all the same: if another worker has the call,
+            it is told through the store.
 
         Raises:
             ConfigurationError: That is no typed webhook about a call.
         """
-        from realtime_sip.hosting.carrier import dialed_call, meaning
-
-        found = self._about(payload)
-        if not found or self.loop is None:
-            _log.info("the carrier reports about a call that is not here: %r", payload)
-            self._early.note(payload)
-            return False
-        here = asyncio._get_running_loop() is self.loop
-        for taken in found:
-            means, dialed = meaning(payload, taken.incoming), dialed_call(payload)
-            if here:
-                self._reported(taken, means, dialed)
-            else:
-                self.loop.call_soon_threadsafe(self._reported, taken, means, dialed)
-        return True
+        return self._reports.take(payload, self.loop)
 
     async def transfer_of(self, payload: CallWebhook) -> TransferRequest | None:
         """Return the transfer that a webhook of Twilio's is about: the last one that its call has asked for, or None.
@@ -372,54 +433,11 @@ class CallHost:
         Raises:
             ConfigurationError: That is no typed webhook about a call.
         """
-        asked = [taken.decision.transfer for taken in self._about(payload)]
+        asked = [taken.decision.transfer for taken in self._reports.about(payload)]
         here = next((each for each in asked if each is not None), None)
         if here is not None:
             return here
         return await transfers.noted(self._store, (payload.parent_call_sid, payload.call_sid))
-
-    def _about(self, payload: CallWebhook) -> list[Taken]:
-        """Return the calls here that a webhook is about."""
-        from realtime_sip.hosting.carrier import is_about
-        from realtime_sip.twilio.call_webhooks import CallWebhook
-
-        require(isinstance(payload, CallWebhook), "payload must be a typed webhook, as read_webhook(body) returns")
-        known = [*self._calls.values(), *self._transferred.values()]
-        return [each for each in known if is_about(payload, each.incoming)]
-
-    def _reported(self, taken: Taken, means: Meaning, dialed: str | None) -> None:
-        if means.caller_left and taken.call is None and taken.call_id in self._calls:
-            self._leave(taken)
-        before = None if taken.call is None else taken.call.ended
-        taken.reported(means, dialed)
-        ended = None if taken.call is None else taken.call.ended
-        if taken.call_id not in self._transferred or ended is None or ended == before:
-            return
-        self._ends.amend(taken.call_id, ended)
-        if not self._may_be_reported(taken):
-            taken.decision.call = None
-
-    def _leave(self, taken: Taken) -> None:
-        """End a call that nobody is answering and whose caller is gone, once."""
-        if taken.leaving is None and not taken.decision.rejected:
-            taken.decision.caller_left = True
-            taken.leaving = asyncio.create_task(
-                endings.caller_left(self._client, taken), name=f"end of call {taken.call_id}"
-            )
-
-    def _may_be_reported(self, taken: Taken) -> bool:
-        """Keep a call that was transferred for what the carrier says later, until that is known."""
-        ended = None if taken.call is None else taken.call.ended
-        inferred = ended is not None and ended.reason is EndReason.TRANSFERRED and ended.certainty == "inferred"
-        if not inferred or taken.incoming.parent_call_sid is None:
-            self._transferred.pop(taken.call_id, None)
-            return False
-        self._transferred[taken.call_id] = taken
-        if len(self._transferred) > _TRANSFERRED:
-            self._transferred.popitem(last=False)[1].decision.call = None
-        return True
-
-    # --- how they ended -----------------------------------------------------------------------------------------------
 
     async def ended(self, call_id: str) -> CallEnded:
         """Wait for the end of a call that was submitted here, and return it. The last thousand ends are remembered.
@@ -434,6 +452,8 @@ class CallHost:
     async def drain(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - what happens before it is over
         """Take no new calls, let those that are up finish, and end the rest after `timeout` seconds.
 
+        If other workers share the store, they get the calls first: each as soon as nothing is under way in it.
+
         It returns within two seconds more, whatever fails; what has not ended by then is logged. Calls that are still
         up twelve seconds before the end hear a goodbye. At the end they are hung up, so that the code after their
         handlers' blocks still runs, and handlers that have no block are canceled; a second later all are. A transfer
@@ -447,7 +467,8 @@ class CallHost:
         """
         seconds = self.drain_seconds(timeout)
         self._draining = True
-        await drain(self._calls, self._claiming, seconds)
+        await self._claims.rest()
+        await drain(self._calls, self._claiming, seconds, give=self._give)
 
     def drain_seconds(self, timeout: float | None = None) -> float:
         """Return how many seconds a drain is given: `drain_timeout` if none are named, 0 below a reloader.
@@ -470,6 +491,7 @@ class CallHost:
     async def lifespan(self, _app: Any) -> AsyncIterator[None]:
         """Drain when the application stops: `FastAPI(lifespan=host.lifespan)`, or Starlette's."""
         self.has_lifespan = True
+        self.watch()
         try:
             yield
         finally:

@@ -24,6 +24,7 @@ from typing import Any, TypeAlias, TypeVar, get_args
 from realtime_sip._program_errors import telling
 from realtime_sip._wire import checked
 from realtime_sip.call import plausible
+from realtime_sip.call.decision import deciding
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.hosting.handlers import check_async, in_time
 from realtime_sip.session import RealtimeSession
@@ -191,8 +192,13 @@ class Router:
             DeadlineError: The session of the call was not made in time.
             InvalidRequestError: The session that was made is not valid.
         """
-        route, failed = await self._find(incoming)
+        decision = deciding.get()
+        before = None if decision is None else next((r for r in self._routes if r.name == decision.route), None)
+        # A call that another worker had goes to the handler that had it.
+        route, failed = (before, False) if before is not None else await self._find(incoming)
         if route is not None:
+            if decision is not None:
+                decision.route = route.name
             return await route.handler(incoming, await _made(route, incoming))
         status_code = UNDECIDABLE if failed else UNMATCHED
         _log.warning("call %s: no route takes it: %d", incoming.call_id, status_code)

@@ -37,6 +37,8 @@ class Submission(Enum):
     """`max_calls` was reached; this call was rejected."""
     DRAINING = "draining"
     """The host is draining; this call was rejected."""
+    PASSED_ON = "passed on"
+    """This host is full or draining, and another worker of the store has the call."""
     REFUSED = "refused"
     """The policy refused the call; it was rejected with the status of the rule."""
     STALE = "stale"
@@ -83,10 +85,12 @@ class Taken:
 
     @property
     def cost(self) -> Decimal | None:
-        """What the call has cost so far, in USD, if that is known."""
+        """What the call has cost here so far, in USD, if that is known."""
         if self.decision.rejected or not self.decision.made.is_set():
             return Decimal(0)
-        return None if self.call is None else self.call.cost
+        cost = None if self.call is None else self.call.cost
+        before = None if self.call is None or self.call.adopted is None else self.call.adopted.cost
+        return cost if cost is None or before is None else cost - before
 
     def watch(self, telemetry: Telemetry | None, *, arrived: float, webhook: SpanContext | None, adopted: bool) -> None:
         """Let telemetry, if there is any, see the call. `webhook` is the span of the request that announced it."""

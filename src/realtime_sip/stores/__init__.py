@@ -10,13 +10,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from realtime_sip.stores.memory import MemoryStore
-from realtime_sip.stores.rules import Claim, Claimed, Outcome, Phase, Store
+from realtime_sip.stores.rules import Beat, Claim, Claimed, Outcome, Phase, Store
 
 if TYPE_CHECKING:
     from realtime_sip.stores.postgres import PostgresStore, store_sql
     from realtime_sip.stores.redis import RedisStore
 
 __all__ = [
+    "Beat",
     "Claim",
     "Claimed",
     "MemoryStore",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Generic, TypeVar
@@ -11,7 +12,9 @@ from typing import Generic, TypeVar
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.stores.rules import (
     BUCKETS,
+    MAX_LETTERS,
     REMEMBER,
+    Beat,
     Claim,
     Claimed,
     Note,
@@ -20,8 +23,12 @@ from realtime_sip.stores.rules import (
     accepted,
     after,
     bucket,
+    checked,
     decide,
     finished,
+    is_orphan,
+    offered,
+    recalled,
     used,
     written,
 )
@@ -178,6 +185,9 @@ class MemoryStore:
     forgets counters that no longer count anything. Beyond `max_keys` it looks at the largest group of counters whose
     keys are alike up to the last colon, and forgets the one that was asked for least recently: a flood of callers
     pushes out only counters of callers.
+
+    Attributes:
+        shared: Whether several hosts of one process have it, which take over each other's calls: True is for tests.
     """
 
     def __init__(
@@ -197,28 +207,33 @@ class MemoryStore:
             raise ConfigurationError("max_calls must be positive")
         if max_keys < 1:
             raise ConfigurationError("max_keys must be positive")
+        self.shared = False
         self._clock = clock
         self._max_calls = max_calls
         self._windows: _Counters[Window] = _Counters(max_keys)
         self._places: _Counters[Places] = _Counters(max_keys)
         self._open: dict[str, Claim] = {}
         self._workers: dict[str, float] = {}  # until when each lives
+        self._free: dict[str, int] = {}  # how many calls each would take
         self._taken: dict[str, list[str]] = {}  # what others took from a worker, until its next heartbeat
+        self._letters: dict[str, deque[tuple[str, str]]] = {}  # to its calls, likewise
+        self._news = asyncio.Event()
         # Both in the order in which they came, which is nearly the order in which to forget them. To find the first, a
         # dict would walk over the gaps of all that was forgotten.
         self._done: OrderedDict[str, Claim] = OrderedDict()
         self._used: OrderedDict[str, Use] = OrderedDict()
         self._notes: OrderedDict[str, Note] = OrderedDict()
 
-    async def claim(self, call_id: str, *, owner: str, lease: float) -> Claimed:
+    async def claim(self, call_id: str, *, owner: str, lease: float, ticket: str = "") -> Claimed:
         """Claim a call for `lease` seconds, if it is free.
 
         Raises:
-            ConfigurationError: The lease is not positive, or `max_calls` calls are being served.
+            ConfigurationError: The lease is not positive, the ticket is longer than 16 KiB, or `max_calls` calls are
+                being served.
         """
         now = self._clock()
         before = self._get(call_id)
-        claimed = decide(before, call_id=call_id, owner=owner, now=now, lease=lease)
+        claimed = decide(before, call_id=call_id, owner=owner, now=now, lease=lease, ticket=ticket)
         if claimed.outcome is Outcome.REPEAT:
             return claimed
         self._done.pop(call_id, None)
@@ -226,19 +241,27 @@ class MemoryStore:
             self._make_room(now)
         self._open[call_id] = claimed.claim
         if claimed.outcome is Outcome.ADOPTED and before is not None:
-            self._taken.setdefault(before.owner, []).append(call_id)
-            if claimed.claim.phase == "accepted":
-                self._live(owner, claimed.claim.expires_at)
+            self._adopted(before.owner, claimed.claim)
         return claimed
 
-    async def accept(self, call_id: str, *, owner: str, lease: float) -> bool:
+    def _adopted(self, before: str, claim: Claim) -> None:
+        self._open[claim.call_id] = claim
+        self._taken.setdefault(before, []).append(claim.call_id)
+        for call_id, text in self._letters.get(before, ()):
+            if call_id == claim.call_id:
+                self._letters.setdefault(claim.owner, deque(maxlen=MAX_LETTERS)).append((call_id, text))
+        if claim.phase == "accepted":
+            self._live(claim.owner, claim.expires_at)
+
+    async def accept(self, call_id: str, *, owner: str, lease: float, ticket: str | None = None) -> bool:
         """Record that the call is accepted: from now on its owner's lease counts. False if it is not the owner's.
 
         Raises:
-            ConfigurationError: The lease is not positive, or the call is not known and there is no room for it.
+            ConfigurationError: The lease is not positive, the ticket is longer than 16 KiB, or the call is not known
+                and there is no room for it.
         """
         now, before = self._clock(), self._get(call_id)
-        claim = accepted(before, call_id=call_id, owner=owner, now=now, lease=lease)
+        claim = accepted(before, call_id=call_id, owner=owner, now=now, lease=lease, ticket=ticket)
         if claim is None:
             return False
         self._done.pop(call_id, None)
@@ -248,20 +271,93 @@ class MemoryStore:
         self._live(owner, claim.expires_at)
         return True
 
-    async def heartbeat(self, owner: str, *, lease: float) -> list[str]:
-        """Make the owner live for `lease` seconds from now; return the calls that others took from it meanwhile.
+    async def heartbeat(self, owner: str, *, lease: float, free: int = 0) -> Beat:
+        """Make the owner live for `lease` seconds from now; return what happened to its calls meanwhile.
 
         Raises:
             ConfigurationError: The lease is not a positive number of seconds.
         """
         now = self._clock()
         self._workers[owner] = after(now, lease, "lease")
+        self._free[owner] = free
         if len(self._workers) > _MAX_WORKERS:
             served = {claim.owner for claim in self._open.values()}
             for dead in [name for name, until in self._workers.items() if until <= now and name not in served]:
-                del self._workers[dead]
-                self._taken.pop(dead, None)
-        return self._taken.pop(owner, [])
+                for kept in (self._workers, self._free, self._taken, self._letters):
+                    kept.pop(dead, None)
+        others = [name for name, until in self._workers.items() if until > now and name != owner]
+        return Beat(
+            tuple(self._taken.pop(owner, [])),
+            tuple(self._letters.pop(owner, ())),
+            sum(self._free.get(name, 0) for name in others),
+        )
+
+    async def offer(self, call_id: str, *, owner: str, ticket: str) -> bool:
+        """Let another worker adopt the call from now on, with this ticket. False if it is not the owner's.
+
+        Raises:
+            ConfigurationError: The ticket is longer than 16 KiB.
+        """
+        claim = offered(self._open.get(call_id), owner=owner, ticket=ticket)
+        return self._put(claim)
+
+    async def recall(self, call_id: str, *, owner: str) -> bool:
+        """Take back an offer. False if somebody has adopted the call."""
+        return self._put(recalled(self._open.get(call_id), owner=owner))
+
+    def _put(self, claim: Claim | None) -> bool:
+        if claim is None:
+            return False
+        self._open[claim.call_id] = claim
+        if claim.offered:
+            self._tell()
+        return True
+
+    async def adopt(self, owner: str, *, lease: float, most: int) -> list[Claim]:
+        """Adopt up to `most` calls that are offered, or whose owners have died.
+
+        Raises:
+            ConfigurationError: The lease is not a positive number of seconds.
+        """
+        now = self._clock()
+        until = after(now, lease, "lease")
+        found = [
+            claim
+            for call_id in self._open
+            if (claim := self._get(call_id)) is not None
+            and is_orphan(claim, owner=owner, now=now, owner_lives_until=self._workers.get(claim.owner))
+        ][:most]
+        mine = [replace(claim, owner=owner, expires_at=until, offered=False) for claim in found]
+        for before, claim in zip(found, mine, strict=True):
+            self._adopted(before.owner, claim)
+        return mine
+
+    async def post(self, call_id: str, text: str) -> bool:
+        """Leave a letter for whoever serves the call. False if nobody does.
+
+        Raises:
+            ConfigurationError: It is longer than 16 KiB.
+        """
+        claim = self._open.get(call_id)
+        checked(text)
+        if claim is None:
+            return False
+        self._letters.setdefault(claim.owner, deque(maxlen=MAX_LETTERS)).append((call_id, text))
+        self._tell()
+        return True
+
+    async def news(self, seconds: float) -> None:
+        """Return when something was offered or posted, or after so many seconds."""
+        news = self._news
+        try:
+            async with asyncio.timeout(seconds):
+                await news.wait()
+        except TimeoutError:
+            pass
+
+    def _tell(self) -> None:
+        news, self._news = self._news, asyncio.Event()
+        news.set()
 
     async def finish(self, call_id: str, *, owner: str, remember: float = REMEMBER) -> bool:
         """Record that the call is done, and remember it for `remember` seconds. False if it is not the owner's."""

@@ -7,12 +7,15 @@ import random
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, LiteralString
 
 from realtime_sip.errors import ConfigurationError, MissingExtraError
 from realtime_sip.stores.rules import (
     BUCKETS,
+    MAX_LETTERS,
     REMEMBER,
+    Beat,
     Claim,
     Claimed,
     Outcome,
@@ -20,8 +23,12 @@ from realtime_sip.stores.rules import (
     accepted,
     after,
     bucket,
+    checked,
     decide,
     finished,
+    is_orphan,
+    offered,
+    recalled,
     used,
     written,
 )
@@ -49,7 +56,8 @@ create table if not exists {table} (
     kept_until double precision not null,
     primary key (kind, key, member)
 );
-create index if not exists {index} on {table} (kept_until);
+create index if not exists {index}_kept_until on {table} (kept_until);
+create index if not exists {index}_orphans on {table} (owner, ends) where kind = 'call' and phase <> 'done';
 """
 
 
@@ -66,7 +74,7 @@ def store_sql(table: str = "realtime_sip_store") -> str:
     """
     if not _NAME.fullmatch(table):
         raise ConfigurationError("table must be a plain name in lower case, with the schema's before it if need be")
-    return _SQL.format(table=table, index=f"{table.rpartition('.')[2]}_kept_until")
+    return _SQL.format(table=table, index=table.rpartition(".")[2])
 
 
 class PostgresStore:
@@ -75,7 +83,11 @@ class PostgresStore:
     The server's clock counts. Make the table first, with the SQL of `store_sql`. It goes through a pool of few
     connections, made on the event loop that uses the store first. Behind a pooler that shares connections between
     transactions (PgBouncer), pass a pool whose connections have `prepare_threshold=None`.
+
+    `shared` is True: hosts take over each other's calls.
     """
+
+    shared = True
 
     def __init__(
         self,
@@ -109,46 +121,168 @@ class PostgresStore:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._make_pool = psycopg_pool.AsyncConnectionPool
         self._sql = psycopg.sql.SQL
-        self._name = psycopg.sql.Identifier(*table.split("."))
+        self._identifier = psycopg.sql.Identifier
+        self._name = self._identifier(*table.split("."))
+        self._channel = f"{table}.news".replace(".", "_")
+        self._listening: Any = None
 
     # --- calls --------------------------------------------------------------------------------------------------------
 
-    async def claim(self, call_id: str, *, owner: str, lease: float) -> Claimed:
+    async def claim(self, call_id: str, *, owner: str, lease: float, ticket: str = "") -> Claimed:
         """Claim a call for `lease` seconds, if it is free."""
         after(0.0, lease, "lease")
         async with self._rows(f"call:{call_id}") as (rows, now):
             before = await self._claim_of(rows, call_id)
-            answer = decide(before, call_id=call_id, owner=owner, now=now, lease=lease)
-            if answer.outcome is not Outcome.REPEAT:
-                await self._put_claim(rows, answer.claim, keep=now + REMEMBER)
+            answer = decide(before, call_id=call_id, owner=owner, now=now, lease=lease, ticket=ticket)
             if answer.outcome is Outcome.ADOPTED and before is not None:
-                await self._put(rows, "taken", before.owner, call_id, ends=now, keep=now + REMEMBER)
-                if answer.claim.phase == "accepted":
-                    await self._live(rows, owner, answer.claim.expires_at)
+                await self._given(rows, before.owner, answer.claim, now)
+            elif answer.outcome is Outcome.NEW:
+                await self._put_claim(rows, answer.claim, keep=now + REMEMBER)
             return answer
 
-    async def accept(self, call_id: str, *, owner: str, lease: float) -> bool:
+    async def _given(self, rows: AsyncCursor[Any], before: str, claim: Claim, now: float) -> None:
+        await self._put_claim(rows, claim, keep=now + REMEMBER)
+        await self._put(rows, "taken", before, claim.call_id, ends=now, keep=now + REMEMBER)
+        await self._ask(
+            rows,
+            "update {table} set key = %s where kind = 'letter' and key = %s and split_part(member, ' ', 2) = %s",
+            [claim.owner, before, claim.call_id],
+        )
+        if claim.phase == "accepted":
+            await self._live(rows, claim.owner, claim.expires_at)
+
+    async def accept(self, call_id: str, *, owner: str, lease: float, ticket: str | None = None) -> bool:
         """Record that the call is accepted: from now on its owner's lease counts. False if it is not the owner's."""
         after(0.0, lease, "lease")
         async with self._rows(f"call:{call_id}") as (rows, now):
             before = await self._claim_of(rows, call_id)
-            claim = accepted(before, call_id=call_id, owner=owner, now=now, lease=lease)
+            claim = accepted(before, call_id=call_id, owner=owner, now=now, lease=lease, ticket=ticket)
             if claim is None:
                 return False
             await self._put_claim(rows, claim, keep=now + REMEMBER)
             await self._live(rows, owner, claim.expires_at)
             return True
 
-    async def heartbeat(self, owner: str, *, lease: float) -> list[str]:
-        """Make the owner live for `lease` seconds from now; return the calls that others took from it meanwhile."""
+    async def heartbeat(self, owner: str, *, lease: float, free: int = 0) -> Beat:
+        """Make the owner live for `lease` seconds from now; return what happened to its calls meanwhile."""
         after(0.0, lease, "lease")
         async with self._rows() as (rows, now):
-            await self._put(rows, "worker", owner, ends=now + lease, keep=now + REMEMBER)
-            await self._ask(rows, "delete from {table} where kind = 'taken' and key = %s returning member", [owner])
-            taken = [str(row[0]) for row in await rows.fetchall()]
+            await self._put(rows, "worker", owner, ends=now + lease, keep=now + REMEMBER, amount=free)
+            await self._ask(
+                rows,
+                "delete from {table} where kind in ('taken', 'letter') and key = %s returning kind, member, body",
+                [owner],
+            )
+            told = await rows.fetchall()
+            await self._ask(
+                rows,
+                "select coalesce(sum(amount), 0) from {table} where kind = 'worker' and key <> %s and ends > %s",
+                [owner, now],
+            )
+            row = await rows.fetchone()
             if random.random() < 1.0 / _CLEAN:  # noqa: S311 - a heartbeat comes each second
                 await self._ask(rows, "delete from {table} where kept_until < %s", [now])
-            return taken
+        letters = sorted((str(member), str(body)) for kind, member, body in told if kind == "letter")
+        return Beat(
+            tuple(str(member) for kind, member, _ in told if kind == "taken"),
+            tuple((member.partition(" ")[2], body) for member, body in letters),
+            int(0 if row is None else row[0]),
+        )
+
+    async def offer(self, call_id: str, *, owner: str, ticket: str) -> bool:
+        """Let another worker adopt the call from now on, with this ticket. False if it is not the owner's."""
+        checked(ticket)
+        async with self._rows(f"call:{call_id}") as (rows, now):
+            claim = offered(await self._claim_of(rows, call_id), owner=owner, ticket=ticket)
+            if claim is None:
+                return False
+            await self._put_claim(rows, claim, keep=now + REMEMBER)
+            await self._ask(rows, "select pg_notify(%s, '')", [self._channel])
+            return True
+
+    async def recall(self, call_id: str, *, owner: str) -> bool:
+        """Take back an offer. False if somebody has adopted the call."""
+        async with self._rows(f"call:{call_id}") as (rows, now):
+            claim = recalled(await self._claim_of(rows, call_id), owner=owner)
+            if claim is None:
+                return False
+            await self._put_claim(rows, claim, keep=now + REMEMBER)
+            return True
+
+    async def adopt(self, owner: str, *, lease: float, most: int) -> list[Claim]:
+        """Adopt up to `most` calls that are offered, or whose owners have died."""
+        until = after(0.0, lease, "lease")
+        async with self._rows("adopt") as (rows, now):
+            await self._ask(
+                rows,
+                "select call.key from {table} call left join {table} worker on worker.kind = 'worker' "
+                "and worker.key = call.owner where call.kind = 'call' and call.phase <> 'done' "
+                "and call.owner <> %s and call.body <> '' and (call.amount = 1 or worker.ends <= %s "
+                "or (call.phase = 'claimed' and call.ends <= %s) or (call.phase = 'accepted' and worker.ends is null)) "
+                "limit %s",
+                [owner, now, now, most],
+            )
+            found = [str(row[0]) for row in await rows.fetchall()]
+        mine = []
+        for call_id in found:
+            # Under its lock it is decided anew: its owner may have come back, or finished it.
+            async with self._rows(f"call:{call_id}") as (rows, now):
+                before = await self._claim_of(rows, call_id)
+                if before is None:
+                    continue
+                row = await self._get(rows, "worker", before.owner)
+                lives = None if row is None else float(row[2])
+                if not is_orphan(before, owner=owner, now=now, owner_lives_until=lives):
+                    continue
+                claim = replace(before, owner=owner, expires_at=now + until, offered=False)
+                await self._given(rows, before.owner, claim, now)
+                mine.append(claim)
+        return mine
+
+    async def post(self, call_id: str, text: str) -> bool:
+        """Leave a letter for whoever serves the call. False if nobody does."""
+        checked(text)
+        async with self._rows(f"call:{call_id}") as (rows, now):
+            claim = await self._claim_of(rows, call_id)
+            if claim is None or claim.phase == "done":
+                return False
+            # Letters are sorted by when they were posted: under the lock of one call, in order.
+            member = f"{now:020.6f} {call_id}"
+            await self._put(rows, "letter", claim.owner, member, ends=now, keep=now + REMEMBER, body=text)
+            await self._ask(
+                rows,
+                "delete from {table} where kind = 'letter' and key = %s and member not in (select member from {table} "
+                "where kind = 'letter' and key = %s order by member desc limit %s)",
+                [claim.owner, claim.owner, MAX_LETTERS],
+            )
+            await self._ask(rows, "select pg_notify(%s, '')", [self._channel])
+            return True
+
+    async def news(self, seconds: float) -> None:
+        """Return when something was offered or posted, or after so many seconds. It keeps one connection of the pool.
+
+        Raises what the database raises, after it has waited.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        try:
+            pool = await self._opened()
+            if self._listening is None or self._listening[0] is not pool:
+                self._listening = (pool, await pool.getconn())
+                await self._listening[1].set_autocommit(True)
+                await self._listening[1].execute(self._sql("listen {}").format(self._identifier(self._channel)))
+            async for _ in self._listening[1].notifies(timeout=max(0.0, end - loop.time()), stop_after=1):
+                return
+        except Exception:
+            await self._stop_listening()
+            await asyncio.sleep(max(0.0, end - loop.time()))
+            raise
+
+    async def _stop_listening(self) -> None:
+        if self._listening is not None:
+            (pool, connection), self._listening = self._listening, None
+            await connection.close()
+            await pool.putconn(connection)
 
     async def finish(self, call_id: str, *, owner: str, remember: float = REMEMBER) -> bool:
         """Record that the call is done, and remember it for `remember` seconds. False if it is not the owner's."""
@@ -165,7 +299,8 @@ class PostgresStore:
         await self._ask(
             rows,
             "select call.owner, call.phase, case when call.phase = 'accepted' then coalesce(worker.ends, 0) "
-            "else call.ends end from {table} call left join {table} worker on worker.kind = 'worker' "
+            "else call.ends end, coalesce(call.amount, 0) = 1, coalesce(call.body, '') "
+            "from {table} call left join {table} worker on worker.kind = 'worker' "
             "and worker.key = call.owner where call.kind = 'call' and call.key = %s",
             [call_id],
         )
@@ -174,7 +309,15 @@ class PostgresStore:
 
     async def _put_claim(self, rows: AsyncCursor[Any], claim: Claim, *, keep: float) -> None:
         await self._put(
-            rows, "call", claim.call_id, ends=claim.expires_at, keep=keep, owner=claim.owner, phase=claim.phase
+            rows,
+            "call",
+            claim.call_id,
+            ends=claim.expires_at,
+            keep=keep,
+            owner=claim.owner,
+            phase=claim.phase,
+            amount=int(claim.offered),
+            body=claim.ticket,
         )
 
     async def _live(self, rows: AsyncCursor[Any], owner: str, until: float) -> None:
@@ -291,15 +434,16 @@ class PostgresStore:
         keep: float,
         owner: str | None = None,
         phase: str | None = None,
+        amount: int | None = None,
         body: str | None = None,
     ) -> None:
         await self._ask(
             rows,
-            "insert into {table} (kind, key, member, owner, phase, body, ends, kept_until) "
-            "values (%s, %s, %s, %s, %s, %s, %s, %s) on conflict (kind, key, member) do update set "
-            "owner = excluded.owner, phase = excluded.phase, body = excluded.body, ends = excluded.ends, "
-            "kept_until = excluded.kept_until",
-            [kind, key, member, owner, phase, body, ends, keep],
+            "insert into {table} (kind, key, member, owner, phase, amount, body, ends, kept_until) "
+            "values (%s, %s, %s, %s, %s, %s, %s, %s, %s) on conflict (kind, key, member) do update set "
+            "owner = excluded.owner, phase = excluded.phase, amount = excluded.amount, body = excluded.body, "
+            "ends = excluded.ends, kept_until = excluded.kept_until",
+            [kind, key, member, owner, phase, amount, body, ends, keep],
         )
 
     @asynccontextmanager
@@ -333,6 +477,7 @@ class PostgresStore:
 
     async def close(self) -> None:
         """Close the connections, unless the pool was given. The store can be used again."""
+        await self._stop_listening()
         if self._own and self._pool is not None:
             pool, self._pool = self._pool, None
             await pool.close()

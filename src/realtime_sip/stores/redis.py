@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from realtime_sip.errors import ConfigurationError, MissingExtraError
 from realtime_sip.stores.rules import (
     BUCKETS,
-    MAX_NOTE,
+    MAX_LETTERS,
     REMEMBER,
+    Beat,
     Claim,
     Claimed,
     Outcome,
     Phase,
     after,
     bucket,
+    checked,
 )
 
 if TYPE_CHECKING:
@@ -34,48 +38,158 @@ local now = tonumber(time[1]) + tonumber(time[2]) / 1000000 + tonumber(ARGV[#ARG
 local function text(seconds) return string.format('%.6f', seconds) end
 """
 
-_CLAIM = """
-local id, owner, lease, taken = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
-local ends = now + lease
-local was, phase, till = unpack(redis.call('HMGET', KEYS[1], 'owner', 'phase', 'ends'))
-if not was or (phase == 'done' and tonumber(till) <= now) then
-  redis.call('HSET', KEYS[1], 'owner', owner, 'phase', 'claimed', 'ends', text(ends))
-  redis.call('PEXPIRE', KEYS[1], ARGV[5])
-  return {'new', owner, 'claimed', text(ends)}
+# A call that is served is among its owner's, and one that is claimed or offered also in a set by when it is to be
+# adopted: at the end of its lease, or at once.
+_OF_CALLS = """
+local prefix = ARGV[#ARGV - 1]
+local function calls_of(owner) return prefix .. 'calls:' .. owner end
+local function known(call) return unpack(redis.call('HMGET', call, 'owner', 'phase', 'ends', 'offered', 'ticket')) end
+local function given(id, was, owner, phase, ends)
+  redis.call('HSET', prefix .. 'call:' .. id, 'owner', owner, 'ends', text(ends), 'offered', '')
+  redis.call('RPUSH', prefix .. 'taken:' .. was, id)
+  redis.call('PEXPIRE', prefix .. 'taken:' .. was, KEEP)
+  redis.call('SREM', calls_of(was), id)
+  redis.call('SADD', calls_of(owner), id)
+  redis.call('PEXPIRE', calls_of(owner), KEEP)
+  local letters = redis.call('LRANGE', prefix .. 'letters:' .. was, 0, -1)
+  for index = 1, #letters, 2 do
+    if letters[index] == id then redis.call('RPUSH', prefix .. 'letters:' .. owner, id, letters[index + 1]) end
+  end
+  if phase == 'accepted' then
+    redis.call('ZADD', prefix .. 'workers', 'GT', text(ends), owner)
+    redis.call('ZREM', prefix .. 'due', id)
+  else
+    redis.call('ZADD', prefix .. 'due', text(ends), id)
+  end
 end
-if phase == 'accepted' then till = redis.call('ZSCORE', KEYS[2], was) or '0' end
-if phase == 'done' or was == owner or tonumber(till) > now then return {'repeat', was, phase, till} end
-redis.call('HSET', KEYS[1], 'owner', owner, 'ends', text(ends))
-redis.call('RPUSH', taken .. was, id)
-redis.call('PEXPIRE', taken .. was, ARGV[5])
-if phase == 'accepted' then redis.call('ZADD', KEYS[2], 'GT', text(ends), owner) end
-return {'adopted', owner, phase, text(ends)}
+""".replace("KEEP", str(_KEEP))
+
+_CLAIM = """
+local id, owner, lease = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local ends = now + lease
+local was, phase, till, offered, ticket = known(KEYS[1])
+if not was or (phase == 'done' and tonumber(till) <= now) then
+  redis.call('HSET', KEYS[1], 'owner', owner, 'phase', 'claimed', 'ends', text(ends), 'ticket', ARGV[4], 'offered', '')
+  redis.call('PEXPIRE', KEYS[1], ARGV[5])
+  redis.call('SADD', calls_of(owner), id)
+  redis.call('PEXPIRE', calls_of(owner), ARGV[5])
+  redis.call('ZADD', prefix .. 'due', text(ends), id)
+  return {'new', owner, 'claimed', text(ends), '', ARGV[4]}
+end
+if phase == 'accepted' then till = redis.call('ZSCORE', prefix .. 'workers', was) or '0' end
+if phase == 'done' or was == owner or (offered ~= '1' and tonumber(till) > now) then
+  return {'repeat', was, phase, till, offered or '', ticket or ''}
+end
+given(id, was, owner, phase, ends)
+return {'adopted', owner, phase, text(ends), '', ticket or ''}
 """
 
 _ACCEPT = """
-local owner, ends = ARGV[1], now + tonumber(ARGV[2])
-local was, phase, till = unpack(redis.call('HMGET', KEYS[1], 'owner', 'phase', 'ends'))
+local id, owner, ends = ARGV[1], ARGV[2], now + tonumber(ARGV[3])
+local was, phase, till, offered = unpack(redis.call('HMGET', KEYS[1], 'owner', 'phase', 'ends', 'offered'))
 local gone = not was or (phase == 'done' and tonumber(till) <= now)
 if not gone and (was ~= owner or phase == 'done') then return 0 end
 redis.call('HSET', KEYS[1], 'owner', owner, 'phase', 'accepted', 'ends', text(ends))
-redis.call('PEXPIRE', KEYS[1], ARGV[3])
-redis.call('ZADD', KEYS[2], 'GT', text(ends), owner)
+if gone then redis.call('HSET', KEYS[1], 'offered', '') end
+if ARGV[4] == '1' then redis.call('HSET', KEYS[1], 'ticket', ARGV[5]) end
+redis.call('PEXPIRE', KEYS[1], ARGV[6])
+redis.call('SADD', calls_of(owner), id)
+redis.call('PEXPIRE', calls_of(owner), ARGV[6])
+if gone or offered ~= '1' then redis.call('ZREM', prefix .. 'due', id) end
+redis.call('ZADD', prefix .. 'workers', 'GT', text(ends), owner)
 return 1
 """
 
 _HEARTBEAT = """
-redis.call('ZADD', KEYS[1], text(now + tonumber(ARGV[2])), ARGV[1])
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', text(now - tonumber(ARGV[3]) / 1000))
+local owner = ARGV[1]
+redis.call('ZADD', KEYS[1], text(now + tonumber(ARGV[2])), owner)
+local dead = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', text(now - tonumber(ARGV[3]) / 1000), 'LIMIT', 0, 100)
+for _, each in ipairs(dead) do
+  redis.call('ZREM', KEYS[1], each)
+  redis.call('HDEL', KEYS[4], each)
+end
+redis.call('HSET', KEYS[4], owner, ARGV[4])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
+redis.call('PEXPIRE', KEYS[4], ARGV[3])
+local free, living = 0, redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. text(now), '+inf')
+for _, each in ipairs(living) do
+  if each ~= owner then free = free + tonumber(redis.call('HGET', KEYS[4], each) or '0') end
+end
 local taken = redis.call('LRANGE', KEYS[2], 0, -1)
-redis.call('DEL', KEYS[2])
-return taken
+local letters = redis.call('LRANGE', KEYS[3], 0, -1)
+redis.call('DEL', KEYS[2], KEYS[3])
+return {taken, letters, free}
+"""
+
+_OFFER = """
+local id, owner = ARGV[1], ARGV[2]
+local was, phase = unpack(redis.call('HMGET', KEYS[1], 'owner', 'phase'))
+if was ~= owner or phase == 'done' then return 0 end
+redis.call('HSET', KEYS[1], 'offered', '1', 'ticket', ARGV[3])
+redis.call('ZADD', prefix .. 'due', '0', id)
+redis.call('PUBLISH', prefix .. 'news', 'offer')
+return 1
+"""
+
+_RECALL = """
+local id, owner = ARGV[1], ARGV[2]
+local was, phase, ends = unpack(redis.call('HMGET', KEYS[1], 'owner', 'phase', 'ends'))
+if was ~= owner or phase == 'done' then return 0 end
+redis.call('HSET', KEYS[1], 'offered', '')
+redis.call('ZREM', prefix .. 'due', id)
+if phase == 'claimed' then redis.call('ZADD', prefix .. 'due', ends, id) end
+return 1
+"""
+
+_ADOPT = """
+local owner, ends, most = ARGV[1], now + tonumber(ARGV[2]), tonumber(ARGV[3])
+local mine = {}
+local function adopt(id)
+  local was, phase, till, offered, ticket = known(prefix .. 'call:' .. id)
+  if not was or phase == 'done' then
+    redis.call('ZREM', prefix .. 'due', id)
+    return false
+  end
+  if was == owner or not ticket or ticket == '' then return true end
+  local lives = redis.call('ZSCORE', prefix .. 'workers', was)
+  local died = lives and tonumber(lives) <= now
+  if phase == 'accepted' then till = lives or '0' end
+  if not (offered == '1' or died or tonumber(till) <= now) then return true end
+  given(id, was, owner, phase, ends)
+  mine[#mine + 1] = {id, owner, phase, text(ends), '', ticket}
+  return true
+end
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'due', '-inf', text(now), 'LIMIT', 0, most + 100)) do
+  if #mine < most then adopt(id) end
+end
+if #mine < most then
+  for _, worker in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'workers', '-inf', text(now))) do
+    for _, id in ipairs(#mine < most and redis.call('SMEMBERS', calls_of(worker)) or {}) do
+      if #mine < most and not adopt(id) then redis.call('SREM', calls_of(worker), id) end
+    end
+  end
+end
+return mine
+"""
+
+_POST = """
+local was, phase = unpack(redis.call('HMGET', KEYS[1], 'owner', 'phase'))
+if not was or phase == 'done' then return 0 end
+local letters = prefix .. 'letters:' .. was
+redis.call('RPUSH', letters, ARGV[1], ARGV[2])
+redis.call('LTRIM', letters, -2 * tonumber(ARGV[3]), -1)
+redis.call('PEXPIRE', letters, ARGV[4])
+redis.call('PUBLISH', prefix .. 'news', 'letter')
+return 1
 """
 
 _FINISH = """
-local remember = tonumber(ARGV[2])
-if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return 0 end
+local id, owner, remember = ARGV[1], ARGV[2], tonumber(ARGV[3])
+if redis.call('HGET', KEYS[1], 'owner') ~= owner then return 0 end
+redis.call('HDEL', KEYS[1], 'ticket', 'offered')
 redis.call('HSET', KEYS[1], 'phase', 'done', 'ends', text(now + remember))
+redis.call('SREM', calls_of(owner), id)
+redis.call('ZREM', prefix .. 'due', id)
 redis.call('PEXPIRE', KEYS[1], math.ceil(remember * 1000))
 return 1
 """
@@ -145,9 +259,13 @@ class RedisStore:
     them in one slot. With asynchronous replication, the last writes before a failover may be lost: two workers may then
     have one call until the service refuses one of them (409), and a tool may run twice.
 
+    `shared` is True: hosts take over each other's calls.
+
     A client is made on the event loop that uses the store first, and belongs to it. `maxmemory-policy` of the server
     has to be `noeviction`, else claims go when memory is short.
     """
+
+    shared = True
 
     def __init__(self, server: str | Redis | RedisCluster, *, prefix: str = "realtime-sip") -> None:
         """Use a server.
@@ -177,33 +295,79 @@ class RedisStore:
             raise ConfigurationError("server must be a URL, or a client of redis.asyncio")
         self._client: Any = None if self._own else server
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._listening: Any = None
         self._from_url = redis.asyncio.Redis.from_url
         self._no_script = redis.exceptions.NoScriptError
 
-    async def claim(self, call_id: str, *, owner: str, lease: float) -> Claimed:
+    async def claim(self, call_id: str, *, owner: str, lease: float, ticket: str = "") -> Claimed:
         """Claim a call for `lease` seconds, if it is free."""
         after(0.0, lease, "lease")
-        keys = [self._key("call", call_id), self._key("workers")]
-        answer = await self._run(_CLAIM, keys, call_id, owner, lease, self._key("taken", ""), _KEEP)
-        outcome, holder, phase, ends = map(_text, answer)
-        return Claimed(Outcome(outcome), Claim(call_id, holder, cast("Phase", phase), float(ends)))
+        keys = [self._key("call", call_id)]
+        outcome, *claim = await self._run_of_calls(_CLAIM, keys, call_id, owner, lease, checked(ticket), _KEEP)
+        return Claimed(Outcome(_text(outcome)), _claim([call_id, *claim]))
 
-    async def accept(self, call_id: str, *, owner: str, lease: float) -> bool:
+    async def accept(self, call_id: str, *, owner: str, lease: float, ticket: str | None = None) -> bool:
         """Record that the call is accepted: from now on its owner's lease counts. False if it is not the owner's."""
         after(0.0, lease, "lease")
-        keys = [self._key("call", call_id), self._key("workers")]
-        return bool(await self._run(_ACCEPT, keys, owner, lease, _KEEP))
+        written = [int(ticket is not None), checked(ticket or ""), _KEEP]
+        return bool(await self._run_of_calls(_ACCEPT, [self._key("call", call_id)], call_id, owner, lease, *written))
 
-    async def heartbeat(self, owner: str, *, lease: float) -> list[str]:
-        """Make the owner live for `lease` seconds from now; return the calls that others took from it meanwhile."""
+    async def heartbeat(self, owner: str, *, lease: float, free: int = 0) -> Beat:
+        """Make the owner live for `lease` seconds from now; return what happened to its calls meanwhile."""
         after(0.0, lease, "lease")
-        keys = [self._key("workers"), self._key("taken", owner)]
-        return [_text(each) for each in await self._run(_HEARTBEAT, keys, owner, lease, _KEEP)]
+        keys = [self._key("workers"), self._key("taken", owner), self._key("letters", owner), self._key("free")]
+        taken, letters, others = await self._run(_HEARTBEAT, keys, owner, lease, _KEEP, free)
+        texts = [_text(each) for each in letters]
+        return Beat(tuple(map(_text, taken)), tuple(zip(texts[::2], texts[1::2], strict=True)), int(others))
+
+    async def offer(self, call_id: str, *, owner: str, ticket: str) -> bool:
+        """Let another worker adopt the call from now on, with this ticket. False if it is not the owner's."""
+        keys = [self._key("call", call_id)]
+        return bool(await self._run_of_calls(_OFFER, keys, call_id, owner, checked(ticket)))
+
+    async def recall(self, call_id: str, *, owner: str) -> bool:
+        """Take back an offer. False if somebody has adopted the call."""
+        return bool(await self._run_of_calls(_RECALL, [self._key("call", call_id)], call_id, owner))
+
+    async def adopt(self, owner: str, *, lease: float, most: int) -> list[Claim]:
+        """Adopt up to `most` calls that are offered, or whose owners have died."""
+        after(0.0, lease, "lease")
+        return [_claim(each) for each in await self._run_of_calls(_ADOPT, [self._key("due")], owner, lease, most)]
+
+    async def post(self, call_id: str, text: str) -> bool:
+        """Leave a letter for whoever serves the call. False if nobody does."""
+        keys = [self._key("call", call_id)]
+        return bool(await self._run_of_calls(_POST, keys, call_id, checked(text), MAX_LETTERS, _KEEP))
+
+    async def news(self, seconds: float) -> None:
+        """Return when something was offered or posted, or after so many seconds.
+
+        Raises what the client raises, after it has waited.
+        """
+        client = self._connected()
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        listening = self._listening
+        try:
+            if listening is None and hasattr(client, "pubsub"):
+                listening = self._listening = client.pubsub(ignore_subscribe_messages=True)
+                await listening.subscribe(self._key("news"))
+            while listening is not None and (left := end - loop.time()) > 0:
+                if await listening.get_message(timeout=left) is not None:
+                    return
+        except Exception:
+            self._listening = None
+            with contextlib.suppress(Exception):
+                if listening is not None:
+                    await listening.aclose()
+            await asyncio.sleep(max(0.0, end - loop.time()))
+            raise
+        await asyncio.sleep(max(0.0, end - loop.time()))
 
     async def finish(self, call_id: str, *, owner: str, remember: float = REMEMBER) -> bool:
         """Record that the call is done, and remember it for `remember` seconds. False if it is not the owner's."""
         after(0.0, remember, "remember")
-        return bool(await self._run(_FINISH, [self._key("call", call_id)], owner, remember))
+        return bool(await self._run_of_calls(_FINISH, [self._key("call", call_id)], call_id, owner, remember))
 
     async def use(self, nonce: str, *, by: str, remember: float) -> bool:
         """Use a nonce, and remember for `remember` seconds by whom. False if somebody else used it before."""
@@ -234,9 +398,7 @@ class RedisStore:
     async def note(self, key: str, text: str, *, remember: float) -> None:
         """Remember a text for `remember` seconds, in place of the one before."""
         after(0.0, remember, "remember")
-        if len(text) > MAX_NOTE:
-            raise ConfigurationError(f"a note must have at most {MAX_NOTE} characters")
-        await self._run(_NOTE, [self._key("note", key)], text, remember)
+        await self._run(_NOTE, [self._key("note", key)], checked(text), remember)
 
     async def noted(self, key: str) -> str | None:
         """Return the text that was noted, or None."""
@@ -250,12 +412,18 @@ class RedisStore:
 
     async def close(self) -> None:
         """Close the connections, unless the client was given. The store can be used again."""
+        if self._listening is not None:
+            listening, self._listening = self._listening, None
+            await listening.aclose()
         if self._own and self._client is not None:
             client, self._client = self._client, None
             await client.aclose()
 
     def _key(self, kind: str, name: str = "") -> str:
-        return f"{self._prefix}{kind}:{name}" if name or kind == "taken" else f"{self._prefix}{kind}"
+        return f"{self._prefix}{kind}:{name}" if name else f"{self._prefix}{kind}"
+
+    async def _run_of_calls(self, script: str, keys: list[str], *arguments: object) -> Any:
+        return await self._run(_OF_CALLS + script, keys, *arguments, self._prefix)
 
     async def _run(self, script: str, keys: list[str], *arguments: object) -> Any:
         client = self._connected()
@@ -278,8 +446,13 @@ class RedisStore:
                 socket_connect_timeout=_TIMEOUT,
                 health_check_interval=30,
             )
-            self._loop = loop
+            self._loop, self._listening = loop, None
         return self._client
+
+
+def _claim(told: Sequence[object]) -> Claim:
+    call_id, owner, phase, ends, offered, ticket = map(_text, told)
+    return Claim(call_id, owner, cast("Phase", phase), float(ends), offered == "1", ticket)
 
 
 def _text(value: object) -> str:

@@ -13,6 +13,9 @@ has a phase:
 An owner is a worker: one host in one process. It has one lease however many calls it serves, renewed by `heartbeat`,
 and has died when that is over. If it lives after all, its next heartbeat says which calls others have taken.
 
+A claim carries a ticket: what another worker needs to go on with the call. A call with a ticket is an orphan if its
+owner has died, or offers it, and `adopt` gives it to another worker.
+
 Whoever claims a call is given one of three answers:
 
     NEW        the call is yours: decide.
@@ -47,7 +50,9 @@ PLACE_LEASE = 30.0
 """Seconds after which a call whose worker shows no life no longer keeps its places in counters."""
 
 MAX_NOTE = 16 * 1024
-"""Characters of a note at most."""
+"""Characters of a note and of a ticket at most."""
+MAX_LETTERS = 100
+"""Letters that wait for a worker at most."""
 
 BUCKETS = 60
 """Buckets of a period. One more reaches into it, so 61 are kept."""
@@ -66,12 +71,16 @@ class Claim:
         phase: How far it is.
         expires_at: By the store's clock, in seconds: the end of the claim's lease; once accepted, of its owner's; once
             done, of what is remembered.
+        offered: Whether its owner wants another worker to take it.
+        ticket: What another worker needs to go on with the call, or "" if no other can.
     """
 
     call_id: str
     owner: str
     phase: Phase
     expires_at: float
+    offered: bool = False
+    ticket: str = field(default="", repr=False)
 
 
 class Outcome(enum.Enum):
@@ -99,6 +108,21 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True)
+class Beat:
+    """The answer to a heartbeat.
+
+    Attributes:
+        taken: The calls that others took from this worker since its last heartbeat.
+        letters: What others posted to its calls since then, as (call, text), in order.
+        free: How many more calls the other living workers would take, all together.
+    """
+
+    taken: tuple[str, ...] = ()
+    letters: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    free: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Use:
     """Who used a nonce, and until when that is remembered, by the store's clock in seconds."""
 
@@ -121,28 +145,62 @@ class Store(Protocol):
     The store's clock counts, not that of whoever asks. Claims, counters, nonces and notes have separate keys: a nonce
     that reads like a call id is not a claim. Whatever no longer counts is forgotten.
 
-    `accept` and `finish` do nothing for anybody but the claim's owner. False means that the call is done, or that the
-    claim is not, or no longer, the owner's: then the owner has to stop serving the call without ending it, because
-    somebody else serves it.
+    `accept`, `offer`, `recall` and `finish` do nothing for anybody but the claim's owner. False means that the call is
+    done, or that the claim is not, or no longer, the owner's: then the owner has to stop serving the call without
+    ending it, because somebody else serves it.
     """
 
-    async def claim(self, call_id: str, *, owner: str, lease: float) -> Claimed:
+    shared: bool
+    """Whether other workers may have calls in it: then calls have tickets, and orphans are looked for."""
+
+    async def claim(self, call_id: str, *, owner: str, lease: float, ticket: str = "") -> Claimed:
         """Claim a call, if it is free, for the `lease` seconds in which it is decided.
 
-        Adopting an accepted call makes its new owner live for as long at least.
+        A new claim has this ticket; an adopted one keeps its own. Adopting an accepted call makes its new owner live
+        for `lease` seconds at least.
         """
         ...
 
-    async def accept(self, call_id: str, *, owner: str, lease: float) -> bool:
+    async def accept(self, call_id: str, *, owner: str, lease: float, ticket: str | None = None) -> bool:
         """Record that the call is accepted, and that its owner lives for `lease` seconds at least.
 
-        From now on the owner's lease counts. A call that the store does not know, because it has lost what it had, is
-        the owner's too. Repeating this is allowed.
+        From now on the owner's lease counts. A ticket takes the place of the one before; None leaves that. A call that
+        the store does not know, because it has lost what it had, is the owner's too. Repeating this is allowed.
         """
         ...
 
-    async def heartbeat(self, owner: str, *, lease: float) -> list[str]:
-        """Make the owner live for `lease` seconds from now; return, once, the calls that others took from it."""
+    async def heartbeat(self, owner: str, *, lease: float, free: int = 0) -> Beat:
+        """Make the owner live for `lease` seconds from now; return, once, what happened to its calls meanwhile.
+
+        `free` is how many more calls it would take.
+        """
+        ...
+
+    async def offer(self, call_id: str, *, owner: str, ticket: str) -> bool:
+        """Let another worker adopt the call from now on, with this ticket, and let those who wait for news know."""
+        ...
+
+    async def recall(self, call_id: str, *, owner: str) -> bool:
+        """Take back an offer. False if somebody has adopted the call."""
+        ...
+
+    async def adopt(self, owner: str, *, lease: float, most: int) -> list[Claim]:
+        """Adopt up to `most` calls that have a ticket: offered ones, and those whose owners have died.
+
+        The owner of a call that is only claimed has died if the claim's lease is over, or its worker's. The new owner
+        lives for `lease` seconds at least, and a claim that is not accepted counts for as long.
+        """
+        ...
+
+    async def post(self, call_id: str, text: str) -> bool:
+        """Leave a letter for whoever serves the call, and let those who wait for news know. False if nobody does.
+
+        Of more than a hundred letters to one worker, the oldest are lost.
+        """
+        ...
+
+    async def news(self, seconds: float) -> None:
+        """Return when another worker has offered or posted something, or after so many seconds. It may be too early."""
         ...
 
     async def finish(self, call_id: str, *, owner: str, remember: float = REMEMBER) -> bool:
@@ -192,7 +250,7 @@ class Store(Protocol):
         ...
 
 
-def decide(existing: Claim | None, *, call_id: str, owner: str, now: float, lease: float) -> Claimed:
+def decide(existing: Claim | None, *, call_id: str, owner: str, now: float, lease: float, ticket: str = "") -> Claimed:
     """Return the answer to a claim. Unless it is a repeat, its `claim` takes the place of `existing`.
 
     An owner who asks is alive, so it never adopts its own call, whatever became of the lease.
@@ -206,28 +264,61 @@ def decide(existing: Claim | None, *, call_id: str, owner: str, now: float, leas
     <Outcome.ADOPTED: 'adopted'>
 
     Raises:
-        ConfigurationError: The lease is not a positive number of seconds.
+        ConfigurationError: The lease is not a positive number of seconds, or the ticket is longer than 16 KiB.
     """
     until = after(now, lease, "lease")
     if existing is None or (existing.phase == "done" and existing.expires_at <= now):
-        return Claimed(Outcome.NEW, Claim(call_id, owner, "claimed", until))
-    if existing.phase == "done" or existing.owner == owner or existing.expires_at > now:
+        return Claimed(Outcome.NEW, Claim(call_id, owner, "claimed", until, ticket=checked(ticket)))
+    if existing.phase == "done" or existing.owner == owner or not (existing.offered or existing.expires_at <= now):
         return Claimed(Outcome.REPEAT, existing)
-    return Claimed(Outcome.ADOPTED, Claim(call_id, owner, existing.phase, until))
+    return Claimed(Outcome.ADOPTED, replace(existing, owner=owner, expires_at=until, offered=False))
 
 
-def accepted(existing: Claim | None, *, call_id: str, owner: str, now: float, lease: float) -> Claim | None:
+def accepted(
+    existing: Claim | None, *, call_id: str, owner: str, now: float, lease: float, ticket: str | None = None
+) -> Claim | None:
     """Return the claim as accepted, or None if it is not the owner's.
 
     Raises:
-        ConfigurationError: The lease is not a positive number of seconds.
+        ConfigurationError: The lease is not a positive number of seconds, or the ticket is longer than 16 KiB.
     """
     until = after(now, lease, "lease")
     if existing is None or (existing.phase == "done" and existing.expires_at <= now):
-        return Claim(call_id, owner, "accepted", until)
+        return Claim(call_id, owner, "accepted", until, ticket=checked(ticket or ""))
     if existing.owner != owner or existing.phase == "done":
         return None
-    return replace(existing, phase="accepted", expires_at=until)
+    ticket = existing.ticket if ticket is None else checked(ticket)
+    return replace(existing, phase="accepted", expires_at=until, ticket=ticket)
+
+
+def offered(existing: Claim | None, *, owner: str, ticket: str) -> Claim | None:
+    """Return the claim as offered, or None if it is not the owner's.
+
+    Raises:
+        ConfigurationError: The ticket is longer than 16 KiB.
+    """
+    checked(ticket)
+    if existing is None or existing.owner != owner or existing.phase == "done":
+        return None
+    return replace(existing, offered=True, ticket=ticket)
+
+
+def recalled(existing: Claim | None, *, owner: str) -> Claim | None:
+    """Return the claim as no longer offered, or None if it is not the owner's."""
+    if existing is None or existing.owner != owner or existing.phase == "done":
+        return None
+    return replace(existing, offered=False)
+
+
+def is_orphan(claim: Claim, *, owner: str, now: float, owner_lives_until: float | None) -> bool:
+    """Return whether `owner` may adopt a call: it has a ticket, and its owner offers it or has died.
+
+    `owner_lives_until` is the end of the lease of the claim's worker, None if it has never had one.
+    """
+    if not claim.ticket or claim.phase == "done" or claim.owner == owner:
+        return False
+    died = owner_lives_until is not None and owner_lives_until <= now
+    return claim.offered or died or claim.expires_at <= now
 
 
 def finished(existing: Claim | None, *, owner: str, now: float, remember: float) -> Claim | None:
@@ -239,7 +330,7 @@ def finished(existing: Claim | None, *, owner: str, now: float, remember: float)
     until = after(now, remember, "remember")
     if existing is None or existing.owner != owner:
         return None
-    return replace(existing, phase="done", expires_at=until)
+    return Claim(existing.call_id, owner, "done", until)
 
 
 def used(existing: Use | None, *, by: str, now: float, remember: float) -> Use:
@@ -262,9 +353,18 @@ def written(text: str, *, now: float, remember: float) -> Note:
     Raises:
         ConfigurationError: It is longer than 16 KiB, or `remember` is not a positive number of seconds.
     """
+    return Note(checked(text), after(now, remember, "remember"))
+
+
+def checked(text: str) -> str:
+    """Return a text that is to be kept.
+
+    Raises:
+        ConfigurationError: It is longer than 16 KiB.
+    """
     if len(text) > MAX_NOTE:
-        raise ConfigurationError(f"a note must have at most {MAX_NOTE} characters")
-    return Note(text, after(now, remember, "remember"))
+        raise ConfigurationError(f"a note, a ticket and a letter must have at most {MAX_NOTE} characters")
+    return text
 
 
 def bucket(now: float, *, per: float) -> int:

@@ -77,6 +77,7 @@ class Tool:
         preamble: An example of what the model says before it calls, or None.
         progress: The seconds after which the model says that it is still at it.
         background: Whether the model is answered at once, and gets the result later.
+        idempotent: Whether it runs again if the worker died that ran it.
         is_async: Whether the function is a coroutine function. Any other blocks, and belongs in a thread; its result
             can still be awaitable, if a decorator hides a coroutine function.
         takes_call: Whether it has the parameter `call`, which is passed by keyword beside the arguments.
@@ -91,6 +92,7 @@ class Tool:
     preamble: str | None
     progress: tuple[float, ...]
     background: bool
+    idempotent: bool
     is_async: bool
     takes_call: bool
     function: Callable[..., object] = field(repr=False)
@@ -229,6 +231,7 @@ class Tools:
         preamble: str | None = None,
         progress: Iterable[float] = (),
         background: bool = False,
+        idempotent: bool = False,
     ) -> _Function: ...
 
     @overload
@@ -243,6 +246,7 @@ class Tools:
         preamble: str | None = None,
         progress: Iterable[float] = (),
         background: bool = False,
+        idempotent: bool = False,
     ) -> Callable[[_Function], _Function]: ...
 
     def function(
@@ -257,6 +261,7 @@ class Tools:
         preamble: str | None = None,
         progress: Iterable[float] = (),
         background: bool = False,
+        idempotent: bool = False,
     ) -> Any:
         """Add a function, and return it unchanged. Use it as a decorator, with or without options, or as a plain call.
 
@@ -278,6 +283,8 @@ class Tools:
                 it, unless somebody is speaking then. Give the tool a longer `timeout`.
             background: Tell the model at once that the function runs. The conversation goes on; when the result is
                 there, the model gets it and says something about it.
+            idempotent: Run it again if another worker died while it ran, with the same `Call.idempotency_key`. Without
+                it the model is told that the outcome is unknown.
 
         Raises:
             ConfigurationError: It cannot be a tool; the message says why.
@@ -295,6 +302,7 @@ class Tools:
                 preamble=preamble,
                 progress=progress,
                 background=background,
+                idempotent=idempotent,
                 frame=frame,
             )
             if tool.name in self._tools:
@@ -367,6 +375,7 @@ def _tool(
     preamble: str | None,
     progress: Iterable[float],
     background: bool,
+    idempotent: bool,
     frame: FrameType,
 ) -> Tool:
     if name is None:
@@ -391,6 +400,7 @@ def _tool(
         preamble=preamble,
         progress=seconds,
         background=background,
+        idempotent=idempotent,
         is_async=signature.is_async,
         takes_call=signature.takes_call,
         function=function,

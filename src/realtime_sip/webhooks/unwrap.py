@@ -176,6 +176,10 @@ class OpenAIWebhooks:
         signature = self._signer.sign(id, datetime.fromtimestamp(seconds, UTC), text)
         return {_ID: id, _TIMESTAMP: str(seconds), _SIGNATURE: signature}
 
+    def derived_keys(self, purpose: bytes) -> list[bytes]:
+        """Return a key of 32 bytes for each secret, in their order, for a purpose that no other key has."""
+        return [hmac.digest(key, purpose, "sha256") for key, _ in self._keys]
+
     @staticmethod
     def _read_context(call: IncomingCall, contexts: ContextSigner, now: float) -> None:
         context = contexts.verify(call.sip, now=now)

@@ -28,6 +28,7 @@ name, and rules:
     limits     when the call is ended automatically
     hearing    whether anybody hears anybody
     ending     hanging up, again and again if it must be; how the call ended
+    takeover   a call that goes from one worker to another, with its ticket
     refusals   what the service did not do, told to the program
 
 A wait is a timer with a name (`timers`). It runs out when a `Tick` says so; anything that arrived in the meantime is
@@ -54,6 +55,7 @@ from realtime_sip.call.machine import (
     sequences,
     session,
     socket,
+    takeover,
     tools,
     wants,
 )
@@ -192,13 +194,17 @@ def _abandon(s: CallState, what: inputs.Abandon) -> None:
     """Record that nobody waits for this any more."""
     answered(s, f"update {what.key}")
     sequences.stop(s, f"quiet {what.key}")
+    sequences.stop(s, f"hand over {what.key}")
     if s.digits.key == what.key:
         sequences.stop(s, "digits")
 
 
 _HANDLERS: dict[type, Callable[[CallState, Any], None]] = {
     inputs.Answer: socket.answer,
-    inputs.Adopt: lambda s, _: socket.adopt(s),
+    inputs.Adopt: takeover.adopt,
+    inputs.HandOver: takeover.hand_over,
+    inputs.Kept: lambda s, _: takeover.kept(s),
+    inputs.Taken: lambda s, _: takeover.taken(s),
     inputs.NoCaller: socket.no_caller,
     inputs.Accepted: lambda s, _: socket.accepted(s),
     inputs.AcceptFailed: socket.accept_failed,

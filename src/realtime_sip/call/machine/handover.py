@@ -25,6 +25,7 @@ from realtime_sip.call.machine.limits import listen_anew, rest
 from realtime_sip.call.machine.sequences import AFTER_SPEECH, start, stop
 from realtime_sip.call.machine.state import CallState, End, Ending, Socket, Steps, move
 from realtime_sip.call.machine.targets import Handover, TransferRequest
+from realtime_sip.call.machine.ticket import KeptTransfer
 from realtime_sip.call.machine.wants import give_up, interrupt, respond, speaking
 from realtime_sip.errors import CallGoneError, NetworkError, RealtimeSipError, ServerError, ServiceError
 from realtime_sip.outcomes import Certainty, EndReason, TransferFailed, TransferFailureReason, TransferProgress
@@ -88,6 +89,20 @@ def _announce(s: CallState, what: Transfer) -> Steps:
     s.handover.begun = True
     s.timers.set("transfer", s.now + s.handover.seconds)
     s.out.append(Refer(what.request))
+
+
+def resumed(s: CallState, kept: KeptTransfer, request: TransferRequest) -> None:
+    """Go on with a transfer that another worker had begun."""
+    of = s.handover = Handover(f"transfer_{secrets.token_hex(8)}", request, kept.fallback, kept.refer_within)
+    of.begun, of.sign, of.seen = kept.begun, kept.sign, [*kept.seen]
+    move(s, End.TRANSFERRING, request.name)
+    rest(s)
+    if not of.begun:
+        start(s, "transfer", _announce(s, Transfer(of.key, request)))
+        return
+    session.hold(s, "transfer")
+    due = s.now + of.seconds if kept.due is None else kept.due - s.line.unix_ahead
+    s.timers.set("transfer", max(due, s.now))
 
 
 # --- what came of it --------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from decimal import Decimal
 from realtime_sip import events
 from realtime_sip.call.machine.keypad import DigitCollector
 from realtime_sip.call.machine.targets import TransferRequest
+from realtime_sip.call.machine.ticket import Ticket
 from realtime_sip.errors import RealtimeSipError
 from realtime_sip.outcomes import SocketClose, TransferFailureReason, TransferProgress
 from realtime_sip.response import ResponseConfig
@@ -26,7 +27,31 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Adopt:
-    """Attach to a call that was accepted by a program that died."""
+    """Attach to a call that another worker had accepted."""
+
+    ticket: Ticket | None = None
+    """What that worker knew; None if nothing is known."""
+    idempotent: frozenset[str] = frozenset()
+    """The functions that may run again."""
+    request: TransferRequest | None = None
+    """The transfer that the ticket names."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """Let another worker take the call: close the sideband once the call is at rest. `key` names who waits for that."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Nobody took the call that was to be handed over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Another worker has the call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +302,9 @@ class AwaitQuiet:
 Input = (
     Answer
     | Adopt
+    | HandOver
+    | Kept
+    | Taken
     | NoCaller
     | Accepted
     | AcceptFailed

@@ -70,13 +70,6 @@ def answer(s: CallState, what: Answer) -> None:
     s.out.append(Accept(early=not s.line.late))
 
 
-def adopt(s: CallState) -> None:
-    s.line.accepted = "another program had accepted the call"
-    s.timers.set("ringing", s.now + RINGING)
-    s.hold.there = None  # that program may have left turn detection as it is for a greeting, or for collecting digits
-    _attach(s, "adopted")
-
-
 def no_caller(s: CallState, what: NoCaller) -> None:
     if what.reported:
         finish(s, EndReason.CALLER, "reported", CALLER_GONE)
@@ -87,7 +80,7 @@ def no_caller(s: CallState, what: NoCaller) -> None:
 def accepted(s: CallState) -> None:
     s.line.accepted = "the accept was answered with success"
     if s.end is End.NONE:
-        _attach(s, "accepted")
+        attach_from(s, "accepted")
 
 
 def accept_failed(s: CallState, what: AcceptFailed) -> None:
@@ -108,7 +101,7 @@ def accept_failed(s: CallState, what: AcceptFailed) -> None:
         finish(s, EndReason.DECIDED_ELSEWHERE, "reported", "the call had been accepted or rejected before")
     elif decided or unclear or isinstance(error, CallGoneError):
         s.line.maybe_accepted = True
-        _attach(s, "the accept was unclear")
+        attach_from(s, "the accept was unclear")
     elif s.line.maybe_accepted:
         _refuse(s)
     else:
@@ -138,7 +131,8 @@ def rejected(s: CallState, what: Rejected) -> None:
 # --- attaching --------------------------------------------------------------------------------------------------------
 
 
-def _attach(s: CallState, why: str) -> None:
+def attach_from(s: CallState, why: str) -> None:
+    """Begin to attach, from a state in which that was not tried."""
     move(s, Socket.ATTACHING, why)
     s.timers.set("settling", s.now + SETTLED)
     attach(s)
@@ -249,6 +243,9 @@ def attached(s: CallState) -> None:
         line.attached_at = s.now
         s.out.append(Done("answer", None))
     elif line.close is not None:
+        if line.taking:
+            line.taking = False
+            s.out.append(Done("answer", None))
         s.out.append(Tell(SidebandGap(line.closed_at + line.unix_ahead, s.unix, line.close)))
     line.frame_at, line.proven = s.now, False
     line.failures = line.gone = 0

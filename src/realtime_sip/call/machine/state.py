@@ -39,6 +39,8 @@ class Socket(Enum):
     RINGING = "ringing"
     ATTACHING = "attaching"
     OPEN = "open"
+    AWAY = "away"
+    """Closed by us, so that another worker can take the call."""
     LOST = "lost"
     """Given up, though the call may be up."""
     GONE = "gone"
@@ -67,6 +69,14 @@ class End(Enum):
     OVER = "over"
 
 
+@dataclass(frozen=True, slots=True)
+class Called:
+    """A function call that runs: its item, and the function."""
+
+    item_id: str
+    function: str
+
+
 class Tool(Enum):
     """How far a function call is, or a call of an MCP server. Calls that were answered are no longer there."""
 
@@ -93,8 +103,13 @@ MOVES: dict[Region, dict[Region, str]] = {
     },
     Socket.OPEN: {
         Socket.ATTACHING: "it closed",
+        Socket.AWAY: "offered to others",
         Socket.LOST: "it closed while hanging up",
         Socket.GONE: "over",
+    },
+    Socket.AWAY: {
+        Socket.ATTACHING: "nobody took it",
+        Socket.GONE: "taken, or over",
     },
     Socket.LOST: {Socket.GONE: "over"},
     Socket.GONE: {},
@@ -185,6 +200,8 @@ class Line:
     """How it was accepted, in words; "" if it was not, as far as anybody knows."""
     late: bool = False
     """Whether the webhook came when nobody lets a phone ring any more, if the host's clock is right."""
+    taking: bool = False
+    """Whether it is another worker's, and was not attached here yet."""
     maybe_accepted: bool = False
     """Whether an accept of ours may have arrived that was not answered with success."""
     attached_at: float | None = None
@@ -304,6 +321,8 @@ class CallState:
     asks: dict[str, Ask] = field(default_factory=dict)
     wants: deque[Want] = field(default_factory=deque)
     tools: dict[str, Tool] = field(default_factory=dict)
+    called: dict[str, Called] = field(default_factory=dict)
+    """The function calls that run, by their id."""
     calling: dict[str, None] = field(default_factory=dict)
     """The items of function calls that have begun and were not seen complete."""
     seen: dict[str, None] = field(default_factory=dict)

@@ -6,12 +6,15 @@ import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import inf
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from realtime_sip.errors import ConfigurationError, InvalidRequestError
 from realtime_sip.outcomes import Certainty, TransferProgress
 from realtime_sip.sip.address import SipUri, e164
 from realtime_sip.sip.headers import Channel
+
+if TYPE_CHECKING:
+    from realtime_sip.webhooks import IncomingCall
 
 _MAX_URI = 256
 """Characters of a Refer-To that Twilio takes (voice guide, November 2026)."""
@@ -175,6 +178,24 @@ class TransferTargets(Mapping[str, TransferTarget]):
             if not (channel == "whatsapp" and target.on_phone_network)
         }
 
+    def request(
+        self, call_id: str, name: str, incoming: IncomingCall | None, *, reason: str = "", summary: str = ""
+    ) -> TransferRequest:
+        """Return the request for a transfer to the target of that name.
+
+        Raises:
+            InvalidRequestError: There is no such target.
+        """
+        return TransferRequest(
+            call_id=call_id,
+            name=name,
+            target=self.chosen(name),
+            reason=reason,
+            summary=summary,
+            parent_call_sid=None if incoming is None else incoming.parent_call_sid,
+            channel=None if incoming is None else incoming.channel,
+        )
+
     def chosen(self, name: str, *, channel: Channel | None = None) -> TransferTarget:
         """Return the target of that name.
 
@@ -192,13 +213,17 @@ BEYOND_RINGING = 10.0
 """Seconds beyond a target's ring time until a transfer of which nothing is heard is given up."""
 
 
+Fallback = Literal["none", "there", "asked for", "answered"]
+"""How far the other way is."""
+
+
 @dataclass(slots=True)
 class Handover:
     """One transfer, from the moment that it is wanted until it has failed, which is the end of it."""
 
     key: str
     request: TransferRequest
-    fallback: Literal["none", "there", "asked for", "answered"]
+    fallback: Fallback
     refer_within: float | None = None
     begun: bool = False
     sign: TransferProgress | None = None

@@ -15,7 +15,7 @@ from realtime_sip import events
 from realtime_sip.call.machine import refusals
 from realtime_sip.call.machine.effects import AskApproval, RunTool
 from realtime_sip.call.machine.inputs import ApprovalDecided, ToolEnded
-from realtime_sip.call.machine.state import CallState, Tool, answered, ask, remember, send
+from realtime_sip.call.machine.state import Called, CallState, Tool, answered, ask, remember, send
 from realtime_sip.call.record.frame import get, text
 from realtime_sip.items import FunctionCallOutput, McpApprovalResponse, SystemMessage
 from realtime_sip.tools.registry import error_output
@@ -61,6 +61,7 @@ def run(s: CallState, name: str, seconds: float) -> None:
 def over(s: CallState, name: str, state: Tool | None) -> None:
     """Record that a call is no longer under way; None if there is nothing to answer."""
     s.timers.stop(f"tool {name}")
+    s.called.pop(name.partition(" ")[2], None)
     if state is None:
         s.tools.pop(name, None)
     else:
@@ -86,6 +87,7 @@ def take_calls(s: CallState, items: Iterable[object], *, begun: bool = False) ->
             if call_id and name and remember(s.seen, call_id, None):
                 many = sum(state is Tool.RUNNING for state in s.tools.values()) >= _MAX_RUNNING
                 run(s, f"call {call_id}", TOOL)
+                s.called[call_id] = Called(item_id, name)
                 if many:
                     tool_ended(s, ToolEnded(call_id, _TOO_MANY))
                 else:

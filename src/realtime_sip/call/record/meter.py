@@ -108,6 +108,12 @@ class Meter:
             return True
         return False
 
+    def begin_with(self, usage: Usage) -> None:
+        """Count from what another worker has counted."""
+        self._tokens, self._responses = usage.tokens, usage.responses
+        self._transcription = {each.model: each for each in usage.transcription}
+        self._incomplete = True
+
     # --- what happens -------------------------------------------------------------------------------------------------
 
     def mark_incomplete(self) -> None:

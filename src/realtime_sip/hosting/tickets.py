@@ -1,0 +1,127 @@
+"""What the workers of one program hand to each other through a store: tickets of calls, and letters about them.
+
+A ticket has the webhook, which the taker's handler needs, the name of the handler that has the call, and what the core
+makes of its state. A webhook has numbers in it, so a ticket is sealed, with a key that is derived from the webhook
+secret, which all workers have: whoever reads the store learns no number, and whoever writes to it makes no call.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+import zlib
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from realtime_sip.call.machine.ticket import Ticket
+from realtime_sip.errors import ConfigurationError, MissingExtraError
+from realtime_sip.sip.signed_context import SignedContext
+from realtime_sip.stores.rules import MAX_NOTE
+from realtime_sip.webhooks import IncomingCall
+
+if TYPE_CHECKING:
+    from realtime_sip.client import AsyncRealtimeSip
+
+_log = logging.getLogger("realtime_sip.host")
+
+_PURPOSE = b"realtime-sip what workers hand over v1"
+_MAX_READ = 16 * MAX_NOTE
+"""Bytes of what was sealed, at most."""
+
+
+class _Sealed(BaseModel):
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
+
+    webhook: dict[str, Any]
+    delivery: tuple[str, int | None, str | None] = ("", None, None)
+    context: dict[str, Any] | None = None
+    route: str | None = None
+    call: Ticket | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOver:
+    """What a ticket says: the webhook, the name of the handler that has the call, and how far the call is."""
+
+    incoming: IncomingCall
+    route: str | None
+    call: Ticket | None
+
+
+class Seals:
+    """Seals and opens what the workers of one program hand to each other.
+
+    Args:
+        client: Its webhook secrets make the keys: the first one seals, each of them opens.
+
+    Raises:
+        ConfigurationError: The client has no webhook secret, or cryptography is not installed.
+    """
+
+    def __init__(self, client: AsyncRealtimeSip) -> None:
+        try:
+            from cryptography import fernet
+        except ImportError:
+            raise MissingExtraError("cryptography", "redis") from None
+        try:
+            keys = client.webhooks.derived_keys(_PURPOSE)
+        except ConfigurationError:
+            raise ConfigurationError(
+                "a store that several workers share needs the client's webhook_secret, to seal what they hand over"
+            ) from None
+        self._fernet = fernet.MultiFernet([fernet.Fernet(base64.urlsafe_b64encode(key)) for key in keys])
+        self._forged = fernet.InvalidToken
+        self._warned = False
+
+    def ticket(self, incoming: IncomingCall, *, route: str | None = None, call: Ticket | None = None) -> str:
+        """Return a sealed ticket, or "" if it would be too long to be kept; then no other worker can have the call."""
+        context = incoming.signed_context
+        content = _Sealed(
+            webhook=incoming.to_wire(),
+            delivery=incoming._delivery,
+            context=None if context is None else asdict(context),
+            route=route,
+            call=call,
+        )
+        text = self._seal(content.model_dump_json(exclude_none=True))
+        if len(text) <= MAX_NOTE:
+            return text
+        if not self._warned:
+            self._warned = True
+            _log.warning("call %s: its headers are too long for others to take it over", incoming.call_id)
+        return ""
+
+    def read(self, ticket: str) -> HandedOver | None:
+        """Return what a ticket says, or None if it is not one of ours."""
+        try:
+            content = _Sealed.model_validate_json(self._open(ticket))
+            incoming = IncomingCall.model_validate(content.webhook)
+            webhook_id, timestamp, project = content.delivery
+            if timestamp is not None:
+                incoming._note_delivery(webhook_id=webhook_id, timestamp=timestamp, project=project)
+            if content.context is not None:
+                items = tuple((key, value) for key, value in content.context.pop("items"))
+                incoming._note_context(SignedContext(items=items, **content.context))
+        except (self._forged, zlib.error, ValidationError, ValueError, TypeError, KeyError):
+            return None
+        return HandedOver(incoming, content.route, content.call)
+
+    def letter(self, kind: str, form: str) -> str:
+        """Return a sealed letter with a webhook of the carrier's: the name of its class, and its form."""
+        return self._seal(f"{kind} {form}")
+
+    def opened(self, letter: str) -> tuple[str, str] | None:
+        """Return what a letter says, or None if it is not one of ours."""
+        try:
+            kind, _, form = self._open(letter).decode().partition(" ")
+        except (self._forged, zlib.error, ValueError):
+            return None
+        return kind, form
+
+    def _seal(self, text: str) -> str:
+        return self._fernet.encrypt(zlib.compress(text.encode())).decode()
+
+    def _open(self, sealed: str) -> bytes:
+        return zlib.decompressobj().decompress(self._fernet.decrypt(sealed.encode()), _MAX_READ)

@@ -13,7 +13,7 @@ import logging
 
 from fastapi import FastAPI
 
-from realtime_sip import AsyncRealtimeSip, CallHost, IncomingCall, RealtimeSession, Tools, end_call
+from realtime_sip import AsyncRealtimeSip, CallHost, EventLogFolder, IncomingCall, RealtimeSession, Tools, end_call
 from realtime_sip.integrations.fastapi import openai_webhook
 
 log = logging.getLogger("phone")
@@ -39,12 +39,12 @@ async def order_status(order_id: str) -> str:
     return ORDERS.get(order_id, "There is no such order.")
 
 
-def create_host(client: AsyncRealtimeSip) -> CallHost:
-    """Return what answers the calls, each with a run of `on_call`."""
+def create_host(client: AsyncRealtimeSip, *, event_log: EventLogFolder | None = None) -> CallHost:
+    """Return what answers the calls, each with a run of `on_call`, and with a log in the folder."""
 
     async def on_call(incoming: IncomingCall) -> None:
         log.info("webhook verified: call %s by %s", incoming.call_id, incoming.channel)
-        async with client.calls.answer(incoming, SESSION, tools=tools) as call:
+        async with client.calls.answer(incoming, SESSION, tools=tools, event_log=event_log) as call:
             greeting = call.respond("Greet the caller and ask how you can help.")
             log.info("call accepted, sideband attached")
             log.info("greeting heard: %s", (await greeting.heard()).value)
@@ -55,9 +55,9 @@ def create_host(client: AsyncRealtimeSip) -> CallHost:
     return CallHost(on_call, client=client)
 
 
-def create_app(client: AsyncRealtimeSip) -> FastAPI:
+def create_app(client: AsyncRealtimeSip, *, event_log: EventLogFolder | None = None) -> FastAPI:
     """Return the server, which has one webhook."""
-    host = create_host(client)
+    host = create_host(client, event_log=event_log)
     app = FastAPI()
     app.include_router(openai_webhook(host))
     return app

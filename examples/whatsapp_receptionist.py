@@ -21,6 +21,7 @@ from fastapi import FastAPI
 from realtime_sip import (
     AsyncRealtimeSip,
     CallHost,
+    EventLogFolder,
     IncomingCall,
     RealtimeSession,
     Tools,
@@ -93,11 +94,18 @@ async def free_times(day: str) -> str:
     return FREE.get(day, "nenhum")
 
 
-def create_app(client: AsyncRealtimeSip, *, project: str, twilio: TwilioSignature, workflow_sid: str) -> FastAPI:
+def create_app(
+    client: AsyncRealtimeSip,
+    *,
+    project: str,
+    twilio: TwilioSignature,
+    workflow_sid: str,
+    event_log: EventLogFolder | None = None,
+) -> FastAPI:
     """Return the server: Twilio asks it what to do with a call, and then OpenAI announces the call."""
 
     async def on_call(incoming: IncomingCall) -> None:
-        async with client.calls.answer(incoming, SESSION, tools=tools, transfers=DESK) as call:
+        async with client.calls.answer(incoming, SESSION, tools=tools, transfers=DESK, event_log=event_log) as call:
             log.info("accepted, and sideband attached; the caller came by %s", incoming.channel)
             call.respond("Cumprimente a pessoa e pergunte como pode ajudar.")
             ended = await call.wait_ended()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import re
+import shlex
+import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -12,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from realtime_sip import AsyncRealtimeSip, CallHost, IncomingCall, Tools
+from realtime_sip import AsyncRealtimeSip, CallHost, EventLogFolder, IncomingCall, Tools
 from realtime_sip.cli import main
 from realtime_sip.cli.demo_call import ANSWER, GOODBYE, GREETING, run_demo
 from realtime_sip.cli.demo_server import example as loaded
@@ -29,6 +31,22 @@ def example(**changes: Any) -> ModuleType:
         assert hasattr(module, name)
         setattr(module, name, value)
     return module
+
+
+@pytest.fixture(autouse=True)
+def logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder in which the demo makes one for its event log."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def test_the_demo_says_where_its_timeline_is(capsys: pytest.CaptureFixture[str], logs: Path) -> None:
+    assert main(["demo", "--without-twilio", "--speed", FAST]) == 0
+    command = shlex.split(capsys.readouterr().out.splitlines()[-1])
+    assert command[:2] == ["realtime-sip", "inspect"]
+    assert logs in Path(command[2]).parents
+    assert main(command[1:]) == 0
+    assert GREETING in capsys.readouterr().out
 
 
 def test_the_demo_shows_a_call_from_the_webhook_to_the_close(capsys: pytest.CaptureFixture[str]) -> None:
@@ -152,9 +170,9 @@ def test_a_server_that_takes_every_webhook_for_granted_fails_the_demo(
     module = loaded("fastapi_server")
     create = module.create_app
 
-    def trusting(client: AsyncRealtimeSip) -> Any:
+    def trusting(client: AsyncRealtimeSip, *, event_log: EventLogFolder | None) -> Any:
         client.webhooks = Trusting(client.webhooks)  # type: ignore[assignment]
-        return create(client)
+        return create(client, event_log=event_log)
 
     assert run_virtual(run_demo(server=example(create_app=trusting))) is False
     assert "✗ a forged webhook is refused with 400" in capsys.readouterr().out

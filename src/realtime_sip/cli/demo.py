@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import shlex
+import tempfile
 from pathlib import Path
 
 from realtime_sip.cli.command import Commands, speed
+from realtime_sip.event_log import EventLogFolder
 
 __all__ = ["add", "run"]
 
@@ -34,10 +37,20 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Play the call; return 0 if it went as it should, else 1."""
+    # What a recording holds is not ours to write down; the demo's own callers are made up.
+    log = EventLogFolder(tempfile.mkdtemp(prefix="realtime-sip-demo-"), redact=options.recording is not None)
     if options.without_twilio or options.recording:
         from realtime_sip.cli.demo_call import run_demo
 
-        return 0 if asyncio.run(run_demo(recording=options.recording, speed=options.speed)) else 1
-    from realtime_sip.cli.demo_chain import run_chain
+        went = asyncio.run(run_demo(recording=options.recording, speed=options.speed, event_log=log))
+    else:
+        from realtime_sip.cli.demo_chain import run_chain
 
-    return 0 if asyncio.run(run_chain(speed=options.speed)) else 1
+        went = asyncio.run(run_chain(speed=options.speed, event_log=log))
+    logs = list(log.folder.glob("*.jsonl"))
+    if not logs:
+        log.folder.rmdir()
+    for path in logs:
+        print("\nThe server's event log of this call, as a timeline:\n")
+        print(f"    realtime-sip inspect {shlex.quote(str(path))}")
+    return 0 if went else 1

@@ -7,6 +7,7 @@ from types import ModuleType
 
 from realtime_sip.client import AsyncRealtimeSip
 from realtime_sip.errors import MissingExtraError
+from realtime_sip.event_log import EventLogFolder
 
 try:
     from realtime_sip.cli.demo_server import (
@@ -53,13 +54,20 @@ SCENARIO = (
 )
 
 
-async def run_demo(*, recording: Path | None = None, speed: float = 3.0, server: ModuleType | None = None) -> bool:
+async def run_demo(
+    *,
+    recording: Path | None = None,
+    speed: float = 3.0,
+    server: ModuleType | None = None,
+    event_log: EventLogFolder | None = None,
+) -> bool:
     """Play a call and return whether it went the way it should, each step of it.
 
     Args:
         recording: A recorded session to replay instead of the demo's own scenario, one JSON object a line.
         speed: How much faster than life the call goes; the server's own clocks are real, so not more than 30 times.
         server: A module like `examples/fastapi_server.py`, which it is by default.
+        event_log: Where the server writes the log of the call.
 
     Raises:
         ConfigurationError: The recording cannot be read, or the example is not there.
@@ -75,18 +83,17 @@ async def run_demo(*, recording: Path | None = None, speed: float = 3.0, server:
             if recorded is not None and recorded.primary:
                 played = replay_primary(openai, client, recorded, screen)
             else:
-                played = _ring(openai, client, module, recorded, screen)
+                app = module.create_app(client, event_log=event_log)
+                played = _ring(openai, app, recorded, screen)
             checks = await on_time(played)
     return screen.verdict(checks)
 
 
-async def _ring(
-    openai: OpenAIEmulator, client: AsyncRealtimeSip, server: ModuleType, recorded: Recording | None, screen: Screen
-) -> dict[str, bool]:
+async def _ring(openai: OpenAIEmulator, app: object, recorded: Recording | None, screen: Screen) -> dict[str, bool]:
     """Start the example server, ring it, and return what was to happen and whether it did."""
     with loopback() as listening:
         url = f"{address(listening)}/openai/webhook"
-        async with serving(server.create_app(client), listening):
+        async with serving(app, listening):
             return await _rung(openai, url, recorded, screen)
 
 

@@ -9,6 +9,7 @@ from types import ModuleType
 
 from realtime_sip.client import AsyncRealtimeSip
 from realtime_sip.errors import MissingExtraError
+from realtime_sip.event_log import EventLogFolder
 
 try:
     from realtime_sip.cli.demo_server import (
@@ -81,12 +82,15 @@ Real: the server, which is examples/whatsapp_receptionist.py, and its requests.
                       └──────────────────────────────┘"""
 
 
-async def run_chain(*, speed: float = 3.0, server: ModuleType | None = None) -> bool:
+async def run_chain(
+    *, speed: float = 3.0, server: ModuleType | None = None, event_log: EventLogFolder | None = None
+) -> bool:
     """Play the call and return whether it went the way it should, each step of it.
 
     Args:
         speed: How much faster than life the call goes; the server's own clocks are real, so not more than 30 times.
         server: A module like `examples/whatsapp_receptionist.py`, which it is by default.
+        event_log: Where the server writes the log of the call.
 
     Raises:
         ConfigurationError: The example is not there.
@@ -111,6 +115,7 @@ async def run_chain(*, speed: float = 3.0, server: ModuleType | None = None) -> 
                     project=PROJECT,
                     twilio=TwilioSignature(twilio.auth_token, url),
                     workflow_sid=WORKFLOW,
+                    event_log=event_log,
                 ),
                 listening,
             ),

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
-from realtime_sip.call.record.frame import get, has, text
+from realtime_sip.call.record.frame import get, text
 from realtime_sip.call.record.meter import Meter
 from realtime_sip.call.record.responses import Book
+from realtime_sip.call.record.turns import Turns
 from realtime_sip.event_log import CallLog, CallLogHeader, LogEntry
 from realtime_sip.rates import RateCard
 from realtime_sip.usage import Usage
@@ -188,36 +189,15 @@ def timeline(log: CallLog, rates: RateCard | None = None) -> Timeline:
     return _Reader(log, rates or RateCard.published()).read()
 
 
-@dataclass(slots=True)
-class _Turn:
-    begin: float | None = None
-    end: float | None = None
-    texts: dict[tuple[str, int], str] = field(default_factory=dict)
-    interrupted: bool = False
-    outside: bool = False
-    tokens: int = 0
-
-
-@dataclass(slots=True)
-class _Tool:
-    name: str
-    server: str = ""
-    response_id: str = ""
-    begin: float | None = None
-    end: float | None = None
-    arguments: str | None = None
-    output: str | None = None
-    failed: bool = False
-
-
 class _Reader:
     def __init__(self, log: CallLog, rates: RateCard) -> None:
         self._log = log
         self._rates = rates
         self._meter = Meter(Book(), rates, model=None, transcription_model=None)
-        self._caller: dict[str, _Turn] = {}
-        self._agent: dict[str, _Turn] = {}
-        self._tools: dict[str, _Tool] = {}
+        self._turns = Turns()
+        self._texts: dict[tuple[str, str], dict[tuple[str, int], str]] = {}  # by whom, and the item or response
+        self._arguments: dict[str, str] = {}
+        self._outputs: dict[str, str] = {}
         self._marks: list[Mark] = []
         self._ending: Ending | None = None
         self._model = ""
@@ -226,6 +206,7 @@ class _Reader:
     def read(self) -> Timeline:
         for entry in self._log.entries:
             if entry.source == "service":
+                self._turns.receive(entry.type, entry.data, entry.at)
                 event = entry.event()
                 if event is not None:
                     self._meter.receive(event)
@@ -251,47 +232,42 @@ class _Reader:
     def _words(self, value: str | None) -> Words | None:
         return None if value is None else Words.of(value, redacted=self._log.header.redacted)
 
-    def _said(self, turn: _Turn) -> Words | None:
-        if not turn.texts:
+    def _said(self, by: str, name: str) -> Words | None:
+        texts = self._texts.get((by, name))
+        if not texts:
             return None
-        words = [Words.of(part, redacted=self._log.header.redacted) for part in turn.texts.values()]
+        words = [Words.of(part, redacted=self._log.header.redacted) for part in texts.values()]
         if any(part.text is None for part in words):
             return Words(sum(part.characters for part in words))
         return self._words(" ".join(part.text.strip() for part in words if part.text))
 
     def _speeches(self) -> Iterator[Speech]:
-        ends = sorted(turn.end for turn in self._caller.values() if turn.end is not None)
-        before = 0.0
-        for turn in self._caller.values():
+        for item_id, turn in self._turns.caller.items():
             if turn.begin is not None:
-                yield Speech(by="caller", begin=turn.begin, end=turn.end, words=self._said(turn))
-        for response_id, turn in sorted(self._agent.items(), key=lambda named: named[1].begin or 0.0):
-            if turn.begin is None or turn.outside:
-                continue
-            asked = [end for end in ends if before <= end <= turn.begin]
-            before = turn.begin
-            yield Speech(
-                by="agent",
-                begin=turn.begin,
-                end=turn.end,
-                words=self._said(turn),
-                interrupted=turn.interrupted,
-                wait=round(turn.begin - asked[-1], 3) if asked else None,
-                tokens=turn.tokens,
-                response_id=response_id,
-            )
+                yield Speech(by="caller", begin=turn.begin, end=turn.end, words=self._said("caller", item_id))
+        for response_id, turn in self._turns.agent.items():
+            if turn.begin is not None and not turn.outside:
+                yield Speech(
+                    by="agent",
+                    begin=turn.begin,
+                    end=turn.end,
+                    words=self._said("agent", response_id),
+                    interrupted=turn.interrupted,
+                    wait=turn.wait,
+                    tokens=turn.tokens,
+                    response_id=response_id,
+                )
 
     def _runs(self) -> Iterator[ToolRun]:
-        for tool in self._tools.values():
+        for name, tool in self._turns.tools.items():
             if tool.begin is not None:
-                arguments, output = self._words(tool.arguments), self._words(tool.output)
                 yield ToolRun(
                     name=tool.name,
                     server=tool.server,
                     begin=tool.begin,
                     end=tool.end,
-                    arguments=arguments,
-                    output=output,
+                    arguments=self._words(self._arguments.get(name)),
+                    output=self._words(self._outputs.get(name)),
                     failed=tool.failed,
                     response_id=tool.response_id,
                 )
@@ -301,17 +277,11 @@ class _Reader:
 
     # --- the caller ---------------------------------------------------------------------------------------------------
 
-    def _turn(self, entry: LogEntry) -> _Turn:
-        return self._caller.setdefault(text(entry.data, "item_id"), _Turn())
-
-    def _caller_began(self, entry: LogEntry) -> None:
-        self._turn(entry).begin = entry.at
-
-    def _caller_ended(self, entry: LogEntry) -> None:
-        self._turn(entry).end = entry.at
+    def _note_text(self, by: str, name: str, place: tuple[str, int], words: str) -> None:
+        self._texts.setdefault((by, name), {})[place] = words
 
     def _transcribed(self, entry: LogEntry) -> None:
-        self._turn(entry).texts[("", _index(entry))] = text(entry.data, "transcript")
+        self._note_text("caller", text(entry.data, "item_id"), ("", _index(entry)), text(entry.data, "transcript"))
 
     def _not_transcribed(self, entry: LogEntry) -> None:
         self._mark(entry, "not transcribed", text(entry.data, "error", "code"), alarming=True)
@@ -322,77 +292,40 @@ class _Reader:
 
     # --- the agent ----------------------------------------------------------------------------------------------------
 
-    def _response(self, entry: LogEntry) -> _Turn:
-        return self._agent.setdefault(text(entry.data, "response_id"), _Turn())
-
-    def _began(self, entry: LogEntry) -> None:
-        turn = self._response(entry)
-        turn.begin = entry.at if turn.begin is None else turn.begin
-
-    def _stopped(self, entry: LogEntry) -> None:
-        self._response(entry).end = entry.at
-
-    def _cleared(self, entry: LogEntry) -> None:
-        turn = self._response(entry)
-        turn.end, turn.interrupted = entry.at, True
-
     def _says(self, entry: LogEntry) -> None:
         field_name = "text" if entry.type == "response.output_text.done" else "transcript"
-        turn = self._response(entry)
-        turn.texts[(text(entry.data, "item_id"), _index(entry))] = text(entry.data, field_name)
-        if entry.type == "response.output_text.done" and turn.begin is None:
-            turn.begin = turn.end = entry.at
+        place = (text(entry.data, "item_id"), _index(entry))
+        self._note_text("agent", text(entry.data, "response_id"), place, text(entry.data, field_name))
 
     def _done(self, entry: LogEntry) -> None:
         response = entry.data.get("response")
-        turn = self._agent.setdefault(text(response, "id"), _Turn())
-        turn.outside = has(response, "conversation_id") and get(response, "conversation_id") is None
-        total = get(response, "usage", "total_tokens")
-        turn.tokens = total if isinstance(total, int) and total >= 0 else 0
         status, details = text(response, "status"), get(response, "status_details")
-        if status == "cancelled":
-            turn.interrupted = True
-        elif status in ("failed", "incomplete"):
+        if status in ("failed", "incomplete"):
             reason = text(details, "reason") or text(details, "error", "code") or status
             self._mark(entry, RESPONSE_FAILED, reason, alarming=True)
 
     # --- tools --------------------------------------------------------------------------------------------------------
 
-    def _item(self, entry: LogEntry) -> None:
-        item, response_id = entry.data.get("item"), text(entry.data, "response_id")
-        kind, name = text(item, "type"), text(item, "name")
-        if kind == "function_call":
-            self._tools.setdefault(text(item, "call_id"), _Tool(name, response_id=response_id))
-        elif kind == "mcp_call":
-            label = text(item, "server_label")
-            tool = self._tools.setdefault(text(item, "id"), _Tool(name, label, response_id))
-            if entry.type == "response.output_item.done":
-                output = get(item, "output")
-                tool.output = output if isinstance(output, str) else None
-                arguments = get(item, "arguments")
-                tool.arguments = arguments if isinstance(arguments, str) else tool.arguments
+    def _mcp_call(self, entry: LogEntry) -> None:
+        item = entry.data.get("item")
+        if text(item, "type") == "mcp_call":
+            name, output, arguments = text(item, "id"), get(item, "output"), get(item, "arguments")
+            if isinstance(output, str):
+                self._outputs[name] = output
+            if isinstance(arguments, str):
+                self._arguments[name] = arguments
 
     def _called(self, entry: LogEntry) -> None:
-        unseen = _Tool(text(entry.data, "name"), response_id=text(entry.data, "response_id"))
-        tool = self._tools.setdefault(text(entry.data, "call_id"), unseen)
-        tool.begin, tool.arguments = entry.at, text(entry.data, "arguments")
+        self._arguments[text(entry.data, "call_id")] = text(entry.data, "arguments")
 
     def _sent(self, entry: LogEntry) -> None:
         item = entry.data.get("item")
-        kind, role = text(item, "type"), text(item, "role")
-        if kind == "function_call_output":
-            tool = self._tools.get(text(item, "call_id"))
-            if tool is not None and tool.end is None:
-                tool.end, tool.output = entry.at, text(item, "output")
+        kind, name = text(item, "type"), text(item, "call_id")
+        self._turns.send(entry.data, entry.at)
+        if kind == "function_call_output" and name in self._turns.tools:
+            self._outputs.setdefault(name, text(item, "output"))
         elif kind == "message":
-            self._mark(entry, "message added", role)
-
-    def _mcp(self, entry: LogEntry) -> None:
-        tool = self._tools.get(text(entry.data, "item_id"))
-        if tool is not None and entry.type.endswith("in_progress"):
-            tool.begin = entry.at
-        elif tool is not None:
-            tool.end, tool.failed = entry.at, entry.type.endswith("failed")
+            self._mark(entry, "message added", text(item, "role"))
 
     # --- the rest -----------------------------------------------------------------------------------------------------
 
@@ -450,23 +383,14 @@ _NOTES: dict[str, tuple[str, tuple[str, ...], bool]] = {
 _Handler: TypeAlias = Callable[[_Reader, LogEntry], None]
 
 _HANDLERS: dict[tuple[str, str], _Handler] = {
-    ("service", "input_audio_buffer.speech_started"): _Reader._caller_began,
-    ("service", "input_audio_buffer.speech_stopped"): _Reader._caller_ended,
     ("service", "conversation.item.input_audio_transcription.completed"): _Reader._transcribed,
     ("service", "conversation.item.input_audio_transcription.failed"): _Reader._not_transcribed,
     ("service", "input_audio_buffer.dtmf_event_received"): _Reader._key,
-    ("service", "output_audio_buffer.started"): _Reader._began,
-    ("service", "output_audio_buffer.stopped"): _Reader._stopped,
-    ("service", "output_audio_buffer.cleared"): _Reader._cleared,
     ("service", "response.output_audio_transcript.done"): _Reader._says,
     ("service", "response.output_text.done"): _Reader._says,
     ("service", "response.done"): _Reader._done,
-    ("service", "response.output_item.added"): _Reader._item,
-    ("service", "response.output_item.done"): _Reader._item,
+    ("service", "response.output_item.done"): _Reader._mcp_call,
     ("service", "response.function_call_arguments.done"): _Reader._called,
-    ("service", "response.mcp_call.in_progress"): _Reader._mcp,
-    ("service", "response.mcp_call.completed"): _Reader._mcp,
-    ("service", "response.mcp_call.failed"): _Reader._mcp,
     ("program", "conversation.item.create"): _Reader._sent,
     ("service", "session.created"): _Reader._session,
     ("service", "session.updated"): _Reader._session,

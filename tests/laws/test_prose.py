@@ -138,7 +138,11 @@ def test_pages_and_examples_import_only_what_is_public(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [*PAGES, *EXAMPLES], ids=lambda path: path.name)
 def test_pages_and_examples_name_only_what_is_public(path: Path) -> None:
-    named = {name.partition(".")[0] for name in _NAMED.findall(path.read_text(encoding="utf-8"))}
+    text = path.read_text(encoding="utf-8")
+    if path.name == "telemetry.md":
+        # Its tables name what is emitted, which a test of its own holds.
+        text = "\n".join(line for line in text.splitlines() if not line.startswith("| `realtime_sip."))
+    named = {name.partition(".")[0] for name in _NAMED.findall(text)}
     assert named - PUBLIC - _LOGGERS - set(realtime_sip.__all__) == set()
 
 

@@ -29,6 +29,11 @@ class Seen:
         ended = [span for span in self._spans.get_finished_spans() if scope(span) == "realtime_sip"]
         return sorted(ended, key=lambda span: (span.start_time or 0, span.name))
 
+    @property
+    def foreign(self) -> list[ReadableSpan]:
+        """Those of others."""
+        return [span for span in self._spans.get_finished_spans() if scope(span) != "realtime_sip"]
+
     def names(self) -> list[str]:
         return [span.name for span in self.spans]
 
@@ -73,3 +78,17 @@ def id_of(span: ReadableSpan) -> int:
     context = span.get_span_context()
     assert context is not None
     return context.span_id
+
+
+def tree(spans: list[ReadableSpan]) -> list[str]:
+    """Return the names of spans, each below its parent, in the order in which they began."""
+    lines: list[str] = []
+
+    def add(parent: int | None, depth: int) -> None:
+        for span in spans:
+            if parent_of(span) == parent:
+                lines.append("  " * depth + span.name.removeprefix("realtime_sip."))
+                add(id_of(span), depth + 1)
+
+    add(None, 0)
+    return lines

@@ -223,6 +223,41 @@ def test_what_is_not_of_the_body_is_no_part_of_the_event() -> None:
     assert (forged.webhook_id, forged.project, forged.caller) == ("wh_1", None, event.caller)
 
 
+PARENT = f"00-{'a' * 32}-{'b' * 16}-01"
+
+
+@pytest.mark.parametrize(
+    ("headers", "found"),
+    [
+        ({}, {}),
+        ({"traceparent": PARENT}, {"traceparent": PARENT}),
+        ({"TraceParent": PARENT.encode(), "tracestate": "a=1"}, {"traceparent": PARENT, "tracestate": "a=1"}),
+        ({"HTTP_TRACEPARENT": PARENT}, {"traceparent": PARENT}),
+        ({"traceparent": [PARENT]}, {"traceparent": PARENT}),
+        ({"traceparent": "0" * 129}, {}),
+        ({"traceparent": "é"}, {}),
+        ({"traceparent": 7}, {}),
+        ({"tracestate": "a=1"}, {}),
+    ],
+)
+def test_the_trace_of_a_delivery_is_read_and_never_a_reason_to_refuse_it(
+    headers: dict[str, Any], found: dict[str, str]
+) -> None:
+    body = json.dumps(CALL)
+    event = make().unwrap(body, {**signed(body), **headers})
+    assert isinstance(event, IncomingCall)
+    assert event.trace_context == found
+    assert event.without_context().trace_context == found
+    assert "trace" not in repr(event)
+
+
+def test_a_trace_that_is_given_twice_does_not_refuse_a_delivery() -> None:
+    body = json.dumps(CALL)
+    pairs = [*signed(body).items(), ("traceparent", PARENT), ("traceparent", PARENT)]
+    assert make().unwrap(body, pairs).type == "realtime.call.incoming"
+    assert make().unwrap(body, {**signed(body), "traceparent": [PARENT, PARENT]}).type == "realtime.call.incoming"
+
+
 def test_a_call_grows_old() -> None:
     event = call()
     assert event.age(NOW) == 3

@@ -107,9 +107,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Wait for `seconds`, then answer None."""
+    """Wait for `seconds`, then answer None. `after` is why, if something is to be repeated."""
 
     seconds: float
+    after: RealtimeSipError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +224,7 @@ def exchange(
                 raise error from (outcome.cause if isinstance(outcome, Failure) else None)
             finally:
                 del error  # else the error would hold its frame, which holds the error
-        yield Pause(pause)
+        yield Pause(pause, error)
         paused += pause
 
 

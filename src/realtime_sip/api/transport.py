@@ -12,6 +12,7 @@ from contextlib import nullcontext, suppress
 from contextvars import ContextVar, copy_context
 from copy import copy
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from realtime_sip.api import keys
@@ -28,6 +29,7 @@ from realtime_sip.api.operations import (
     exchange,
 )
 from realtime_sip.api.settings import USER_AGENT, Settings
+from realtime_sip.errors import RealtimeSipError
 
 if TYPE_CHECKING:
     import httpx
@@ -52,6 +54,11 @@ _NO_CONNECTION = Failure("no connection was free", sent=False, timed_out=True)
 
 on_verdict: ContextVar[Callable[[Verdict], None] | None] = ContextVar("realtime_sip.on_verdict", default=None)
 """Called for each ringing call that is accepted or rejected from here, in whichever way."""
+
+on_repeat: ContextVar[Callable[[str, RealtimeSipError], None] | None] = ContextVar(
+    "realtime_sip.on_repeat", default=None
+)
+"""Called with the name of an operation that is about to be repeated, and why."""
 
 _Outcome = Reply | Failure
 _Steps = Generator[Request | Pause, _Outcome | None, T]
@@ -158,8 +165,12 @@ def drive(steps: _Steps[T], send: Callable[[Request], _Outcome]) -> T:
             outcome = None
 
 
-async def drive_async(steps: _Steps[T], send: Callable[[Request], Awaitable[_Outcome]]) -> T:
-    """Carry an exchange out on the running event loop, as `drive` does."""
+async def drive_async(
+    steps: _Steps[T],
+    send: Callable[[Request], Awaitable[_Outcome]],
+    repeats: Callable[[RealtimeSipError], None] | None = None,
+) -> T:
+    """Carry an exchange out on the running event loop, as `drive` does. `repeats` is called with why it is repeated."""
     outcome: _Outcome | None = None
     while True:
         try:
@@ -170,6 +181,8 @@ async def drive_async(steps: _Steps[T], send: Callable[[Request], Awaitable[_Out
         if isinstance(step, Request):
             outcome = await send(step)
         else:
+            if repeats is not None and step.after is not None:
+                repeats(step.after)
             await asyncio.sleep(step.seconds)
             outcome = None
 
@@ -311,8 +324,10 @@ class AsyncTransport:
         Whoever runs an accept or a reject, a host that has started the handler knows of it.
         """
         clock = self.on_loop().time
-        result = await drive_async(exchange(operation, deadline=self.settings.timeout, clock=clock), self._send)
-        told = on_verdict.get()
+        repeat, told = on_repeat.get(), on_verdict.get()
+        repeats = None if repeat is None else partial(repeat, operation.name)
+        steps = exchange(operation, deadline=self.settings.timeout, clock=clock)
+        result = await drive_async(steps, self._send, repeats)
         if operation.decides is not None and told is not None:
             told(operation.decides)
         return result

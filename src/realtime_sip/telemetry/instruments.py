@@ -12,6 +12,8 @@ from typing import Literal, TypeAlias
 
 from opentelemetry.metrics import Counter, Histogram, Meter, UpDownCounter
 
+from realtime_sip.telemetry.names import Names
+
 Attributes: TypeAlias = Mapping[str, str | bool]
 
 _TIMES = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
@@ -39,10 +41,23 @@ METRICS = (
     Metric("realtime_sip.webhooks", "counter", "{webhook}", "Announcements of calls, by what became of each."),
     Metric("realtime_sip.webhook.age", "histogram", "s", "From an announcement to its arrival here.", _AGES),
     Metric("realtime_sip.calls.live", "up-down counter", "{call}", "Calls that a handler has."),
+    Metric("realtime_sip.calls.answered", "counter", "{call}", "Calls whose sideband was attached."),
     Metric("realtime_sip.calls.ended", "counter", "{call}", "Calls that ended, by reason and certainty."),
     Metric("realtime_sip.call.duration", "histogram", "s", "From the first sideband to the end.", _LENGTHS),
+    Metric("realtime_sip.call.time_to_answer", "histogram", "s", "From the webhook's arrival to the accept.", _TIMES),
+    Metric("realtime_sip.call.time_to_first_word", "histogram", "s", "From the accept to the first audio.", _TIMES),
+    Metric("realtime_sip.turn.wait", "histogram", "s", "From the end of the caller's turn to the answer.", _TIMES),
+    Metric("realtime_sip.early_404s", "counter", "{reply}", "Replies that a call is not known yet."),
+    Metric("realtime_sip.transfers", "counter", "{transfer}", "Transfers, by what became of each."),
+    Metric("realtime_sip.refers.without_effect", "counter", "{refer}", "Refers that succeeded, with no sign of it."),
     Metric("realtime_sip.orphans", "counter", "{call}", "Calls found that were up with no worker serving them."),
     Metric("realtime_sip.takeovers", "counter", "{call}", "Calls taken over from another worker."),
+    Metric("realtime_sip.tokens", "counter", "{token}", "Tokens by kind, those of transcription among them."),
+    Metric("realtime_sip.transcription.audio", "counter", "s", "Audio transcribed by models billed by time."),
+    Metric("realtime_sip.cost", "counter", "{USD}", "What calls have cost that ended, if all of it has a price."),
+    Metric("gen_ai.client.operation.duration", "histogram", "s", "From a response's beginning to its end.", _TIMES),
+    Metric("gen_ai.client.token.usage", "histogram", "{token}", "Tokens of a response, in and out.", _TOKENS),
+    Metric("gen_ai.execute_tool.duration", "histogram", "s", "How long tools ran.", _TIMES),
 )
 
 
@@ -52,6 +67,7 @@ class Instruments:
     def __init__(self, meter: Meter) -> None:
         self._counters: dict[str, Counter | UpDownCounter] = {}
         self._histograms: dict[str, Histogram] = {}
+        self.models, self.tools, self.errors = Names(), Names(), Names()
         for metric in METRICS:
             if metric.kind == "histogram":
                 self._histograms[metric.name] = meter.create_histogram(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 
 from opentelemetry import metrics, trace
@@ -66,6 +68,24 @@ class Telemetry:
         except Exception as error:  # noqa: BLE001 - no call ends because of whoever watches it
             failed("Telemetry.took", error)
             return None
+
+    @contextmanager
+    def call(self, incoming: IncomingCall) -> Iterator[None]:
+        """Watch a call that is answered without a host: enter it around `client.calls.answer`.
+
+        The call has a trace of its own, linked to the span that is current; a host does all this by itself.
+        """
+        around = trace.get_current_span().get_span_context()
+        webhook = around if around.is_valid else None
+        call = self.took(incoming, arrived=time.time(), clock=lambda: time.time(), webhook=webhook)
+        if call is None:
+            yield
+            return
+        try:
+            with call.current():
+                yield
+        finally:
+            call.ended(call.finished)
 
     @harmless
     def webhook(self, result: str, age: float | None) -> None:

@@ -95,7 +95,7 @@ async def pasted(program: str, folder: Path, openai: OpenAIEmulator) -> AsyncIte
 
 @pytest.mark.parametrize(
     ("program", "output"),
-    [(SERVER, "tomorrow before noon"), (SERVER_IN_PORTUGUESE, "amanhã antes do meio-dia")],
+    [(SERVER, "tomorrow before noon"), (SERVER_IN_PORTUGUESE, "amanhã, até o meio-dia")],
     ids=["english", "portuguese"],
 )
 async def test_the_program_of_the_readme_answers_a_call_as_pasted(program: str, output: str, tmp_path: Path) -> None:

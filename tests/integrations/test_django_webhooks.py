@@ -426,6 +426,20 @@ async def test_the_application_of_asgi_drains_all_hosts_when_the_server_stops(ur
     assert host.health().draining
 
 
+async def test_an_application_is_taken_as_django_stubs_types_it() -> None:
+    seen: list[str] = []
+
+    async def application(scope: dict[str, Any], receive: Callable[[], Any], send: Callable[[Any], Any]) -> None:
+        seen.append(scope["type"])
+
+    async def nothing(*_: Any) -> dict[str, Any]:
+        raise AssertionError
+
+    with_lifespan: Any = asgi(application)
+    await with_lifespan({"type": "http"}, nothing, nothing)
+    assert seen == ["http"]
+
+
 # --- whole calls, with a database -------------------------------------------------------------------------------------
 
 

@@ -36,9 +36,9 @@ class Calls(LiveServerTestCase):
     def setUp(self) -> None:
         Order.objects.create(number="1042", postcode="8001", arrives=date(2026, 12, 1))
         self.openai = self.enterContext(EmulatorOnThread(OpenAIEmulator(speed=20)))
-        self.host = create_host(AsyncRealtimeSip(**self.openai.emulator.client_options))
-        self.addCleanup(self.host.close)
-        self.enterContext(override_settings(REALTIME_SIP={"HOST": self.host}))
+        self.calls = create_host(AsyncRealtimeSip(**self.openai.emulator.client_options))
+        self.addCleanup(self.calls.close)
+        self.enterContext(override_settings(REALTIME_SIP={"HOST": self.calls}))
 
     def ring(self, number: str, *scenario: Step) -> RingingCall:
         """Let a call come in, and return it when the webhook was answered."""
@@ -49,7 +49,7 @@ class Calls(LiveServerTestCase):
 
     def kept(self, ringing: RingingCall) -> PhoneCall:
         """Return what is kept of a call when it and its handler have ended."""
-        self.host.ended(ringing.call_id)
+        self.calls.ended(ringing.call_id)
         return PhoneCall.objects.get(call_id=ringing.call_id)
 
     def test_an_order_is_looked_up_and_what_was_said_is_kept(self) -> None:
@@ -88,7 +88,7 @@ class Calls(LiveServerTestCase):
         question, goodbye = ModelSays("Which order is it about?"), ModelSays("We have to close. Goodbye.")
         ringing = self.ring(settings.ORDERS_NUMBER, question, goodbye)
         self.openai.run(ringing.until_attached)
-        self.host.drain(5)  # as a server does that is asked to stop
+        self.calls.drain(5)  # as a server does that is asked to stop
         call = self.kept(ringing)
         self.assertEqual(call.end_reason, EndReason.AGENT.value)
         self.assertIn("Goodbye", str(call.lines.last()))
@@ -101,6 +101,9 @@ class Calls(LiveServerTestCase):
 
 class AdminPages(TestCase):
     """Who may read what."""
+
+    call: PhoneCall
+    staff: User
 
     @classmethod
     def setUpTestData(cls) -> None:

@@ -37,7 +37,12 @@ def _written(incoming: IncomingCall, call: Call, ended: CallEnded) -> None:
             call_id=incoming.call_id, defaults=ends, create_defaults=begins | ends
         )
         TranscriptLine.objects.bulk_create(
-            TranscriptLine(call=kept, by=line.by, text=line.heard, spoken_at=line.started_at and _at(line.started_at))
+            TranscriptLine(
+                call=kept,
+                by=line.by,
+                text=line.heard,
+                spoken_at=None if line.started_at is None else _at(line.started_at),
+            )
             for line in transcript
         )
 

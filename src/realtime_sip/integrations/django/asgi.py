@@ -11,9 +11,11 @@ _Message: TypeAlias = MutableMapping[str, Any]
 _Receive: TypeAlias = Callable[[], Awaitable[_Message]]
 _Send: TypeAlias = Callable[[_Message], Awaitable[None]]
 Application: TypeAlias = Callable[[_Message, _Receive, _Send], Awaitable[None]]
+_Django: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
+"""`ASGIHandler`, whatever types are installed for it."""
 
 
-def asgi(application: Application) -> Application:
+def asgi(application: _Django) -> Application:
     """Return an ASGI application with a lifespan, which drains the calls when the server stops.
 
         application = asgi(get_asgi_application())

@@ -33,6 +33,7 @@ docs: $(READY)
 	$(BIN)/zensical build --strict -f mkdocs.yml
 	$(BIN)/zensical build --strict -f mkdocs.pt.yml
 	$(BIN)/python docs/mermaid.py build/site
+	$(BIN)/python docs/llms.py build/site
 
 # In Chromium; without one they are skipped, with that reason.
 pages: docs

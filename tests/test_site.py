@@ -55,6 +55,10 @@ def page() -> Iterator[Page]:
         yield page
 
 
+def test_what_a_model_reads_is_built_with_the_site(site: str) -> None:
+    assert {path.name for path in SITE.glob("llms*.txt")} == {"llms.txt", "llms-full.txt"}
+
+
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path or "home")

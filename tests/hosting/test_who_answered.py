@@ -51,6 +51,7 @@ def detected(word: str, call_sid: str = PARENT) -> AnsweredByCallback:
 def test_each_word_of_twilios_means_something(word: str, answered: CallAnswered) -> None:
     payload = detected(word)
     assert (payload.answered_by, payload.word, payload.took_ms) == (answered, word, 3180)
+    assert payload.key == detected(word).key != detected(word, "CA" + "b" * 32).key
     form = {"CallSid": PARENT, "CallStatus": "in-progress", "AnsweredBy": word}
     asked = read_webhook(urlencode(form))
     assert isinstance(asked, VoiceWebhook)

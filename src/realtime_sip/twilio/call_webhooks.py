@@ -358,6 +358,11 @@ class AnsweredByCallback(CallWebhook):
         return call_answered(self.word)
 
     @property
+    def key(self) -> str:
+        """The same for two deliveries of one callback, and for no other."""
+        return f"{self.call_sid}:{self.word}"
+
+    @property
     def took_ms(self) -> int | None:
         """Milliseconds that detection took, or None."""
         return self.fields.number("MachineDetectionDuration")

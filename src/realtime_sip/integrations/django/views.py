@@ -103,8 +103,9 @@ def twilio_webhook(
     Args:
         signature: Proves that Twilio sent a request; None if something in front of the application has proven it.
         host: Is passed what the carrier reports, before the functions for those reports are called.
-        **functions: `voice`, `after_dial`, `after_queue`, `refer`, `status`, `recording`, `message`: each answers what
-            comes to the path of its name, or hears it. `docs/fastapi.md` has a table of what they get and answer.
+        **functions: `voice`, `after_dial`, `after_queue`, `refer`, `status`, `answered`, `recording`, `message`: each
+            answers what comes to the path of its name, or hears it. `docs/fastapi.md` has a table of what they get and
+            answer.
 
     Raises:
         ConfigurationError: There is nothing to answer, or what is given is no function.

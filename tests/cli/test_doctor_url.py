@@ -209,6 +209,11 @@ BEFORE_THE_PROGRAM = {
     ),
     "a proxy without a server": (answering("502 Bad Gateway"), "a proxy answers", "Start the server"),
     "too many": (answering("429 Too Many Requests"), "because there are many (429)", "let webhooks pass"),
+    "Django without the slash": (
+        answering("500 X", "<p>RuntimeError: APPEND_SLASH", **HTML),
+        "redirect a POST",
+        "hook/.",
+    ),
     "a redirect to nowhere": (answering("301 Moved"), "redirects nowhere", "the URL that answers"),
     "a redirect elsewhere": (answering("307 X", Location="/v2/hook"), "redirects to http://127.0.0.1", "that answers"),
 }
@@ -293,8 +298,9 @@ def test_a_body_that_was_parsed_and_written_again_is_named(rewritten: Callable[[
 
 
 @pytest.mark.parametrize("status", ["200 OK", "204 No Content", "202 Accepted"])
-def test_a_server_that_takes_everything_proves_nothing(status: str) -> None:
-    said = says(answering(status, Content_Type="application/json"))
+@pytest.mark.parametrize("kind", ["application/json", "text/html; charset=utf-8"])
+def test_a_server_that_takes_everything_proves_nothing(status: str, kind: str) -> None:
+    said = says(answering(status, "" if status.startswith("204") else "ok", Content_Type=kind))
     assert said["webhook-forged"].level is Level.ERROR
     assert "anyone can announce calls" in said["webhook-forged"].found
     assert said["webhook-signed"].level is Level.NOT_CHECKED
@@ -431,7 +437,7 @@ def test_a_port_where_nothing_listens_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     said = looked(f"http://127.0.0.1:{port}/hook")["webhook-reachable"]
-    assert (said.level, said.found) == (Level.ERROR, "nothing listens at 127.0.0.1")
+    assert (said.level, said.found) == (Level.ERROR, f"nothing listens at 127.0.0.1:{port}")
 
 
 async def test_a_certificate_that_nobody_trusts_is_named(tmp_path: Path) -> None:

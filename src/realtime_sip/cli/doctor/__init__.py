@@ -41,7 +41,13 @@ def add(commands: Commands) -> None:
     parser.add_argument("--application-sid", metavar="AP…", help="a TwiML App")
     parser.add_argument("--trunk", metavar="MODULE:NAME", help="where a Trunk is declared, as shop.trunks:MAIN")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--timeout", type=_seconds, default=10.0, help="seconds for each answer (default: %(default)g)")
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=10.0,
+        metavar="SECONDS",
+        help="seconds for each answer (default: %(default)g)",
+    )
     parser.add_argument(
         "--twilio-base-url",
         metavar="URL",

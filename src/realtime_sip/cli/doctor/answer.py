@@ -16,6 +16,7 @@ __all__ = ["Answer", "Delivery", "is_here", "obstacle", "of_address", "slowness"
 Failure = Literal["tls", "dns", "refused", "timeout", "proxy", "broken"]
 
 _SLOW = 3.0
+_MARKUP = re.compile(r"<(?:!doctype|html|head|title|body|div|form|h[1-6]|p)\b", re.IGNORECASE)
 _NGROK = re.compile(r"ERR_NGROK_[0-9]{1,6}")
 
 
@@ -60,9 +61,9 @@ class Answer:
 
     @property
     def is_page(self) -> bool:
-        """Whether it is HTML."""
+        """Whether it is HTML. What Flask and Django answer says so too if nothing else is said: its text counts."""
         kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
-        return kind in ("text/html", "application/xhtml+xml")
+        return kind in ("text/html", "application/xhtml+xml") and _MARKUP.search(self.text) is not None
 
 
 def of_address(report: Report, name: str, url: str, *, sender: str) -> Finding | None:
@@ -127,7 +128,7 @@ def obstacle(report: Report, name: str, url: str, answer: Answer, *, other: Answ
     """
     if answer.status is None:
         return _unreachable(report, name, url, answer)
-    for look in (_tunnel, _redirect, _login, _csrf, _host, _page):
+    for look in (_tunnel, _redirect, _login, _csrf, _host, _slash, _page):
         finding = look(report, name, url, answer)
         if finding is not None:
             return finding
@@ -135,7 +136,7 @@ def obstacle(report: Report, name: str, url: str, answer: Answer, *, other: Answ
 
 
 def _unreachable(report: Report, name: str, url: str, answer: Answer) -> Finding:
-    host = urlsplit(url).hostname
+    host, place = urlsplit(url).hostname, urlsplit(url).netloc.rpartition("@")[2]
     match answer.failure:
         case "tls":
             found = f"no TLS with {host}: {answer.cause}"
@@ -146,14 +147,17 @@ def _unreachable(report: Report, name: str, url: str, answer: Answer) -> Finding
                 "Correct it, or start the tunnel again: it may have a new one.",
             )
         case "refused":
-            found, fix = f"nothing listens at {host}", "Start the server, and see its address and port."
+            found, fix = f"nothing listens at {place}", "Start the server, and see its address and port."
         case "timeout":
-            found = f"{host} takes the request and does not answer within {answer.seconds:.0f} s"
+            found = f"{place} takes the request and does not answer within {answer.seconds:.0f} s"
             fix = "See where the server hangs before it answers: one worker that is busy, a body that was read twice."
         case "proxy":
             found, fix = f"the proxy of this machine refuses: {answer.cause}", "Set NO_PROXY for the host."
         case _:
-            found, fix = f"the connection to {host} breaks: {answer.cause}", "See the log of the server or proxy there."
+            found, fix = (
+                f"the connection to {place} breaks: {answer.cause}",
+                "See the log of the server or proxy there.",
+            )
     return report(name, Level.ERROR, found, fix)
 
 
@@ -249,6 +253,13 @@ def _host(report: Report, name: str, url: str, answer: Answer) -> Finding | None
             f"a page says Bad Request (400) before a signature is looked at, as Django does for an unknown host {host}"
         )
         return report(name, Level.ERROR, found, "Add the host to ALLOWED_HOSTS, or see the log of the server.")
+    return None
+
+
+def _slash(report: Report, name: str, url: str, answer: Answer) -> Finding | None:
+    if answer.status == 500 and "APPEND_SLASH" in answer.text:
+        found = "Django would redirect to the URL with a slash at its end, and cannot redirect a POST (500)"
+        return report(name, Level.ERROR, found, f"Give {shown_url(toggled_slash(url))}.")
     return None
 
 

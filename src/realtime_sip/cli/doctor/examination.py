@@ -59,10 +59,16 @@ def examined(what: Examination, env: Mapping[str, str], clock: Callable[[], floa
         secret = env["OPENAI_WEBHOOK_SECRET"] if secret_works(env) else None
         answers = ask_all(webhook_url.deliveries(what.url, secret, clock), timeout=what.timeout)
         findings += webhook_url.webhook_url(answers)
+    else:
+        why = "your server: pass its webhook for OpenAI as --url"
+        findings.append(Finding(Group.WEBHOOK, "webhook-reachable", Level.NOT_CHECKED, why))
     project = found.id or env.get("OPENAI_PROJECT_ID") or None
     uris = [] if what.sip_uri is None else [("the command line", what.sip_uri)]
     if what.voice_url is not None:
         uris += _voice(what, env, findings)
+    elif env.get("TWILIO_ACCOUNT_SID"):
+        why = "the TwiML: pass your voice URL as --voice-url"
+        findings.append(Finding(Group.TWILIO, "voice-reachable", Level.NOT_CHECKED, why))
     uris += _twilio(what, env, findings)
     for source, uri in dict.fromkeys(uris):
         findings += sip_uri(uri, source=source, project=project, endpoints=region_of(env))

@@ -134,7 +134,10 @@ def webhook_url(answers: Answers) -> list[Finding]:
 def _of_forged(forged: Answer, signed: Answer | None) -> Finding:
     name = "webhook-forged"
     if forged.taken:
-        found = f"a delivery that somebody else has signed is taken ({forged.status}): anyone can announce calls"
+        found = (
+            f"a delivery that somebody else has signed is taken ({forged.status}): anyone can announce calls, unless "
+            "only the types that are known are verified"
+        )
         fix = "Verify each delivery over its raw bytes (`OpenAIWebhooks.unwrap`), and answer 400 if it raises."
         return _report(name, Level.ERROR, found, fix)
     if _is_eaten(forged):
@@ -197,7 +200,8 @@ def _refused(name: str, answers: Answers, signed: Answer) -> Finding:
         return _report(name, Level.ERROR, found, "Set its clock, by NTP.")
     if signed.status is not None and signed.status >= 500:
         found = f"the server fails on each delivery ({signed.status})"
-        return _report(name, Level.ERROR, found, "See its log; its OPENAI_WEBHOOK_SECRET may be missing.")
+        fix = "See its log: it may have no secret, or no answer to what is forged and to events of other types."
+        return _report(name, Level.ERROR, found, fix)
     found = (
         f"a signed delivery is refused as a forged one is ({signed.status}{_words(signed)}): the server has another "
         "secret"

@@ -38,6 +38,7 @@ class Decision:
         route: The name of the handler that has the call, if a router chose it.
         made: Set once it was accepted or rejected.
         rejected: Whether it was rejected.
+        lost: Whether another worker has taken the call over, so that it is not answered here any more.
         caller_left: Whether the carrier reported, before anybody answered, that the caller's own call is over.
         answered: Who answered a call that was placed, if the carrier reported that before the call was answered here.
         call: The call, once it is being answered.
@@ -64,6 +65,7 @@ class Decision:
         self.route = route
         self.adopted: Adopted | None = None
         self.rejected = False
+        self.lost = False
         self.caller_left = False
         self.answered: CallAnswered | None = None
         self.call: Call | None = None

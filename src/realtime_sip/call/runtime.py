@@ -281,7 +281,9 @@ class Runtime:
         self.over.add_done_callback(lambda _: self.transport.forget(self))
         _log.info("call %s: ringing", self.call_id)
         up = self.waiting.expect("answer")
-        if self.decision is not None and self.decision.caller_left:
+        if self.decision is not None and self.decision.lost:
+            self.step(inputs.LetGo("answer"))
+        elif self.decision is not None and self.decision.caller_left:
             self.step(inputs.NoCaller(reported=True))
         elif self.decision is not None and self.decision.accepted_before:
             _log.info("call %s: taken over from another worker", self.call_id)

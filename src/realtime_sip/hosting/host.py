@@ -308,7 +308,7 @@ class CallHost:
             await self._policy.renew(taken.incoming, store=self._store, lease=PLACE_LEASE, cost=taken.cost)
 
         await self._claims.keep(taken.decision, ticket=lambda: self._ticket_of(taken), renewed=renewed)
-        taken.lost = True
+        taken.decision.lost = True
         _log.warning("call %s: another host has it; letting go", taken.call_id)
         if taken.call is not None:
             takeover.give(taken.call)
@@ -333,7 +333,7 @@ class CallHost:
             return taken.ended(EndReason.CALLER, "reported", CALLER_GONE)
         turned_away = taken.became in (Submission.BUSY, Submission.DRAINING)
         if turned_away and self._claims.elsewhere and await self._passed_on(taken):
-            taken.became, taken.lost = Submission.PASSED_ON, True
+            taken.became, decision.lost = Submission.PASSED_ON, True
         if taken.lost and (call is None or call.ended is None):
             return taken.ended(EndReason.DETACHED, "inferred", "another host took the call over")
         if not decision.made.is_set():
@@ -392,7 +392,7 @@ class CallHost:
         while self._claims.elsewhere and (call := taken.call) is not None and await takeover.let_others(call):
             ticket = self._ticket_of(taken)
             if ticket and await self._claims.hand_over(taken.call_id, ticket, within=HAND_OVER):
-                taken.lost = True
+                taken.decision.lost = True
                 takeover.give(call)
                 return
             takeover.keep(call)

@@ -54,8 +54,6 @@ class Taken:
     clock: Callable[[], float]
     became: Submission = Submission.STARTED
     refusal: Refusal | None = None
-    lost: bool = False
-    """Another host took it over."""
     failed: set[str] = field(default_factory=set[str])
     """The calls that were dialed for a transfer and have failed, as the carrier reports."""
     began_at: float = field(init=False)
@@ -76,6 +74,11 @@ class Taken:
     def call(self) -> Call | None:
         """The call, if it is in an `answer` block."""
         return self.decision.call
+
+    @property
+    def lost(self) -> bool:
+        """Whether another host took it over."""
+        return self.decision.lost
 
     @property
     def is_up(self) -> bool:

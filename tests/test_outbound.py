@@ -21,6 +21,12 @@ ENGLISH: dict[Answered, list[list[str]]] = {
         ["Thanks for calling Bright Dental, how can I help you?"],
         ["Miller's garage, can I help you?"],
         ["Yes, may I ask who's calling?"],
+        ["Hey, can I call you back later?"],
+        ["Yes, can I call you back later, I'm driving."],
+        ["Ana's phone, she's not available right now, can I take a message?"],
+        ["Hello? I think we got disconnected."],
+        ["Press office, hello?"],
+        ["You've reached Acme support, how may I help you?"],
     ],
     Answered.VOICEMAIL: [
         ["Hi, you've reached Karen. I can't come to the phone right now, so leave a message."],
@@ -45,6 +51,7 @@ ENGLISH: dict[Answered, list[list[str]]] = {
         ["The person you're calling uses a screening service. Go ahead and say your name and why you're calling."],
         ["Please state your name and the purpose of your call, and I will see if they are available."],
         ["Please say your name before the call is connected."],
+        ["This is an automated assistant for John. Who's calling, please?"],
     ],
     Answered.UNKNOWN: [
         [],
@@ -56,6 +63,9 @@ ENGLISH: dict[Answered, list[list[str]]] = {
         ["The number you have dialed is not in service."],
         ["Guten Tag, hier spricht die Zentrale."],
         ["Karen"],
+        ["Hello, you've reached the Smiths."],
+        ["Please hold while I try to connect you."],
+        ["The number you have called has been disconnected."],
         ["Hello everybody and welcome to the show in which we talk about all the things that happened this week"],
     ],
 }
@@ -71,6 +81,9 @@ PORTUGUESE: dict[Answered, list[list[str]]] = {
         ["Estou sim, quem fala?"],
         ["Pois não?"],
         ["É ela."],
+        ["Oi, posso te ligar depois? Não posso atender agora."],
+        ["Não está. Quer deixar recado?"],
+        ["Alô, quem é? Se for propaganda, não quero."],
     ],
     Answered.VOICEMAIL: [
         ["Sua chamada está sendo encaminhada para a caixa postal e estará sujeita à cobrança após o sinal."],
@@ -79,6 +92,7 @@ PORTUGUESE: dict[Answered, list[list[str]]] = {
         ["Grave sua mensagem após o sinal."],
         ["O cliente que ligou não está disponível de momento. Deixe a sua mensagem depois do sinal."],
         ["Ligou para o correio de voz do 9 1 2 3 4 5 6 7 8."],
+        ["Você ligou para a Ana. No momento não posso falar."],
         ["Deixe o seu recado após o bipe. Quando terminar, desligue ou digite 1."],
     ],
     Answered.IVR: [
@@ -101,6 +115,7 @@ PORTUGUESE: dict[Answered, list[list[str]]] = {
         ["Este telefone está desligado ou fora da área de cobertura."],
         ["Nosso horário de atendimento é de segunda a sexta, das nove às dezoito horas."],
         ["Este número está programado para não receber chamadas."],
+        ["Oi, você ligou para a Ana."],
     ],
 }
 

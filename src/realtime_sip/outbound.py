@@ -27,6 +27,7 @@ _SCREENING = re.compile(
     # iOS ("record your name and reason for calling"), Google, carriers
     r"\b(?:record|say|state|give|tell me|provide) your name(?: and| before|\b.{0,40}\b(?:available|calling))"
     r"|\bname and (?:the )?(?:reason|purpose)\b|\b(?:reason|purpose) (?:for|of) (?:your|the|this) call"
+    r"|\b(?:automated|virtual|digital|ai) assistant\b.{0,80}\b(?:your name|who|calling)\b"
     r"|\bscreening (?:service|this call|calls?)\b|\bcall (?:screening|assist)\b"
     r"|\bsee if (?:this person|they|he|she) (?:is|are|s) available\b"
     # Portuguese, of both sides of the ocean
@@ -36,7 +37,8 @@ _SCREENING = re.compile(
 )
 _NO_MESSAGE = re.compile(
     r"\b(?:mailbox|mail box|voicemail|inbox)\b.{0,60}\b(?:full|not (?:been |yet been )?set up|hasn t been set up)\b"
-    r"|\bnot (?:been )?in service\b|\bno longer in service\b|\bdisconnected\b|\bcannot be completed as dialed\b"
+    r"|\bnot (?:been )?in service\b|\bno longer in service\b|\bcannot be completed as dialed\b"
+    r"|\bnumber\b.{0,40}\bdisconnected\b"
     r"|\bnot accepting calls\b|\bcannot accept (?:any )?(?:new )?messages\b"
     r"|\b(?:caixa|correio)\b.{0,60}\b(?:chei[ao]|lotad[ao]|nao (?:foi|esta) (?:configurad|ativad)\w+)\b"
     r"|\bnumero\b.{0,40}\b(?:nao existe|inexistente|nao esta atribuido|fora de servico|nao recebe)\b"
@@ -64,15 +66,21 @@ _AWAY = re.compile(
     r"|\b(?:can t|cannot|can not|unable to|not able to) (?:\w+ ){0,2}(?:take|answer|get to|come to) (?:your |the |my )?"
     r"(?:call|phone)\b|\b(?:not|isn t|un) ?available (?:right now|at the moment|to take)\b"
     r"|\bperson (?:you are|you re) (?:calling|trying to reach)\b|\bget back to you\b|\breturn your call\b"
-    r"|\bcall you back (?:as soon|when|later)\b|\bcall has been forwarded\b|\baway from (?:my|the) (?:phone|desk)\b"
+    r"|\bcall you back as soon\b|\bcall has been forwarded\b|\baway from (?:my|the) (?:phone|desk)\b"
     r"|\bdeix(?:e|ar|a) (?:o |a |um |uma )?(?:seu |sua |teu |tua )?(?:recado|mensagem|nome|contato|contacto)\b"
-    r"|\bnao (?:posso|podemos|consigo|pude) (?:te )?atender\b|\bnao (?:esta|estou|estamos) disponive\w+\b"
+    r"|\bnao (?:posso|podemos|consigo|pude) (?:te )?(?:atender|falar)\b|\bnao (?:esta|estou|estamos) disponive\w+\b"
     r"|\b(?:retorno|retornarei|retornaremos|retorn\w+ (?:a )?(?:sua )?(?:ligacao|chamada))\b"
     r"|\b(?:ligacao|chamada) (?:esta sendo|foi|sera) (?:encaminhada|reencaminhada|transferida)\b"
 )
+_REACHED = re.compile(r"\byou (?:ve|have) reached\b|\b(?:voce )?ligou para\b")
+_OFFERS = re.compile(
+    r"\bcan i (?:help|take a message|call you)\b|\bhow (?:can|may) (?:i|we) help\b|\bmay i (?:help|ask who)\b"
+    r"|\bi m driving\b|\bem que posso\b|\bestou dirigindo\b"
+    r"|\b(?:quer|gostaria de) deixar\b|\bposso (?:te |lhe )?(?:ligar|ajudar|retornar)\b"
+)
 _PERSON = re.compile(
     r"^(?:h[ae]llo|hi|hey|yes|yeah|yep|good (?:morning|afternoon|evening)|allo|speaking|go ahead)\b"
-    r"|\bspeaking$|^(?:hello )?(?:this is|it s) \w+|\bwho (?:is|s) (?:this|that|calling|speaking)\b"
+    r"|\b(?:speaking|hello)$|^(?:hello )?(?:this is|it s) \w+|\bwho (?:is|s) (?:this|that|calling|speaking)\b"
     r"|\b(?:can|may) i (?:help|ask who)\b|\bcan you hear me\b|\bwhat s up\b"
     r"|^(?:alo|oi|ola|sim|pronto|fala|diga|pois nao|estou|ta la|tou|bom dia|boa tarde|boa noite|quem)\b"
     r"|\bquem (?:fala|e|esta falando|deseja|gostaria)\b|\bcom quem (?:eu )?(?:falo|deseja|quer)\b"
@@ -105,11 +113,13 @@ def who_answered(heard: Iterable[str]) -> Answered:
         return Answered.VOICEMAIL
     if _MENU.search(text):
         return Answered.IVR
+    little = len(text.split()) <= _MOST_WORDS_OF_A_PERSON
+    if little and _OFFERS.search(text):
+        return Answered.HUMAN  # though they cannot talk now: no recording asks the caller anything
     if _AWAY.search(text):
         return Answered.VOICEMAIL
-    if _PERSON.search(text) and len(text.split()) <= _MOST_WORDS_OF_A_PERSON:
-        return Answered.HUMAN
-    return Answered.UNKNOWN
+    # A greeting that says where the call came to is not over.
+    return Answered.HUMAN if little and _PERSON.search(text) and not _REACHED.search(text) else Answered.UNKNOWN
 
 
 def _plain(text: str) -> str:

@@ -18,7 +18,16 @@ from realtime_sip.api.client_secrets import ClientSecret
 from realtime_sip.api.settings import Settings
 from realtime_sip.api.webhook_endpoints import WebhookEndpoint, WebhookEndpointPage
 from realtime_sip.integrations import fastapi as integrated
-from realtime_sip.twilio import AsyncTwilioAccount, TwilioAccount, TwilioSignature, numbers, trunking, twiml, whatsapp
+from realtime_sip.twilio import (
+    AsyncTwilioAccount,
+    TwilioAccount,
+    TwilioSignature,
+    calls,
+    numbers,
+    trunking,
+    twiml,
+    whatsapp,
+)
 from realtime_sip.twilio.elements import Dial, Enqueue, Say, Sip, Task
 from realtime_sip.twilio.webhooks import (
     CallStatusCallback,
@@ -127,6 +136,8 @@ def provisioning(account: TwilioAccount, trunk: trunking.Trunk) -> None:
     assert_type(account.numbers.route_to("+14155550100", trunk_sid="TK1"), numbers.Rerouted)
     assert_type(account.whatsapp.senders(), list[whatsapp.Sender])
     assert_type(account.whatsapp.activate("XE1", voice_url="https://a.example"), whatsapp.Sender)
+    assert_type(account.whatsapp.approval("HX1", wait=60), whatsapp.Approval)
+    assert_type(account.calls.place("+14155550100", "+14155550101", url="https://a.example"), calls.PlacedCall)
     TwilioAccount(http_client=httpx.Client())
     TwilioAccount(http_client=httpx.AsyncClient())  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 
@@ -137,4 +148,5 @@ async def provisioning_async(account: AsyncTwilioAccount, trunk: trunking.Trunk)
     assert_type(await account.numbers.list(), list[numbers.PhoneNumber])
     assert_type(await account.numbers.detach("+14155550100"), numbers.Rerouted)
     assert_type(await account.whatsapp.deactivate("XE1"), whatsapp.Sender)
+    assert_type(await account.calls.fetch("CA1"), calls.PlacedCall)
     account.trunks.apply(trunk)  # type: ignore[unused-coroutine]

@@ -40,7 +40,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 PORTUGUESE = ROOT / "docs" / "pt"
 DOCS = {path: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").rglob("*.md"))}
 PAGES = "\n".join([README, *DOCS.values()])
-SERVER, *BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGES, flags=re.MULTILINE | re.DOTALL)
+NOT_RUN = re.compile(r"^<!-- not run: .+ -->\n```python\n.*?^```$", flags=re.MULTILINE | re.DOTALL)
+SERVER, *BLOCKS = re.findall(r"^```python\n(.*?)^```$", NOT_RUN.sub("", PAGES), flags=re.MULTILINE | re.DOTALL)
 # What the Portuguese pages have unchanged is run once.
 PROGRAMS = [*dict.fromkeys(block for block in BLOCKS if block.startswith("import ") or "\n#>" in block)]
 TESTS = [block for block in BLOCKS if "def test_" in block]

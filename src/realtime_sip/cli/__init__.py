@@ -25,15 +25,20 @@ COMMANDS: dict[str, Command] = {
 """In the order that `--help` shows."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit status: 0 it went well, 1 it did not, 2 it could not be tried."""
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
     parser = argparse.ArgumentParser(
         prog="realtime-sip", description="Answer phone and WhatsApp calls with OpenAI's Realtime API over SIP."
     )
     commands = parser.add_subparsers(dest="command", required=True)
     for command in COMMANDS.values():
         command.add(commands)
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status: 0 it went well, 1 it did not, 2 it could not be tried."""
+    options = parser().parse_args(arguments)
     try:
         return COMMANDS[options.command].run(options)
     except RealtimeSipError as error:

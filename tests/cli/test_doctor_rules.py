@@ -554,6 +554,12 @@ def test_twiml_is_read(text: str, name: str, level: Level, found: str) -> None:
     assert (said.level, found in said.found) == (level, True), said
 
 
+def test_a_redirect_of_a_voice_url_is_twilios() -> None:
+    moved = Answer(status=301, headers={"location": f"{VOICE}/"})
+    said = at(voice_url(Answers(VOICE, moved)), "voice-reachable")
+    assert (said.level, "the form that Twilio posts may be lost" in said.found) == (ERROR, True)
+
+
 def test_twiml_of_another_content_type_is_an_error() -> None:
     signed = Answer(status=200, headers={"content-type": "application/json"}, text=DIAL.format(""))
     assert "12300" in at(voice_url(Answers(VOICE, Answer(status=403), signed)), "twiml").found

@@ -163,7 +163,7 @@ BEFORE_THE_PROGRAM = {
     "a redirect to a login": (answering("302 Found", Location="/accounts/login/?next=/"), "a login answers", "Exempt"),
     "a gate": (
         answering("302 Found", Location="https://shop.cloudflareaccess.com/cdn-cgi/access/login"),
-        "a login answers in place of the webhook: the URL redirects to https://shop.cloudflareaccess.com",
+        "a login answers in place of the program: the URL redirects to https://shop.cloudflareaccess.com",
         "Exempt",
     ),
     "basic auth": (
@@ -243,7 +243,7 @@ def redirecting(to: Callable[[str], str], status: str = "301 Moved Permanently")
     [
         (
             lambda url: url.replace("http:", "https:"),
-            "from http to https (301), and no redirect is followed",
+            "from http to https (301), and OpenAI follows no redirect",
             "Give https:",
         ),
         (lambda url: f"{url}/", "with the other slash at its end", "/openai/webhook/."),

@@ -116,7 +116,9 @@ def slowness(report: Report, name: str, answer: Answer, *, sender: str) -> list[
     return [report(name, Level.WARNING, found, "Answer at once, and work beside the request.")]
 
 
-def obstacle(report: Report, name: str, url: str, answer: Answer, *, other: Answer | None = None) -> Finding | None:
+def obstacle(
+    report: Report, name: str, url: str, answer: Answer, *, sender: str, other: Answer | None = None
+) -> Finding | None:
     """Return what answers in place of the program, or keeps requests from it; None if it seems to be the program.
 
     Args:
@@ -124,11 +126,15 @@ def obstacle(report: Report, name: str, url: str, answer: Answer, *, other: Answ
         name: The name of the check.
         url: The URL.
         answer: How it answered.
+        sender: Whose request it is.
         other: How the URL with the other slash at its end answered, if it was asked.
     """
     if answer.status is None:
         return _unreachable(report, name, url, answer)
-    for look in (_tunnel, _redirect, _login, _csrf, _host, _slash, _page):
+    redirected = _redirect(report, name, url, answer, sender)
+    if redirected is not None:
+        return redirected
+    for look in (_tunnel, _login, _csrf, _host, _slash, _page):
         finding = look(report, name, url, answer)
         if finding is not None:
             return finding
@@ -185,9 +191,10 @@ def _tunnel(report: Report, name: str, url: str, answer: Answer) -> Finding | No
     return None
 
 
-def _redirect(report: Report, name: str, url: str, answer: Answer) -> Finding | None:
+def _redirect(report: Report, name: str, url: str, answer: Answer, sender: str) -> Finding | None:
     if answer.status is None or not 300 <= answer.status < 400:
         return None
+    why = "and OpenAI follows no redirect" if sender == "OpenAI" else "on which the form that Twilio posts may be lost"
     said = answer.headers.get("location", "")
     try:
         to = urljoin(url, said)
@@ -199,21 +206,21 @@ def _redirect(report: Report, name: str, url: str, answer: Answer) -> Finding | 
     if not said or not to:
         return report(name, Level.ERROR, f"the URL redirects nowhere ({status})", "Give the URL that answers.")
     if same_place and (here.scheme, there.scheme) == ("http", "https"):
-        found = f"the URL redirects from http to https ({status}), and no redirect is followed"
+        found = f"the URL redirects from http to https ({status}), {why}"
         return report(name, Level.ERROR, found, f"Give {shown_url(to)}.")
     if not same_place and here.hostname == there.hostname and here.path.rstrip("/") == there.path.rstrip("/"):
-        found = f"the URL redirects to the one with the other slash at its end ({status}), and no redirect is followed"
+        found = f"the URL redirects to the one with the other slash at its end ({status}), {why}"
         return report(name, Level.ERROR, found, f"Give {shown_url(to)}.")
     if same_place:
         found = f"the URL redirects to itself ({status})"
         return report(name, Level.ERROR, found, "Let the server know that TLS ends before it (X-Forwarded-Proto).")
     if here.hostname != there.hostname and here.path == there.path:
-        found = f"the URL redirects to {there.hostname} ({status}), and no redirect is followed"
+        found = f"the URL redirects to {there.hostname} ({status}), {why}"
         return report(name, Level.ERROR, found, f"Give {shown_url(to)}.")
     if _asks_who(there.path) or here.hostname != there.hostname:
-        found = f"a login answers in place of the webhook: the URL redirects to {shown_url(to)} ({status})"
+        found = f"a login answers in place of the program: the URL redirects to {shown_url(to)} ({status})"
         return report(name, Level.ERROR, found, "Exempt the webhook's path from the login: its signature proves it.")
-    found = f"the URL redirects to {shown_url(to)} ({status}), and no redirect is followed"
+    found = f"the URL redirects to {shown_url(to)} ({status}), {why}"
     return report(name, Level.ERROR, found, "Give the URL that answers.")
 
 
@@ -267,7 +274,7 @@ def _page(report: Report, name: str, url: str, answer: Answer) -> Finding | None
     if not (answer.taken and answer.is_page):
         return None
     if re.search(r"type=[\"']?password", answer.text.lower()):
-        found = f"a login page answers in place of the webhook ({answer.status})"
+        found = f"a login page answers in place of the program ({answer.status})"
         return report(name, Level.ERROR, found, "Exempt the webhook's path from the login: its signature proves it.")
     found = f"a page answers at {urlsplit(url).path or '/'} ({answer.status}, HTML), as of a web server or a front end"
     return report(name, Level.ERROR, found, "Give the webhook's path, and lead it to the program before the pages.")

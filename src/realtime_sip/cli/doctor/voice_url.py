@@ -56,7 +56,7 @@ def requests(
         return Delivery(url=url.partition("#")[0], body=body, headers={"content-type": _FORM, **signed})
 
     forged = yield request(secrets.token_hex(_AUTH_TOKEN // 2))
-    if token is None or obstacle(_report, "", url, forged) is not None:
+    if token is None or obstacle(_report, "", url, forged, sender="Twilio") is not None:
         return Answers(url, forged)
     return Answers(url, forged, (yield request(token)))
 
@@ -66,7 +66,7 @@ def voice_url(answers: Answers) -> list[Finding]:
     address = of_address(_report, "voice-address", answers.url, sender="Twilio")
     findings = [] if address is None else [address]
     forged, signed = answers.forged, answers.signed
-    blocked = obstacle(_report, "voice-reachable", answers.url, forged)
+    blocked = obstacle(_report, "voice-reachable", answers.url, forged, sender="Twilio")
     if blocked is not None:
         return [*findings, blocked]
     findings.append(_report("voice-reachable", Level.OK, "the voice URL answers a POST"))

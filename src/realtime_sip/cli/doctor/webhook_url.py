@@ -97,7 +97,7 @@ def deliveries(url: str, secret: str | None, clock: Callable[[], float]) -> Gene
     if forged.status in (404, 410):
         other = yield delivery(strangers, to=toggled_slash(url))
         return Answers(url, forged, other_slash=other)
-    if secret is None or obstacle(_report, "", url, forged) is not None:
+    if secret is None or obstacle(_report, "", url, forged, sender="OpenAI") is not None:
         return Answers(url, forged, skew=apart)
     signed = yield delivery(secret)
     old: Answer | None = None
@@ -115,7 +115,7 @@ def webhook_url(answers: Answers) -> list[Finding]:
     address = of_address(_report, "webhook-address", answers.url, sender="OpenAI")
     findings = [] if address is None else [address]
     forged, signed = answers.forged, answers.signed
-    blocked = obstacle(_report, "webhook-reachable", answers.url, forged, other=answers.other_slash)
+    blocked = obstacle(_report, "webhook-reachable", answers.url, forged, sender="OpenAI", other=answers.other_slash)
     if blocked is not None:
         return [*findings, blocked]
     findings.append(_report("webhook-reachable", Level.OK, "the URL answers a POST"))

@@ -47,7 +47,7 @@ PROJECT, WORKFLOW = "proj_demo", "WW" + "0" * 31 + "1"
 GREETING = "Clínica Boa Vista, bom dia! Como posso ajudar?"
 QUESTION = "Bom dia. Tem horário livre na quinta-feira?"
 RESULT = "10:30 e 16:00"
-ANSWER = "Na quinta-feira temos às dez e meia e às dezesseis horas."
+ANSWER = "Na quinta-feira temos horário às dez e meia e às dezesseis horas."
 WISH = "Obrigada. Prefiro marcar com uma pessoa."
 A_MOMENT = "Claro, vou transferir você para uma colega. Um momento, por favor."
 SUMMARY = "Quer uma consulta na quinta-feira."
@@ -60,7 +60,7 @@ SCENARIO = (
     ModelSays(A_MOMENT),
     ModelCalls(
         "transfer_to_human",
-        {"target": "equipe", "reason": "pediu uma pessoa", "summary": SUMMARY},
+        {"target": "equipe", "reason": "pediu para falar com uma pessoa", "summary": SUMMARY},
         same_response=True,
     ),
 )

@@ -83,7 +83,8 @@ class ToolRules(BaseSection):
         yield say(
             "Call only tools that you have. If one is missing for what the caller wants, say what you can do in its "
             "place.",
-            "Chame somente as ferramentas que você tem. Se faltar uma para o que a pessoa quer, diga o que pode fazer.",
+            "Chame somente as ferramentas que você tem. Se faltar uma para o que a pessoa quer, diga o que você pode "
+            "fazer em vez disso.",
         )
         yield say(
             "Say that something is done only after its tool has said so.",

@@ -10,6 +10,7 @@ from typing import Any
 from phone import SESSION, wait
 from realtime_sip import AsyncRealtimeSip, Call, CallEnded, CallHost, EndReason, IncomingCall, MemoryStore
 from realtime_sip.hosting import at_exit
+from realtime_sip.telemetry import Telemetry
 from realtime_sip.testing import Behavior, OpenAIEmulator, RingingCall, Timings
 from realtime_sip.testing.scenario import Step
 
@@ -79,6 +80,7 @@ async def fleet(
     timings: Timings | None = None,
     context_secret: str | None = None,
     max_calls: int = 200,
+    telemetry: Telemetry | None = None,
     **answer_options: Any,
 ) -> AsyncIterator[Fleet]:
     """Set everything up, all workers watching, and see that nothing is left of it."""
@@ -88,7 +90,7 @@ async def fleet(
         timings=timings, context_secret=context_secret, starts_at=1_795_000_000.0, strict=False
     ) as openai:
         clients = [AsyncRealtimeSip(**openai.client_options) for _ in range(count)]
-        workers = [Worker(client, store, talk, max_calls=max_calls) for client in clients]
+        workers = [Worker(client, store, talk, max_calls=max_calls, telemetry=telemetry) for client in clients]
         for worker in workers:
             worker.answer_options = answer_options
             worker.host.watch()

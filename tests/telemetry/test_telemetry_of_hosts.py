@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 from opentelemetry import trace
-from seen import Seen, attributes, id_of, parent_of
 
 from phone import greet, phone, virtual
 from realtime_sip import CallHost
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.telemetry import Telemetry
 from realtime_sip.testing import CallerHangsUp, ModelSays
+from seen import Seen, attributes, id_of, parent_of
 
 HELLO = (ModelSays("Good morning."), CallerHangsUp())
 

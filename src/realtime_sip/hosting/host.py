@@ -226,7 +226,8 @@ class CallHost:
         taken = Taken(incoming=incoming, decision=decision, clock=self._clock)
         decision.note_transfer = partial(transfers.note, self._store)
         webhook = context.get(contexts.webhooks_span)
-        taken.watch(self._telemetry, arrived=taken.began_at, webhook=webhook, adopted=adopted)
+        offered = known is not None and known.offered
+        taken.watch(self._telemetry, webhook=webhook, adopted=adopted, offered=offered)
         decision.answered = self._reports.answered(incoming)
         if gone:
             taken.became = Submission.STALE
@@ -375,22 +376,22 @@ class CallHost:
         _log.info("call %s: taken over, since nobody served it", claim.call_id)
         self._take(known.incoming, claim, known, adopted=True)
 
-    def _ticket(self, incoming: IncomingCall) -> str:
-        return "" if self._seals is None else self._seals.ticket(incoming)
+    def _ticket(self, incoming: IncomingCall, *, offered: bool = False) -> str:
+        return "" if self._seals is None else self._seals.ticket(incoming, offered=offered)
 
-    def _ticket_of(self, taken: Taken) -> str | None:
+    def _ticket_of(self, taken: Taken, *, offered: bool = False) -> str | None:
         if self._seals is None:
             return None
         call = None if taken.call is None else takeover.ticket_of(taken.call)
-        return self._seals.ticket(taken.incoming, route=taken.decision.route, call=call)
+        return taken.ticket(self._seals, call, offered=offered)
 
     async def _passed_on(self, taken: Taken) -> bool:
-        return await self._claims.hand_over(taken.call_id, self._ticket(taken.incoming), within=PASS_ON)
+        return await self._claims.hand_over(taken.call_id, self._ticket(taken.incoming, offered=True), within=PASS_ON)
 
     async def _give(self, taken: Taken) -> None:
         """Hand a call over to another worker, once it is at rest, as long as there is one that takes it."""
         while self._claims.elsewhere and (call := taken.call) is not None and await takeover.let_others(call):
-            ticket = self._ticket_of(taken)
+            ticket = self._ticket_of(taken, offered=True)
             if ticket and await self._claims.hand_over(taken.call_id, ticket, within=HAND_OVER):
                 taken.decision.lost = True
                 takeover.give(call)

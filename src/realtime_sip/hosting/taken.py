@@ -21,7 +21,9 @@ from realtime_sip.webhooks import IncomingCall
 if TYPE_CHECKING:
     from opentelemetry.trace import SpanContext
 
+    from realtime_sip.call.machine.ticket import Ticket
     from realtime_sip.hosting.carrier import Meaning
+    from realtime_sip.hosting.tickets import Seals
     from realtime_sip.telemetry import Telemetry
     from realtime_sip.telemetry.call_trace import CallTrace
 
@@ -95,12 +97,29 @@ class Taken:
         before = None if self.call is None or self.call.adopted is None else self.call.adopted.cost
         return cost if cost is None or before is None else cost - before
 
-    def watch(self, telemetry: Telemetry | None, *, arrived: float, webhook: SpanContext | None, adopted: bool) -> None:
-        """Let telemetry, if there is any, see the call. `webhook` is the span of the request that announced it."""
-        if telemetry is not None:
-            self.trace = telemetry.took(
-                self.incoming, arrived=arrived, clock=self.clock, webhook=webhook, adopted=adopted
-            )
+    def watch(self, telemetry: Telemetry | None, *, webhook: SpanContext | None, adopted: bool, offered: bool) -> None:
+        """Let telemetry, if there is any, see the call.
+
+        Args:
+            telemetry: What watches.
+            webhook: The span of the request that announced it.
+            adopted: Whether another worker had it before.
+            offered: Whether that one wanted to give it away.
+        """
+        if telemetry is None:
+            return
+        if adopted:
+            telemetry.takeover()
+            if not offered:
+                telemetry.orphans()
+        self.trace = telemetry.took(
+            self.incoming, arrived=self.began_at, clock=self.clock, webhook=webhook, adopted=adopted
+        )
+
+    def ticket(self, seals: Seals, call: Ticket | None, *, offered: bool) -> str:
+        """Return what another worker needs to go on with the call; its spans are to be below this one's."""
+        trace = None if self.trace is None else self.trace.carrier
+        return seals.ticket(self.incoming, route=self.decision.route, call=call, trace=trace, offered=offered)
 
     async def decided(self) -> None:
         """Wait until the call is decided, so that the webhook can be answered."""

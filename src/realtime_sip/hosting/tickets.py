@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import logging
 import zlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -39,15 +40,21 @@ class _Sealed(BaseModel):
     context: dict[str, Any] | None = None
     route: str | None = None
     call: Ticket | None = None
+    trace: dict[str, str] = {}
+    offered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class HandedOver:
-    """What a ticket says: the webhook, the name of the handler that has the call, and how far the call is."""
+    """What a ticket says: the webhook, the name of the handler that has the call, and how far the call is.
+
+    `offered` says that the worker before wanted to give it away.
+    """
 
     incoming: IncomingCall
     route: str | None
     call: Ticket | None
+    offered: bool = False
 
 
 class Seals:
@@ -75,8 +82,19 @@ class Seals:
         self._forged = fernet.InvalidToken
         self._warned = False
 
-    def ticket(self, incoming: IncomingCall, *, route: str | None = None, call: Ticket | None = None) -> str:
-        """Return a sealed ticket, or "" if it would be too long to be kept; then no other worker can have the call."""
+    def ticket(
+        self,
+        incoming: IncomingCall,
+        *,
+        route: str | None = None,
+        call: Ticket | None = None,
+        trace: Mapping[str, str] | None = None,
+        offered: bool = False,
+    ) -> str:
+        """Return a sealed ticket, or "" if it would be too long to be kept; then no other worker can have the call.
+
+        `trace` is what the next worker's spans are to be below, if it is not what the webhook's headers say.
+        """
         context = incoming.signed_context
         content = _Sealed(
             webhook=incoming.to_wire(),
@@ -84,6 +102,8 @@ class Seals:
             context=None if context is None else asdict(context),
             route=route,
             call=call,
+            trace=dict(incoming.trace_context if trace is None else trace),
+            offered=offered,
         )
         text = self._seal(content.model_dump_json(exclude_none=True))
         if len(text) <= MAX_NOTE:
@@ -101,12 +121,14 @@ class Seals:
             webhook_id, timestamp, project = content.delivery
             if timestamp is not None:
                 incoming._note_delivery(webhook_id=webhook_id, timestamp=timestamp, project=project)
+            if content.trace:
+                incoming._note_trace(content.trace)
             if content.context is not None:
                 items = tuple((key, value) for key, value in content.context.pop("items"))
                 incoming._note_context(SignedContext(items=items, **content.context))
         except (self._forged, zlib.error, ValidationError, ValueError, TypeError, KeyError):
             return None
-        return HandedOver(incoming, content.route, content.call)
+        return HandedOver(incoming, content.route, content.call, content.offered)
 
     def letter(self, kind: str, form: str) -> str:
         """Return a sealed letter with a webhook of the carrier's: the name of its class, and its form."""

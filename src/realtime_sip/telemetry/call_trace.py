@@ -74,6 +74,9 @@ class CallTrace:
             },
         )
         self._below = self._call.within()
+        self.carrier: dict[str, str] = {}
+        """What a worker needs that takes the call over, so that its spans belong to the same trace."""
+        _PROPAGATOR.inject(self.carrier, self._below)
         self._begin(_WEBHOOK, arrived)
         self._is_live = False
         self._talk: Talk | None = None
@@ -84,13 +87,6 @@ class CallTrace:
         """Whether the transfer under way was referred, which the service has answered with success."""
         self.finished: CallEnded | None = None
         """How the call ended, as far as whoever answers it knows."""
-
-    @property
-    def carrier(self) -> dict[str, str]:
-        """What a worker needs that takes the call over, so that its spans belong to the same trace."""
-        carrier: dict[str, str] = {}
-        _PROPAGATOR.inject(carrier, self._below)
-        return carrier
 
     def _begin(self, key: str, at: float, *, kind: SpanKind = SpanKind.INTERNAL, **attributes: Any) -> None:
         named = {f"realtime_sip.{key}.{name}": value for name, value in attributes.items() if value is not None}

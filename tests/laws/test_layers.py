@@ -15,7 +15,7 @@ SOURCE = Path(realtime_sip.__file__).parent
 
 # From below to above. A folder stands for all its modules, unless a folder inside it stands for itself.
 FLOORS = [
-    *("outcomes", "_redaction", "_threads", "errors", "_program_errors", "_wire", "beta", "endpoints"),
+    *("outcomes", "_about", "_redaction", "_threads", "errors", "_program_errors", "_wire", "beta", "endpoints"),
     *("usage", "rates", "items", "prompts", "session", "response", "events", "migration"),
     *("sip", "tools", "webhooks", "api", "stores", "policy", "outbound", "event_log"),
     *("call/record", "call/machine", "call"),

@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, unquote_plus
 
 from pydantic_core import from_json
 
@@ -64,6 +64,7 @@ _NUMBER = re.compile(r"[0-9]{1,40}(?:\.[0-9]{1,40})?")
 _REQUEST_ID = re.compile(r"req_[A-Za-z0-9_-]{1,80}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4,12}){2,4}")
 _UNPAID = re.compile(r"insufficient_quota|billing_[a-z0-9_]+")
 _MAX_CALL_ID = 256
+_OF_CALL = re.compile(r"/realtime(?:/calls/|\?call_id=)([^/&]+)")
 _MAX_CODE = 80
 _SWITCHING, _PAYMENT_REQUIRED, _PROXY_AUTHENTICATION, _CONFLICT, _TOO_MANY = 101, 402, 407, 409, 429
 
@@ -213,7 +214,8 @@ def exchange(
             # Most calls end by being gone.
             _log.log(
                 logging.INFO if isinstance(error, CallGoneError) else logging.WARNING,
-                "%s failed: %s%s%s, attempt %d",
+                "%s%s failed: %s%s%s, attempt %d",
+                _beginning(operation),
                 operation.name,
                 type(error).__name__,
                 f" {error.status_code} {error.code}" if isinstance(error, ServiceError) else f" ({error})",
@@ -226,6 +228,12 @@ def exchange(
                 del error  # else the error would hold its frame, which holds the error
         yield Pause(pause, error)
         paused += pause
+
+
+def _beginning(operation: Operation[Any]) -> str:
+    """Return the beginning of a line about an operation: the call, if it is about one."""
+    named = _OF_CALL.match(operation.path)
+    return "" if named is None else f"call {unquote_plus(named[1])}: "
 
 
 def _is_success(operation: Operation[T], reply: Reply) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, NoReturn
 
+from realtime_sip._about import about_call
 from realtime_sip._wire import checked
 from realtime_sip.api.transport import AsyncTransport
 from realtime_sip.call import plausible
@@ -103,6 +104,22 @@ async def answer(
 ) -> AsyncIterator[Call]:
     """Answer a call, as `AsyncCalls.answer` describes it."""
     transport.on_loop()
+    about = about_call.set(incoming if isinstance(incoming, str) else incoming.call_id)
+    try:
+        async with _answered(transport, incoming, session, options) as call:
+            yield call
+    finally:
+        with suppress(ValueError):  # the event loop was closed, and this with it, in another context
+            about_call.reset(about)
+
+
+@asynccontextmanager
+async def _answered(
+    transport: AsyncTransport,
+    incoming: IncomingCall | str,
+    session: RealtimeSession | dict[str, Any],
+    options: AnswerOptions,
+) -> AsyncIterator[Call]:
     whole = options.tools.merged_into(checked(RealtimeSession, session, what="session"))
     plausible.warn(whole, approves=options.approve_mcp is not None)
     options = replace(options, rates=options.rates.at(transport.settings.endpoints))

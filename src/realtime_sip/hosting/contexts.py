@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from realtime_sip._about import about_call
+
 _DEAD = ("flask.", "asgiref.")
 """What the names of their variables begin with; more of asgiref's are attributes of two classes."""
 
@@ -20,7 +22,7 @@ webhooks_span: contextvars.ContextVar[Any] = contextvars.ContextVar("realtime_si
 """The span of the request that announced a call, as a `SpanContext`, or None."""
 
 
-def of_call() -> contextvars.Context:
+def of_call(call_id: str) -> contextvars.Context:
     """Return a copy of the running context for a call, which outlives its webhook."""
     kept = contextvars.Context()
     dead = _of_asgiref()
@@ -28,6 +30,7 @@ def of_call() -> contextvars.Context:
         if not (variable.name.startswith(_DEAD) or variable in dead):
             kept.run(variable.set, value)
     kept.run(_leave_span)
+    kept.run(about_call.set, call_id)
     return kept
 
 

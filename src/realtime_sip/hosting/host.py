@@ -215,7 +215,7 @@ class CallHost:
             around_code.set(self._around)
         # A call that is up with nobody on our side is taken even if the host is full.
         up = adopted and claim.phase == "accepted"
-        context = contexts.of_call()
+        context = contexts.of_call(incoming.call_id)
         decision = Decision(
             incoming.call_id,
             accepted_before=up,

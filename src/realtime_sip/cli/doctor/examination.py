@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from realtime_sip._redaction import redact
@@ -79,9 +79,13 @@ def examined(what: Examination, env: Mapping[str, str], clock: Callable[[], floa
 def _openai(what: Examination, env: Mapping[str, str], clock: Callable[[], float]) -> tuple[Project, list[Finding]]:
     today = datetime.fromtimestamp(clock(), UTC).date()
 
+    def judged(listed: Mapping[str, date | None] | None) -> list[Finding]:
+        if not what.models:
+            return [Finding(Group.OPENAI, "model", Level.NOT_CHECKED, "the model of your sessions: pass it as --model")]
+        return [openai_project.model(name, listed, today) for name in what.models]
+
     def unasked(why: str) -> tuple[Project, list[Finding]]:
-        models = [openai_project.model(name, None, today) for name in what.models]
-        return Project(), [Finding(Group.OPENAI, "key-works", Level.NOT_CHECKED, why), *models]
+        return Project(), [Finding(Group.OPENAI, "key-works", Level.NOT_CHECKED, why), *judged(None)]
 
     endpoints = region_of(env)
     if what.offline:
@@ -107,7 +111,7 @@ def _openai(what: Examination, env: Mapping[str, str], clock: Callable[[], float
     findings = openai_project.project(
         found, url=what.url, secret=secret, configured=env.get("OPENAI_PROJECT_ID") or None
     )
-    return found, findings + [openai_project.model(name, found.models, today) for name in what.models]
+    return found, findings + judged(found.models)
 
 
 def _voice(what: Examination, env: Mapping[str, str], findings: list[Finding]) -> list[tuple[str, str]]:

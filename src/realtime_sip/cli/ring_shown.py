@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["of_server", "of_twilio"]
 
+_MAX_SHOWN = 160
 _DOES = {
     "accept": "accepts the call",
     "reject": "rejects the call",
@@ -26,6 +27,7 @@ _DOES = {
 def of_server(ringing: RingingCall) -> Watch:
     """Return a watch on a server: what it requests and answers, what is said, and which of its events are refused."""
     requests, answers, events = New(ringing.requests), New(ringing.webhook_responses), New(ringing.server_events)
+    sent = New(ringing.client_events)
     said = conversation(ringing)
 
     def watch() -> Iterator[Line]:
@@ -36,6 +38,10 @@ def of_server(ringing: RingingCall) -> Watch:
                 yield _request(request)
         for answer in answers():
             yield _answer(answer)
+        for event in sent():
+            words = _asked(event, inside(ringing.accepted_session, "instructions"))
+            if words:
+                yield Line("server", f"asks for a response: {words}")
         yield from said()
         for event in events():
             if event.get("type") == "error":
@@ -71,6 +77,16 @@ def _request(request: RecordedRequest) -> Line:
     if request.status is None or request.status >= 300:
         does += f": refused with {request.status}: {request.refusal or 'no reason'}"
     return Line("server", does)
+
+
+def _asked(event: dict[str, Any], known: Any) -> str:
+    """Return what a response is asked for with, without the instructions that the session has anyway; else nothing."""
+    instructions = inside(event, "response", "instructions")
+    if event.get("type") != "response.create" or not isinstance(instructions, str):
+        return ""
+    added = instructions.removeprefix(known) if isinstance(known, str) else instructions
+    words = " ".join(added.split())
+    return words[:_MAX_SHOWN] + "…" * (len(words) > _MAX_SHOWN)
 
 
 def _mapping(body: Any) -> dict[str, Any]:

@@ -7,9 +7,10 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from fleet import fleet
 
-from phone import Phone, phone, virtual
-from realtime_sip import Call
+from phone import Phone, phone, until, virtual
+from realtime_sip import Call, CallLimits
 from realtime_sip.event_log import EventLogFolder, read_event_log
 from realtime_sip.outbound import Answered, CallAnswered
 from realtime_sip.sip import ContextSigner
@@ -142,6 +143,27 @@ async def test_law_nobody_waits_longer_than_said_and_does_not_guess() -> None:
         assert not await call.greeting_over(within=5)
         assert loop.time() - began == pytest.approx(12, abs=0.1)
         await over(line, call)
+
+
+@pytest.mark.parametrize("announced", [True, False], ids=["while it is up", "before it is announced"])
+@virtual
+async def test_what_the_carrier_tells_another_worker_the_call_learns(announced: bool) -> None:
+    async with fleet(limits=CallLimits(silence=None, first_sound=None), context_secret=SECRET) as shop:
+        owner, other = shop.workers
+        if not announced:
+            assert not other.host.carrier(detected("machine_end_beep"))
+            await asyncio.sleep(0.1)
+        signed = ContextSigner(SECRET).sign({}, parent_call_sid=PARENT, now=1_795_000_000.0)
+        await shop.ring(CallerHangsUp(after=60), sip_headers=signed.items())
+        await until(lambda: bool(owner.calls))
+        (call,) = owner.calls
+        waiting = asyncio.create_task(call.who_answered())
+        await asyncio.sleep(1)
+        if announced:
+            assert not waiting.done()
+            assert not other.host.carrier(detected("machine_end_beep"))
+        assert await waiting == CallAnswered(Answered.VOICEMAIL, "reported", greeting_over=True)
+        await call.hangup()
 
 
 @virtual

@@ -19,7 +19,16 @@ pytestmark = pytest.mark.pages
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 SITE = DOCS.parent / "build" / "site"
 TRANSLATED = ["", "first_call/", "prompts/", "ring/", "whatsapp/"]
-ENGLISH = ["calls/", "twilio/", "concepts/call/", "reference/root/", "reference/errors/"]
+ENGLISH = [
+    "coming_from/",
+    "security/",
+    "errors/",
+    "calls/",
+    "twilio/",
+    "concepts/call/",
+    "reference/root/",
+    "reference/errors/",
+]
 PAGES = [*TRANSLATED, *ENGLISH, *(f"pt/{path}" for path in TRANSLATED)]
 DRAWN = """new Promise(done => {
   const look = () => document.querySelector("pre.mermaid") ? setTimeout(look, 10) : done(

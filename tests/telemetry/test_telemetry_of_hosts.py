@@ -6,13 +6,13 @@ import logging
 from typing import Any
 
 import pytest
-from opentelemetry import trace
+from opentelemetry import metrics, trace
 
-from phone import greet, phone, virtual
-from realtime_sip import CallHost
+from phone import greet, outputs, phone, virtual
+from realtime_sip import CallHost, Tools
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.telemetry import Telemetry
-from realtime_sip.testing import CallerHangsUp, ModelSays
+from realtime_sip.testing import CallerHangsUp, CallerSays, ModelCalls, ModelSays
 from seen import Seen, attributes, id_of, parent_of
 
 HELLO = (ModelSays("Good morning."), CallerHangsUp())
@@ -88,23 +88,85 @@ def test_orphans_and_takeovers_are_counted_by_a_host() -> None:
     assert seen.points("realtime_sip.takeovers") == [({}, 1)]
 
 
+class BrokenSpan(trace.NonRecordingSpan):
+    """Raises whatever is done with it."""
+
+    def set_attribute(self, *args: Any, **kwargs: Any) -> None:
+        raise RuntimeError
+
+    set_attributes = set_status = end = set_attribute
+
+
 class Broken(trace.TracerProvider):
-    """A provider whose tracers raise."""
+    """A provider that raises: when a span begins, or whatever is done with it afterwards."""
+
+    def __init__(self, *, late: bool) -> None:
+        self._late = late
 
     def get_tracer(self, *args: Any, **kwargs: Any) -> Any:
+        late = self._late
+
         class Tracer:
+            """Makes broken spans, or none."""
+
             def start_span(self, *args: Any, **kwargs: Any) -> Any:
+                if late:
+                    return BrokenSpan(trace.INVALID_SPAN_CONTEXT)
                 raise RuntimeError("the exporter is broken")
 
         return Tracer()
 
 
-@virtual
-async def test_law_no_call_is_hurt_by_what_a_provider_raises() -> None:
-    async with phone() as line:
-        line.host = CallHost(line.on_call, client=line.client, telemetry=Telemetry(Broken()))
-        ended, _ = await line.played(*HELLO, talk=greet)
-    assert ended.reason.value == "caller"
+class BrokenMeters(metrics.NoOpMeterProvider):
+    """A provider whose instruments raise."""
+
+    def get_meter(self, *args: Any, **kwargs: Any) -> Any:
+        class Meter:
+            """Makes broken instruments."""
+
+            def make(self, *args: Any, **kwargs: Any) -> Any:
+                class Instrument:
+                    """Counts nothing."""
+
+                    def add(self, *args: Any, **kwargs: Any) -> None:
+                        raise RuntimeError
+
+                    record = add
+
+                return Instrument()
+
+            create_counter = create_up_down_counter = create_histogram = make
+
+        return Meter()
+
+
+@pytest.mark.parametrize(
+    "telemetry",
+    [
+        Telemetry(Broken(late=False), metrics.NoOpMeterProvider()),
+        Telemetry(Broken(late=True), metrics.NoOpMeterProvider()),
+        Telemetry(trace.NoOpTracerProvider(), BrokenMeters()),
+        Telemetry(Broken(late=True), BrokenMeters()),
+    ],
+    ids=["no span", "spans", "instruments", "all"],
+)
+def test_law_no_call_is_hurt_by_what_a_provider_raises(telemetry: Telemetry, caplog: pytest.LogCaptureFixture) -> None:
+    @virtual
+    async def run() -> None:
+        async with phone() as line:
+            line.host = CallHost(line.on_call, client=line.client, telemetry=telemetry)
+            steps = (ModelSays("Good morning."), CallerSays("Hello?"), ModelCalls("look"), ModelSays("Yes."))
+            ended, ringing = await line.played(*steps, CallerHangsUp(), talk=greet, tools=Tools([look]))
+        assert ended.reason.value == "caller"
+        assert outputs(ringing) == ["seen"]
+
+    run()
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+async def look() -> str:
+    """Look."""
+    return "seen"
 
 
 @virtual

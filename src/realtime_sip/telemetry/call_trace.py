@@ -20,7 +20,7 @@ from realtime_sip.session import RealtimeSession
 from realtime_sip.telemetry.harmless import harmless
 from realtime_sip.telemetry.instruments import Instruments
 from realtime_sip.telemetry.spans import Spans, current
-from realtime_sip.telemetry.talk import Talk
+from realtime_sip.telemetry.talk import SEEN, Talk
 from realtime_sip.webhooks import IncomingCall
 
 _PROPAGATOR = TraceContextTextMapPropagator()
@@ -155,9 +155,13 @@ class CallTrace:
         if session.model is not None:
             self._call.span.set_attribute("gen_ai.request.model", self._instruments.models.bounded(session.model))
 
-    @harmless
     def saw(self, what: inputs.Input, decided: Sequence[effects.Effect], now: float) -> None:
-        """See what happened, and what was decided."""
+        """See what happened, and what was decided. Most events are deltas, in which there is nothing to see."""
+        if decided or type(what) is not inputs.Received or what.event.type in SEEN:
+            self._saw(what, decided, now)
+
+    @harmless
+    def _saw(self, what: inputs.Input, decided: Sequence[effects.Effect], now: float) -> None:
         at = now + self._unix_ahead
         if type(what) is inputs.Received:
             if self._talk is not None:

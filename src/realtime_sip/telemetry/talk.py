@@ -331,3 +331,6 @@ _HANDLERS: dict[str, Callable[[Talk, events.ServerEvent, float], None]] = {
     "response.mcp_call.failed": Talk._mcp_ended,
 }
 """What is seen of each type of event. Those without anything to do here are for who calls which tool."""
+
+SEEN = frozenset(_HANDLERS)
+"""The types of events in which there is something to see."""

@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 from opentelemetry import trace
-from seen import Seen, attributes, id_of, parent_of, tree
 
 from phone import SESSION, Phone, greet, phone, virtual
-from realtime_sip import Call, CallHost, IncomingCall, Tools, TransferTargets
+from realtime_sip import Call, CallHost, IncomingCall, Tools, TransferRequest, TransferTargets
 from realtime_sip.errors import TransferError
 from realtime_sip.telemetry.instruments import METRICS
 from realtime_sip.telemetry.names import MAX_NAMES, OTHER, Names
@@ -29,6 +28,7 @@ from realtime_sip.testing import (
     ModelSays,
     SocketDropped,
 )
+from seen import Seen, attributes, id_of, parent_of, tree
 
 HELLO = ModelSays("Good morning.")
 BYE = CallerHangsUp()
@@ -260,6 +260,20 @@ async def test_a_transfer_has_its_result_and_a_refer_without_effect_is_counted(
     assert span["realtime_sip.transfer.result"] == result
     assert seen.points("realtime_sip.transfers") == [({"realtime_sip.transfer.result": result}, 1)]
     assert sum(count for _, count in seen.points("realtime_sip.refers.without_effect")) == without_effect
+
+
+@virtual
+async def test_a_transfer_that_takes_the_fallback_says_so_and_its_refer_had_no_effect() -> None:
+    async def redirected(_request: TransferRequest) -> None:
+        """Let the carrier dial."""
+
+    async with watched(strict=False) as (line, seen):
+        targets = TransferTargets({"billing": f"tel:{NUMBER}"}, fallback=redirected)
+        steps = (HELLO, CallerHangsUp(after=60.0))
+        await line.played(*steps, talk=transfer, transfers=targets, behavior=Behavior(refer="ignored"))
+    span = attributes(seen.one("realtime_sip.transfer"))
+    assert span["realtime_sip.transfer.fallback"] is True
+    assert [count for _, count in seen.points("realtime_sip.refers.without_effect")] == [1]
 
 
 @virtual

@@ -51,10 +51,10 @@ def stores(kind: str, servers: Servers) -> tuple[Any, Any]:
     return PostgresStore(url), PostgresStore(url)
 
 
-async def served_by_two(first: Any, second: Any) -> Counter[int]:
+async def served_by_two(first: Any, second: Any, **emulator: Any) -> Counter[int]:
     """Announce calls to two workers at once, and return by how many of them the calls were served."""
     serving: Counter[str] = Counter()
-    async with OpenAIEmulator(strict=False) as openai:
+    async with OpenAIEmulator(strict=False, **emulator) as openai:
 
         def worker(client: AsyncRealtimeSip, store: Any) -> CallHost:
             async def on_call(incoming: IncomingCall) -> None:
@@ -77,6 +77,10 @@ async def served_by_two(first: Any, second: Any) -> Counter[int]:
                 await call.ended()
             for host in hosts:
                 await host.drain(0)
+    # The heartbeats of the hosts end by themselves, and are to be over before their stores are closed.
+    left = {task for task in asyncio.all_tasks() if task.get_name() == "heartbeat of a call host"}
+    if left:
+        await asyncio.wait(left)
     assert len(serving) == CALLS
     return Counter(serving.values())
 
@@ -85,16 +89,20 @@ async def served_by_two(first: Any, second: Any) -> Counter[int]:
 def test_law_one_call_one_handler__an_accept_without_an_answer_is_settled_by_the_worker_that_has_the_claim(
     kind: str, servers: Servers
 ) -> None:
-    async def main() -> Counter[int]:
+    async def main(**emulator: Any) -> Counter[int]:
         first, second = stores(kind, servers)
         try:
-            return await served_by_two(first, second)
+            return await served_by_two(first, second, **emulator)
         finally:
             if kind != "memory":
                 await first.close()
                 await second.close()
 
-    assert run_virtual(main()) == {1: CALLS}
+    if kind == "memory":
+        served = run_virtual(main())
+    else:  # what listens to a server never answers, so that virtual time would wait for it
+        served = asyncio.run(main(speed=20, timings=Timings(least_patience=60)))
+    assert served == {1: CALLS}
 
 
 @virtual

@@ -14,7 +14,6 @@ from realtime_sip import (
     AsyncRealtimeSip,
     Call,
     CallHost,
-    EndReason,
     IncomingCall,
     RealtimeSession,
     Router,
@@ -26,6 +25,11 @@ from realtime_sip.session import AudioConfig, AudioInput, Transcription
 from realtime_sip.stores import RedisStore
 
 Sessions = async_sessionmaker[AsyncSession]
+
+
+def at(seconds: float) -> datetime:
+    """Return a time, of Unix seconds."""
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 def session(instructions: str) -> RealtimeSession:
@@ -67,28 +71,27 @@ class Phone:
 
     async def _talk(self, agent: str, incoming: IncomingCall, session: RealtimeSession, tools: Tools) -> None:
         async with self._client.calls.answer(incoming, session, tools=tools) as call:
-            call.respond("Greet the caller, say that you are an AI and that the call is written down, and offer help.")
+            if call.adopted is None:  # else another worker had the call before, and greeted
+                call.respond(
+                    "Greet the caller, say that you are an AI and that the call is written down, and offer help."
+                )
             await call.wait_ended()
         await self._keep(agent, call)
 
     async def _keep(self, agent: str, call: Call) -> None:
-        """Write down what was said, however the call ended."""
+        """Write down what was said, however the call ended. Each worker that has had it writes its part."""
         ended = await call.wait_ended()
-        if ended.reason is EndReason.DETACHED:
-            return  # another worker has it
-        kept = PhoneCall(
-            call_id=call.call_id,
-            agent=agent,
-            caller=None if call.incoming is None else call.incoming.caller,
-            started_at=datetime.fromtimestamp(ended.started_at, UTC),
-            seconds=ended.ended_at - ended.started_at,
-            ended_by=ended.reason.value,
-            complete=call.transcript.complete,
-            # What the caller heard: the agent may have been interrupted.
-            lines=[TranscriptLine(by=line.by, text=line.heard) for line in call.transcript],
-        )
         async with self._sessions.begin() as database:
-            database.add(kept)
+            kept = await database.get(PhoneCall, call.call_id)
+            if kept is None:
+                caller = None if call.incoming is None else call.incoming.caller
+                kept = PhoneCall(call_id=call.call_id, agent=agent, caller=caller, started_at=at(ended.started_at))
+                database.add(kept)
+            kept.ended_at, kept.ended_by = at(ended.ended_at), ended.reason.value
+            kept.complete = call.transcript.complete
+            # What the caller heard: the agent may have been interrupted.
+            lines = [TranscriptLine(call_id=call.call_id, by=line.by, text=line.heard) for line in call.transcript]
+            database.add_all(lines)
 
     # --- what the model may do ----------------------------------------------------------------------------------------
 

@@ -63,7 +63,7 @@ class PhoneCall(Table):
     agent: Mapped[str]
     caller: Mapped[str | None]
     started_at: Mapped[datetime]
-    seconds: Mapped[float]
+    ended_at: Mapped[datetime]
     ended_by: Mapped[str]
     complete: Mapped[bool]
     lines: Mapped[list[TranscriptLine]] = relationship(order_by="TranscriptLine.id")

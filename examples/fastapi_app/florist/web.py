@@ -61,7 +61,7 @@ class CallOut(BaseModel):
     agent: str
     caller: str | None
     started_at: datetime
-    seconds: float
+    ended_at: datetime
     ended_by: str
     complete: bool
     lines: list[LineOut]

@@ -58,7 +58,7 @@ class PhoneCall(Table):
     agent: Mapped[str]
     caller: Mapped[str | None]
     started_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
-    seconds: Mapped[float]
+    ended_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     ended_by: Mapped[str]
     complete: Mapped[bool]
     lines: Mapped[list[TranscriptLine]] = relationship(order_by="TranscriptLine.id")

@@ -14,7 +14,6 @@ from realtime_sip import (
     AsyncRealtimeSip,
     Call,
     CallEnded,
-    EndReason,
     IncomingCall,
     RealtimeSession,
     Router,
@@ -98,28 +97,33 @@ def create_host(config: Mapping[str, Any]) -> ThreadCallHost:
 
     async def talk(agent: str, incoming: IncomingCall, session: RealtimeSession, tools: Tools) -> None:
         async with client.calls.answer(incoming, session, tools=tools) as call:
-            call.respond("Greet the caller, say that you are an AI and that the call is written down, and offer help.")
+            if call.adopted is None:  # else another worker had the call before, and greeted
+                call.respond(
+                    "Greet the caller, say that you are an AI and that the call is written down, and offer help."
+                )
             await call.wait_ended()
-        ended = await call.wait_ended()
-        if ended.reason is not EndReason.DETACHED:  # else another worker has it
-            await asyncio.to_thread(keep, agent, call, ended)  # all calls share this thread, so nothing here may block
+        # All calls share this thread, so nothing here may block.
+        await asyncio.to_thread(keep, agent, call, await call.wait_ended())
 
     store = RedisStore(config["REDIS_URL"]) if config["REDIS_URL"] else None
     return ThreadCallHost(router, client=client, store=store, drain_timeout=config["DRAIN_TIMEOUT"])
 
 
 def keep(agent: str, call: Call, ended: CallEnded) -> None:
-    """Write down what was said, however the call ended."""
-    kept = PhoneCall(
-        call_id=call.call_id,
-        agent=agent,
-        caller=None if call.incoming is None else call.incoming.caller,
-        started_at=datetime.fromtimestamp(ended.started_at, UTC),
-        seconds=ended.ended_at - ended.started_at,
-        ended_by=ended.reason.value,
-        complete=call.transcript.complete,
-        # What the caller heard: the agent may have been interrupted.
-        lines=[TranscriptLine(by=line.by, text=line.heard) for line in call.transcript],
-    )
-    db.session.add(kept)
+    """Write down what was said, however the call ended. Each worker that has had it writes its part."""
+    kept = db.session.get(PhoneCall, call.call_id)
+    if kept is None:
+        caller = None if call.incoming is None else call.incoming.caller
+        kept = PhoneCall(call_id=call.call_id, agent=agent, caller=caller, started_at=at(ended.started_at))
+        db.session.add(kept)
+    kept.ended_at, kept.ended_by = at(ended.ended_at), ended.reason.value
+    kept.complete = call.transcript.complete
+    # What the caller heard: the agent may have been interrupted.
+    lines = [TranscriptLine(call_id=call.call_id, by=line.by, text=line.heard) for line in call.transcript]
+    db.session.add_all(lines)
     db.session.commit()
+
+
+def at(seconds: float) -> datetime:
+    """Return a time, of Unix seconds."""
+    return datetime.fromtimestamp(seconds, UTC)

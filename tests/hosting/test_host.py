@@ -597,7 +597,7 @@ async def test_law_a_dead_claimants_call_is_adopted__also_where_it_died_while_it
             await line.client.calls.accept(call.call_id, {**SESSION, "audio": {"input": {"turn_detection": held}}})
 
         ringing = await line.openai.ring(
-            CallHost(dies, client=line.client), scenario=[CallerSays("Hello?", after=10.0), ModelSays("Yes."), BYE]
+            CallHost(dies, client=line.client), scenario=[CallerSays("Hello?", after=3.0), ModelSays("Yes."), BYE]
         )
         await ringing.until_accepted()
         await asyncio.sleep(1)

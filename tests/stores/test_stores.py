@@ -209,7 +209,8 @@ async def served_by(store: Store, owner: str, call_id: str, *, ticket: str = "ho
 
 
 async def adopted(store: Store, owner: str, *, most: int = 10) -> list[tuple[str, str, str]]:
-    """Return the call, the phase and the ticket of each call that was adopted."""
+    """Return the call, the phase and the ticket of each call that was adopted, after a heartbeat."""
+    await store.heartbeat(owner, lease=4)
     claims = await store.adopt(owner, lease=10, most=most)
     assert all(claim.owner == owner and not claim.offered for claim in claims)
     return sorted((claim.call_id, claim.phase, claim.ticket) for claim in claims)
@@ -307,6 +308,8 @@ async def test_of_many_who_look_for_orphans_at_once_each_is_adopted_by_one(store
     for number in range(30):
         await served_by(store, "dead", f"rtc_{number}")
     clock.now += 5
+    for number in range(20):
+        await store.heartbeat(str(number), lease=60)
     answers = await asyncio.gather(*(store.adopt(str(n), lease=10, most=7) for n in range(20)))
     assert len([claim for answer in answers for claim in answer]) == len(
         {claim.call_id for answer in answers for claim in answer}
@@ -587,7 +590,12 @@ class Claims(RuleBasedStateMachine):
         for claim in claims:
             assert claim.phase == self.phase[claim.call_id]
             self.taken.setdefault(self.holder[claim.call_id], []).append(claim.call_id)
+            lives = self.lives.get(owner)
             self.given(claim, lease)
+            if lives is None:
+                self.lives.pop(owner, None)
+            else:
+                self.lives[owner] = lives
 
     @rule(owner=OWNERS, lease=SECONDS)
     def heartbeat(self, owner: str, lease: float) -> None:

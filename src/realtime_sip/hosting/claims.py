@@ -1,7 +1,8 @@
 """The claims of one host in a store: taken, kept while calls are served, handed over, and finished.
 
 The host is one worker. It has one heartbeat however many calls it serves, and hears by it which calls others took and
-what others posted. If others share the store, it looks for orphans as well, each second, at once when one is offered.
+what others posted. If others share the store, it looks for orphans as well: twice a second, and at once when one is
+offered.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ DECIDE = 10.0
 """Seconds within which a call has to be decided. Nobody lets a phone ring for much longer."""
 STORE_TIMEOUT = 10.0
 """Seconds that a store may take to answer."""
+SWEEP = 0.5
+"""Seconds from one look for calls that nobody serves to the next."""
 SAVED = 0.5
 """Seconds that a tool waits until others could know of it."""
 SETTLED = 0.25
@@ -89,7 +92,7 @@ class Claims:
         self._calls: dict[str, _Kept] = {}
         self._beating: asyncio.Task[None] | None = None
         self._watching = False
-        self._beat_at = 0.0
+        self._beat_at = -HEARTBEAT
         self.elsewhere = 0
         """How many more calls other workers would take."""
 
@@ -208,8 +211,12 @@ class Claims:
     async def rest(self) -> None:
         """Take over no more calls, and learn what the others would take."""
         self._watching = False
-        if self._store.shared and self._calls:
-            await self._beat()
+        if self._calls:
+            if self._store.shared:
+                await self._beat()
+        elif self._beating is not None:
+            self._beating.cancel()
+            await asyncio.wait({self._beating})
 
     def _beat_on(self) -> None:
         if self._beating is None or self._beating.done():
@@ -219,10 +226,11 @@ class Claims:
             )
 
     async def _beat_always(self) -> None:
+        clock = asyncio.get_running_loop().time
         while self._calls or self._watching:
-            await self._beat()
-            more = await self._adopt()
-            if not more:
+            if clock() - self._beat_at >= HEARTBEAT - SWEEP:
+                await self._beat()
+            if not await self._adopt():
                 await self._pause()
 
     async def _beat(self) -> None:
@@ -262,13 +270,12 @@ class Claims:
 
     async def _pause(self) -> None:
         # Workers that began together do not look for the same orphans at the same time.
-        seconds = HEARTBEAT * random.uniform(0.8, 1.0) if self._store.shared else HEARTBEAT  # noqa: S311
         if not self._store.shared:
-            await asyncio.sleep(seconds)
+            await asyncio.sleep(HEARTBEAT)
             return
         try:
             async with in_time(WORKER_LEASE / 2, "the store", sent=True):
-                await self._store.news(seconds)
+                await self._store.news(SWEEP * random.uniform(0.8, 1.2))  # noqa: S311
         except Exception as error:  # noqa: BLE001 - sweeping is enough without news
             _log.debug("no news from the store: %s", type(error).__name__)
 

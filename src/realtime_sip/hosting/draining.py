@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import sys
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,10 @@ GOODBYE_TIME = 12.0
 """Seconds before the end of a drain at which calls that are still up hear a goodbye."""
 CODE_BEHIND = 1.0
 """Seconds after the end of a drain for what a handler does after its block, such as storing the transcript."""
+AT_A_TIME = 4
+"""Calls that are handed over to other workers at the same time."""
+AGAIN = 0.2
+"""Seconds until a call that could not be handed over is tried again."""
 CANCELED = 0.75
 """Seconds after that for handlers that were canceled."""
 _RELOADERS = ("RUN_MAIN", "WERKZEUG_RUN_MAIN")
@@ -43,7 +48,7 @@ async def drain(
     claiming: Mapping[str, asyncio.Task[Any]],
     seconds: float,
     *,
-    give: Callable[[Taken], Coroutine[Any, Any, None]],
+    give: Callable[[Taken], Coroutine[Any, Any, bool]],
 ) -> None:
     """Let the calls of a host end within so many seconds, and end those that do not. Both mappings change meanwhile.
 
@@ -60,12 +65,10 @@ async def drain(
                 return
             await asyncio.wait(tasks, timeout=left)
 
-    giving = [asyncio.create_task(give(taken)) for taken in calls.values()]
+    giving = asyncio.create_task(_handed_over(calls, give))
     await idle(end - GOODBYE_TIME)
-    for task in giving:
-        task.cancel()
-    if giving:
-        await asyncio.wait(giving, timeout=CANCELED)
+    giving.cancel()
+    await asyncio.wait({giving}, timeout=CANCELED)
     ending = _each_call(calls, lambda call: call.hangup(goodbye=GOODBYE))
     await idle(end)
     ending += _each_call(calls, _hung_up)
@@ -77,6 +80,20 @@ async def drain(
         task.cancel()
     for call_id in calls:
         _log.error("call %s: it did not end in the time of the drain", call_id)
+
+
+async def _handed_over(calls: Mapping[str, Taken], give: Callable[[Taken], Coroutine[Any, Any, bool]]) -> None:
+    """Hand calls over, few at a time: nobody is attached to a call until its new worker is, which has to come soon."""
+    waiting = deque(calls.values())
+
+    async def one_by_one() -> None:
+        while waiting:
+            taken = waiting.popleft()
+            if taken.call_id in calls and not await give(taken):
+                await asyncio.sleep(AGAIN)
+                waiting.append(taken)
+
+    await asyncio.gather(*(one_by_one() for _ in range(AT_A_TIME)))
 
 
 async def _hung_up(call: Call) -> None:

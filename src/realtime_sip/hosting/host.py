@@ -22,6 +22,7 @@ from realtime_sip.hosting.draining import drain, is_reloaded
 from realtime_sip.hosting.ends import Ends
 from realtime_sip.hosting.handlers import OnCall, check_async, check_loop, is_whole, require, seconds
 from realtime_sip.hosting.health import Health
+from realtime_sip.hosting.relay import Relay
 from realtime_sip.hosting.reports import Reports
 from realtime_sip.hosting.taken import Submission, Taken
 from realtime_sip.hosting.tickets import HandedOver, Seals
@@ -37,11 +38,6 @@ if TYPE_CHECKING:
     from realtime_sip.twilio.call_webhooks import CallWebhook
 
 _log = logging.getLogger("realtime_sip.host")
-
-HAND_OVER = 1.0
-"""Seconds for another worker to take a call that is handed over; its tools are not answered meanwhile."""
-PASS_ON = 2.0
-"""Seconds for another worker to take a call that rings."""
 
 
 class CallHost:
@@ -119,6 +115,7 @@ class CallHost:
         seals = self._seals = Seals(client) if store.shared else None
         self._reports = Reports(client, self._calls, self._ends, store, seals)
         self._claims = Claims(store, free=self._free, adopted=self._adopted, letter=self._reports.letter)
+        self._relay = Relay(self._claims, seals)
         self._cut: dict[str, Taken] = {}
         """Calls whose supervision was canceled: the loop was closed beside them."""
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -195,7 +192,7 @@ class CallHost:
         """Claim a call. If it is ours, a task has it when this returns."""
         self.watch()
         got = await self._claims.take(
-            incoming, ticket=self._ticket, known=incoming.call_id in self._ends, now=self._clock()
+            incoming, ticket=self._relay.ticket, known=incoming.call_id in self._ends, now=self._clock()
         )
         if got is None:
             return None
@@ -308,7 +305,7 @@ class CallHost:
         async def renewed() -> None:
             await self._policy.renew(taken.incoming, store=self._store, lease=PLACE_LEASE, cost=taken.cost)
 
-        await self._claims.keep(taken.decision, ticket=lambda: self._ticket_of(taken), renewed=renewed)
+        await self._claims.keep(taken.decision, ticket=lambda: self._relay.ticket_of(taken), renewed=renewed)
         taken.decision.lost = True
         _log.warning("call %s: another host has it; letting go", taken.call_id)
         if taken.call is not None:
@@ -333,8 +330,8 @@ class CallHost:
             await taken.leaving
             return taken.ended(EndReason.CALLER, "reported", CALLER_GONE)
         turned_away = taken.became in (Submission.BUSY, Submission.DRAINING)
-        if turned_away and self._claims.elsewhere and await self._passed_on(taken):
-            taken.became, decision.lost = Submission.PASSED_ON, True
+        if turned_away and await self._relay.pass_on(taken):
+            taken.became = Submission.PASSED_ON
         if taken.lost and (call is None or call.ended is None):
             return taken.ended(EndReason.DETACHED, "inferred", "another host took the call over")
         if not decision.made.is_set():
@@ -375,29 +372,6 @@ class CallHost:
             return
         _log.info("call %s: taken over, since nobody served it", claim.call_id)
         self._take(known.incoming, claim, known, adopted=True)
-
-    def _ticket(self, incoming: IncomingCall, *, offered: bool = False) -> str:
-        return "" if self._seals is None else self._seals.ticket(incoming, offered=offered)
-
-    def _ticket_of(self, taken: Taken, *, offered: bool = False) -> str | None:
-        if self._seals is None:
-            return None
-        call = None if taken.call is None else takeover.ticket_of(taken.call)
-        return taken.ticket(self._seals, call, offered=offered)
-
-    async def _passed_on(self, taken: Taken) -> bool:
-        return await self._claims.hand_over(taken.call_id, self._ticket(taken.incoming, offered=True), within=PASS_ON)
-
-    async def _give(self, taken: Taken) -> None:
-        """Hand a call over to another worker, once it is at rest, as long as there is one that takes it."""
-        while self._claims.elsewhere and (call := taken.call) is not None and await takeover.let_others(call):
-            ticket = self._ticket_of(taken, offered=True)
-            if ticket and await self._claims.hand_over(taken.call_id, ticket, within=HAND_OVER):
-                taken.decision.lost = True
-                takeover.give(call)
-                return
-            takeover.keep(call)
-            await asyncio.sleep(HAND_OVER)
 
     # --- what the carrier says ----------------------------------------------------------------------------------------
 
@@ -469,7 +443,7 @@ class CallHost:
         seconds = self.drain_seconds(timeout)
         self._draining = True
         await self._claims.rest()
-        await drain(self._calls, self._claiming, seconds, give=self._give)
+        await drain(self._calls, self._claiming, seconds, give=self._relay.give)
 
     def drain_seconds(self, timeout: float | None = None) -> float:
         """Return how many seconds a drain is given: `drain_timeout` if none are named, 0 below a reloader.

@@ -242,6 +242,8 @@ class MemoryStore:
         self._open[call_id] = claimed.claim
         if claimed.outcome is Outcome.ADOPTED and before is not None:
             self._adopted(before.owner, claimed.claim)
+            if claimed.claim.phase == "accepted":
+                self._live(owner, claimed.claim.expires_at)
         return claimed
 
     def _adopted(self, before: str, claim: Claim) -> None:
@@ -250,8 +252,6 @@ class MemoryStore:
         for call_id, text in self._letters.get(before, ()):
             if call_id == claim.call_id:
                 self._letters.setdefault(claim.owner, deque(maxlen=MAX_LETTERS)).append((call_id, text))
-        if claim.phase == "accepted":
-            self._live(claim.owner, claim.expires_at)
 
     async def accept(self, call_id: str, *, owner: str, lease: float, ticket: str | None = None) -> bool:
         """Record that the call is accepted: from now on its owner's lease counts. False if it is not the owner's.

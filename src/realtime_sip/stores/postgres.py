@@ -136,6 +136,8 @@ class PostgresStore:
             answer = decide(before, call_id=call_id, owner=owner, now=now, lease=lease, ticket=ticket)
             if answer.outcome is Outcome.ADOPTED and before is not None:
                 await self._given(rows, before.owner, answer.claim, now)
+                if answer.claim.phase == "accepted":
+                    await self._live(rows, owner, answer.claim.expires_at)
             elif answer.outcome is Outcome.NEW:
                 await self._put_claim(rows, answer.claim, keep=now + REMEMBER)
             return answer
@@ -148,8 +150,6 @@ class PostgresStore:
             "update {table} set key = %s where kind = 'letter' and key = %s and split_part(member, ' ', 2) = %s",
             [claim.owner, before, claim.call_id],
         )
-        if claim.phase == "accepted":
-            await self._live(rows, claim.owner, claim.expires_at)
 
     async def accept(self, call_id: str, *, owner: str, lease: float, ticket: str | None = None) -> bool:
         """Record that the call is accepted: from now on its owner's lease counts. False if it is not the owner's."""

@@ -56,7 +56,6 @@ local function given(id, was, owner, phase, ends)
     if letters[index] == id then redis.call('RPUSH', prefix .. 'letters:' .. owner, id, letters[index + 1]) end
   end
   if phase == 'accepted' then
-    redis.call('ZADD', prefix .. 'workers', 'GT', text(ends), owner)
     redis.call('ZREM', prefix .. 'due', id)
   else
     redis.call('ZADD', prefix .. 'due', text(ends), id)
@@ -81,6 +80,7 @@ if phase == 'done' or was == owner or (offered ~= '1' and tonumber(till) > now) 
   return {'repeat', was, phase, till, offered or '', ticket or ''}
 end
 given(id, was, owner, phase, ends)
+if phase == 'accepted' then redis.call('ZADD', prefix .. 'workers', 'GT', text(ends), owner) end
 return {'adopted', owner, phase, text(ends), '', ticket or ''}
 """
 

@@ -187,8 +187,9 @@ class Store(Protocol):
     async def adopt(self, owner: str, *, lease: float, most: int) -> list[Claim]:
         """Adopt up to `most` calls that have a ticket: offered ones, and those whose owners have died.
 
-        The owner of a call that is only claimed has died if the claim's lease is over, or its worker's. The new owner
-        lives for `lease` seconds at least, and a claim that is not accepted counts for as long.
+        The owner of a call that is only claimed has died if the claim's lease is over, or its worker's. From now on
+        such a claim counts for `lease` seconds. The new owner of an accepted call lives by its heartbeats: ask after
+        one.
         """
         ...
 

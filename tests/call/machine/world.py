@@ -21,8 +21,9 @@ from realtime_sip.call.machine import core, effects, floor, inputs, state, tools
 from realtime_sip.call.machine.call_limits import CallLimits
 from realtime_sip.call.machine.keypad import DigitCollector
 from realtime_sip.call.machine.session import as_wanted, detection_of
-from realtime_sip.call.machine.state import End, Floor, Socket, Tool
+from realtime_sip.call.machine.state import Called, End, Floor, Socket, Tool
 from realtime_sip.call.machine.targets import TransferRequest, TransferTarget
+from realtime_sip.call.machine.ticket import KeptEnding, Ticket
 from realtime_sip.errors import (
     AuthenticationError,
     CallGoneError,
@@ -59,6 +60,37 @@ MAYBE_ACCEPTED = (FAILED, SENT, LATE)
 """Errors of an accept that may have been performed."""
 CLOSES = tuple(SocketClose(kind, 1000) for kind in SocketCloseKind)
 NO_LIMITS = CallLimits(max_duration=None, silence=None, first_sound=None, tool_rounds=None, no_audio=None)
+TICKETS = (
+    Ticket(at=UNIX - 5, began=UNIX - 60),
+    Ticket(at=UNIX, began=UNIX - 60, attached=UNIX - 59, detection={"type": "server_vad"}, held=True),
+    Ticket(
+        at=UNIX - 5,
+        began=UNIX - 60,
+        attached=UNIX - 59,
+        tools={
+            "call call_a": Tool.RUNNING,
+            "call call_b": Tool.RUNNING,
+            "call call_c": Tool.SENT,
+            "mcp item_m": Tool.RUNNING,
+        },
+        functions={"call_a": Called("item_a", "pay"), "call_b": Called("item_b", "look_up")},
+        outputs={"call call_c": "item_c"},
+        background={"call_d": "slow"},
+        calling=("item_e",),
+        seen=("call_a", "call_b", "call_c", "call_d"),
+        detection={"type": "server_vad"},
+        held=False,
+    ),
+    Ticket(at=UNIX - 5, began=UNIX - 60, attached=UNIX - 59, held=False, leaving=True),
+    Ticket(
+        at=UNIX - 5,
+        began=UNIX - 60,
+        attached=UNIX - 59,
+        held=False,
+        ending=KeptEnding(reason=EndReason.AGENT, evidence="the program hung up"),
+    ),
+)
+"""What other workers may have known of a call."""
 LIMITS = (
     NO_LIMITS,
     NO_LIMITS,
@@ -190,7 +222,7 @@ class World:
         match self.beginning:
             case "adopt":
                 self.performed = True
-                self.step(inputs.Adopt())
+                self.step(inputs.Adopt(self.one((None, *TICKETS)), frozenset({"look_up"})))
             case "stale" if self.one((True, False, False)):
                 self.step(inputs.NoCaller())
             case _:
@@ -284,7 +316,8 @@ class World:
                 self.finished = True
                 if s.ended is not ended:
                     raise Fault("it ended in another way")
-                if ended.reason is EndReason.DETACHED and s.hold.reasons and not s.leaving:
+                given = "took the call over" in ended.evidence
+                if ended.reason is EndReason.DETACHED and s.hold.reasons and not s.leaving and not given:
                     raise Fault(f"let go of with turn detection held: {s.hold.reasons}")
             case effects.RunTool(call_id) | effects.AskApproval(call_id):
                 self.ran[call_id] += 1
@@ -367,7 +400,8 @@ class World:
             if not self.finished:
                 raise Fault("over, and nobody was told")
             return
-        if self.up is not (s.socket is Socket.OPEN):
+        going = s.socket is Socket.AWAY or any(isinstance(effect, effects.DropSocket) for effect in self.flying)
+        if self.up is not (s.socket is Socket.OPEN) and not (self.up and going):
             raise Fault(f"the socket is {'open' if self.up else 'closed'}, and said to be {s.socket}")
         for problem in self.problems():
             raise Fault(problem)
@@ -417,7 +451,7 @@ class World:
         )
         if s.end is End.TRANSFERRING:
             checked = s.handover is not None and s.handover.there is False
-            checks = s.socket is Socket.ATTACHING or "proof" in timers or "DropSocket" in flying
+            checks = s.socket in (Socket.ATTACHING, Socket.AWAY) or "proof" in timers or "DropSocket" in flying
             waits(not {"transfer", "sequence transfer"} & timers.keys() and not (checked and checks), "a transfer")
         if (s.handover is not None) is not (s.end is End.TRANSFERRING):
             found.append(f"{s.handover} while {s.end}")
@@ -841,6 +875,16 @@ class World:
     def lets_go(self) -> None:
         self.program(lambda: inputs.LetGo(self.wish("let go")))
 
+    def hands_over(self) -> None:
+        self.program(lambda: inputs.HandOver(self.wish("hand over")))
+
+    def keeps(self) -> None:
+        self.program(inputs.Kept)
+
+    def gives(self) -> None:
+        if self.s.socket is Socket.AWAY or self.below(4) == 0:
+            self.program(inputs.Taken)
+
     def abandons(self) -> None:
         keys = [key for key, kind in self.keys.items() if kind in ("update", "collect")]
         if keys:
@@ -880,6 +924,11 @@ class World:
         self._mix(how[::-1] + b"\x01")
         way = self.one(("calm", "calm", "hang up", "nobody answers"))
         self.begun = True
+        # A host waits for another worker only so long.
+        for key in [key for key, kind in self.keys.items() if kind == "hand over"]:
+            del self.keys[key]
+            self.step(inputs.Abandon(key))
+        self.step(inputs.Kept())
         if way == "calm":
             self.be_calm()
         self.mood = "deaf" if way == "nobody answers" else "fair"
@@ -983,6 +1032,9 @@ _WEIGHTS: tuple[tuple[int, Callable[[World], None]], ...] = (
     (2, World.hangs_up),
     (1, World.fails),
     (1, World.lets_go),
+    (2, World.hands_over),
+    (2, World.keeps),
+    (1, World.gives),
     (2, World.abandons),
     (3, World.outputs),
     (2, World.decides),

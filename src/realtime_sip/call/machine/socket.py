@@ -238,14 +238,12 @@ def attached(s: CallState) -> None:
     """Record that the sideband is open. Nothing is replayed, so nothing from before is assumed."""
     line, again = s.line, s.line.attached_at is not None
     move(s, Socket.OPEN, "attached")
-    awaited = again and _awaited(s)
-    if not again:
-        line.attached_at = s.now
+    awaited = _awaited(s) if again else line.taking
+    if not again or line.taking:
+        line.attached_at = line.attached_at or s.now
+        line.taking = False
         s.out.append(Done("answer", None))
-    elif line.close is not None:
-        if line.taking:
-            line.taking = False
-            s.out.append(Done("answer", None))
+    if again and line.close is not None:
         s.out.append(Tell(SidebandGap(line.closed_at + line.unix_ahead, s.unix, line.close)))
     line.frame_at, line.proven = s.now, False
     line.failures = line.gone = 0
@@ -254,8 +252,8 @@ def attached(s: CallState) -> None:
     session.probe(s)
     if again:
         _say_again(s)
-        if awaited:
-            start(s, "hole", _after_hole(s))
+    if awaited:
+        start(s, "hole", _after_hole(s))
     limits.attached(s, first=not again)
     hearing.heard(s)
 
@@ -295,6 +293,7 @@ def _after_hole(s: CallState) -> Steps:
 def closed(s: CallState, what: Closed) -> None:
     """Record that the socket closed."""
     line = s.line
+    line.shut = True
     if s.socket is not Socket.OPEN:
         return
     presumed = s.floor is Floor.UNKNOWN

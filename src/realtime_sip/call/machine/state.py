@@ -212,6 +212,8 @@ class Line:
     proven: bool = False
     """Whether the service has spoken over the socket that is open."""
     close: SocketClose | None = None
+    shut: bool = True
+    """Whether the socket that was closed for another worker is closed."""
     lost_at: float = 0.0
     """When a sideband over which the service had spoken was last lost: when it closed, or when it fell silent."""
     closed_at: float = 0.0

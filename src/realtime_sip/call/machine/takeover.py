@@ -35,7 +35,7 @@ _OURS = SocketClose(SocketCloseKind.OURS, 1000)
 
 def adopt(s: CallState, what: Adopt) -> None:
     """Attach to a call that another worker had accepted, and go on with what it knew."""
-    s.line.accepted = "another worker had accepted the call"
+    s.line.accepted, s.line.taking = "another worker had accepted the call", True
     if what.ticket is not None and what.ticket.attached is not None:
         _restore(s, what, what.ticket, what.ticket.attached)
         s.timers.set("shaky", s.now + BEARABLE)
@@ -51,7 +51,7 @@ def _restore(s: CallState, what: Adopt, ticket: Ticket, attached: float) -> None
     line, ahead = s.line, s.line.unix_ahead
     line.began, line.attached_at = ticket.began - ahead, attached - ahead
     line.closed_at = line.lost_at = min(ticket.at - ahead, s.now)
-    line.close, line.taking = _LOST, True
+    line.close = _LOST
     line.wall = None if ticket.wall is None else ticket.wall - ahead
     if s.limits.max_duration is not None:
         limits.set_limit(s, LimitKind.DURATION, line.attached_at + s.limits.max_duration)
@@ -132,7 +132,7 @@ def _hand_over(s: CallState, key: str) -> Steps:
     for timer in ("proof", "silent", "awaited", "stays"):
         s.timers.stop(timer)
     s.line.close, s.line.closed_at, s.line.lost_at = _OURS, s.now, s.now
-    s.line.awaited = False
+    s.line.awaited = s.line.shut = False
     s.book.gap(s.now)
     session.closed(s)
     limits.rest(s)
@@ -141,7 +141,8 @@ def _hand_over(s: CallState, key: str) -> Steps:
 
 def _at_rest(s: CallState) -> bool:
     """Whether nothing is under way that another worker could not go on with."""
-    if s.socket is not Socket.OPEN or s.end is not End.NONE or s.leaving or s.decided is not None:
+    alive = s.socket is Socket.OPEN and "silent" in s.timers and "proof" not in s.timers
+    if not alive or s.end is not End.NONE or s.leaving or s.decided is not None:
         return False
     under_way = any(not name.startswith("hand over ") for name in s.sequences)
     own = any(r.key is not None and not r.key.startswith(wants.NOBODYS) for r in s.book.open.values())
@@ -150,7 +151,13 @@ def _at_rest(s: CallState) -> bool:
 
 
 def kept(s: CallState) -> None:
-    """Attach again: nobody took the call."""
+    """Attach again, once the socket that we closed is closed: nobody took the call."""
+    if s.socket is Socket.AWAY:
+        start(s, "kept", _kept(s))
+
+
+def _kept(s: CallState) -> Steps:
+    yield lambda: s.line.shut, None
     if s.socket is Socket.AWAY:
         s.timers.set("shaky", s.now + BEARABLE)
         attach_from(s, "nobody took it")

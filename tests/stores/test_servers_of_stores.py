@@ -13,6 +13,7 @@ from store_servers import postgres_server, redis_server
 from realtime_sip.cli import main
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.stores import Claimed, Outcome, PostgresStore, RedisStore, store_sql
+from realtime_sip.stores.redis import MAX_CONNECTIONS
 
 
 @pytest.mark.parametrize("server", ["", "http://127.0.0.1", "127.0.0.1:6379", 7, None])
@@ -136,4 +137,17 @@ async def test_what_counts_no_more_is_deleted_from_the_table(monkeypatch: pytest
             await store.heartbeat("a", lease=4)
             kept = connection.execute("select kind, key from realtime_sip_store order by kind").fetchall()
             assert kept == [("note", "new"), ("worker", "a")]
+        await store.close()
+
+
+@pytest.mark.stores
+async def test_more_operations_at_once_than_connections_wait_for_one() -> None:
+    """All calls of a worker may change or end at the same moment, and many workers share what the server takes."""
+    with redis_server() as url:
+        store = RedisStore(url)
+        calls = [f"rtc_{number}" for number in range(500)]
+        answers = await asyncio.gather(*(store.claim(call_id, owner="worker", lease=10) for call_id in calls))
+        assert {answer.outcome for answer in answers} == {Outcome.NEW}
+        connected = (await store._connected().info("clients"))["connected_clients"]
+        assert connected <= MAX_CONNECTIONS
         await store.close()

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _TIMEOUT = 5.0
 """Seconds for a connection, and for an answer."""
+MAX_CONNECTIONS = 10
+"""Connections of one store, one of which listens. Operations beyond that wait for their turn."""
 _KEEP = int(REMEMBER * 1000)
 """Milliseconds for which a call that is not done is kept: nobody serves it for longer."""
 
@@ -296,7 +298,8 @@ class RedisStore:
         self._client: Any = None if self._own else server
         self._loop: asyncio.AbstractEventLoop | None = None
         self._listening: Any = None
-        self._from_url = redis.asyncio.Redis.from_url
+        self._from_pool = redis.asyncio.Redis.from_pool
+        self._pool_of_url = redis.asyncio.BlockingConnectionPool.from_url
         self._no_script = redis.exceptions.NoScriptError
 
     async def claim(self, call_id: str, *, owner: str, lease: float, ticket: str = "") -> Claimed:
@@ -438,14 +441,17 @@ class RedisStore:
     def _connected(self) -> Any:
         loop = asyncio.get_running_loop()
         if self._own and (self._client is None or self._loop is not loop):
-            self._client = self._from_url(
+            pool = self._pool_of_url(
                 self._url,
+                max_connections=MAX_CONNECTIONS,
+                timeout=_TIMEOUT,
                 decode_responses=True,
                 protocol=2,
                 socket_timeout=_TIMEOUT,
                 socket_connect_timeout=_TIMEOUT,
                 health_check_interval=30,
             )
+            self._client = self._from_pool(pool)
             self._loop, self._listening = loop, None
         return self._client
 

@@ -151,3 +151,27 @@ async def test_more_operations_at_once_than_connections_wait_for_one() -> None:
         connected = (await store._connected().info("clients"))["connected_clients"]
         assert connected <= MAX_CONNECTIONS
         await store.close()
+
+
+@pytest.mark.stores
+async def test_a_heartbeat_is_as_many_commands_however_many_workers_there_are() -> None:
+    """One for each of the others would be a million a second for a thousand workers."""
+    with redis_server() as url:
+        store = RedisStore(url)
+
+        async def commands() -> int:
+            stats = await store._connected().info("commandstats")
+            return sum(each["calls"] for name, each in stats.items() if name != "cmdstat_info")
+
+        async def one_costs() -> int:
+            before = await commands()
+            assert (await store.heartbeat("worker", lease=60, free=1)).free == workers
+            return await commands() - before
+
+        workers = 0
+        await store.heartbeat("worker", lease=60, free=1)
+        alone = await one_costs()
+        for workers in range(1, 31):
+            await store.heartbeat(f"other-{workers}", lease=60, free=1)
+        assert await one_costs() == alone
+        await store.close()

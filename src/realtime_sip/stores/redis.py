@@ -113,9 +113,10 @@ end
 redis.call('HSET', KEYS[4], owner, ARGV[4])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 redis.call('PEXPIRE', KEYS[4], ARGV[3])
-local free, living = 0, redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. text(now), '+inf')
-for _, each in ipairs(living) do
-  if each ~= owner then free = free + tonumber(redis.call('HGET', KEYS[4], each) or '0') end
+local free, room, all = 0, {}, redis.call('HGETALL', KEYS[4])
+for index = 1, #all, 2 do room[all[index]] = tonumber(all[index + 1]) end
+for _, each in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. text(now), '+inf')) do
+  if each ~= owner then free = free + (room[each] or 0) end
 end
 local taken = redis.call('LRANGE', KEYS[2], 0, -1)
 local letters = redis.call('LRANGE', KEYS[3], 0, -1)

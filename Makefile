@@ -57,6 +57,7 @@ bench: $(READY)
 soak: $(READY)
 	$(BIN)/python bench/soak.py
 	$(BIN)/python bench/orders.py
+	FLEET_CALLS=300 FLEET_TIMED=1 $(BIN)/python -m pytest -rP -m stores tests/stores/test_workers.py
 
 clean:
 	rm -rf $(VENV) build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -230,6 +230,7 @@ async def test_law_calls_of_a_worker_that_died_are_adopted_with_their_tickets(st
     assert set((await store.heartbeat("a", lease=4)).taken) == {"rtc_1", "rtc_2"}
     assert not await store.accept("rtc_1", owner="a", lease=4)
     clock.now += 5
+    await store.heartbeat("b", lease=4)
     assert await adopted(store, "c") == [("rtc_3", "accepted", "how")]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import math
 import os
 import random
 import secrets
@@ -41,9 +42,11 @@ STORE_TIMEOUT = 10.0
 """Seconds that a store may take to answer."""
 SWEEP = 0.5
 """Seconds from one look for calls that nobody serves to the next."""
+SPARED = 1.5
+"""Seconds after a store was away for long in which nobody's calls are taken over."""
 SAVED = 0.5
 """Seconds that a tool waits until others could know of it."""
-SETTLED = 0.25
+SETTLED = 1.0
 """Seconds in which what changes of a call is written once."""
 _HURRY = 0.1
 """Seconds between heartbeats while a call is handed over."""
@@ -93,6 +96,8 @@ class Claims:
         self._beating: asyncio.Task[None] | None = None
         self._watching = False
         self._beat_at = -HEARTBEAT
+        self._told_at = math.inf
+        self._adopts_from = 0.0
         self.elsewhere = 0
         """How many more calls other workers would take."""
 
@@ -242,6 +247,11 @@ class Claims:
         except Exception as error:  # noqa: BLE001 - no call ends because of its store
             _log.error("the store was not told that this host lives: %s", type(error).__name__)
             beat = Beat()
+        else:
+            if self._beat_at - self._told_at > WORKER_LEASE / 2:
+                # Others could not say so either: they get the time to, before their calls are taken for orphans.
+                self._adopts_from = self._beat_at + SPARED
+            self._told_at = self._beat_at
         self.elsewhere = beat.free
         for call_id in beat.taken:
             if call_id in self._calls:
@@ -255,7 +265,7 @@ class Claims:
     async def _adopt(self) -> bool:
         """Take over what nobody serves. Return whether there may be more."""
         most = min(self._free(), _AT_ONCE)
-        if most <= 0:
+        if most <= 0 or asyncio.get_running_loop().time() < self._adopts_from:
             return False
         try:
             async with in_time(STORE_TIMEOUT, "the store", sent=True):

@@ -7,7 +7,6 @@ import random
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, LiteralString
 
 from realtime_sip.errors import ConfigurationError, MissingExtraError
@@ -26,7 +25,6 @@ from realtime_sip.stores.rules import (
     checked,
     decide,
     finished,
-    is_orphan,
     offered,
     recalled,
     used,
@@ -43,6 +41,11 @@ _CLEAN = 300.0
 """Seconds after which a worker deletes what counts no more, on average."""
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}(?:\.[a-z_][a-z0-9_]{0,62})?")
 
+_ORPHAN: LiteralString = (
+    "call.phase <> 'done' and call.owner <> %s and call.body <> '' and (call.amount = 1 or worker.ends <= %s "
+    "or (call.phase = 'claimed' and call.ends <= %s) or (call.phase = 'accepted' and worker.ends is null))"
+)
+"""Whether a call may be adopted, as `rules.is_orphan` says it: by an owner, now, now."""
 _SQL = """\
 create table if not exists {table} (
     kind text not null,
@@ -144,11 +147,15 @@ class PostgresStore:
 
     async def _given(self, rows: AsyncCursor[Any], before: str, claim: Claim, now: float) -> None:
         await self._put_claim(rows, claim, keep=now + REMEMBER)
-        await self._put(rows, "taken", before, claim.call_id, ends=now, keep=now + REMEMBER)
+        await self._told(rows, before, claim.owner, claim.call_id, now)
+
+    async def _told(self, rows: AsyncCursor[Any], before: str, owner: str, call_id: str, now: float) -> None:
+        """Let the owner before know, and move the letters of the call."""
+        await self._put(rows, "taken", before, call_id, ends=now, keep=now + REMEMBER)
         await self._ask(
             rows,
             "update {table} set key = %s where kind = 'letter' and key = %s and split_part(member, ' ', 2) = %s",
-            [claim.owner, before, claim.call_id],
+            [owner, before, call_id],
         )
 
     async def accept(self, call_id: str, *, owner: str, lease: float, ticket: str | None = None) -> bool:
@@ -211,33 +218,38 @@ class PostgresStore:
 
     async def adopt(self, owner: str, *, lease: float, most: int) -> list[Claim]:
         """Adopt up to `most` calls that are offered, or whose owners have died."""
-        until = after(0.0, lease, "lease")
+        after(0.0, lease, "lease")
         async with self._rows("adopt") as (rows, now):
             await self._ask(
                 rows,
                 "select call.key from {table} call left join {table} worker on worker.kind = 'worker' "
-                "and worker.key = call.owner where call.kind = 'call' and call.phase <> 'done' "
-                "and call.owner <> %s and call.body <> '' and (call.amount = 1 or worker.ends <= %s "
-                "or (call.phase = 'claimed' and call.ends <= %s) or (call.phase = 'accepted' and worker.ends is null)) "
-                "limit %s",
+                "and worker.key = call.owner where call.kind = 'call' and {orphan} order by call.key limit %s",
                 [owner, now, now, most],
             )
             found = [str(row[0]) for row in await rows.fetchall()]
-        mine = []
-        for call_id in found:
-            # Under its lock it is decided anew: its owner may have come back, or finished it.
-            async with self._rows(f"call:{call_id}") as (rows, now):
-                before = await self._claim_of(rows, call_id)
-                if before is None:
-                    continue
-                row = await self._get(rows, "worker", before.owner)
-                lives = None if row is None else float(row[2])
-                if not is_orphan(before, owner=owner, now=now, owner_lives_until=lives):
-                    continue
-                claim = replace(before, owner=owner, expires_at=now + until, offered=False)
-                await self._given(rows, before.owner, claim, now)
-                mine.append(claim)
-        return mine
+            if not found:
+                return []
+            # Under their locks it is decided anew: an owner may have come back, or finished one.
+            locks = [f"{self._table}:call:{call_id}" for call_id in found]
+            await self._ask(
+                rows,
+                "select pg_advisory_xact_lock(hashtextextended(name, 0)) "
+                "from (select unnest(%s::text[]) as name) names",
+                [locks],
+            )
+            await self._ask(
+                rows,
+                "update {table} call set owner = %s, ends = %s, kept_until = %s, amount = 0 "
+                "from {table} before left join {table} worker on worker.kind = 'worker' and worker.key = before.owner "
+                "where before.kind = 'call' and before.key = any(%s) and before.member = call.member "
+                "and call.kind = 'call' and call.key = before.key and {orphan} "
+                "returning call.key, call.phase, call.body, before.owner",
+                [owner, now + lease, now + REMEMBER, found, owner, now, now],
+            )
+            taken = await rows.fetchall()
+            for call_id, _, _, before in taken:
+                await self._told(rows, str(before), owner, str(call_id), now)
+        return [Claim(str(row[0]), owner, row[1], now + lease, False, str(row[2])) for row in taken]
 
     async def post(self, call_id: str, text: str) -> bool:
         """Leave a letter for whoever serves the call. False if nobody does."""
@@ -414,7 +426,7 @@ class PostgresStore:
     # --- the table ----------------------------------------------------------------------------------------------------
 
     async def _ask(self, rows: AsyncCursor[Any], query: LiteralString, values: Sequence[object] = ()) -> None:
-        await rows.execute(self._sql(query).format(table=self._name), values)
+        await rows.execute(self._sql(query).format(table=self._name, orphan=self._sql(_ORPHAN)), values)
 
     async def _get(self, rows: AsyncCursor[Any], kind: str, key: str) -> Any:
         """Return what there is at a key: whose it is, what it says, and when it ends; or None."""

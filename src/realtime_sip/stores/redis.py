@@ -58,6 +58,7 @@ local function given(id, was, owner, phase, ends)
     if letters[index] == id then redis.call('RPUSH', prefix .. 'letters:' .. owner, id, letters[index + 1]) end
   end
   if phase == 'accepted' then
+    redis.call('ZADD', prefix .. 'workers', 'NX', text(now), owner)
     redis.call('ZREM', prefix .. 'due', id)
   else
     redis.call('ZADD', prefix .. 'due', text(ends), id)

@@ -12,6 +12,7 @@ from realtime_sip.call.machine.call_limits import CallLimits
 from realtime_sip.call.machine.state import Called, CallState, Tool
 from realtime_sip.call.machine.takeover import INTERRUPTED
 from realtime_sip.call.machine.ticket import Ticket
+from realtime_sip.errors import DecisionAlreadyMadeError
 from realtime_sip.outcomes import SocketClose, SocketCloseKind
 from realtime_sip.session import RealtimeSession
 
@@ -40,8 +41,19 @@ def test_a_caller_who_may_wait_for_an_answer_gets_one_if_nothing_is_said(ticket:
     assert asked.count("response.create") == 1
 
 
+def test_a_call_that_turns_out_to_be_accepted_by_a_worker_that_died_is_not_left_in_silence() -> None:
+    s = core.start(RealtimeSession(model="gpt-realtime-2.1"), NO_LIMITS, now=0.0, unix=AT, maybe_accepted=True)
+    core.step(s, inputs.Answer(), 0.0)
+    assert effects.Attach() in core.step(
+        s, inputs.AcceptFailed(DecisionAlreadyMadeError("decided", status_code=409)), 0.1
+    )
+    core.step(s, inputs.Attached(), 0.5)
+    asked = [frame["type"] for now in range(1, 12) for frame in sent(core.step(s, inputs.Tick(), float(now)))]
+    assert asked.count("response.create") == 1
+
+
 def test_a_call_that_was_handed_over_at_once_and_at_rest_is_left_alone() -> None:
-    s = taken(Ticket(at=AT, began=AT - 60, attached=AT - 59))
+    s = taken(Ticket(at=AT, began=AT - 60, attached=AT - 59, handed=True))
     core.step(s, inputs.Attached(), 0.5)
     asked = [frame["type"] for now in range(1, 12) for frame in sent(core.step(s, inputs.Tick(), float(now)))]
     assert "response.create" not in asked

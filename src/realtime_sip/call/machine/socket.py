@@ -101,6 +101,7 @@ def accept_failed(s: CallState, what: AcceptFailed) -> None:
         finish(s, EndReason.DECIDED_ELSEWHERE, "reported", "the call had been accepted or rejected before")
     elif decided or unclear or isinstance(error, CallGoneError):
         s.line.maybe_accepted = True
+        s.line.taking = decided  # what came between that accept and now, nobody saw
         attach_from(s, "the accept was unclear")
     elif s.line.maybe_accepted:
         _refuse(s)

@@ -201,7 +201,7 @@ class Line:
     late: bool = False
     """Whether the webhook came when nobody lets a phone ring any more, if the host's clock is right."""
     taking: bool = False
-    """Whether it is another worker's, and was not attached here yet."""
+    """Whether it was accepted before, by another worker most likely, and was not attached here yet."""
     maybe_accepted: bool = False
     """Whether an accept of ours may have arrived that was not answered with success."""
     attached_at: float | None = None

@@ -51,7 +51,7 @@ def _restore(s: CallState, what: Adopt, ticket: Ticket, attached: float) -> None
     line, ahead = s.line, s.line.unix_ahead
     line.began, line.attached_at = ticket.began - ahead, attached - ahead
     line.closed_at = line.lost_at = min(ticket.at - ahead, s.now)
-    line.close = _LOST
+    line.close, line.awaited = _LOST, not ticket.handed
     line.wall = None if ticket.wall is None else ticket.wall - ahead
     if s.limits.max_duration is not None:
         limits.set_limit(s, LimitKind.DURATION, line.attached_at + s.limits.max_duration)

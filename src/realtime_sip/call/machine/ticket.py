@@ -50,6 +50,7 @@ class Ticket(_Kept):
     """What is handed over of one call.
 
     Attributes:
+        handed: Whether the sideband was closed for the taker, so that it missed nothing else.
         at: When it was written, or when the sideband was lost before that: the taker has not seen what came later.
         began: When the call began.
         attached: When the sideband was first open, or None.
@@ -72,6 +73,7 @@ class Ticket(_Kept):
 
     at: float
     began: float
+    handed: bool = False
     attached: float | None = None
     accepted: str = ""
     wall: float | None = None
@@ -105,6 +107,7 @@ class Ticket(_Kept):
         return cls(
             at=open_since + ahead,
             began=line.began + ahead,
+            handed=s.socket is Socket.AWAY,
             attached=None if line.attached_at is None else line.attached_at + ahead,
             accepted=line.accepted,
             wall=None if line.wall is None else line.wall + ahead,

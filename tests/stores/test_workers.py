@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 from store_servers import free_port, listens, postgres_server, running
-from workers import Workers, workers
 
 from realtime_sip.stores import store_sql
 from realtime_sip.testing import (
@@ -30,6 +29,7 @@ from realtime_sip.testing import (
     RingingCall,
     Timings,
 )
+from workers import Workers, workers
 
 pytestmark = [pytest.mark.stores, pytest.mark.timeout(240)]
 

@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # More than there are processors: many tests wait for other programs, or for real time to pass.
 WORKERS ?= 4
+# Else each worker, and each program that a test starts, compiles all that it imports again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test packages servers stores pages docs check record bench soak clean
 

@@ -247,9 +247,13 @@ async def main():
             "OPENAI_WEBHOOK_SECRET": openai.webhook_secret,
             "OPENAI_BASE_URL": openai.base_url,
         }
-        with serving_wsgi(importlib.import_module(sys.argv[1]).app) as url:
+        module = importlib.import_module(sys.argv[1])
+        with serving_wsgi(module.app) as url:
             ringing = await openai.ring(f"{url}/openai/webhook", scenario=[ModelSays("Hello."), CallerHangsUp()])
             print((await ringing.ended(timeout=60)).by, [answer.status_code for answer in ringing.webhook_responses])
+        # While OpenAI is still there to hear of it; else the exit waits for the call until the drain is over.
+        if sys.argv[1] == "after":
+            await asyncio.to_thread(module.host.close)
 
 asyncio.run(main())
 """

@@ -75,7 +75,7 @@ class Play:
         work.close()
         self.runtime._guardrail._checking = False  # type: ignore[union-attr]
 
-    def _carry_out(self, decided: list[effects.Effect]) -> None:
+    def _carry_out(self, decided: list[effects.Effect], *, changed: bool = False) -> None:
         for effect in decided:
             shown: object = effect
             if isinstance(effect, effects.Send):

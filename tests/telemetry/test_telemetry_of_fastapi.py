@@ -8,12 +8,12 @@ import fastapi
 import httpx
 import pytest
 from opentelemetry import trace
-from seen import Seen, attributes, id_of, parent_of
 
 from phone import phone, virtual
 from realtime_sip import CallHost, IncomingCall
 from realtime_sip.integrations.fastapi import openai_webhook
 from realtime_sip.testing import CallerHangsUp
+from seen import Seen, attributes, id_of, parent_of
 
 TRACE, PARENT = "a" * 32, "b" * 16
 

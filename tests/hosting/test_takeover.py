@@ -293,12 +293,11 @@ async def test_a_ticket_of_another_secret_ends_the_call_that_nobody_could_serve(
     async with fleet(limits=QUIET) as shop:
         dead, living = shop.workers
         living.host._seals = Seals(AsyncRealtimeSip("sk-other", webhook_secret="whsec_b3RoZXIgc2VjcmV0IG9mIHRlc3Rz"))
-        ringing = await shop.ring()
-        await answered_by(dead)
+        ringings = [await shop.ring() for _ in range(3)]
+        await answered_by(dead, 3)
         await asyncio.sleep(1)
         await dead.die()
-        end = await ringing.ended()
-        assert end.by is EndedBy.AGENT
+        assert [(await ringing.ended()).by for ringing in ringings] == [EndedBy.AGENT] * 3
         assert living.calls == []
 
 
@@ -319,6 +318,58 @@ async def test_what_a_store_holds_of_a_call_has_neither_numbers_nor_words() -> N
         for hidden in (NUMBER[1:], "secret", "Thank"):
             assert hidden not in words
         assert len(claim.ticket) < 4096
+
+
+@virtual
+async def test_law_one_broken_call_harms_no_other__what_cannot_be_taken_in_ends_no_heartbeat() -> None:
+    async with fleet(limits=QUIET) as shop:
+        dead, living = shop.workers
+
+        def broken(*_: object) -> None:
+            raise RuntimeError("a letter, or a ticket, that nobody foresaw")
+
+        claims: Any = living.host._claims
+        claims._adopted = broken
+        claims._letter = broken
+        mine = await shop.ring(CallerHangsUp(after=60.0), at=1)
+        await answered_by(living)
+        theirs = await shop.ring(CallerHangsUp(after=20.0))
+        await answered_by(dead)
+        await shop.store.post(mine.call_id, "a letter")
+        await asyncio.sleep(1)
+        await dead.die()
+        assert (await living.host.ended(mine.call_id)).reason is EndReason.CALLER
+        assert not claims._beating.done()
+        assert (await theirs.ended()).by is EndedBy.CALLER
+
+
+@virtual
+async def test_a_call_that_comes_back_to_a_worker_is_not_finished_by_what_it_did_before() -> None:
+    async with fleet(limits=QUIET) as shop:
+        first, second = shop.workers
+        lingers = asyncio.Event()
+
+        async def talk(call: Call) -> None:
+            await call.wait_ended()
+            if call.ended is not None and call.ended.reason is EndReason.DETACHED:
+                await lingers.wait()  # it stores what it knows, slowly
+
+        first.talk = talk
+        ringing = await shop.ring(CallerHangsUp(after=60.0))
+        await answered_by(first)
+        await asyncio.sleep(1)
+        ticket = shop.store._open[ringing.call_id].ticket
+        await shop.store.offer(ringing.call_id, owner=shop.store._open[ringing.call_id].owner, ticket=ticket)
+        await answered_by(second)
+        await asyncio.sleep(1)
+        await second.die()
+        back = await answered_by(first, 2)
+        lingers.set()
+        await asyncio.sleep(3)
+        assert back.ended is None
+        assert shop.store._open[ringing.call_id].phase == "accepted"
+        assert first.host.live == 1
+        assert (await ringing.ended()).by is EndedBy.CALLER
 
 
 # --- a worker that stops ----------------------------------------------------------------------------------------------

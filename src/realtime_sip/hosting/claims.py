@@ -175,7 +175,9 @@ class Claims:
 
     async def hand_over(self, call_id: str, ticket: str, *, within: float) -> bool:
         """Offer a call to the others for so many seconds; return whether one of them has it."""
-        kept, clock = self._calls[call_id], asyncio.get_running_loop().time
+        kept, clock = self._calls.get(call_id), asyncio.get_running_loop().time
+        if kept is None:
+            return True
         end = clock() + within
         try:
             async with in_time(STORE_TIMEOUT, "the store", sent=True):
@@ -193,12 +195,14 @@ class Claims:
             _log.error("call %s: it was not handed over: %s", call_id, type(error).__name__)
             return kept.lost.is_set()
 
+    async def lose(self, call_id: str) -> None:
+        """Forget a call that another host has. From now on it may come back, as any other that is taken over."""
+        self._calls.pop(call_id, None)
+        await self._beat_off()
+
     async def finish(self, call_id: str) -> None:
         """Record that a call is done."""
-        self._calls.pop(call_id, None)
-        if not self._calls and not self._watching and self._beating is not None:
-            self._beating.cancel()
-            await asyncio.wait({self._beating})
+        await self.lose(call_id)
         try:
             async with in_time(STORE_TIMEOUT, "the store", sent=True):
                 await self._store.finish(call_id, owner=self._owner)
@@ -216,12 +220,9 @@ class Claims:
     async def rest(self) -> None:
         """Take over no more calls, and learn what the others would take."""
         self._watching = False
-        if self._calls:
-            if self._store.shared:
-                await self._beat()
-        elif self._beating is not None:
-            self._beating.cancel()
-            await asyncio.wait({self._beating})
+        await self._beat_off()
+        if self._calls and self._store.shared:
+            await self._beat()
 
     def _beat_on(self) -> None:
         if self._beating is None or self._beating.done():
@@ -229,6 +230,11 @@ class Claims:
             self._beating = asyncio.get_running_loop().create_task(
                 self._beat_always(), name="heartbeat of a call host", context=contextvars.Context()
             )
+
+    async def _beat_off(self) -> None:
+        if not self._calls and not self._watching and self._beating is not None:
+            self._beating.cancel()
+            await asyncio.wait({self._beating})
 
     async def _beat_always(self) -> None:
         clock = asyncio.get_running_loop().time
@@ -257,7 +263,16 @@ class Claims:
             if call_id in self._calls:
                 self._calls[call_id].lost.set()
         for call_id, text in beat.letters:
-            self._letter(call_id, text)
+            self._done(call_id, self._letter, call_id, text)
+
+    def _done(self, call_id: str, do: Callable[..., None], *arguments: object) -> bool:
+        """Do something about one call; whatever it raises, the heartbeat goes on for all others."""
+        try:
+            do(*arguments)
+        except Exception as error:  # noqa: BLE001 - a heartbeat that ends would take every call from this host
+            _log.error("call %s: %s", call_id, type(error).__name__, exc_info=error)
+            return False
+        return True
 
     def _free(self) -> int:
         return self._room() if self._watching else 0
@@ -275,7 +290,8 @@ class Claims:
             return False
         for claim in claims:
             self._calls[claim.call_id] = _Kept()
-            self._adopted(claim)
+            if not self._done(claim.call_id, self._adopted, claim):
+                del self._calls[claim.call_id]
         return len(claims) == most
 
     async def _pause(self) -> None:

@@ -116,6 +116,7 @@ class CallHost:
         self._reports = Reports(client, self._calls, self._ends, store, seals)
         self._claims = Claims(store, free=self._free, adopted=self._adopted, letter=self._reports.letter)
         self._relay = Relay(self._claims, seals)
+        self._ending: set[asyncio.Task[None]] = set()
         self._cut: dict[str, Taken] = {}
         """Calls whose supervision was canceled: the loop was closed beside them."""
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -262,16 +263,18 @@ class CallHost:
                 if not taken.handling.cancelled() and taken.handling.exception() is None:
                     status = taken.handling.result()
             ended = await self._end(taken, status)
-            if taken.lost:  # its places are another host's
+            if taken.lost:  # its claim and its places are another host's
                 await self._policy.renew(taken.incoming, store=self._store, lease=PLACE_LEASE, cost=taken.cost)
-            elif taken.handling is not None and taken.refusal is None:
-                await self._policy.ended(taken.incoming, store=self._store, cost=taken.cost)
-            await self._claims.finish(taken.call_id)
+            else:
+                if taken.handling is not None and taken.refusal is None:
+                    await self._policy.ended(taken.incoming, store=self._store, cost=taken.cost)
+                await self._claims.finish(taken.call_id)
         except asyncio.CancelledError:
             self._cut[taken.call_id] = taken
             raise
         finally:
-            del self._calls[taken.call_id]
+            if self._calls.get(taken.call_id) is taken:  # else it came back to this host meanwhile
+                del self._calls[taken.call_id]
             if taken.call_id not in self._cut and not self._reports.keep(taken):
                 taken.decision.call = None  # contexts of its tasks hold the decision longer than anybody the call
             if not self._calls and not self._cut:
@@ -307,6 +310,7 @@ class CallHost:
 
         await self._claims.keep(taken.decision, ticket=lambda: self._relay.ticket_of(taken), renewed=renewed)
         taken.decision.lost = True
+        await self._claims.lose(taken.call_id)
         _log.warning("call %s: another host has it; letting go", taken.call_id)
         if taken.call is not None:
             takeover.give(taken.call)
@@ -368,7 +372,9 @@ class CallHost:
         known = None if self._seals is None else self._seals.read(claim.ticket)
         if known is None:
             _log.error("call %s: its ticket cannot be read: do all workers have one webhook secret?", claim.call_id)
-            self._ending = asyncio.create_task(endings.unreadable(self._client, claim, self._claims.finish))
+            ending = asyncio.create_task(endings.unreadable(self._client, claim, self._claims.finish))
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
             return
         _log.info("call %s: taken over, since nobody served it", claim.call_id)
         self._take(known.incoming, claim, known, adopted=True)

@@ -41,8 +41,7 @@ class Relay:
         ticket = self.ticket(taken.incoming, offered=True)
         if not ticket or not self._claims.elsewhere:
             return False
-        taken.decision.lost = await self._claims.hand_over(taken.call_id, ticket, within=PASS_ON)
-        return taken.decision.lost
+        return await self._gone(taken, ticket, within=PASS_ON)
 
     async def give(self, taken: Taken) -> bool:
         """Hand over a call that is up, if it is at rest and another worker takes it. Return whether it left."""
@@ -56,9 +55,16 @@ class Relay:
         except TimeoutError:
             return False
         ticket = self.ticket_of(taken, offered=True)
-        if ticket and await self._claims.hand_over(taken.call_id, ticket, within=HAND_OVER):
-            taken.decision.lost = True
+        if ticket and await self._gone(taken, ticket, within=HAND_OVER):
             takeover.give(call)
             return True
         takeover.keep(call)
         return False
+
+    async def _gone(self, taken: Taken, ticket: str, *, within: float) -> bool:
+        """Offer a call, and forget it once another worker has it."""
+        if not await self._claims.hand_over(taken.call_id, ticket, within=within):
+            return False
+        taken.decision.lost = True
+        await self._claims.lose(taken.call_id)
+        return True

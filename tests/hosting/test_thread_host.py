@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -35,7 +36,7 @@ from realtime_sip.hosting.threads import HostOptions
 from realtime_sip.stores import Claimed
 from realtime_sip.testing import CallerHangsUp, EndedBy, ModelSays, OpenAIEmulator, RingingCall
 from realtime_sip.testing.on_thread import EmulatorOnThread
-from realtime_sip.twilio.webhooks import ReferRequest
+from realtime_sip.twilio.webhooks import CallStatusCallback, ReferRequest
 
 SESSION: Any = {"model": "gpt-realtime-2.1"}
 HELLO = ModelSays("Good morning.")
@@ -350,6 +351,26 @@ def test_law_one_call_one_handler__a_host_that_was_made_before_the_workers_were_
         return owners[-1]
 
     assert len({asyncio.run(claim()), *(in_child(lambda: asyncio.run(claim())) for _ in range(2))}) == 3
+
+
+def test_a_carriers_webhook_that_comes_before_any_call_reaches_the_worker_that_has_the_call(line: Line) -> None:
+    posted = threading.Event()
+
+    class Shared(MemoryStore):
+        async def noted(self, key: str) -> str | None:
+            return "rtc_1" if key.startswith("leads-to:") else None
+
+        async def post(self, call_id: str, text: str) -> bool:
+            posted.set()
+            return call_id == "rtc_1"
+
+    store = Shared()
+    store.shared = True
+    host = line.hosted(store=store)
+    form = urlencode({"CallSid": "CA" + "a" * 32, "CallStatus": "completed"})
+    assert not host.carrier(CallStatusCallback.read(form))
+    assert posted.wait(20)
+    host.close()
 
 
 def test_sigterm_exits_only_if_it_would_have_killed(line: Line) -> None:

@@ -188,6 +188,10 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
             return
 
 
+async def _watching(host: CallHost) -> None:
+    host.watch()
+
+
 def waited(ending: Future[None], given: float, host: CallHost, loop: asyncio.AbstractEventLoop) -> None:
     """Wait for a drain. An interruption, such as a second Ctrl-C, makes it as short as it can be."""
     try:
@@ -291,8 +295,12 @@ class ThreadCallHost:
 
         Raises:
             ConfigurationError: That is no typed webhook about a call.
+            MisuseError: The host was closed, or a handler waits for its own thread.
         """
-        return self._here().host.carrier(payload)
+        host = self._here().host
+        if host.store.shared and host.loop is None:
+            self.run(_watching(host))  # what is about another worker's call is posted from a loop
+        return host.carrier(payload)
 
     def transfer_of(self, payload: CallWebhook) -> TransferRequest | None:
         """Return the transfer that a webhook of Twilio's is about, as `CallHost.transfer_of` does.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 from importlib import import_module
 from typing import Any
@@ -20,3 +21,7 @@ app.register_blueprint(openai_webhook(host))
 with suppress(ImportError):
     uwsgi: Any = import_module("uwsgi")  # only uWSGI itself has it
     uwsgi.atexit = host.close
+
+if __name__ == "__main__":
+    # As `flask run --debug`, but without watchdog if that is installed: it loses changes on a busy machine.
+    app.run(port=int(sys.argv[1]), debug=True, reloader_type="stat")

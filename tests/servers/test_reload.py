@@ -22,7 +22,7 @@ NEVER = 600.0
 """Seconds that a drain may take, if nobody reloads."""
 
 SERVERS = [
-    Server("flask", "flask --app shop_flask run --debug --port {port}"),
+    Server("flask", "shop_flask.py {port}"),
     Server("django", "shop_django.py runserver {port}", (), "/thread/webhook"),
     Server("uvicorn", "uvicorn shop_fastapi:app --reload --port {port}", ("uvicorn",)),
     Server("hypercorn", "hypercorn shop_fastapi:app --reload -b 127.0.0.1:{port}", ("hypercorn",)),

@@ -9,12 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import vcr
 
 from realtime_sip import AsyncRealtimeSip, RealtimeSip
-from realtime_sip.errors import CallGoneError, DecisionAlreadyMadeError, NotFoundError, RateLimitError
-from realtime_sip.testing import vcr_config
+from realtime_sip.api import transport
+from realtime_sip.errors import BadRequestError, CallGoneError, DecisionAlreadyMadeError, NotFoundError, RateLimitError
+from realtime_sip.testing import VirtualTimeLoop, vcr_config
 from realtime_sip.testing.reply_faults import Operation as FailedOperation
 
 FOLDER = Path(__file__).parent / "cassettes"
@@ -43,8 +45,6 @@ class Operation:
     fails: FailedOperation | None = None
     """The operation that the emulator fails with 429; without one the state of the call alone decides."""
     state: str = "ringing"
-    timeout: float = 5.0
-    """Seconds for the client: what is not found at first is asked for again until then."""
     result: Callable[[Any], bool] = field(default=lambda result: result is None)
 
 
@@ -62,21 +62,19 @@ def refer(client: Client) -> Any:
 
 OPERATIONS = [
     Operation("accept", accept),
-    Operation("accept_404", accept, CallGoneError, state="gone", timeout=0.5),
+    Operation("accept_404", accept, CallGoneError, state="gone"),
     Operation("accept_409", accept, DecisionAlreadyMadeError, state="accepted"),
     Operation("accept_429", accept, RateLimitError, "accept"),
-    Operation("reject", lambda client: client.calls.reject(CALL, status_code=486)),
-    Operation(
-        "reject_409",
-        lambda client: client.calls.reject(CALL, status_code=486),
-        DecisionAlreadyMadeError,
-        state="accepted",
-    ),
+    Operation("reject", reject),
+    Operation("reject_404", reject, CallGoneError, state="gone"),
+    Operation("reject_409", reject, DecisionAlreadyMadeError, state="accepted"),
+    Operation("reject_429", reject, RateLimitError, "reject"),
     Operation("refer", refer, state="accepted"),
     Operation("refer_404", refer, CallGoneError, state="gone"),
     Operation("refer_429", refer, RateLimitError, "refer", "accepted"),
     Operation("hangup", lambda client: client.calls.hangup(CALL), state="accepted"),
     Operation("hangup_404", lambda client: client.calls.hangup(CALL), CallGoneError, state="gone"),
+    Operation("hangup_429", lambda client: client.calls.hangup(CALL), RateLimitError, "hangup", "accepted"),
     Operation(
         "create",
         lambda client: client.calls.create(sdp=OFFER, session=SESSION),
@@ -98,6 +96,24 @@ OPERATIONS = [
         "webhook_endpoint_list",
         lambda client: client.webhook_endpoints.list(),
         result=lambda page: [endpoint.id for endpoint in page.data] == [ENDPOINT] and not page.has_more,
+        state="endpoint",
+    ),
+    Operation(
+        "webhook_endpoint_retrieve",
+        lambda client: client.webhook_endpoints.retrieve(ENDPOINT),
+        result=lambda endpoint: endpoint.id == ENDPOINT and endpoint.signing_secret is None,
+        state="endpoint",
+    ),
+    Operation(
+        "webhook_endpoint_update",
+        lambda client: client.webhook_endpoints.update(ENDPOINT, name="Garage"),
+        result=lambda endpoint: endpoint.name == "Garage",
+        state="endpoint",
+    ),
+    Operation(
+        "webhook_endpoint_test_400",
+        lambda client: client.webhook_endpoints.test(ENDPOINT),
+        BadRequestError,
         state="endpoint",
     ),
     Operation(
@@ -139,25 +155,41 @@ class Headed:
         return vcr.serializers.yamlserializer.deserialize(text)
 
 
-def cassette(name: str, record_mode: str, *, source: str = "emulator") -> Any:
+def cassette(name: str, record_mode: str, *, source: str = "emulator", folder: Path = FOLDER) -> Any:
     """Return the cassette of that name to record, or, with "none", to play as often as it is asked."""
-    machine = vcr.VCR(**vcr_config(), record_mode=record_mode, serializer="headed", cassette_library_dir=str(FOLDER))
+    machine = vcr.VCR(**vcr_config(), record_mode=record_mode, serializer="headed", cassette_library_dir=str(folder))
     machine.register_serializer("headed", Headed(source))
     return machine.use_cassette(f"{name}.yaml", allow_playback_repeats=record_mode == "none")
 
 
+class Clock:
+    """Time that passes if somebody sleeps, and never else: what is not found at first is asked for again for 5 s."""
+
+    def __init__(self) -> None:
+        self._now = 1000.0
+
+    def monotonic(self) -> float:
+        return self._now
+
+    def sleep(self, seconds: float) -> None:
+        self._now += seconds
+
+
 @contextmanager
 def face(kind: str, **options: Any) -> Iterator[Callable[[Operation], Any]]:
-    """Give a function that asks an operation of a client, blocking or async, and returns its result."""
+    """Give a function that asks an operation of a client, blocking or async, and returns its result.
+
+    Its pauses take no time, so that neither a recording nor what is played depends on how fast the machine is.
+    """
     if kind == "sync":
-        with RealtimeSip(**options) as client:
-            yield lambda operation: operation.ask(client.with_options(timeout=operation.timeout))
+        with RealtimeSip(**options) as client, patch.object(transport, "time", Clock()):
+            yield lambda operation: operation.ask(client)
         return
-    with asyncio.Runner() as runner:
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         there = AsyncRealtimeSip(**options)
 
         def ask(operation: Operation) -> Any:
-            result = operation.ask(there.with_options(timeout=operation.timeout))
+            result = operation.ask(there)
             return runner.run(result) if inspect.iscoroutine(result) else result
 
         try:

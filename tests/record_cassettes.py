@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import random
 import sys
 from functools import partial
+from pathlib import Path
+from unittest.mock import patch
 
 from cassette_calls import FOLDER, OPERATIONS, SESSION, URL, Operation, cassette, face
 from realtime_sip import RealtimeSip
@@ -13,12 +16,14 @@ from realtime_sip.testing.on_thread import EmulatorOnThread
 STARTED = 1_795_000_000.0
 
 
-def record(operation: Operation) -> None:
-    """Bring a fresh emulator into the state that is meant, and record what is asked then."""
+def record(operation: Operation, folder: Path = FOLDER) -> Path:
+    """Bring a fresh emulator into the state that is meant, record what is asked then, and return the cassette."""
     emulator = OpenAIEmulator(starts_at=STARTED, strict=False)
-    # The same ids each time, so that a cassette changes only if what it holds does.
+    # The same ids and pauses each time, so that a cassette changes only if what it holds does.
     emulator._ids._prefix = "cassette"
-    with EmulatorOnThread(emulator) as openai:
+    random.seed(operation.name)
+    same = patch("realtime_sip.testing.openai.server.secrets.token_hex", lambda size: "0a" * size)
+    with same, EmulatorOnThread(emulator) as openai:
         options = emulator.client_options
         if operation.state != "endpoint" and operation.name.split("_")[0] in ("accept", "reject", "refer", "hangup"):
             ringing = openai.run(emulator.ring, "http://127.0.0.1:9/nobody")
@@ -33,22 +38,22 @@ def record(operation: Operation) -> None:
                 client.webhook_endpoints.create(name="Shop", url=URL)
         if operation.fails:
             openai.run(partial(emulator.fail, operation.fails, status=429, retry_after=30))
-        path = FOLDER / f"{operation.name}.yaml"
+        path = folder / f"{operation.name}.yaml"
         path.unlink(missing_ok=True)
-        with cassette(operation.name, "all"), face("sync", **options) as ask:
+        with cassette(operation.name, "all", folder=folder), face("sync", **options) as ask:
             try:
                 ask(operation)
             except Exception as error:
                 if operation.raises is None or not isinstance(error, operation.raises):
                     raise
-    sys.stdout.write(f"{path.name}\n")
+    return path
 
 
 def main() -> int:
     """Record all of them."""
     FOLDER.mkdir(exist_ok=True)
     for operation in OPERATIONS:
-        record(operation)
+        sys.stdout.write(f"{record(operation).name}\n")
     return 0
 
 

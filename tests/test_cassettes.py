@@ -17,6 +17,7 @@ from vcr.errors import CannotOverwriteExistingCassetteException
 import cassette_calls
 from cassette_calls import CALL, FOLDER, HEADS, LIVE, OFFER, OPERATIONS, SECRET_WORDS, Operation, cassette, face
 from realtime_sip.testing import vcr_config
+from record_cassettes import record
 
 # Port 9 is nobody's: what is not in the cassette fails.
 NOBODY: dict[str, Any] = {"api_key": "sk-nobody", "base_url": "http://127.0.0.1:9/v1"}
@@ -38,6 +39,12 @@ def test_a_cassette_plays_on_both_faces(operation: Operation, kind: str) -> None
 def test_there_is_a_cassette_for_each_operation_and_no_other() -> None:
     live = {operation.name for operation in LIVE}
     assert {path.stem for path in FOLDER.glob("*.yaml")} - live == set(NAMES)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=NAMES)
+def test_a_cassette_is_what_the_emulator_says_today(operation: Operation, tmp_path: Path) -> None:
+    recorded = record(operation, tmp_path)
+    assert recorded.read_text("utf-8") == (FOLDER / recorded.name).read_text("utf-8")
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.yaml")), ids=lambda path: path.stem)
@@ -90,6 +97,74 @@ def test_law_a_planted_secret_does_not_reach_the_cassette(name: str, planted: st
     assert answer["body"]["string"] == body
 
 
+NUMBER, KEY, WORDS = "+14155550123", "sk-proj-abcdef1234567890", "My card ends in 4242"
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        *("?To=%2B14155550123", "?To=14155550123", "?To=%2B1%20415%20555%200123", "?x=%252B14155550123", f"?key={KEY}"),
+        *(f"?token={SECRET}", "?Body=My%20card%20ends%20in%204242", "?14155550123=1", "?after=14155550123"),
+        *("PhoneNumbers/14155550123", "PhoneNumbers/%2B14155550123", "x/%252B14155550123", "x/whatsapp:+14155550123"),
+        *("x/whatsapp%3A14155550123", "x/+1%20415%20555%200123", "x/+1-415-555-0123", f"keys/{KEY}", f"keys/{SECRET}"),
+        "y#+14155550123",
+    ],
+)
+def test_law_a_planted_secret_in_a_url_does_not_reach_the_cassette(uri: str) -> None:
+    config = vcr_config()
+    whole = f"https://user:{SECRET}@api.example.com/v1/{uri}"
+    asked = config["before_record_request"](vcr.request.Request("GET", whole, b"", {}))
+    answer: dict[str, Any] = {"headers": {"Location": [whole]}, "body": {"string": b""}}
+    (location,) = config["before_record_response"](answer)["headers"]["Location"]
+    assert location == asked.uri
+    for secret in ("4155550123", "555-0123", "555%200123", "4242", KEY, SECRET):
+        assert secret not in asked.uri
+    again = config["before_record_request"](asked)
+    assert again.uri == asked.uri
+    assert asked.uri.startswith("https://api.example.com/v1/")
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "/v1/realtime/calls/rtc_u0_cassette0000000000001/accept",
+        "/v1/webhook_endpoints?limit=20&after=wep_cassette0000000000001",
+        f"/2010-04-01/Accounts/AC{'0' * 32}/Calls/CA{'a1' * 16}.json?PageSize=50&Page=0",
+    ],
+)
+def test_what_tells_requests_apart_in_a_url_stays(uri: str) -> None:
+    asked = vcr_config()["before_record_request"](vcr.request.Request("GET", f"https://x{uri}", b"", {}))
+    assert asked.uri == f"https://x{uri}"
+
+
+def test_law_a_planted_secret_in_names_headers_and_reasons_does_not_reach_the_cassette() -> None:
+    config = vcr_config()
+    part = f'--b\r\nContent-Disposition: form-data; name="{NUMBER}"; filename="{KEY}"\r\n\r\n{WORDS}\r\n--b--\r\n'
+    sip = [{"name": "From", "value": f'"Ada" <sip:{NUMBER}@sip.example.com>;tag=1'}, {"name": NUMBER, "value": WORDS}]
+    for body, kind in [
+        (part, "multipart/form-data; boundary=b"),
+        (part, f"multipart/form-data; boundary={NUMBER}"),
+        (f"%2B14155550123=1&Body={WORDS}", "application/x-www-form-urlencoded"),
+        (f"%2B14155550123=1&Body={WORDS}", f"text/plain; number={NUMBER}"),
+        (json.dumps({"data": {"call_id": "rtc_1", "sip_headers": sip}, "n14155550123": 1}), "application/json"),
+        (f"data: {json.dumps({'delta': WORDS})}\n\n", "text/event-stream"),
+        (f"{NUMBER}\x1f\x8b{WORDS}", "application/json"),
+        (json.dumps({"error": {"message": f"{KEY} {NUMBER}", "param": NUMBER, "code": WORDS}}), "application/json"),
+    ]:
+        headers = {"Content-Type": kind, "Accept": KEY, "OpenAI-Beta": NUMBER, "Host": "14155550123.example.com"}
+        asked = config["before_record_request"](vcr.request.Request("POST", "https://x/y", body.encode(), headers))
+        answer: dict[str, Any] = {
+            "status": {"code": 400, "message": f"{NUMBER} {WORDS}"},
+            "headers": {"Content-Type": [kind], "X-Request-Id": [NUMBER]},
+            "body": {"string": body.encode()},
+        }
+        told = config["before_record_response"](answer)
+        assert told["status"] == {"code": 400, "message": "Bad Request"}
+        for text in (str(asked.body), str(asked.headers), str(told)):
+            for secret in ("4155550123", KEY, WORDS, "Ada"):
+                assert secret not in text
+
+
 def multipart(boundary: str) -> tuple[bytes, dict[str, str]]:
     parts = [("sdp", "application/sdp", OFFER), ("session", "application/json", json.dumps(cassette_calls.SESSION))]
     lines = [
@@ -130,7 +205,7 @@ def test_a_form_of_twilio_has_its_names_and_lengths_alone() -> None:
     body = b"To=%2B14155550123&From=%2B14155550100&Twiml=%3CResponse%2F%3E&Empty="
     kind = {"Content-Type": "application/x-www-form-urlencoded"}
     asked = vcr_config()["before_record_request"](vcr.request.Request("POST", uri, body, kind))
-    assert asked.uri == f"https://api.twilio.com/2010-04-01/Accounts/AC{'0' * 32}/Calls.json?To=%2B00000000000"
+    assert asked.uri == f"https://api.twilio.com/2010-04-01/Accounts/AC{'0' * 32}/Calls.json?To=%3C12%20chars%3E"
     assert asked.body == b"To=%3C12%20chars%3E&From=%3C12%20chars%3E&Twiml=%3C11%20chars%3E&Empty="
 
 

@@ -8,15 +8,16 @@ import re
 from collections.abc import Callable, Mapping
 from email.parser import BytesParser
 from email.policy import HTTP
+from http import HTTPStatus
 from typing import Any, Protocol, TypedDict
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 from realtime_sip._redaction import size_of
-from realtime_sip.event_log.redaction import redacted_event
+from realtime_sip.event_log.redaction import is_name, redacted_event
 
 __all__ = ["VcrConfig", "vcr_config"]
 
-_REQUEST_HEADERS = frozenset({"accept", "content-type", "host", "openai-beta"})
+_REQUEST_HEADERS = frozenset({"accept", "content-type", "openai-beta"})
 _RESPONSE_HEADERS = frozenset(
     {
         *("content-type", "date", "location", "retry-after", "retry-after-ms", "x-should-retry", "x-request-id"),
@@ -25,10 +26,21 @@ _RESPONSE_HEADERS = frozenset(
 )
 _BOUNDARY = "realtime-sip"
 _ACCOUNT = re.compile(r"\b(AC|SK)[0-9a-fA-F]{32}\b")
-_NUMBER = re.compile(r"(?:\+|%2B)[0-9]{7,15}")
+_NUMBER = re.compile(r"\+?(?<![0-9A-Za-z])[0-9]{7,}(?![0-9A-Za-z])|\+[0-9][0-9 ().-]{5,}[0-9]")
+"""A phone number in a path or a header. Ids have letters beside their digits."""
+_DIGITS = re.compile("[0-9]{7}")
+_SECRET = re.compile(r"\b(?:sk|ek|whsec)[-_][^\s/?&;,\"]+")
+_PLAIN_IN_QUERY = frozenset({"after", "before", "call_id", "limit", "model", "order", "page", "pagesize", "status"})
+_MAX_PLAIN_DIGITS = 6
+_FIELD = re.compile(r"[A-Za-z][A-Za-z0-9_.\[\]-]{0,59}")
+_STAND_IN = re.compile(r"^(127\.0\.0\.1|localhost|\[::1\]):[0-9]+$")
+"""A server on a port of its own each time, which would change each cassette that is recorded again."""
+_CHARSET = re.compile(r"charset=[\w-]+", re.IGNORECASE)
 _SCRUBBED = re.compile(r"<(?:[0-9]+ (?:chars|items)|number|key)>")
 """What stands for a text already: vcrpy scrubs again what it reads back."""
 _SDP = b"v=0\r\ns=withheld\r\n"
+_ZEROS = "+" + "0" * 11
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 
 class _Request(Protocol):
@@ -51,11 +63,13 @@ class VcrConfig(TypedDict):
 def vcr_config() -> VcrConfig:
     """Return what `vcr.VCR(**vcr_config())` needs to scrub cassettes, and to match what it has scrubbed.
 
-    It is an allow-list, as that of the event log: names, ids, counts and codes stay, any other text becomes its length.
-    So keys, phone numbers, instructions, SDP, secrets and transcripts do not reach the disk; of headers, only those
-    that say what a body is, or when to try again. A multipart body gets a fixed boundary, and account ids of Twilio are
-    zeros. Requests are matched by method, path, query and scrubbed body, and not by host: a cassette that was recorded
-    from a stand-in on a random port plays for the service's own address too.
+    It is an allow-list, as that of the event log: names, ids, counts and codes stay, any other text becomes its
+    length. So keys, phone numbers, instructions, SDP, secrets and transcripts do not reach the disk; of headers,
+    only those that say what a body is, or when to try again. Of a URL the path stays, with zeros in place of
+    account ids of Twilio and of numbers, and of its query what selects pages; a stand-in on loopback has no port
+    there. A multipart body gets a fixed boundary. Requests are matched by method, path, query and scrubbed body,
+    and not by host: a cassette that was recorded from a stand-in on a random port plays for the service's own
+    address too.
 
     What is played back is what was scrubbed: a key in it reads "<35 chars>". Sockets are not recorded by vcrpy; use a
     `Recording` for them. Needs vcrpy 9.4 or newer.
@@ -83,13 +97,7 @@ def _scrubbed_request(request: _Request) -> _Request:
     content = body.encode() if isinstance(body, str) else body if isinstance(body, bytes) else b""
     kept.uri = _uri(request.uri)
     kept.body = _scrubbed(content, kind)
-    kept.headers = {
-        name: f"multipart/form-data; boundary={_BOUNDARY}"
-        if name.lower() == "content-type" and kind.lower().startswith("multipart/")
-        else value
-        for name, value in headers.items()
-        if name.lower() in _REQUEST_HEADERS
-    }
+    kept.headers = {name: _header(name, value) for name, value in headers.items() if name.lower() in _REQUEST_HEADERS}
     return kept
 
 
@@ -98,10 +106,12 @@ def _scrubbed_response(response: dict[str, Any]) -> dict[str, Any]:
     headers: Mapping[str, Any] = response.get("headers") or {}
     kind = next((_first(value) for name, value in headers.items() if name.lower() == "content-type"), "")
     kept["headers"] = {
-        name: [_uri(value) for value in values] if isinstance(values, list) else _uri(str(values))
+        name: [_header(name, value) for value in values] if isinstance(values, list) else _header(name, str(values))
         for name, values in headers.items()
         if name.lower() in _RESPONSE_HEADERS
     }
+    if isinstance(response.get("status"), dict):
+        kept["status"]["message"] = _PHRASES.get(response["status"].get("code"), "")
     body = response.get("body") or {}
     content = body.get("string", b"")
     kept["body"] = {"string": _scrubbed(content.encode() if isinstance(content, str) else content, kind)}
@@ -115,8 +125,48 @@ def _first(value: object) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
+def _header(name: str, value: str) -> str:
+    match name.lower():
+        case "location":
+            return _uri(value)
+        case "content-type":
+            media, _, rest = value.partition(";")
+            if media.strip().lower().startswith("multipart/"):
+                return f"multipart/form-data; boundary={_BOUNDARY}"
+            charset = _CHARSET.search(rest)
+            return _plain(media) + (f"; {charset[0]}" if charset else "")
+        case _:
+            return _plain(value)
+
+
+def _plain(text: str) -> str:
+    text = _ACCOUNT.sub(lambda found: found[1] + "0" * 32, text)
+    return _SECRET.sub("withheld", _NUMBER.sub(_ZEROS, text))
+
+
 def _uri(uri: str) -> str:
-    return _NUMBER.sub("%2B" + "0" * 11, _ACCOUNT.sub(lambda found: found[1] + "0" * 32, uri))
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        return "http://withheld/"
+    path = "/".join(map(_segment, parts.path.split("/")))
+    pairs = [(_field(name), _of_query(name, value)) for name, value in parse_qsl(parts.query, keep_blank_values=True)]
+    host = _STAND_IN.sub(r"\1", _plain(parts.netloc.rpartition("@")[2]))
+    return urlunsplit((parts.scheme, host, path, urlencode(pairs, quote_via=quote), ""))
+
+
+def _segment(segment: str) -> str:
+    meant = segment
+    while (plainer := unquote(meant)) != meant:
+        meant = plainer
+    kept = _plain(meant)
+    return segment if kept == meant else quote(kept, safe=":+@")
+
+
+def _of_query(name: str, value: str) -> str:
+    if name.lower() in _PLAIN_IN_QUERY and (is_name(value) or (value.isdecimal() and len(value) <= _MAX_PLAIN_DIGITS)):
+        return value
+    return _text(value)
 
 
 def _scrubbed(body: bytes, kind: str) -> bytes:
@@ -129,7 +179,7 @@ def _scrubbed(body: bytes, kind: str) -> bytes:
         return _SDP
     if media == "application/x-www-form-urlencoded":
         pairs = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
-        return urlencode([(name, _text(value)) for name, value in pairs], quote_via=quote).encode()
+        return urlencode([(_field(name), _text(value)) for name, value in pairs], quote_via=quote).encode()
     try:
         return json.dumps(_json(json.loads(body))).encode()
     except (ValueError, RecursionError):
@@ -144,15 +194,24 @@ def _json(value: object, key: str = "", parent: str = "") -> object:
     if isinstance(value, str) and _SCRUBBED.fullmatch(value):
         return value
     if parent == "error":  # whose code is a name; elsewhere it is what somebody has to enter
-        return redacted_event({parent: {key: value}})[parent][_key(key)]
-    return redacted_event({key: value})[_key(key)]
+        (kept,) = redacted_event({parent: {key: value}})[parent].values()
+    else:
+        (kept,) = redacted_event({key: value}).values()
+    return kept
 
 
 def _key(name: str) -> str:
     if _SCRUBBED.fullmatch(name):
         return name
+    if _DIGITS.search(name):
+        return _text(name)
     (kept,) = redacted_event({name: None})
     return kept
+
+
+def _field(name: str) -> str:
+    """Return the name of a field of a form or a query, if it looks like one."""
+    return name if _FIELD.fullmatch(name) and _plain(name) == name else _text(name)
 
 
 def _text(text: str) -> str:
@@ -165,7 +224,7 @@ def _scrubbed_parts(body: bytes, kind: str) -> bytes:
     lines = []
     for part in message.iter_parts() if message.is_multipart() else ():
         payload = part.get_payload(decode=True)
-        name = str(part.get_param("name", header="content-disposition"))
+        name = _field(str(part.get_param("name", header="content-disposition")))
         content = _scrubbed(payload if isinstance(payload, bytes) else b"", part.get_content_type())
         lines.append(f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'.encode() + content)
     return b"\r\n".join([*lines, f"--{_BOUNDARY}--\r\n".encode()])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from logged import logged_call
 from realtime_sip.call.record.timeline import Speech, Timeline, ToolRun, timeline
 from realtime_sip.cli import main
 from realtime_sip.event_log import read_event_log
-from realtime_sip.testing import ModelCalls, read_scenario
+from realtime_sip.testing import CallerHangsUp, CallerSays, ModelCalls, ModelSays, read_scenario
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +38,34 @@ def test_a_log_or_a_folder_of_them_is_shown(log: Path, capsys: pytest.CaptureFix
     assert any("[interrupted]" in line for line in lines)
     assert any(line.startswith("waits") for line in lines)
     assert any(line.startswith("cost") and "$" in line for line in lines)
+
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "inspect.md"
+ON_THE_PAGE = (
+    ModelSays("Good morning, this is the shop. How can I help you?"),
+    CallerSays("Hello. Where is my order one zero four two?"),
+    ModelCalls("order_status", {"order_id": "1042"}),
+    ModelSays("It left our warehouse yesterday and will be with you tomorrow before noon."),
+    CallerSays("Cancel it!", interrupting=True, after=2.0),
+    ModelCalls("cancel_order", {}),
+    ModelSays("That did not work."),
+    CallerHangsUp(),
+)
+
+
+def test_the_page_shows_what_is_printed_of_such_a_call(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (shown,) = re.findall(
+        r"^\$ realtime-sip inspect calls/\n(.+?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL
+    )
+    log = logged_call(tmp_path, redact=False, scenario=ON_THE_PAGE)
+    # Which call it was, and when, is the page's.
+    call_id, moment = shown.splitlines()[:2]
+    first, *entries = log.read_text("utf-8").splitlines()
+    began = datetime.strptime(moment.partition(" UTC")[0] + "+0000", "%Y-%m-%d %H:%M:%S%z").timestamp()
+    header = json.dumps(json.loads(first) | {"call_id": call_id, "started_at": began})
+    log.write_text("\n".join([header, *entries, ""]), "utf-8")
+    assert main(["inspect", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == shown
 
 
 def test_json_has_all_of_it(log: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,13 +6,17 @@ Python is run by test_readme.py; a block that cannot be is marked `<!-- not run:
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 import shlex
 from pathlib import Path
 
 import pytest
+import yaml
 
+from realtime_sip import AsyncRealtimeSip, CallHost, IncomingCall
 from realtime_sip.cli import main, parser
+from realtime_sip.integrations.fastapi import health
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = {
@@ -29,7 +33,7 @@ KINDS = {
     "json": "tests/test_examples_index.py",
     "javascript": "tests/cli/test_ring_servers.py",
     "mermaid": "tests/test_site.py",
-    "yaml": "nothing: two lines for Kubernetes",
+    "yaml": "here",
     "text": "beside the command that prints it",
 }
 BLOCKS = [
@@ -58,6 +62,7 @@ OTHERS = (
 SHOWN_BY = {
     "docs/ring.md": "tests/cli/test_ring.py",
     "docs/first_call.md": "tests/cli/test_first_call.py",
+    "docs/inspect.md": "tests/cli/test_inspect.py",
     "docs/migration.md": "here",
 }
 """Pages with commands whose output is shown, and the test that compares it."""
@@ -115,6 +120,27 @@ def test_pages_with_files_are_those_whose_files_are_run() -> None:
         if kind == "python" and not mark and re.match(r"# [\w/]+\.py\n", text) and page.parts[:2] != ("docs", "pt")
     }
     assert named <= WITH_FILES
+
+
+async def busy(_: IncomingCall) -> int:
+    return 486
+
+
+def test_a_process_has_the_time_to_drain_and_the_probes_ask_what_is_answered() -> None:
+    page = PAGES[Path("docs/deploying.md")]
+    pod, compose = (yaml.safe_load(text) for _, _, kind, text in BLOCKS if kind == "yaml")
+    needed = 10 + inspect.signature(CallHost).parameters["drain_timeout"].default
+    (container,) = pod["spec"]["containers"]
+    wait = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert pod["spec"]["terminationGracePeriodSeconds"] == wait + needed
+    assert compose["services"]["shop"]["stop_grace_period"] == f"{needed:g}s"
+    assert re.findall(r"docker stop -t (\d+)", page) == [f"{needed:g}"]
+    (port,) = (each["containerPort"] for each in container["ports"])
+    probes = [container[f"{name}Probe"]["httpGet"] for name in ("readiness", "liveness")]
+    assert {probe["port"] for probe in probes} == {port}
+    client = AsyncRealtimeSip("sk-example", webhook_secret="whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    routes = health(CallHost(busy, client=client)).routes
+    assert {probe["path"] for probe in probes} <= {getattr(route, "path", "") for route in routes}
 
 
 def test_what_migrate_prints_is_what_its_page_shows(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from realtime_sip import events
@@ -30,6 +30,7 @@ class Sideline:
         attached: Called when a sideband is open.
         received: Called with each event.
         sent: Called with each event that was sent, and its id.
+        ours: Asked before each event: returns whether no other worker has the call.
     """
 
     def __init__(
@@ -40,12 +41,14 @@ class Sideline:
         attached: Callable[[], None],
         received: Callable[[events.ServerEvent], None],
         sent: Callable[[events.ClientEvent], None],
+        ours: Callable[[], Awaitable[bool]],
     ) -> None:
         self._transport = transport.sharing(replace(transport.settings, ping_timeout=None))
         self._call_id = call_id
         self._attached = attached
         self._received = received
         self._sent = sent
+        self._ours = ours
         self._waiting: asyncio.Queue[tuple[events.ClientEvent, Sent | None]] = asyncio.Queue()
         self._sideband: AsyncSideband | None = None
         self.opened = asyncio.Event()
@@ -85,7 +88,7 @@ class Sideline:
 
     def let_go(self) -> None:
         """Tell nobody any more. What was told holds this in turn."""
-        self._attached, self._received = _nobody, _nobody
+        self._attached, self._received, self._ours = _nobody, _nobody, _everybody
 
     async def close(self) -> None:
         """Close the sideband that is open; `follow` returns."""
@@ -100,6 +103,8 @@ class Sideline:
         while True:
             event, sent = await self._waiting.get()
             try:
+                if not await self._ours():
+                    raise SocketClosedError(SocketClose(SocketCloseKind.OURS, 1000))
                 event_id = await sideband.send(event)
             except InvalidRequestError as error:
                 if sent is None:
@@ -127,6 +132,10 @@ class Sideline:
 
 def _nobody(*_: object) -> None:
     pass
+
+
+async def _everybody() -> bool:
+    return True
 
 
 def _settle(sent: Sent | None, error: RealtimeSipError | None) -> None:

@@ -45,7 +45,9 @@ class Decision:
         transfer: The last transfer that was asked of the carrier.
         note_transfer: Notes a transfer where other workers can read it.
         changed: Called if what another worker would need has changed.
-        saved: Waits until that is where other workers can read it, but not for long.
+        saved: Waits until that is where other workers can read it, but not for long. Returns whether none of them has
+            the call.
+        ours: Returns whether no other worker has the call, as far as is known.
     """
 
     def __init__(
@@ -72,7 +74,8 @@ class Decision:
         self.transfer: TransferRequest | None = None
         self.note_transfer: Callable[[TransferRequest], Awaitable[None]] | None = None
         self.changed: Callable[[], None] | None = None
-        self.saved: Callable[[], Awaitable[None]] | None = None
+        self.saved: Callable[[], Awaitable[bool]] | None = None
+        self.ours: Callable[[], Awaitable[bool]] | None = None
         if accepted_before:
             self.made.set()
 

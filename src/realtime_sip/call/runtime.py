@@ -114,7 +114,12 @@ class Runtime:
             session, rates=options.rates, log=log, book=self.state.book, unix_ahead=self.state.line.unix_ahead
         )
         self.sideline = Sideline(
-            transport, self.call_id, attached=self._attached, received=self._received, sent=self.record.note
+            transport,
+            self.call_id,
+            attached=self._attached,
+            received=self._received,
+            sent=self.record.note,
+            ours=self._is_ours,
         )
         self._spends = options.limits.max_cost is not None or options.limits.max_tokens is not None
         check = options.check_speech
@@ -259,10 +264,18 @@ class Runtime:
 
     async def _requested(self, work: Coroutine[Any, Any, inputs.Input]) -> None:
         """Carry out a request, and tell the core what came of it."""
+        if not await self._is_ours():
+            work.close()
+            return
         came = await work
         if type(came) is inputs.Accepted:
             _log.info("call %s: accepted", self.call_id)
         self.step(came)
+
+    async def _is_ours(self) -> bool:
+        """Return whether no other worker has the call, as far as is known: what it does is for that one to decide."""
+        decision = self.decision
+        return decision is None or decision.ours is None or await decision.ours()
 
     def _broke(self, error: BaseException) -> None:
         _log.error("call %s: %s", self.call_id, type(error).__name__, exc_info=error)
@@ -299,6 +312,8 @@ class Runtime:
             raise error
 
     async def _follow(self) -> None:
+        if not await self._is_ours():
+            return
         try:
             close = await self.sideline.follow()
         except RealtimeSipError as error:
@@ -389,8 +404,10 @@ class Runtime:
             if tool.progress or tool.background:
                 self.step(inputs.ToolBegan(asked.call_id, asked.name, tool.progress, tool.background))
 
-        if self.decision is not None and self.decision.saved is not None:
-            await self.decision.saved()  # whoever takes the call over has to know that it runs
+        decision = self.decision
+        # Whoever takes the call over has to know that it runs.
+        if decision is not None and decision.saved is not None and not await decision.saved():
+            return
         with nullcontext() if self._watch is None else self._watch.running(asked.call_id):
             result = await self.tools.run(asked, began)
         self.step(inputs.ToolEnded(asked.call_id, result.output, result.respond, result.failed))

@@ -63,6 +63,8 @@ class _Kept:
         self.saved = asyncio.Event()
         """Set once what has changed is written."""
         self.urgent = asyncio.Event()
+        self.offered = False
+        """Whether it may be offered, since taking the offer back failed."""
 
     def change(self) -> None:
         self.changed.set()
@@ -95,7 +97,12 @@ class Claims:
         self._calls: dict[str, _Kept] = {}
         self._beating: asyncio.Task[None] | None = None
         self._watching = False
+        self._looking: asyncio.Task[None] | None = None
         self._beat_at = -HEARTBEAT
+        self._heard_at = math.inf
+        """When the store last answered a heartbeat, or failed to."""
+        self._heard = asyncio.Event()
+        """Set when it does so again."""
         self._told_at = math.inf
         self._adopts_from = 0.0
         self.elsewhere = 0
@@ -143,6 +150,7 @@ class Claims:
         kept = self._calls[decision.call_id]
         if self._store.shared:
             decision.changed, decision.saved = kept.change, lambda: _saved(kept)
+            decision.ours = lambda: self._is_ours(kept)
         loop, made = asyncio.get_running_loop(), asyncio.ensure_future(decision.made.wait())
         places_at = loop.time()
         try:
@@ -154,9 +162,8 @@ class Claims:
                         text = ticket()
                         # Again and again: a store may have lost what it had.
                         async with in_time(STORE_TIMEOUT, "the store", sent=True):
-                            if not await self._store.accept(
-                                decision.call_id, owner=self._owner, lease=WORKER_LEASE, ticket=text
-                            ):
+                            if not await self._keeps(kept, decision.call_id, text):
+                                kept.lost.set()
                                 return
                         if not kept.changed.is_set():
                             kept.saved.set()
@@ -172,6 +179,13 @@ class Claims:
                     await renewed()
         finally:
             made.cancel()
+
+    async def _keeps(self, kept: _Kept, call_id: str, ticket: str | None) -> bool:
+        """Record that a call is up here; return whether it is this host's."""
+        if kept.offered and not await self._store.recall(call_id, owner=self._owner):
+            return False
+        kept.offered = False
+        return await self._store.accept(call_id, owner=self._owner, lease=WORKER_LEASE, ticket=ticket)
 
     async def hand_over(self, call_id: str, ticket: str, *, within: float) -> bool:
         """Offer a call to the others for so many seconds; return whether one of them has it."""
@@ -193,7 +207,18 @@ class Claims:
                 return not await self._store.recall(call_id, owner=self._owner)
         except Exception as error:  # noqa: BLE001 - no call ends because of its store
             _log.error("call %s: it was not handed over: %s", call_id, type(error).__name__)
+            kept.offered = True
+            kept.change()
             return kept.lost.is_set()
+
+    async def _is_ours(self, kept: _Kept) -> bool:
+        """Return whether no other worker has the call, as far as is known.
+
+        If this process stood still for longer than its lease, the store is asked first, but not for long.
+        """
+        if asyncio.get_running_loop().time() - self._heard_at > WORKER_LEASE:
+            await _passed(SAVED, self._heard, kept.lost)
+        return not kept.lost.is_set()
 
     async def lose(self, call_id: str) -> None:
         """Forget a call that another host has. From now on it may come back, as any other that is taken over."""
@@ -238,11 +263,18 @@ class Claims:
 
     async def _beat_always(self) -> None:
         clock = asyncio.get_running_loop().time
-        while self._calls or self._watching:
-            if clock() - self._beat_at >= HEARTBEAT - SWEEP:
-                await self._beat()
-            if not await self._adopt():
+        try:
+            while self._calls or self._watching:
+                if clock() - self._beat_at >= HEARTBEAT - SWEEP:
+                    await self._beat()
+                if self._looking is None or self._looking.done():
+                    # Beside the heartbeats: they tell that the calls which are up here are served.
+                    self._looking = asyncio.create_task(self._look(), name="look for calls that nobody serves")
                 await self._pause()
+        finally:
+            if self._looking is not None:
+                self._looking.cancel()
+                self._looking = None
 
     async def _beat(self) -> None:
         """Let the store know that this host lives, and hear what the others did."""
@@ -262,6 +294,9 @@ class Claims:
         for call_id in beat.taken:
             if call_id in self._calls:
                 self._calls[call_id].lost.set()
+        heard, self._heard = self._heard, asyncio.Event()
+        self._heard_at = asyncio.get_running_loop().time()
+        heard.set()
         for call_id, text in beat.letters:
             self._done(call_id, self._letter, call_id, text)
 
@@ -277,9 +312,18 @@ class Claims:
     def _free(self) -> int:
         return self._room() if self._watching else 0
 
+    def _most(self) -> int:
+        """Return how many calls to take over now. If nobody has room, that is better than to leave them to nobody."""
+        free = self._free()
+        return min(free, _AT_ONCE) if free > 0 or self.elsewhere or not self._watching else _AT_ONCE
+
+    async def _look(self) -> None:
+        while await self._adopt():
+            pass
+
     async def _adopt(self) -> bool:
         """Take over what nobody serves. Return whether there may be more."""
-        most = min(self._free(), _AT_ONCE)
+        most = self._most()
         if most <= 0 or asyncio.get_running_loop().time() < self._adopts_from:
             return False
         try:
@@ -306,10 +350,17 @@ class Claims:
             _log.debug("no news from the store: %s", type(error).__name__)
 
 
-async def _saved(kept: _Kept) -> None:
+async def _saved(kept: _Kept) -> bool:
+    """Wait until the others could know what changed, but not for long. Return whether the call is still ours."""
     kept.change()
     kept.urgent.set()
-    await _passed(SAVED, kept.saved, kept.lost)
+    clock = asyncio.get_running_loop().time
+    while True:
+        began = clock()
+        await _passed(SAVED, kept.saved, kept.lost)
+        if kept.saved.is_set() or kept.lost.is_set() or clock() - began < WORKER_LEASE:
+            return not kept.lost.is_set()
+        # This process stood still meanwhile, and the time is not the store's.
 
 
 async def _passed(seconds: float, *events: asyncio.Event) -> None:

@@ -21,6 +21,8 @@ HANG_UP = 0.75
 """Seconds for hanging up at the end of a drain, before the code after a handler's block runs."""
 GOODBYE_TIME = 12.0
 """Seconds before the end of a drain at which calls that are still up hear a goodbye."""
+GIVING = 3.0
+"""Seconds for other workers to get the calls first, however short the drain is; but half of it at most."""
 CODE_BEHIND = 1.0
 """Seconds after the end of a drain for what a handler does after its block, such as storing the transcript."""
 AT_A_TIME = 4
@@ -48,13 +50,14 @@ async def drain(
     claiming: Mapping[str, asyncio.Task[Any]],
     seconds: float,
     *,
-    give: Callable[[Taken], Coroutine[Any, Any, bool]],
+    give: Callable[[Taken], Coroutine[Any, Any, bool]] | None,
 ) -> None:
     """Let the calls of a host end within so many seconds, and end those that do not. Both mappings change meanwhile.
 
-    Until the goodbyes begin, `give` hands each call over to another worker, if it can.
+    Until the goodbyes begin, `give` hands each call over to another worker, if it can; None if nobody shares the store.
     """
-    end = asyncio.get_running_loop().time() + seconds
+    begun = asyncio.get_running_loop().time()
+    end = begun + seconds
 
     async def idle(until: float) -> None:
         """Wait until there are no calls, or until then."""
@@ -65,10 +68,13 @@ async def drain(
                 return
             await asyncio.wait(tasks, timeout=left)
 
-    giving = asyncio.create_task(_handed_over(calls, give))
-    await idle(end - GOODBYE_TIME)
-    giving.cancel()
-    await asyncio.wait({giving}, timeout=CANCELED)
+    if give is None:
+        await idle(end - GOODBYE_TIME)
+    else:
+        giving = asyncio.create_task(_handed_over(calls, give))
+        await idle(max(end - GOODBYE_TIME, begun + min(GIVING, seconds / 2)))
+        giving.cancel()
+        await asyncio.wait({giving}, timeout=CANCELED)
     ending = _each_call(calls, lambda call: call.hangup(goodbye=GOODBYE))
     await idle(end)
     ending += _each_call(calls, _hung_up)

@@ -52,7 +52,7 @@ class CallHost:
         client: The client that rejects calls; usually the one that the handler uses.
         store: Keeps claims, counters, nonces and notes. A `MemoryStore` serves one process and survives no crash.
         max_calls: How many calls may be up at a time. More are passed on to other workers of the `store` that have
-            room, or rejected.
+            room, or rejected. Only what a worker that died has left is taken beyond that, if no other has room.
         policy: Who may call. It is asked before the handler, and counts in `store`.
         busy_status: The SIP status of a call that cannot be taken. Trunks try their next route after a 5xx, such as
             503, and never after 486 or a 6xx.
@@ -200,7 +200,7 @@ class CallHost:
         incoming, claimed = got
         known = None
         if claimed.outcome is Outcome.ADOPTED and self._seals is not None:
-            known = self._seals.read(claimed.claim.ticket)
+            known = self._seals.read(claimed.claim.ticket, call_id=incoming.call_id)
         gone = await self._reports.announced(incoming)
         return self._take(incoming, claimed.claim, known, adopted=claimed.outcome is Outcome.ADOPTED, gone=gone)
 
@@ -348,7 +348,7 @@ class CallHost:
             return taken.ended(EndReason.REJECTED, "reported", "the program rejected the call")
         if call is not None:
             return await call.wait_ended()  # a canceled handler leaves before its call is hung up
-        if status is not None:
+        if status is not None or decision.accepted_before:
             return await endings.hang_up(self._client, taken)
         return taken.ended(EndReason.DETACHED, "reported", "the program let go of the call")
 
@@ -369,7 +369,7 @@ class CallHost:
         return 0 if self._draining else max(0, self._max_calls - self._up())
 
     def _adopted(self, claim: Claim) -> None:
-        known = None if self._seals is None else self._seals.read(claim.ticket)
+        known = None if self._seals is None else self._seals.read(claim.ticket, call_id=claim.call_id)
         if known is None:
             _log.error("call %s: its ticket cannot be read: do all workers have one webhook secret?", claim.call_id)
             ending = asyncio.create_task(endings.unreadable(self._client, claim, self._claims.finish))
@@ -433,7 +433,8 @@ class CallHost:
     async def drain(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - what happens before it is over
         """Take no new calls, let those that are up finish, and end the rest after `timeout` seconds.
 
-        If other workers share the store, they get the calls first: each as soon as nothing is under way in it.
+        If other workers share the store, they get the calls first: each as soon as nothing is under way in it, until
+        the goodbyes begin. Of a short drain, half is for that, up to three seconds.
 
         It returns within two seconds more, whatever fails; what has not ended by then is logged. Calls that are still
         up twelve seconds before the end hear a goodbye. At the end they are hung up, so that the code after their
@@ -449,7 +450,7 @@ class CallHost:
         seconds = self.drain_seconds(timeout)
         self._draining = True
         await self._claims.rest()
-        await drain(self._calls, self._claiming, seconds, give=self._relay.give)
+        await drain(self._calls, self._claiming, seconds, give=self._relay.give if self._store.shared else None)
 
     def drain_seconds(self, timeout: float | None = None) -> float:
         """Return how many seconds a drain is given: `drain_timeout` if none are named, 0 below a reloader.

@@ -8,15 +8,16 @@ secret, which all workers have: whoever reads the store learns no number, and wh
 from __future__ import annotations
 
 import base64
+import json
 import logging
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field, ValidationError
 
-from realtime_sip.call.machine.ticket import Ticket
+from realtime_sip.call.machine.ticket import KnownInPart, Ticket
 from realtime_sip.errors import ConfigurationError, MissingExtraError
 from realtime_sip.sip.signed_context import SignedContext
 from realtime_sip.stores.rules import MAX_NOTE
@@ -30,17 +31,19 @@ _log = logging.getLogger("realtime_sip.host")
 _PURPOSE = b"realtime-sip what workers hand over v1"
 _MAX_READ = 16 * MAX_NOTE
 """Bytes of what was sealed, at most."""
+_MAX_HEADERS = 4096
+"""Characters of an INVITE's headers that are kept if all of them are too many."""
+_HEADERS = frozenset({"from", "f", "to", "t", "call-id", "i"})
+"""Those that every INVITE has (RFC 3261 8.1.1), which are kept first."""
 
 
-class _Sealed(BaseModel):
-    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
-
+class _Sealed(KnownInPart):
     webhook: dict[str, Any]
     delivery: tuple[str, int | None, str | None] = ("", None, None)
     context: dict[str, Any] | None = None
     route: str | None = None
     call: Ticket | None = None
-    trace: dict[str, str] = {}
+    trace: dict[str, str] = Field(default_factory=dict)
     offered: bool = False
 
 
@@ -91,9 +94,10 @@ class Seals:
         trace: Mapping[str, str] | None = None,
         offered: bool = False,
     ) -> str:
-        """Return a sealed ticket, or "" if it would be too long to be kept; then no other worker can have the call.
+        """Return a sealed ticket. If it would be too long to be kept, SIP headers are left out, then the call's state.
 
-        `trace` is what the next worker's spans are to be below, if it is not what the webhook's headers say.
+        If it is too long even so it is "", and no other worker can have the call. `trace` is what the next worker's
+        spans are to be below, if it is not what the webhook's headers say.
         """
         context = incoming.signed_context
         content = _Sealed(
@@ -110,14 +114,21 @@ class Seals:
             return text
         if not self._warned:
             self._warned = True
-            _log.warning("call %s: its headers are too long for others to take it over", incoming.call_id)
+            _log.warning("call %s: its ticket is too long: whoever takes it over gets fewer headers", incoming.call_id)
+        content = content.model_copy(update={"webhook": _shortened(content.webhook)})
+        for less in (content, content.model_copy(update={"call": None})):
+            text = self._seal(less.model_dump_json(exclude_none=True))
+            if len(text) <= MAX_NOTE:
+                return text
         return ""
 
-    def read(self, ticket: str) -> HandedOver | None:
-        """Return what a ticket says, or None if it is not one of ours."""
+    def read(self, ticket: str, *, call_id: str) -> HandedOver | None:
+        """Return what the ticket of a call says, or None if it is not one of ours, or that of another call."""
         try:
             content = _Sealed.model_validate_json(self._open(ticket))
             incoming = IncomingCall.model_validate(content.webhook)
+            if incoming.call_id != call_id:
+                return None
             webhook_id, timestamp, project = content.delivery
             if timestamp is not None:
                 incoming._note_delivery(webhook_id=webhook_id, timestamp=timestamp, project=project)
@@ -147,3 +158,18 @@ class Seals:
 
     def _open(self, sealed: str) -> bytes:
         return zlib.decompressobj().decompress(self._fernet.decrypt(sealed.encode()), _MAX_READ)
+
+
+def _shortened(webhook: dict[str, Any]) -> dict[str, Any]:
+    """Return a webhook with few SIP headers, in their order."""
+    data = webhook["data"]
+    headers = [each for each in data.get("sip_headers") or () if isinstance(each, dict)]
+    left, kept = _MAX_HEADERS, set[int]()
+    for wanted in (True, False):
+        for number, each in enumerate(headers):
+            name, length = str(each.get("name")).lower(), len(json.dumps(each))
+            if (name in _HEADERS) is wanted and length <= left:
+                left -= length
+                kept.add(number)
+    short = [each for number, each in enumerate(headers) if number in kept]
+    return {**webhook, "data": {**data, "sip_headers": short}}

@@ -1,16 +1,16 @@
 """What another worker needs to go on with a call: made of the state, without words, numbers or digits.
 
 Times are Unix seconds. It is read leniently, since workers of two releases run beside each other during a deploy: what
-is not known is left out, and what is missing has a default.
+is not known is left out, field by field and item by item, and what is missing has a default.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from itertools import islice
-from typing import Any, Self
+from typing import Any, Self, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 
 from realtime_sip.call.machine.state import Called, CallState, Socket, Tool
 from realtime_sip.call.machine.targets import Fallback
@@ -21,11 +21,49 @@ _MAX_SEEN = 64
 _MAX_EVIDENCE = 1000
 
 
-class _Kept(BaseModel):
+class KnownInPart(BaseModel):
+    """What another release may have written: a value that is not valid here is as if it were missing."""
+
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _leave_out(cls, value: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return validate(value)
+        except ValidationError as error:
+            if not isinstance(value, dict):
+                raise
+            return validate(cls._without(value, [problem["loc"] for problem in error.errors(include_url=False)]))
 
-class KeptTransfer(_Kept):
+    @classmethod
+    def _without(cls, value: dict[str, Any], places: list[tuple[int | str, ...]]) -> dict[str, Any]:
+        """Return the value without what is not valid: items of a mapping or a sequence, and otherwise whole fields."""
+        left_out: dict[str, set[int | str]] = {}
+        for name, *item in places:
+            left_out.setdefault(str(name), set()).update(item[:1] if _has_items(cls, str(name)) else ())
+        return {
+            name: _less(each, left_out.get(name))
+            for name, each in value.items()
+            if name not in left_out or left_out[name]
+        }
+
+
+def _has_items(model: type[BaseModel], name: str) -> bool:
+    annotation = model.model_fields[name].annotation if name in model.model_fields else None
+    origin = get_origin(annotation)
+    return origin is dict or (origin is tuple and Ellipsis in get_args(annotation))
+
+
+def _less(value: Any, items: Collection[int | str] | None) -> Any:
+    if not items:
+        return value
+    if isinstance(value, dict):
+        return {key: each for key, each in value.items() if key not in items}
+    return [each for number, each in enumerate(value) if number not in items]
+
+
+class KeptTransfer(KnownInPart):
     """A transfer under way. Reason and summary, which are words, are not part of it."""
 
     name: str
@@ -37,7 +75,7 @@ class KeptTransfer(_Kept):
     due: float | None = None
 
 
-class KeptEnding(_Kept):
+class KeptEnding(KnownInPart):
     """An end that was decided."""
 
     reason: EndReason
@@ -46,7 +84,7 @@ class KeptEnding(_Kept):
     reported: bool = False
 
 
-class Ticket(_Kept):
+class Ticket(KnownInPart):
     """What is handed over of one call.
 
     Attributes:

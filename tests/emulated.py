@@ -15,10 +15,12 @@ import httpx
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from realtime_sip.testing import OpenAIEmulator, RingingCall, run_virtual
+from realtime_sip.testing import OpenAIEmulator, RingingCall, Timings, run_virtual
 from realtime_sip.webhooks import IncomingCall
 
 SPEED = 200.0
+PATIENT = Timings(ring=60 * SPEED, webhook_timeout=60 * SPEED)
+"""The phone rings as long as a program on a busy machine takes."""
 SESSION: dict[str, Any] = {"type": "realtime", "model": "gpt-realtime-2.1", "instructions": "Be brief."}
 HEARING: dict[str, Any] = {**SESSION, "audio": {"input": {"transcription": {"model": "gpt-realtime-whisper"}}}}
 

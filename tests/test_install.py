@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import socket
 import subprocess
 import sys
 import tarfile
@@ -16,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from ports import free_port
 
 pytestmark = pytest.mark.packages
 
@@ -203,11 +204,6 @@ def test_what_the_page_of_a_framework_says__pasted_into_a_fresh_environment__ans
             ring, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=90
         )
     assert rung.returncode == 0, rung.stdout + rung.stderr
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 def test_the_wheel_holds_the_package_its_types_and_the_example_that_the_command_runs(wheel: Path) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import importlib
 import os
 import re
-import socket
 import subprocess
 import sys
 import tomllib
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from ports import free_port
 from realtime_sip import EndReason, ThreadCallHost
 from realtime_sip.cli.demo_chain import run_chain
 from realtime_sip.testing import (
@@ -61,8 +61,7 @@ async def pasted(program: str, folder: Path, openai: OpenAIEmulator) -> AsyncIte
     """Serve a program as the README says, from `server.py` in a folder; hand out the webhook's URL."""
     (command,) = re.findall(r"\$ (uvicorn [\w:]+)\n", README)
     (folder / "server.py").write_text(program, encoding="utf-8")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     log = folder / "log"
     with log.open("w") as output:
         server = await asyncio.create_subprocess_exec(

@@ -18,6 +18,7 @@ from fastapi import FastAPI, Request, Response
 from other_language import other_server
 
 from emulated import endpoint
+from ports import free_port
 from realtime_sip import AsyncRealtimeSip, CallHost, IncomingCall, OpenAIWebhooks
 from realtime_sip.cli import main
 from realtime_sip.cli.ring import PORT, add_arguments
@@ -44,8 +45,7 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def port() -> int:
     """Return a port that is free."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
+    return free_port()
 
 
 def rung(url: str, port: int, *options: str) -> int:

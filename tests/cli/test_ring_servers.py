@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from ports import free_port
 from realtime_sip.cli.ring_call import _SECRET
 from realtime_sip.testing import CallerHangsUp, ModelSays, write_scenario
 from realtime_sip.testing.twilio.emulator import AUTH_TOKEN
@@ -43,8 +44,7 @@ PLAIN["PYTHONPATH"] = os.pathsep.join(sys.path)
 @pytest.fixture
 def ports() -> tuple[int, int]:
     """Return two ports that are free: for the emulator, and for the server."""
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
-        return one.getsockname()[1], other.getsockname()[1]
+    return free_port(), free_port()
 
 
 @contextmanager

@@ -66,7 +66,7 @@ class Line:
 
 @pytest.fixture
 def line(endpoint: emulated.Endpoint) -> Iterator[Line]:
-    with EmulatorOnThread(OpenAIEmulator(speed=emulated.SPEED, strict=False)) as openai:
+    with EmulatorOnThread(OpenAIEmulator(speed=emulated.SPEED, timings=emulated.PATIENT, strict=False)) as openai:
         yield Line(openai, endpoint)
 
 

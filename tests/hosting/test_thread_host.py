@@ -93,7 +93,7 @@ class Line:
 
 @pytest.fixture
 def line() -> Iterator[Line]:
-    with EmulatorOnThread(OpenAIEmulator(speed=emulated.SPEED, strict=False)) as openai:
+    with EmulatorOnThread(OpenAIEmulator(speed=emulated.SPEED, timings=emulated.PATIENT, strict=False)) as openai:
         here = Line(openai)
         yield here
         here.host.close()

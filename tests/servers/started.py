@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import random
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,12 +19,11 @@ from types import MappingProxyType
 import pytest
 
 import realtime_sip
+from ports import free_port
 from realtime_sip.testing import OpenAIEmulator
 
 HERE = Path(__file__).parent
 SOURCE = Path(realtime_sip.__file__).parents[1]
-BELOW_EPHEMERAL = range(20_000, 32_000)
-"""Ports that no client is given, so that nobody takes the one of a server before it listens."""
 UWSGI = "import sys, pyuwsgi; pyuwsgi.run(sys.argv[1:])"
 
 
@@ -93,7 +90,7 @@ def started(
 
     `variables` are what else is in its environment.
     """
-    port = _free_port()
+    port = free_port()
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(SOURCE), str(folder), str(HERE)]),
@@ -117,13 +114,6 @@ def started(
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-
-
-def _free_port() -> int:
-    while True:
-        port = random.choice(BELOW_EPHEMERAL)
-        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
 
 
 def _until_it_answers(running: Running, port: int) -> None:

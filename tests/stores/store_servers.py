@@ -14,12 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from ports import free_port
+
 DEADLINE = 60.0
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 @contextlib.contextmanager

@@ -15,8 +15,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from store_servers import free_port, listens, postgres_server, running
+from store_servers import listens, postgres_server, running
 
+from ports import free_port
 from realtime_sip.stores import store_sql
 from realtime_sip.testing import (
     CallerHangsUp,

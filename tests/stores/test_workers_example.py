@@ -14,9 +14,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from store_servers import free_port, listens, redis_server, running
+from store_servers import listens, redis_server, running
 
 import realtime_sip
+from ports import free_port
 from realtime_sip.testing import (
     CallerHangsUp,
     CallerSays,

@@ -14,9 +14,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from store_servers import free_port, listens
+from store_servers import listens
 
 import realtime_sip
+from ports import free_port
 from realtime_sip.testing import OpenAIEmulator
 
 HERE = Path(__file__).parent

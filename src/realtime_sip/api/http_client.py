@@ -6,11 +6,11 @@ import asyncio
 import os
 import sys
 import threading
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 from realtime_sip.api.proxies import proxy_to
 from realtime_sip.api.settings import Settings, may_be_passed_on
+from realtime_sip.api.trust import default_trust
 from realtime_sip.errors import ConfigurationError, MisuseError
 
 if TYPE_CHECKING:
@@ -27,10 +27,7 @@ _OTHER_LOOP = (
 
 
 class HttpClient:
-    """The HTTP client that was given, or one of ours.
-
-    Its TLS context and its library cost more than all else about a client of ours.
-    """
+    """The HTTP client that was given, or one of ours, which is made when it is first used."""
 
     def __init__(
         self, kind: Literal["Client", "AsyncClient"], given: Any, *, ssl: SSLContext | None, most: int
@@ -132,7 +129,7 @@ class HttpClient:
         """Return what is trusted: by REST calls of a client of ours, and by all WebSockets."""
         with self._lock:
             if self._ssl is None:
-                self._ssl = _default_trust()
+                self._ssl = default_trust()
             return self._ssl
 
     def route(self, settings: Settings) -> str | None:
@@ -154,20 +151,6 @@ class HttpClient:
         with self._lock:
             self._closed = self._closed or self._given is None
             return [*self._made.values()]
-
-
-def _default_trust() -> SSLContext:
-    """Return a context with the system's authorities and, unless the environment names others, certifi's."""
-    from ssl import create_default_context
-
-    context = create_default_context()
-    if not (os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR")):
-        # A system may have none, and certifi lacks those that a company has added to its systems.
-        with suppress(ImportError):
-            import certifi
-
-            context.load_verify_locations(certifi.where())
-    return context
 
 
 def _library_of(http_client: object, kind: Literal["Client", "AsyncClient"]) -> Any:

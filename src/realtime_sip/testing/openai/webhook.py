@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from realtime_sip._threads import Threads
+from realtime_sip.api.trust import default_trust
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.testing.clock import Changes, Clock
 from realtime_sip.testing.openai.behavior import Timings
@@ -70,6 +71,7 @@ class WebhookSender:
         self._client = httpx.AsyncClient(
             follow_redirects=False,
             trust_env=False,
+            verify=default_trust(),
             timeout=self._patience,
             limits=httpx.Limits(max_connections=200),
         )

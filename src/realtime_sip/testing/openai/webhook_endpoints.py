@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from realtime_sip.api.trust import default_trust
 from realtime_sip.testing.clock import Clock
 from realtime_sip.testing.openai.frames import Frame, Ids, Refusal
 from realtime_sip.testing.openai.server import Reply, Request
@@ -129,7 +130,7 @@ class EndpointsApi:
         signer = OpenAIWebhooks(self._secrets[endpoint["id"]], clock=self._clock.unix)
         headers = signer.sign(content, id=self._ids("wh"), timestamp=now)
         try:
-            async with httpx.AsyncClient(trust_env=False, timeout=_TEST_TIMEOUT) as client:
+            async with httpx.AsyncClient(trust_env=False, verify=default_trust(), timeout=_TEST_TIMEOUT) as client:
                 answer = await client.post(
                     endpoint["url"],
                     content=content,

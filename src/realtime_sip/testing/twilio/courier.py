@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, quote_plus, urlencode, urljoin, urlsplit, url
 
 import httpx
 
+from realtime_sip.api.trust import default_trust
 from realtime_sip.testing.clock import Clock
 from realtime_sip.testing.twilio.behavior import TwilioBehavior, TwilioTimings
 from realtime_sip.testing.twilio.record import RequestKind, TwilioRefusal, TwilioRequest
@@ -52,7 +53,10 @@ class Courier:
         self._tunnels = {public.rstrip("/"): local.rstrip("/") for public, local in tunnels.items()}
         self._changed = changed
         self._client = httpx.AsyncClient(
-            follow_redirects=False, trust_env=False, limits=httpx.Limits(max_connections=200)
+            follow_redirects=False,
+            trust_env=False,
+            verify=default_trust(),
+            limits=httpx.Limits(max_connections=200),
         )
 
     async def close(self) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import html
+import importlib
+import re
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -13,6 +16,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 import pytest
 
 from browser import Page, browser
+from public_modules import PUBLIC
 
 pytestmark = pytest.mark.pages
 
@@ -27,6 +31,9 @@ ENGLISH = [
     "twilio/",
     "concepts/call/",
     "reference/root/",
+    "reference/clients/",
+    "reference/call/",
+    "reference/twilio/",
     "reference/errors/",
 ]
 PAGES = [*TRANSLATED, *ENGLISH, *(f"pt/{path}" for path in TRANSLATED)]
@@ -130,6 +137,25 @@ def test_every_link_of_both_languages_leads_to_a_page_and_a_place_in_it() -> Non
                 if led is None or unquote(url.fragment) not in led.places:
                     astray.append(f"{name}: {target}")
     assert astray == []
+
+
+@pytest.mark.usefixtures("site")
+def test_the_reference_has_each_public_name_and_no_private_type_is_what_a_method_returns() -> None:
+    pages = {path: path.read_text(encoding="utf-8") for path in (SITE / "reference").rglob("index.html")}
+    places = {place for text in pages.values() for place in re.findall(r'id="(realtime_sip[\w.]*)"', text)}
+    for module in PUBLIC:
+        for name in importlib.import_module(module).__all__:
+            # A function that is named as its own module is found there.
+            assert places & {f"{module}.{name}", f"{module}.{name}.{name}"}, f"{module}.{name}"
+    for path, text in pages.items():
+        for signature in re.findall(r'<div class="doc-signature.*?</div>', text, flags=re.DOTALL):
+            returned = html.unescape(re.sub(r"<[^>]+>", "", signature)).rpartition(" -> ")[2].strip()
+            private = returned.startswith("_") and returned.partition(" ")[0] not in GENERIC
+            assert not private, f"{path.parent.name}: {returned}"
+
+
+GENERIC = {"_Function", "_Section"}
+"""What is returned as it was given."""
 
 
 @pytest.mark.parametrize("path", [*TRANSLATED, *ENGLISH], ids=lambda path: path or "home")

@@ -105,6 +105,7 @@ class ResponseConfig(Outbound):
 # --- a response that runs or has ended --------------------------------------------------------------------------------
 
 ResponseStatus: TypeAlias = Open[Literal["completed", "cancelled", "failed", "incomplete", "in_progress"]]
+"""How far a response is, or how it ended."""
 
 
 class ResponseErrorDetail(Inbound):
@@ -231,3 +232,4 @@ TranscriptionUsage: TypeAlias = Annotated[
     | UnknownTranscriptionUsage,
     Field(union_mode="left_to_right"),
 ]
+"""What transcribing used: tokens or seconds, as its model is billed."""

@@ -286,6 +286,7 @@ class AudioPcma(Outbound):
 AudioFormat: TypeAlias = Annotated[
     Annotated[AudioPcm | AudioPcmu | AudioPcma, Field(discriminator="type")], BeforeValidator(_refuse_beta_format)
 ]
+"""How audio is encoded."""
 
 
 class NoiseReduction(Outbound):
@@ -375,6 +376,7 @@ class SemanticVad(Outbound):
 
 
 TurnDetection: TypeAlias = Annotated[ServerVad | SemanticVad, Field(discriminator="type")]
+"""How the service finds out when the caller's turn begins and ends."""
 
 
 class AudioInput(Outbound):
@@ -528,6 +530,7 @@ class McpTool(Outbound):
 
 
 Tool: TypeAlias = Annotated[FunctionTool | McpTool, Field(discriminator="type")]
+"""What the model may call: a function of the program, or the tools of an MCP server."""
 
 
 class ToolChoiceFunction(Outbound):
@@ -548,6 +551,7 @@ class ToolChoiceMcp(Outbound):
 
 
 ToolChoice: TypeAlias = _ToolChoiceMode | Annotated[ToolChoiceFunction | ToolChoiceMcp, Field(discriminator="type")]
+"""Which tools the model may or must call."""
 
 
 # --- the rest of a session to send ------------------------------------------------------------------------------------
@@ -690,6 +694,7 @@ class TranscriptionSession(Outbound):
 
 
 Session: TypeAlias = Annotated[RealtimeSession | TranscriptionSession, Field(discriminator="type")]
+"""Either kind of session to send."""
 
 
 def check_tool_choice(session: RealtimeSession) -> None:

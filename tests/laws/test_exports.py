@@ -16,24 +16,13 @@ from typing import Any, is_typeddict
 import pytest
 
 import realtime_sip
+from public_modules import PUBLIC
 from realtime_sip import errors
 from realtime_sip.outcomes import SocketClose, SocketCloseKind
 
 MODULES = sorted(
     info.name for info in pkgutil.walk_packages(realtime_sip.__path__, "realtime_sip.") if "cli" not in info.name
 )
-
-PUBLIC = [
-    f"realtime_sip.{name}"
-    for name in (
-        *("errors", "events", "items", "response", "session", "webhooks", "sip", "tools"),
-        *("prompts", "prompts.spoken", "policy", "outbound", "event_log", "stores", "telemetry"),
-        *("twilio", "twilio.calls", "twilio.numbers", "twilio.trunking"),
-        *("twilio.twiml", "twilio.voice", "twilio.webhooks", "twilio.whatsapp", "testing", "migration"),
-        *("integrations", "integrations.fastapi", "integrations.flask", "integrations.django"),
-    )
-]
-"""What users may import beside the root; everything else is private."""
 
 
 def module(name: str) -> ModuleType:

@@ -38,7 +38,7 @@ def miscopied(secret: str) -> str | None:
     if _NAMED.match(secret):
         return "has a name in front of it: remove the name and the sign behind it"
     if _NOT_REPLACED.fullmatch(secret):
-        return "is a placeholder: whatever should put the secret in its place did not"
+        return "is a placeholder: see what should put the secret in its place"
     return None
 
 

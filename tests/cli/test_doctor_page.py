@@ -37,7 +37,7 @@ def other_secret(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     for name in [name for name in os.environ if name.startswith(("OPENAI_", "TWILIO_", *SECRETS, "WEB_CON"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-proj-example-of-a-key")
-    monkeypatch.setenv("OPENAI_WEBHOOK_SECRET", "whsec_dGhlIHNoZWxsJ3M=")
+    monkeypatch.setenv("OPENAI_WEBHOOK_SECRET", "whsec_dGhlIHNlY3JldCB0aGF0IHRoZSBzaGVsbCBoYXMuLi4=")
 
     async def on_call(incoming: IncomingCall) -> None:
         raise AssertionError

@@ -26,6 +26,7 @@ from realtime_sip.errors import (
     NetworkError,
     NotFoundError,
     PermissionDeniedError,
+    ProxyError,
     QuotaError,
     RealtimeSipError,
     ServerError,
@@ -34,7 +35,7 @@ from realtime_sip.session import MODEL_SHUTDOWNS
 from realtime_sip.twilio.records import AccountRecord, OriginationRecord, PhoneNumber, TrunkRecord
 from realtime_sip.twilio.senders import Sender, TwimlApp
 
-KEY, SECRET = "sk-proj-abcdefgh12345678", "whsec_c2VjcmV0LW9mLWEtdGVzdA=="
+KEY, SECRET = "sk-proj-abcdefgh12345678", "whsec_dGhlIHNlY3JldCBvZiBhIHRlc3QsIDMyIGJ5dGVzLi4="
 SID, TOKEN = "AC" + "0" * 31 + "7", "0123456789abcdef0123456789abcde7"
 GOOD = {"OPENAI_API_KEY": KEY, "OPENAI_WEBHOOK_SECRET": SECRET}
 TWILIO = {**GOOD, "TWILIO_ACCOUNT_SID": SID, "TWILIO_AUTH_TOKEN": TOKEN}
@@ -63,11 +64,17 @@ def test_an_environment_without_mistakes_has_none() -> None:
 
 MISTAKES: dict[str, tuple[dict[str, str], str, Level, str, str]] = {
     "no key": ({"OPENAI_API_KEY": ""}, "openai-api-key", ERROR, "is not set", "sk-proj-"),
-    "quotes": ({"OPENAI_API_KEY": f'"{KEY}"'}, "openai-api-key", ERROR, "has quotes around it", "Set it"),
-    "blank": ({"OPENAI_API_KEY": f"{KEY} "}, "openai-api-key", ERROR, "white space or a line end", "Set it"),
-    "name": ({"OPENAI_API_KEY": f"OPENAI_API_KEY={KEY}"}, "openai-api-key", ERROR, "a name in front", "Set it"),
-    "bearer": ({"OPENAI_API_KEY": f"Bearer {KEY}"}, "openai-api-key", ERROR, "'Bearer' in front", "Set it"),
-    "placeholder": ({"OPENAI_API_KEY": "${KEY}"}, "openai-api-key", ERROR, "is a placeholder", "Set it"),
+    "quotes": ({"OPENAI_API_KEY": f'"{KEY}"'}, "openai-api-key", ERROR, "has quotes around it", "Remove them"),
+    "blank": ({"OPENAI_API_KEY": f"{KEY} "}, "openai-api-key", ERROR, "white space or a line end", "Remove it"),
+    "name": (
+        {"OPENAI_API_KEY": f"OPENAI_API_KEY={KEY}"},
+        "openai-api-key",
+        ERROR,
+        "a name in front",
+        "Remove the name",
+    ),
+    "bearer": ({"OPENAI_API_KEY": f"Bearer {KEY}"}, "openai-api-key", ERROR, "'Bearer' in front", "Remove it"),
+    "placeholder": ({"OPENAI_API_KEY": "${KEY}"}, "openai-api-key", ERROR, "is a placeholder", "its place"),
     "secret as key": ({"OPENAI_API_KEY": SECRET}, "openai-api-key", ERROR, "is a webhook secret", "Set it"),
     "project as key": ({"OPENAI_API_KEY": "proj_a"}, "openai-api-key", ERROR, "is the id of a project", "Set it"),
     "admin": ({"OPENAI_API_KEY": "sk-admin-a"}, "openai-api-key", ERROR, "is an admin key", "in the project"),
@@ -81,9 +88,9 @@ MISTAKES: dict[str, tuple[dict[str, str], str, Level, str, str]] = {
         "openai-webhook-secret",
         ERROR,
         "version of a sig",
-        "Set it",
+        "Remove it",
     ),
-    "no base64": ({"OPENAI_WEBHOOK_SECRET": "whsec_!!"}, "openai-webhook-secret", ERROR, "be decoded", "Set it"),
+    "no base64": ({"OPENAI_WEBHOOK_SECRET": "whsec_!!"}, "openai-webhook-secret", ERROR, "be decoded", "Copy it again"),
     "no whsec": (
         {"OPENAI_WEBHOOK_SECRET": "c2VjcmV0"},
         "openai-webhook-secret",
@@ -116,7 +123,7 @@ MISTAKES: dict[str, tuple[dict[str, str], str, Level, str, str]] = {
         "/v1",
     ),
     "clear": ({"OPENAI_BASE_URL": "http://a.example/v1"}, "openai-base-url", WARNING, "in the clear", "https"),
-    "quoted url": ({"OPENAI_BASE_URL": "'https://a.example/v1'"}, "openai-base-url", ERROR, "quotes", "again"),
+    "quoted url": ({"OPENAI_BASE_URL": "'https://a.example/v1'"}, "openai-base-url", ERROR, "quotes", "Remove"),
     "org": ({"OPENAI_ORG_ID": "proj_a"}, "openai-org-id", ERROR, "is the id of a project", "org-"),
     "project": (
         {"OPENAI_PROJECT_ID": "org-a"},
@@ -148,11 +155,19 @@ MISTAKES: dict[str, tuple[dict[str, str], str, Level, str, str]] = {
     "no token": ({"TWILIO_AUTH_TOKEN": ""}, "twilio-auth-token", ERROR, "is not set", "32 hexadecimal"),
     "key without secret": (
         {"TWILIO_API_KEY": "SK" + "0" * 32},
+        "twilio-api-key",
+        WARNING,
+        "is not used",
+        "both, or neither",
+    ),
+    "key alone": (
+        {"TWILIO_API_KEY": "SK" + "0" * 32, "TWILIO_AUTH_TOKEN": ""},
         "twilio-api-secret",
         ERROR,
         "is not set",
-        "shown with",
+        "shown once",
     ),
+    "cut": ({"OPENAI_WEBHOOK_SECRET": SECRET[:20]}, "openai-webhook-secret", WARNING, "holds 10 bytes", "all of it"),
 }
 
 
@@ -192,6 +207,18 @@ def test_an_api_key_of_twilio_signs_nothing() -> None:
     env = {**TWILIO, "TWILIO_AUTH_TOKEN": "", "TWILIO_API_KEY": "SK" + "0" * 32, "TWILIO_API_SECRET": "abc"}
     assert wrong(environment(env)) == [("twilio-credentials", WARNING)]
     assert at(environment(GOOD), "twilio-credentials").level is UNCHECKED
+
+
+def test_a_token_alone_verifies_signatures() -> None:
+    said = environment({**GOOD, "TWILIO_AUTH_TOKEN": TOKEN})
+    assert wrong(said) == []
+    assert at(said, "twilio-credentials").level is UNCHECKED
+
+
+def test_what_is_said_to_be_wrong_with_a_value_has_one_remedy() -> None:
+    said = at(environment({**GOOD, "OPENAI_WEBHOOK_SECRET": f'"{SECRET}"'}), "openai-webhook-secret")
+    assert said.found == "OPENAI_WEBHOOK_SECRET has quotes around it"
+    assert said.fix.startswith("Remove them (docker's")
 
 
 @pytest.mark.parametrize(
@@ -299,12 +326,21 @@ def test_a_model_is_judged_by_its_end(
         (NotFoundError("no", status_code=404), WARNING, "no list of models"),
         (NetworkError("no", sent=False), ERROR, "cannot be reached"),
         (ConfigurationError("no"), ERROR, "cannot be reached"),
+        (ProxyError("no", sent=False), ERROR, "cannot be reached"),
         (ServerError("no", status_code=500), ERROR, "OpenAI fails"),
     ],
 )
 def test_a_refusal_says_what_to_do(error: RealtimeSipError, level: Level, found: str) -> None:
     (said,) = project(Project(failure=error), url=None, secret=None, configured=None)
     assert (said.level, found in said.found, bool(said.fix)) == (level, True, True)
+
+
+@pytest.mark.parametrize("error", [NetworkError("no", sent=False), ServerError("no", status_code=500)])
+def test_what_is_not_openai_is_looked_for_at_the_base_url(error: RealtimeSipError) -> None:
+    base = "https://gateway.example/v1"
+    (said,) = project(Project(failure=error), url=None, secret=None, configured=None, base_url=base)
+    assert "OPENAI_BASE_URL" in said.fix
+    assert base in said.fix
 
 
 URL = "https://voice.example.com/openai/webhook"
@@ -328,7 +364,7 @@ def endpoint(url: str = URL, *kinds: str, hint: str | None = None) -> WebhookEnd
         ([endpoint()], "http://127.0.0.1:8000/x", ("webhook-endpoint", NOTE), "on this machine"),
         ([endpoint(), endpoint()], URL, ("webhook-endpoints-twice", WARNING), "more than once"),
         ([endpoint(), endpoint("https://b.example/x")], URL, ("webhook-endpoints-twice", WARNING), "whichever"),
-        ([endpoint("not a url:x")], URL, ("webhook-endpoint", ERROR), "and not to"),
+        ([endpoint("not a url:x")], URL, ("webhook-endpoint", ERROR), "public https URLs alone"),
     ],
 )
 def test_endpoints_are_held_against_the_url(
@@ -343,8 +379,8 @@ def test_endpoints_are_held_against_the_url(
     ("hint", "level"),
     [
         (f"whsec_...{SECRET[-4:]}", OK),
-        (f"whsec_c2V…{SECRET[-4:]}", OK),
-        ("whsec_c2Vj****", OK),
+        (f"whsec_dGh…{SECRET[-4:]}", OK),
+        ("whsec_dGhl****", OK),
         ("whsec_...wxyz", WARNING),
         ("whsec_zzz...", WARNING),
     ],
@@ -352,6 +388,15 @@ def test_endpoints_are_held_against_the_url(
 def test_the_secret_is_held_against_what_is_shown_of_it(hint: str, level: Level) -> None:
     there = Project(models={}, endpoints=[endpoint(hint=hint)])
     assert at(project(there, url=None, secret=SECRET, configured=None), "webhook-secret-hint").level is level
+
+
+@pytest.mark.parametrize("url", ["http://voice.example.com/hook", "https://127.0.0.1/hook", "https://shop.local/hook"])
+def test_an_endpoint_that_openai_cannot_reach_announces_nothing(url: str) -> None:
+    there = Project(models={}, endpoints=[endpoint(url)])
+    said = at(project(there, url=url, secret=None, configured=None), "webhook-endpoint")
+    assert (said.level, "public https URLs alone" in said.found) == (ERROR, True)
+    emulated = project(there, url=url, secret=None, configured=None, base_url="http://127.0.0.1:15060/v1")
+    assert at(emulated, "webhook-endpoint").level is OK
 
 
 @pytest.mark.parametrize("error", [PermissionDeniedError("x", status_code=403), NotFoundError("x", status_code=404)])
@@ -405,6 +450,8 @@ URI = "sip:proj_abc@sip.api.openai.com;transport=tls"
         ("sip:proj_xyz@sip.api.openai.com;transport=tls", "sip-project", ERROR, "the key belongs to proj_abc"),
         ("sip:proj_abc@api.openai.com;transport=tls", "sip-uri", ERROR, "is the host of the API"),
         ("sip:shop@pbx.example.com;transport=tls", "sip-uri", NOTE, "is not OpenAI's"),
+        ("sip:proj_abc@sbc.example.com;transport=tls", "sip-uri", WARNING, "is not OpenAI's"),
+        ("sip:proj_abc@sip.api.openai.co;transport=tls", "sip-uri", ERROR, "is not OpenAI's"),
         ("sip:proj_abc@sip-eu.api.openai.com;transport=tls", "sip-region", ERROR, "served by eu.api.openai.com"),
         ("sip:proj_abc@sip-ae.api.openai.com;transport=tls", "sip-region", WARNING, "not a documented one"),
         (f"{URI};region=mars", "sip-place", WARNING, "ignores it silently"),
@@ -418,6 +465,25 @@ def test_a_sip_uri_is_read_as_twilio_and_openai_do(uri: str, name: str, level: L
     endpoints = Endpoints.DEFAULT if "azure" not in uri else None
     said = at(sip_uri(uri, source="the TwiML", project="proj_abc", endpoints=endpoints), name)
     assert (said.level, found in said.found) == (level, True), said
+
+
+@pytest.mark.parametrize(
+    ("uri", "endpoints", "right"),
+    [
+        ("sip:proj_xyz@sip.api.openai.com;transport=tls", None, "sip:proj_abc@sip.api.openai.com;transport=tls"),
+        ("sip:proj_abc@sip.api.openai.com", None, "sip:proj_abc@sip.api.openai.com;transport=tls"),
+        ("hello", Endpoints.EU, "sip:proj_abc@sip-eu.api.openai.com;transport=tls"),
+    ],
+)
+def test_what_is_to_be_written_is_the_uri_of_the_project(uri: str, endpoints: Endpoints | None, right: str) -> None:
+    (said,) = [each for each in sip_uri(uri, source="it", project="proj_abc", endpoints=endpoints) if each.fix]
+    assert f"Write {right}." in said.fix
+
+
+def test_a_host_that_is_not_documented_is_warned_whatever_the_api_is() -> None:
+    gateway = Endpoints(api="https://gateway.example/v1", sip="sip.api.openai.com")
+    uri = "sip:proj_abc@sip.openai.com;transport=tls"
+    assert wrong(sip_uri(uri, source="it", project=None, endpoints=gateway)) == [("sip-region", WARNING)]
 
 
 def test_the_region_of_a_sip_host_is_that_of_the_api() -> None:
@@ -480,6 +546,15 @@ OF_TWILIO: dict[str, tuple[Found, Wanted, str, Level, str]] = {
     "other url": (Found(number=number()), Wanted(voice_url="https://b.example"), "number-route", ERROR, "and not"),
     "demo": (Found(number=number(voice_url="https://demo.twilio.com/x")), ANY, "number-route", ERROR, "demo"),
     "http": (Found(number=number(voice_url="http://a.example/x")), ANY, "number-route", WARNING, "in the clear"),
+    "local url": (
+        Found(number=number(voice_url="http://localhost:8000/voice")),
+        *(ANY, "number-route", ERROR, "Twilio cannot reach"),
+    ),
+    "local and public": (Found(number=number()), Wanted(voice_url="http://127.0.0.1/x"), "number-route", NOTE, VOICE),
+    "API key": (
+        Found(failure=AuthenticationError("x", status_code=401)),
+        *(Wanted(by_api_key=True), "twilio-works", ERROR, "refuses the API key"),
+    ),
     "app": (Found(number=number(voice_application_sid=APP), apps=app()), ANY, "number-route", OK, "by the TwiML App"),
     "app gone": (Found(number=number(voice_application_sid=APP)), ANY, "number-route", ERROR, "cannot be read"),
     "app empty": (Found(apps=app("")), Wanted(application_sid=APP), "twiml-app", ERROR, "has no voice URL"),
@@ -529,6 +604,57 @@ def test_what_an_account_has_is_judged(case: str) -> None:
     assert NUMBER not in as_text(findings, colored=False)
 
 
+DEMO = number(voice_url="https://demo.twilio.com/welcome/voice/")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "fix"),
+    [
+        (ANY, "your public voice URL (in the console, at the number, or by `account.numbers.route_to`), or a trunk"),
+        (Wanted(voice_url=VOICE), f"Give it {VOICE}"),
+        (Wanted(voice_url="http://127.0.0.1:8000/voice"), "Give it your public voice URL"),
+        (Wanted(voice_url="http://127.0.0.1:8000/voice", emulated=True), "Give it http://127.0.0.1:8000/voice"),
+        (Wanted(trunk="shop.trunks:MAIN"), "`realtime-sip twilio trunk apply shop.trunks:MAIN` leads it to the trunk."),
+    ],
+)
+def test_a_number_is_led_to_what_was_named(wanted: Wanted, fix: str) -> None:
+    assert fix in at(twilio(Found(number=DEMO), wanted), "number-route").fix
+
+
+@pytest.mark.parametrize(
+    ("voice_url", "url"), [(None, "https://…"), (VOICE, VOICE), ("http://127.0.0.1:8000/voice", "https://…")]
+)
+def test_calls_of_a_sender_are_switched_on_by_a_whole_command(voice_url: str | None, url: str) -> None:
+    findings = twilio(Found(senders=1, sender=sender(app=None)), Wanted(voice_url=voice_url))
+    assert f"`realtime-sip twilio whatsapp activate XE1 --voice-url {url}`" in at(findings, "whatsapp-app").fix
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted", "levels"),
+    [
+        # Neither takes calls, and nobody said which should.
+        (Found(number=DEMO, senders=1, sender=sender(app=None)), ANY, (ERROR, ERROR)),
+        # One takes calls: the other may be there for messages, or for people.
+        (Found(number=DEMO, senders=1, sender=sender(), apps=app()), ANY, (WARNING, OK)),
+        (Found(number=number(), senders=1, sender=sender(app=None)), ANY, (OK, WARNING)),
+        # Whoever is named has to take calls, and the other does not.
+        (Found(number=number(), senders=1, sender=sender(app=None)), Wanted(sender="XE1"), (OK, ERROR)),
+        (Found(number=DEMO, senders=1, sender=sender(), apps=app()), Wanted(number=NUMBER), (ERROR, OK)),
+        (Found(number=DEMO, senders=1, sender=sender(app=None)), Wanted(number=NUMBER), (ERROR, WARNING)),
+        (Found(number=DEMO, senders=1, sender=sender(app=None)), Wanted(number=NUMBER, sender="XE1"), (ERROR, ERROR)),
+    ],
+)
+def test_who_was_not_asked_about_is_no_error(found: Found, wanted: Wanted, levels: tuple[Level, Level]) -> None:
+    findings = twilio(found, wanted)
+    assert (at(findings, "number-route").level, at(findings, "whatsapp-app").level) == levels
+
+
+def test_a_number_on_a_trunk_is_no_warning_to_who_asks_about_a_sender() -> None:
+    found = Found(number=number(trunk_sid="TK1"), trunks=trunk(URI), senders=1, sender=sender(), apps=app())
+    findings = twilio(found, Wanted(sender="XE1", voice_url=VOICE))
+    assert wrong(findings) == []
+
+
 DIAL = (
     '<Response><Dial action="/after" referUrl="/refer"{}><Sip>sip:proj_abc@sip.api.openai.com</Sip></Dial></Response>'
 )
@@ -570,6 +696,7 @@ def test_twiml_of_another_content_type_is_an_error() -> None:
     [
         (403, 403, "voice-signed", ERROR),
         (403, 500, "voice-signed", ERROR),
+        (500, 500, "voice-signed", ERROR),
         (403, None, "voice-signed", ERROR),
         (200, 200, "voice-forged", ERROR),
         (200, 200, "voice-signed", UNCHECKED),
@@ -582,6 +709,21 @@ def test_a_voice_url_has_to_tell_the_two_apart(forged: int, signed: int | None, 
         return Answer(status=status, failure=None if status else "timeout", text=DIAL.format(""))
 
     assert at(voice_url(Answers(VOICE, answer(forged), answer(signed))), name).level is level
+
+
+def test_a_server_that_fails_on_each_voice_request_has_not_verified_any() -> None:
+    failing = Answer(status=500)
+    assert (
+        at(voice_url(Answers(VOICE, failing, failing)), "voice-signed").found
+        == "the server fails on each request (500)"
+    )
+
+
+def test_a_signature_for_this_machine_is_refused_by_who_knows_the_public_url() -> None:
+    refusing = Answer(status=403)
+    assert "the public URL as Twilio has it" in at(voice_url(Answers(VOICE, refusing, refusing)), "voice-signed").fix
+    here = at(voice_url(Answers("http://127.0.0.1:8000/voice", refusing, refusing)), "voice-signed")
+    assert here.fix.startswith("Pass the public URL: ")
 
 
 # --- what is shown ----------------------------------------------------------------------------------------------------

@@ -253,6 +253,8 @@ def redirecting(to: Callable[[str], str], status: str = "301 Moved Permanently")
             "redirects to www.example.com",
             "Give https://www.example.com",
         ),
+        (lambda _: "https://other.example.com/x", "the URL redirects to https://other.example.com/x", "that answers"),
+        (lambda _: "https://login.example.com/x", "a login answers in place of the program", "from the login"),
     ],
 )
 def test_a_redirect_says_where_to(to: Callable[[str], str], found: str, fix: str) -> None:
@@ -475,3 +477,59 @@ def test_a_name_that_is_not_found_is_named() -> None:
     answers = Answers("https://old.ngrok.app/hook", Answer(failure="dns", cause="ConnectError: DNS"))
     (said,) = webhook_url(answers)
     assert (said.level, said.found) == (Level.ERROR, "the name old.ngrok.app is not found")
+
+
+def test_a_connection_that_does_not_come_about_is_no_server_that_hangs() -> None:
+    from realtime_sip.cli.doctor.answer import Answer
+
+    (said,) = webhook_url(Answers("https://voice.example.com/hook", Answer(failure="unconnected", seconds=10.0)))
+    assert said.found == "no connection to voice.example.com comes about within 10 s"
+    assert "firewall" in said.fix
+
+
+@pytest.mark.parametrize(
+    ("proxy", "found"),
+    [
+        ("http://127.0.0.1:{}", "it cannot be reached (ConnectError: the connection was refused)"),
+        ("ftp://127.0.0.1:{}", "has a scheme that cannot be used"),
+        ("socks4://127.0.0.1:{}", "has a scheme that cannot be used"),
+    ],
+)
+def test_a_proxy_that_is_in_the_way_is_named_and_not_the_server(
+    proxy: str, found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    for name in ("HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", proxy.format(port))
+    monkeypatch.setenv("https_proxy", proxy.format(port))
+    said = looked("https://voice.example.com/hook")["webhook-reachable"]
+    assert said.level is Level.ERROR
+    assert said.found.startswith("the proxy of this shell is in the way: ")
+    assert found in said.found
+    assert "NO_PROXY" in said.fix
+
+
+def test_a_socks_proxy_without_its_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("realtime_sip.api.proxies.find_spec", lambda _: None)
+    monkeypatch.setenv("https_proxy", "socks5://127.0.0.1:9")
+    assert "pip install socksio" in looked("https://voice.example.com/hook")["webhook-reachable"].found
+
+
+def test_what_is_not_http_is_said_to_be() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def speak() -> None:
+            connection, _ = server.accept()
+            with connection:
+                read = b""
+                while not read.endswith(b"}"):
+                    read += connection.recv(65536)
+                connection.sendall(b"220 mail.example.com\r\n")
+
+        thread = threading.Thread(target=speak)
+        thread.start()
+        said = looked(f"http://127.0.0.1:{server.getsockname()[1]}/hook")["webhook-reachable"]
+        thread.join()
+    assert said.found.endswith("breaks: what answers is not HTTP, or ends too early")

@@ -184,9 +184,13 @@ def test_what_is_no_trunk_could_not_be_tried(
     assert says in capsys.readouterr().err
 
 
-def test_what_the_programs_own_module_lacks_is_its_own_error(command: Command) -> None:
-    with pytest.raises(ModuleNotFoundError, match="a_module_that_is_not_there"):
-        main(["twilio", "trunk", "plan", f"{command.name}.broken:MAIN"])
+def test_what_the_programs_own_module_lacks_is_said_with_its_place(
+    command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["twilio", "trunk", "plan", f"{command.name}.broken:MAIN"]) == 2
+    said = capsys.readouterr().err
+    assert f"importing {command.name}.broken raises ModuleNotFoundError, a_module_that_is_not_there in " in said
+    assert "broken.py:" in said
 
 
 def test_without_an_account_nothing_is_tried(

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from realtime_sip._program_errors import where
 from realtime_sip.cli.command import Commands
-from realtime_sip.errors import ConfigurationError, NetworkError, ServiceError
+from realtime_sip.errors import ConfigurationError, NetworkError, RealtimeSipError, ServiceError
 
 if TYPE_CHECKING:
     from realtime_sip.twilio.account import TwilioAccount
@@ -139,15 +140,20 @@ def declared(place: str) -> Trunk:
     module_name, colon, name = place.partition(":")
     if not colon or not module_name or not name.isidentifier():
         raise ConfigurationError("the trunk is named as MODULE:NAME, such as shop.trunks:MAIN")
-    here = str(Path.cwd())  # as `python -m` has it; a command has its own folder there
-    if here not in sys.path:
-        sys.path.insert(0, here)
+    folder = str(Path.cwd())  # as `python -m` has it; a command has its own folder there
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
     try:
         module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise  # a module that this one imports
-        raise ConfigurationError(f"there is no module {module_name} here: run it where your program starts") from None
+    except RealtimeSipError:
+        raise  # the declaration is wrong, and the error says how
+    except Exception as error:
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing is not None and f"{module_name}.".startswith(f"{missing}."):
+            here = "run it where your program starts"
+            raise ConfigurationError(f"there is no module {module_name} here: {here}") from None
+        what = f"{type(error).__name__}{f', {missing}' if missing else ''}"
+        raise ConfigurationError(f"importing {module_name} raises {what}{where(error)}") from error
     value = getattr(module, name, None)
     if not isinstance(value, Trunk):
         raise ConfigurationError(f"{place} is not a Trunk")

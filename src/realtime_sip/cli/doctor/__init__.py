@@ -14,8 +14,13 @@ import os
 import re
 import sys
 import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from realtime_sip.cli.command import Commands
+
+if TYPE_CHECKING:
+    from realtime_sip.cli.doctor.finding import Finding
 
 __all__ = ["add", "run"]
 
@@ -33,12 +38,14 @@ def add(commands: Commands) -> None:
     parser.add_argument("--url", type=_url, help="your webhook for OpenAI, as OpenAI has it")
     parser.add_argument("--voice-url", type=_url, metavar="URL", help="your voice URL, as Twilio has it")
     parser.add_argument(
-        "--model", action="append", default=[], metavar="NAME", help="a model of your sessions; may be repeated"
+        "--model", action="append", type=_model, default=[], metavar="NAME", help="a model of your sessions; repeatable"
     )
     parser.add_argument("--sip-uri", metavar="URI", help="what your trunk or TwiML dials")
     parser.add_argument("--number", type=_number, metavar="+…", help="a number at Twilio; the only one if left out")
-    parser.add_argument("--sender", metavar="whatsapp:+…", help="a WhatsApp sender; the only one if left out")
-    parser.add_argument("--application-sid", metavar="AP…", help="a TwiML App")
+    parser.add_argument(
+        "--sender", type=_sender, metavar="whatsapp:+…", help="a WhatsApp sender; the only one if left out"
+    )
+    parser.add_argument("--application-sid", type=_application, metavar="AP…", help="a TwiML App")
     parser.add_argument("--trunk", metavar="MODULE:NAME", help="where a Trunk is declared, as shop.trunks:MAIN")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument(
@@ -50,6 +57,7 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument(
         "--twilio-base-url",
+        type=_url,
         metavar="URL",
         help="where requests go in place of Twilio's hosts, such as TwilioEmulator's",
     )
@@ -61,11 +69,13 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         ConfigurationError: An option makes no sense.
     """
-    from realtime_sip.cli.doctor.examination import Examination, examined
-    from realtime_sip.cli.doctor.finding import Level
-    from realtime_sip.cli.doctor.shown import as_json, as_text
-    from realtime_sip.cli.twilio_trunk import declared
+    try:
+        from realtime_sip.cli.doctor.examination import Examination, examined
+        from realtime_sip.cli.twilio_trunk import declared
+    except ImportError as error:
+        from realtime_sip.cli.doctor.packages import broken
 
+        return _shown(broken(error), options)
     # Each finding says what failed.
     logging.getLogger("realtime_sip").addHandler(logging.NullHandler())
     what = Examination(
@@ -78,10 +88,17 @@ def run(options: argparse.Namespace) -> int:
         sender=options.sender,
         application_sid=options.application_sid,
         trunk=None if options.trunk is None else declared(options.trunk),
+        trunk_place=options.trunk or "",
         twilio_base_url=options.twilio_base_url,
         timeout=options.timeout,
     )
-    findings = examined(what, os.environ, lambda: time.time())
+    return _shown(examined(what, os.environ, lambda: time.time()), options)
+
+
+def _shown(findings: Sequence[Finding], options: argparse.Namespace) -> int:
+    from realtime_sip.cli.doctor.finding import Level
+    from realtime_sip.cli.doctor.shown import as_json, as_text
+
     if options.json:
         print(json.dumps(as_json(findings), indent=2))
     else:
@@ -107,6 +124,24 @@ def _url(text: str) -> str:
 def _number(text: str) -> str:
     if not re.fullmatch(r"\+[1-9][0-9]{6,14}", text):
         raise argparse.ArgumentTypeError("must be in E.164 with the plus, as +14155550100")
+    return text
+
+
+def _sender(text: str) -> str:
+    if not re.fullmatch(r"(whatsapp:)?\+[1-9][0-9]{6,14}|XE[0-9a-f]{32}", text):
+        raise argparse.ArgumentTypeError("must be whatsapp: and a number in E.164, or a SID, XE…")
+    return f"whatsapp:{text}" if text.startswith("+") else text
+
+
+def _application(text: str) -> str:
+    if not re.fullmatch("AP[0-9a-f]{32}", text):
+        raise argparse.ArgumentTypeError("must be a SID, AP and 32 hexadecimal digits")
+    return text
+
+
+def _model(text: str) -> str:
+    if not text.strip() or text != text.strip() or not text.isprintable():
+        raise argparse.ArgumentTypeError("must be the name of a model")
     return text
 
 

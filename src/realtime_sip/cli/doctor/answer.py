@@ -11,9 +11,9 @@ from urllib.parse import urljoin, urlsplit
 
 from realtime_sip.cli.doctor.finding import Finding, Level, Report, shown_url
 
-__all__ = ["Answer", "Delivery", "is_here", "obstacle", "of_address", "slowness", "toggled_slash"]
+__all__ = ["Answer", "Delivery", "is_here", "is_public", "obstacle", "of_address", "slowness", "toggled_slash"]
 
-Failure = Literal["tls", "dns", "refused", "timeout", "proxy", "broken"]
+Failure = Literal["tls", "dns", "refused", "unconnected", "timeout", "proxy", "broken"]
 
 _SLOW = 3.0
 _MARKUP = re.compile(r"<(?:!doctype|html|head|title|body|div|form|h[1-6]|p)\b", re.IGNORECASE)
@@ -90,6 +90,11 @@ def is_here(url: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
+def is_public(url: str) -> bool:
+    """Whether a URL may lead to a host that the internet reaches, as far as its name shows."""
+    return not is_here(url) and not _is_private(urlsplit(url).hostname or "")
+
+
 def _is_private(host: str) -> bool:
     try:
         return ip_address(host).is_private
@@ -154,11 +159,15 @@ def _unreachable(report: Report, name: str, url: str, answer: Answer) -> Finding
             )
         case "refused":
             found, fix = f"nothing listens at {place}", "Start the server, and see its address and port."
+        case "unconnected":
+            found = f"no connection to {place} comes about within {answer.seconds:.0f} s"
+            fix = "See the address and the port, and let the firewall there take connections."
         case "timeout":
             found = f"{place} takes the request and does not answer within {answer.seconds:.0f} s"
             fix = "See where the server hangs before it answers: one worker that is busy, a body that was read twice."
         case "proxy":
-            found, fix = f"the proxy of this machine refuses: {answer.cause}", "Set NO_PROXY for the host."
+            found = f"the proxy of this shell is in the way: {answer.cause}"
+            fix = "See HTTPS_PROXY, HTTP_PROXY and ALL_PROXY, or set NO_PROXY for the host."
         case _:
             found, fix = (
                 f"the connection to {place} breaks: {answer.cause}",
@@ -217,15 +226,16 @@ def _redirect(report: Report, name: str, url: str, answer: Answer, sender: str) 
     if here.hostname != there.hostname and here.path == there.path:
         found = f"the URL redirects to {there.hostname} ({status}), {why}"
         return report(name, Level.ERROR, found, f"Give {shown_url(to)}.")
-    if _asks_who(there.path) or here.hostname != there.hostname:
+    if _asks_who(f"{there.hostname}{there.path}"):
         found = f"a login answers in place of the program: the URL redirects to {shown_url(to)} ({status})"
         return report(name, Level.ERROR, found, "Exempt the webhook's path from the login: its signature proves it.")
     found = f"the URL redirects to {shown_url(to)} ({status}), {why}"
-    return report(name, Level.ERROR, found, "Give the URL that answers.")
+    fix = "Give the URL that answers, or exempt the webhook's path from what redirects."
+    return report(name, Level.ERROR, found, fix)
 
 
-def _asks_who(path: str) -> bool:
-    return bool(re.search(r"log-?in|sign-?in|auth|sso|session/new", path.lower()))
+def _asks_who(place: str) -> bool:
+    return bool(re.search(r"log-?in|sign-?in|auth|sso|session/new|accounts?\.|access\.com", place.lower()))
 
 
 def _login(report: Report, name: str, url: str, answer: Answer) -> Finding | None:  # noqa: ARG001 - as the others

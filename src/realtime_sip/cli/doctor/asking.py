@@ -13,9 +13,11 @@ import certifi
 import httpx
 
 from realtime_sip.api.causes import cause_of, is_of_tls
+from realtime_sip.api.proxies import proxy_to
 from realtime_sip.api.settings import USER_AGENT
 from realtime_sip.api.transport import within
-from realtime_sip.cli.doctor.answer import Answer, Delivery, is_here
+from realtime_sip.cli.doctor.answer import Answer, Delivery
+from realtime_sip.errors import ConfigurationError
 
 __all__ = ["ask_all"]
 
@@ -56,8 +58,13 @@ def _within(delivery: Delivery, timeout: float) -> Answer:
 def _post(delivery: Delivery, timeout: float) -> Answer:
     began = time.monotonic()
     try:
+        proxy = proxy_to(delivery.url, None, trust_env=True)
+    except ConfigurationError as error:
+        return Answer(failure="proxy", cause=str(error))
+    through = None if proxy is None else proxy.replace("socks5h:", "socks5:", 1)
+    try:
         with (
-            httpx.Client(verify=_trusted(), timeout=timeout, trust_env=not is_here(delivery.url)) as http,
+            httpx.Client(verify=_trusted(), timeout=timeout, proxy=through, trust_env=False) as http,
             http.stream(
                 "POST", delivery.url, content=delivery.body, headers={"user-agent": USER_AGENT, **delivery.headers}
             ) as response,
@@ -75,19 +82,27 @@ def _post(delivery: Delivery, timeout: float) -> Answer:
                 seconds=time.monotonic() - began,
             )
     except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, ValueError) as error:
-        return _failed(error, time.monotonic() - began)
+        return _failed(error, time.monotonic() - began, proxied=proxy is not None)
 
 
-def _failed(error: Exception, seconds: float) -> Answer:
+def _failed(error: Exception, seconds: float, *, proxied: bool) -> Answer:
     cause = cause_of(error)
     if isinstance(error, httpx.ProxyError):
-        return Answer(failure="proxy", cause=cause, seconds=seconds)
+        return Answer(failure="proxy", cause=f"it refuses ({cause})", seconds=seconds)
     if is_of_tls(error):
         return Answer(failure="tls", cause=cause, seconds=seconds)
+    if proxied and isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
+        return Answer(failure="proxy", cause=f"it cannot be reached ({cause})", seconds=seconds)
+    if isinstance(error, httpx.ConnectTimeout):
+        return Answer(failure="unconnected", cause=cause, seconds=seconds)
     if isinstance(error, httpx.TimeoutException):
         return Answer(failure="timeout", cause=cause, seconds=seconds)
     if "DNS" in cause:
         return Answer(failure="dns", cause=cause, seconds=seconds)
     if "refused" in cause or isinstance(error, httpx.ConnectError):
         return Answer(failure="refused", cause=cause, seconds=seconds)
+    if isinstance(error, httpx.RemoteProtocolError):
+        cause = "what answers is not HTTP, or ends too early"
+    elif isinstance(error, httpx.DecodingError):
+        cause = "the answer cannot be decompressed"
     return Answer(failure="broken", cause=cause, seconds=seconds)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from realtime_sip import beta
 from realtime_sip._redaction import miscopied
@@ -45,7 +45,16 @@ _WHAT = {
     "proj_": "the id of a project",
     "org-": "the id of an organization",
 }
+_MAKE_KEY = "Set it to a key of your project, sk-proj-…: Project, API keys, at platform.openai.com."
+_COPY_SIGNING = "Set it to the signing secret that was shown when the webhook was made; rotate it if nobody has it."
+_MAKE_WEBHOOK = (
+    "Make a webhook for realtime.call.incoming in the project's settings, and set it to the signing secret that is "
+    "shown then; rotate it if there is one and nobody has its secret."
+)
+_CONSOLE = "the first page of Twilio's console has it, under account info"
 _HEX = re.compile("[0-9a-f]{32}")
+# Bytes of a secret, by Standard Webhooks.
+_SECRET_BYTES = range(24, 65)
 _SID = re.compile("(AC|SK)[0-9a-f]{32}")
 _CONTEXT_SECRET = 16
 # What tells gunicorn or uvicorn how many workers to start.
@@ -109,10 +118,10 @@ def _api_key(env: Mapping[str, str]) -> Finding:
     key = env.get("OPENAI_API_KEY", "")
     name = "openai-api-key"
     if not key:
-        return _report(name, Level.ERROR, "OPENAI_API_KEY is not set", "Set it to a key of your project, sk-proj-….")
+        return _report(name, Level.ERROR, "OPENAI_API_KEY is not set", _MAKE_KEY)
     problem = _problem_of_key(key)
     if problem:
-        return _report(name, Level.ERROR, f"OPENAI_API_KEY {problem}", "Set it to a key of your project, sk-proj-….")
+        return _wrong(name, "OPENAI_API_KEY", problem, _MAKE_KEY)
     match key.split("-")[:2]:
         case ["sk", "proj"]:
             return _report(name, Level.OK, "OPENAI_API_KEY is a key of a project")
@@ -129,7 +138,7 @@ def _api_key(env: Mapping[str, str]) -> Finding:
             return _report(name, Level.WARNING, found, fix)
     if key.startswith("ek_"):
         found = "OPENAI_API_KEY is an ephemeral key, which is for browsers and expires"
-        return _report(name, Level.ERROR, found, "Set it to a key of your project, sk-proj-….")
+        return _report(name, Level.ERROR, found, _MAKE_KEY)
     if env.get("OPENAI_BASE_URL"):
         return _report(name, Level.NOTE, "OPENAI_API_KEY does not begin with sk-: it is for a gateway, or for Azure")
     found = "OPENAI_API_KEY does not begin with sk-, and there is no OPENAI_BASE_URL of a gateway"
@@ -152,15 +161,18 @@ def _problem_of_key(key: str) -> str:
 def _webhook_secret(env: Mapping[str, str]) -> Finding:
     secret = env.get("OPENAI_WEBHOOK_SECRET", "")
     name = "openai-webhook-secret"
-    fix = "Set it to the signing secret that was shown when the webhook was made; rotate it if nobody has it."
     if not secret:
-        return _report(name, Level.ERROR, "OPENAI_WEBHOOK_SECRET is not set", fix)
+        return _report(name, Level.ERROR, "OPENAI_WEBHOOK_SECRET is not set", _MAKE_WEBHOOK)
     problem = _problem_of_secret(secret)
     if problem:
-        return _report(name, Level.ERROR, f"OPENAI_WEBHOOK_SECRET {problem}", fix)
+        return _wrong(name, "OPENAI_WEBHOOK_SECRET", problem, _COPY_SIGNING)
     if not secret.startswith("whsec_"):
         found = "OPENAI_WEBHOOK_SECRET does not begin with whsec_, so it is used as it is"
         return _report(name, Level.WARNING, found, "Copy it again, with its whsec_.")
+    length = len(secret.removeprefix("whsec_").rstrip("=")) * 3 // 4
+    if length not in _SECRET_BYTES:
+        found = f"OPENAI_WEBHOOK_SECRET holds {length} bytes, and Standard Webhooks has 24 to 64: a part may be missing"
+        return _report(name, Level.WARNING, found, "Copy it again, all of it.")
     return _report(name, Level.OK, "OPENAI_WEBHOOK_SECRET has the form of a signing secret")
 
 
@@ -175,6 +187,12 @@ def _problem_of_secret(secret: str) -> str:
     return ""
 
 
+def _wrong(name: str, variable: str, problem: str, fix: str) -> Finding:
+    """Return what is wrong with a value: what `problem` says behind its colon is to be done, else `fix`."""
+    found, colon, remedy = problem.partition(": ")
+    return _report(name, Level.ERROR, f"{variable} {found}", f"{remedy[:1].upper()}{remedy[1:]}." if colon else fix)
+
+
 def _context_secret(env: Mapping[str, str]) -> Finding:
     secret = env.get("REALTIME_SIP_CONTEXT_SECRET", "")
     name = "context-secret"
@@ -186,7 +204,7 @@ def _context_secret(env: Mapping[str, str]) -> Finding:
         problem = f"has fewer than {_CONTEXT_SECRET} characters"
     if problem is not None:
         fix = "Set it to a random text, the same wherever your TwiML and your webhook are answered."
-        return _report(name, Level.ERROR, f"REALTIME_SIP_CONTEXT_SECRET {problem}", fix)
+        return _wrong(name, "REALTIME_SIP_CONTEXT_SECRET", problem, fix)
     if secret == env.get("OPENAI_WEBHOOK_SECRET"):
         found = "REALTIME_SIP_CONTEXT_SECRET is the webhook secret"
         return _report(name, Level.WARNING, found, "Set it to a random text of its own.")
@@ -200,7 +218,7 @@ def _base_url(env: Mapping[str, str]) -> list[Finding]:
         return []
     problem = miscopied(url)
     if problem is not None:
-        return [_report(name, Level.ERROR, f"OPENAI_BASE_URL {problem}", "Set it again, without that.")]
+        return [_wrong(name, "OPENAI_BASE_URL", problem, "Set it again, without that.")]
     endpoints = region_of(env)
     if endpoints is None:
         fix = "Set it to a URL such as https://api.openai.com/v1, or remove it."
@@ -241,7 +259,7 @@ def _ids(env: Mapping[str, str]) -> list[Finding]:
             problem = f"is {kind}" if kind else f"does not begin with {prefix}"
         if problem is not None:
             fix = f"Set it to the id of {what}, {prefix}…, or remove it: a key of a project needs neither."
-            found.append(_report(name, Level.ERROR, f"{variable} {problem}", fix))
+            found.append(_wrong(name, variable, problem, fix))
         else:
             found.append(_report(name, Level.OK, f"{variable} has the form of the id of {what}"))
     return found
@@ -250,33 +268,56 @@ def _ids(env: Mapping[str, str]) -> list[Finding]:
 def _twilio(env: Mapping[str, str]) -> list[Finding]:
     sid, token = env.get("TWILIO_ACCOUNT_SID", ""), env.get("TWILIO_AUTH_TOKEN", "")
     key, secret = env.get("TWILIO_API_KEY", ""), env.get("TWILIO_API_SECRET", "")
+    name = "twilio-credentials"
     if not (sid or token or key or secret):
-        return [_report("twilio-credentials", Level.NOT_CHECKED, "no variable of Twilio's is set")]
+        wanted = "for a number or a sender there set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN"
+        found = f"no variable of Twilio's is set: {wanted}"
+        return [_report(name, Level.NOT_CHECKED, found)]
     if _HEX.fullmatch(sid) and _SID.fullmatch(token):
         found = "TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN have each other's value"
         return [_report("twilio-swapped", Level.ERROR, found, "Exchange the two.")]
-    checks = [("TWILIO_ACCOUNT_SID", sid, re.compile("AC[0-9a-f]{32}"), "AC and 32 hexadecimal digits")]
-    if token or not (key and secret):
-        checks.append(("TWILIO_AUTH_TOKEN", token, _HEX, "32 hexadecimal digits"))
-    if key or secret:
-        checks.append(("TWILIO_API_KEY", key, re.compile("SK[0-9a-f]{32}"), "SK and 32 hexadecimal digits"))
-        checks.append(("TWILIO_API_SECRET", secret, re.compile(r"\S+"), "the secret that was shown with the key"))
-    wrong = []
-    for variable, value, form, what in checks:
-        problem = "is not set" if not value else miscopied(value)
-        if problem is None and not form.fullmatch(value):
-            problem = f"is not {what}"
-            if variable == "TWILIO_ACCOUNT_SID" and value.startswith("SK"):
-                problem = "is the SID of an API key, which belongs in TWILIO_API_KEY"
-        if problem is not None:
-            name = variable.lower().replace("_", "-")
-            wrong.append(_report(name, Level.ERROR, f"{variable} {problem}", f"Set it to {what}."))
+    wrong = list(_credentials(sid, token, key, secret))
     if wrong:
         return wrong
+    if not sid:
+        found = "TWILIO_AUTH_TOKEN is there for signatures, and no TWILIO_ACCOUNT_SID to look at the account with"
+        return [_report(name, Level.NOT_CHECKED, found)]
     if not token:
         found = "there is an API key of Twilio's and no TWILIO_AUTH_TOKEN, which signs what Twilio requests"
-        return [_report("twilio-credentials", Level.WARNING, found, "Set TWILIO_AUTH_TOKEN, too, if you answer TwiML.")]
-    return [_report("twilio-credentials", Level.OK, "the variables of Twilio's have the right form")]
+        return [_report(name, Level.WARNING, found, "Set TWILIO_AUTH_TOKEN, too, if you answer TwiML.")]
+    return [_report(name, Level.OK, "the variables of Twilio's have the right form")]
+
+
+def _credentials(sid: str, token: str, key: str, secret: str) -> Iterator[Finding]:
+    # A server that answers TwiML needs the token alone, and what places calls takes an API key in its place.
+    if sid or not token or key or secret:
+        form = re.compile("AC[0-9a-f]{32}")
+        yield from _credential("TWILIO_ACCOUNT_SID", sid, form, "AC and 32 hexadecimal digits", _CONSOLE)
+    if token or not (key or secret):
+        yield from _credential("TWILIO_AUTH_TOKEN", token, _HEX, "32 hexadecimal digits", _CONSOLE)
+    if token and bool(key) != bool(secret):
+        there, missing = ("KEY", "SECRET") if key else ("SECRET", "KEY")
+        found = f"TWILIO_API_{there} is not used: there is no TWILIO_API_{missing}"
+        fix = "Set both, or neither: TWILIO_AUTH_TOKEN does without."
+        yield _report(f"twilio-api-{there.lower()}", Level.WARNING, found, fix)
+    elif key or secret:
+        where = "Twilio's console has it, under API keys and tokens"
+        form = re.compile("SK[0-9a-f]{32}")
+        yield from _credential("TWILIO_API_KEY", key, form, "SK and 32 hexadecimal digits", where)
+        form = re.compile(r"\S+")
+        fix = "it was shown once, when the key was made"
+        yield from _credential("TWILIO_API_SECRET", secret, form, "the secret of the API key", fix)
+
+
+def _credential(variable: str, value: str, form: re.Pattern[str], what: str, where: str) -> Iterator[Finding]:
+    problem = "is not set" if not value else miscopied(value)
+    if problem is None and not form.fullmatch(value):
+        problem = f"is not {what}"
+        if variable == "TWILIO_ACCOUNT_SID" and value.startswith("SK"):
+            problem = "is the SID of an API key, which belongs in TWILIO_API_KEY"
+    if problem is not None:
+        name = variable.lower().replace("_", "-")
+        yield _wrong(name, variable, problem, f"Set it to {what}: {where}.")
 
 
 def _other_names(env: Mapping[str, str]) -> list[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from realtime_sip.cli.doctor import openai_project, packages, voice_url, webhook
 from realtime_sip.cli.doctor.answer import is_here
 from realtime_sip.cli.doctor.asking import ask_all
 from realtime_sip.cli.doctor.environment import environment, key_works, region_of, secret_works, secrets_of
-from realtime_sip.cli.doctor.finding import Finding, Group, Level, without_secrets
+from realtime_sip.cli.doctor.finding import Finding, Group, Level, shown_url, without_secrets
 from realtime_sip.cli.doctor.openai_project import Project
 from realtime_sip.cli.doctor.sip_uri import sip_uri
 from realtime_sip.errors import ConfigurationError, MissingExtraError, RealtimeSipError
@@ -39,6 +39,7 @@ class Examination:
     sender: str | None = field(default=None, repr=False)
     application_sid: str | None = None
     trunk: Trunk | None = None
+    trunk_place: str = ""
     twilio_base_url: str | None = None
     timeout: float = 10.0
 
@@ -66,14 +67,20 @@ def examined(what: Examination, env: Mapping[str, str], clock: Callable[[], floa
     uris = [] if what.sip_uri is None else [("the command line", what.sip_uri)]
     if what.voice_url is not None:
         uris += _voice(what, env, findings)
-    elif env.get("TWILIO_ACCOUNT_SID"):
-        why = "the TwiML: pass your voice URL as --voice-url"
-        findings.append(Finding(Group.TWILIO, "voice-reachable", Level.NOT_CHECKED, why))
     uris += _twilio(what, env, findings)
     for source, uri in dict.fromkeys(uris):
-        findings += sip_uri(uri, source=source, project=project, endpoints=region_of(env))
-    secrets = secrets_of(env)
-    return [without_secrets(each, secrets) for each in findings]
+        said = sip_uri(uri, source=source, project=project, endpoints=region_of(env))
+        findings += said if source != "the trunk" else (_of_trunk(each, uri, what) for each in said)
+    secrets, order = secrets_of(env), list(Group)
+    return sorted((without_secrets(each, secrets) for each in findings), key=lambda each: order.index(each.group))
+
+
+def _of_trunk(finding: Finding, uri: str, what: Examination) -> Finding:
+    """Return what is wrong with a URI of a trunk. That it is declared in another way helps only once it is gone."""
+    if not finding.fix or what.trunk is None or uri in [each.sip_url for each in what.trunk.origination]:
+        return finding
+    fix = f"It is not declared: `realtime-sip twilio trunk apply {what.trunk_place} --prune` takes it away."
+    return replace(finding, fix=fix)
 
 
 def _openai(what: Examination, env: Mapping[str, str], clock: Callable[[], float]) -> tuple[Project, list[Finding]]:
@@ -86,6 +93,10 @@ def _openai(what: Examination, env: Mapping[str, str], clock: Callable[[], float
 
     def unasked(why: str) -> tuple[Project, list[Finding]]:
         return Project(), [Finding(Group.OPENAI, "key-works", Level.NOT_CHECKED, why), *judged(None)]
+
+    def unusable(why: str) -> tuple[Project, list[Finding]]:
+        fix = "Correct it: your server cannot ask OpenAI either."
+        return Project(), [Finding(Group.OPENAI, "key-works", Level.ERROR, why, fix), *judged(None)]
 
     endpoints = region_of(env)
     if what.offline:
@@ -100,16 +111,23 @@ def _openai(what: Examination, env: Mapping[str, str], clock: Callable[[], float
             project=env.get("OPENAI_PROJECT_ID") or None,
             timeout=what.timeout,
         )
-        transport = Transport(settings)
     except ConfigurationError as error:
         return unasked(f"OpenAI cannot be asked: {redact(str(error))}")
+    try:
+        transport = Transport(settings)
+    except ConfigurationError as error:
+        return unusable(f"OpenAI cannot be asked: {redact(str(error))}")
     try:
         found = openai_project.read(transport.run, clock)
     finally:
         transport.close()
     secret = env["OPENAI_WEBHOOK_SECRET"] if secret_works(env) else None
     findings = openai_project.project(
-        found, url=what.url, secret=secret, configured=env.get("OPENAI_PROJECT_ID") or None
+        found,
+        url=what.url,
+        secret=secret,
+        configured=env.get("OPENAI_PROJECT_ID") or None,
+        base_url=env.get("OPENAI_BASE_URL") or None,
     )
     return found, findings + judged(found.models)
 
@@ -149,15 +167,30 @@ def _twilio(what: Examination, env: Mapping[str, str], findings: list[Finding]) 
         account = TwilioAccount(base_url=what.twilio_base_url, timeout=what.timeout)
     except (MissingExtraError, ConfigurationError) as error:
         return unasked(f"Twilio cannot be asked: {redact(str(error))}")
+    number = what.number
+    if number is None and what.trunk is not None and len(what.trunk.numbers) == 1:
+        number = what.trunk.numbers[0]
     wanted = twilio_account.Wanted(
-        number=what.number, sender=what.sender, application_sid=what.application_sid, voice_url=what.voice_url
+        number=number,
+        sender=what.sender,
+        application_sid=what.application_sid,
+        voice_url=what.voice_url,
+        trunk=None if what.trunk is None else what.trunk_place,
+        by_api_key=bool(env.get("TWILIO_API_KEY") and env.get("TWILIO_API_SECRET")),
+        emulated=what.twilio_base_url is not None and is_here(what.twilio_base_url),
     )
     with account:
         try:
             found = account.run(twilio_account.read(wanted))
             findings += twilio_account.twilio(found, wanted)
             if what.trunk is not None and found.failure is None:
-                findings += twilio_account.declared(account.trunks.verify(what.trunk))
+                findings += twilio_account.declared(account.trunks.verify(what.trunk), what.trunk_place)
+        except ConfigurationError as error:
+            return unasked(f"Twilio cannot be asked: {redact(str(error))}")
         except RealtimeSipError as error:
             return unasked(f"Twilio's answer cannot be read: {redact(str(error))}")
+    urls = twilio_account.asked_urls(found)
+    if what.voice_url is None and urls:
+        why = f"the TwiML: pass your voice URL as --voice-url, {shown_url(urls[0])}"
+        findings.append(Finding(Group.TWILIO, "voice-reachable", Level.NOT_CHECKED, why))
     return [("the trunk", uri) for uri in twilio_account.origination(found)]

@@ -17,6 +17,7 @@ from realtime_sip._redaction import redact
 from realtime_sip.api import models, webhook_endpoints
 from realtime_sip.api.operations import Operation, Repeat, Reply
 from realtime_sip.api.webhook_endpoints import INCOMING_CALL, WebhookEndpoint
+from realtime_sip.cli.doctor.answer import is_here, is_public
 from realtime_sip.cli.doctor.clock import skew, skew_of
 from realtime_sip.cli.doctor.finding import Finding, Group, Level, of_group, shown_url
 from realtime_sip.errors import (
@@ -25,6 +26,7 @@ from realtime_sip.errors import (
     NetworkError,
     NotFoundError,
     PermissionDeniedError,
+    ProxyError,
     QuotaError,
     RealtimeSipError,
 )
@@ -94,7 +96,9 @@ def _models() -> Operation[tuple[dict[str, date | None], Mapping[str, str]]]:
     return Operation(listed.name, listed.path, read_reply, Repeat.ANY, method="GET")
 
 
-def project(found: Project, *, url: str | None, secret: str | None, configured: str | None) -> list[Finding]:
+def project(
+    found: Project, *, url: str | None, secret: str | None, configured: str | None, base_url: str | None = None
+) -> list[Finding]:
     """Return what is wrong with a project, and what is right.
 
     Args:
@@ -102,18 +106,22 @@ def project(found: Project, *, url: str | None, secret: str | None, configured: 
         url: The webhook URL, if it is known.
         secret: The webhook secret.
         configured: `OPENAI_PROJECT_ID`.
+        base_url: `OPENAI_BASE_URL`, if it is set.
     """
     if found.failure is not None:
-        return [_refused(found.failure)]
+        return [_refused(found.failure, base_url)]
     findings = [_report("key-works", Level.OK, "the key works: OpenAI answers with the models that it may use")]
     findings.append(_project_id(found.id, configured))
     findings.append(skew(_report, "clock", found.skew, ours="this machine", theirs="OpenAI"))
-    findings += _endpoints(found, url, secret)
+    findings += _endpoints(found, url, secret, emulated=base_url is not None and is_here(base_url))
     return findings
 
 
-def _refused(error: RealtimeSipError) -> Finding:
+def _refused(error: RealtimeSipError, base_url: str | None) -> Finding:
     name = "key-works"
+    there = (
+        None if base_url is None else f"See that OPENAI_BASE_URL is right, and what answers at {shown_url(base_url)}."
+    )
     match error:
         case AuthenticationError():
             found = "OpenAI refuses the key (401): it is mistyped, deleted, or another region's"
@@ -127,10 +135,16 @@ def _refused(error: RealtimeSipError) -> Finding:
         case NotFoundError():
             found = "there is no list of models at the base URL (404)"
             return _report(name, Level.WARNING, found, "If it is no gateway, let OPENAI_BASE_URL end with /v1.")
+        case ProxyError():
+            found = f"OpenAI cannot be reached: {redact(str(error))}"
+            return _report(
+                name, Level.ERROR, found, "See HTTPS_PROXY, HTTP_PROXY and ALL_PROXY: the client obeys them."
+            )
         case ConfigurationError() | NetworkError():
             found = f"OpenAI cannot be reached: {redact(str(error))}"
-            return _report(name, Level.ERROR, found, "Let this machine reach it by HTTPS, or through a proxy.")
-    return _report(name, Level.ERROR, f"OpenAI fails: {redact(str(error))}", "Try again; see status.openai.com.")
+            return _report(name, Level.ERROR, found, there or "Let this machine reach it by HTTPS, or through a proxy.")
+    fix = there or "Try again; see status.openai.com."
+    return _report(name, Level.ERROR, f"OpenAI fails: {redact(str(error))}", fix)
 
 
 def _project_id(there: str | None, configured: str | None) -> Finding:
@@ -166,13 +180,16 @@ def model(name: str, listed: Mapping[str, date | None] | None, today: date) -> F
         return _report(check, level, f"{name} will be shut down on {ends}", "Try gpt-realtime-2.1 by then.")
     if listed is None:
         return _report(check, Level.NOT_CHECKED, f"OpenAI was not asked about {name}, whose end is not known here")
+    if "realtime" not in name or "whisper" in name:
+        found = f"the key may use {name}, which by its name is no model that answers calls"
+        return _report(check, Level.WARNING, found, "Take gpt-realtime-2.1.")
     return _report(check, Level.OK, f"the key may use {name}, and no day is announced on which it ends")
 
 
 # --- webhook endpoints ------------------------------------------------------------------------------------------------
 
 
-def _endpoints(found: Project, url: str | None, secret: str | None) -> list[Finding]:
+def _endpoints(found: Project, url: str | None, secret: str | None, *, emulated: bool) -> list[Finding]:
     name = "webhook-endpoint"
     if found.endpoints is None:
         match found.endpoints_failure:
@@ -187,8 +204,14 @@ def _endpoints(found: Project, url: str | None, secret: str | None) -> list[Find
     if not calling:
         there = f"{len(found.endpoints)} for other events" if found.endpoints else "none at all"
         text = f"no webhook endpoint of the project is for {INCOMING_CALL} ({there}): calls ring, and nothing arrives"
-        fix = f"Make one for {INCOMING_CALL}: in the project's settings, or `client.webhook_endpoints.create`."
+        fix = (
+            f"Make one for {INCOMING_CALL} in the project's settings (or `client.webhook_endpoints.create`), and set "
+            "OPENAI_WEBHOOK_SECRET to the secret that is shown then."
+        )
         return [_report(name, Level.ERROR, text, fix)]
+    if not emulated and not any(_is_reached(each.url) for each in calling):
+        text = f"calls are announced to {_places(calling)}, and OpenAI delivers to public https URLs alone"
+        return [_report(name, Level.ERROR, text, "Give the endpoint the public https URL of your server.")]
     findings = [*_of_url(calling, url), *_twice(calling)]
     given = [each for each in calling if url is None or _same(each.url, url)]
     return findings + _hint(given, secret)
@@ -196,12 +219,12 @@ def _endpoints(found: Project, url: str | None, secret: str | None) -> list[Find
 
 def _of_url(calling: Sequence[WebhookEndpoint], url: str | None) -> list[Finding]:
     name = "webhook-endpoint"
-    places = " and ".join(dict.fromkeys(shown_url(each.url) for each in calling[:5]))
+    places = _places(calling)
     if url is None:
         return [_report(name, Level.OK, f"calls are announced to {places}")]
     if any(_same(each.url, url) for each in calling):
         return [_report(name, Level.OK, f"calls are announced to {shown_url(url)}")]
-    if _is_local(url):
+    if is_here(url):
         text = f"calls are announced to {places}; {shown_url(url)} is on this machine"
         return [_report(name, Level.NOTE, text)]
     close = next((each for each in calling if _same(each.url.rstrip("/"), url.rstrip("/"))), None)
@@ -209,7 +232,16 @@ def _of_url(calling: Sequence[WebhookEndpoint], url: str | None) -> list[Finding
         text = f"calls are announced to {shown_url(close.url)}, which differs in the slash at its end"
         return [_report(name, Level.WARNING, text, "Let the endpoint have the URL that answers without a redirect.")]
     text = f"calls are announced to {places}, and not to {shown_url(url)}"
-    return [_report(name, Level.ERROR, text, "Change the endpoint's URL, or add an endpoint.")]
+    fix = "Change the endpoint's URL, or add an endpoint, whose secret is another one."
+    return [_report(name, Level.ERROR, text, fix)]
+
+
+def _places(calling: Sequence[WebhookEndpoint]) -> str:
+    return " and ".join(dict.fromkeys(shown_url(each.url) for each in calling[:5]))
+
+
+def _is_reached(url: str) -> bool:
+    return url.lower().startswith("https:") and is_public(url)
 
 
 def _twice(calling: Sequence[WebhookEndpoint]) -> list[Finding]:
@@ -255,8 +287,3 @@ def _place(url: str) -> tuple[str, str, int | None, str, str]:
         return url, "", None, "", ""
     usual = {"http": 80, "https": 443}.get(parts.scheme)
     return parts.scheme, (parts.hostname or "").lower(), port or usual, parts.path or "/", parts.query
-
-
-def _is_local(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    return host in ("127.0.0.1", "::1", "localhost") or host.endswith(".localhost")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from importlib import metadata
 
 from realtime_sip.cli.doctor.finding import Finding, Group, Level, of_group
 
-__all__ = ["installed", "packages"]
+__all__ = ["broken", "installed", "packages"]
 
 _report = of_group(Group.PACKAGES)
 _OURS = "realtime-sip"
@@ -23,9 +24,10 @@ def installed() -> dict[str, tuple[str, list[str]]]:
     """Return what is installed by normalized name: its version, and what it requires."""
     found: dict[str, tuple[str, list[str]]] = {}
     for each in metadata.distributions():
-        name = each.metadata["Name"]
-        if name:
-            found.setdefault(_normalized(name), (each.version, each.requires or []))
+        said = each.metadata  # parsed anew each time that it is asked for, and so by `version` and `requires`
+        if said["Name"]:
+            requires = said.get_all("Requires-Dist") or each.requires or []
+            found.setdefault(_normalized(said["Name"]), (said["Version"] or "0", requires))
     return found
 
 
@@ -45,6 +47,14 @@ def packages(there: Mapping[str, tuple[str, list[str]]], python: tuple[int, int]
         )
         findings.append(_report("packages", Level.OK, f"the versions fit: {shown}"))
     return findings
+
+
+def broken(error: ImportError) -> list[Finding]:
+    """Return why this package cannot even be imported: versions that do not fit, mostly."""
+    what = f": {error.name} is missing or too old" if error.name else ""
+    found = f"realtime-sip cannot be imported{what} ({type(error).__name__})"
+    fix = "Install it anew, with what it needs: pip install --upgrade 'realtime-sip[cli]'."
+    return [_report("packages", Level.ERROR, found, fix), *packages(installed(), sys.version_info[:2])]
 
 
 def _python(python: tuple[int, int]) -> Iterable[Finding]:

@@ -13,7 +13,8 @@ from realtime_sip.twilio.uri import Edge, Region, check_uri
 __all__ = ["project_of", "sip_uri"]
 
 _report = of_group(Group.SIP)
-_HOSTS = {each.sip: each.api for each in (Endpoints.DEFAULT, Endpoints.EU, Endpoints.INDIA)}
+_OPENAI = (Endpoints.DEFAULT, Endpoints.EU, Endpoints.INDIA)
+_HOSTS = {each.sip: each.api for each in _OPENAI}
 _AZURE = ".sip.ai.azure.com"
 _TLS_PORT = 5061
 _OTHER_IDS = {"org-": "an organization's id", "org_": "an organization's id", "sk-": "an API key", "whsec_": "a secret"}
@@ -38,7 +39,7 @@ def sip_uri(uri: str, *, source: str, project: str | None, endpoints: Endpoints 
         endpoints: Where the API is, if it is known.
     """
     name = "sip-uri"
-    fix = f"Write {Endpoints.DEFAULT.sip_uri('proj_ID')}, with your project's id."
+    fix = _right(project, endpoints)
     try:
         read = SipUri.parse(uri)
         check_uri(uri)
@@ -48,12 +49,17 @@ def sip_uri(uri: str, *, source: str, project: str | None, endpoints: Endpoints 
     host = read.host.lower().removesuffix(".")
     if not _is_openai(host):
         where = "is the host of the API" if host.endswith(("api.openai.com", "openai.azure.com")) else "is not OpenAI's"
+        mistyped = "openai" in host or host.endswith(".azure.com")
         found = f"the host of the SIP URI of {source}, {host}, {where}"
-        level = Level.ERROR if host.endswith((".openai.com", ".azure.com")) else Level.NOTE
-        return [_report(name, level, found, fix)]
+        if mistyped:
+            return [_report(name, Level.ERROR, found, fix)]
+        if (read.user or "").startswith("proj_"):
+            # A session border controller of the user's own may pass it on.
+            return [_report(name, Level.WARNING, found, f"{fix} If it is yours, let it pass calls on to OpenAI.")]
+        return [_report(name, Level.NOTE, found, fix)]
     findings = [
         *_transport(read, source, fix),
-        *_user(read, source, project, fix),
+        *_user(read, source, project, endpoints),
         *_place(read, source),
         *_region(host, source, endpoints),
     ]
@@ -61,6 +67,13 @@ def sip_uri(uri: str, *, source: str, project: str | None, endpoints: Endpoints 
         return findings
     media = ", with SRTP" if read.param("secure") == "true" else ""
     return [_report(name, Level.OK, f"the SIP URI of {source} reaches {host} by TLS{media}"), *findings]
+
+
+def _right(project: str | None, endpoints: Endpoints | None) -> str:
+    """Return what to write: the URI of the project, at the host that is of the API's region."""
+    api = None if endpoints is None else _host_of(endpoints.api)
+    right = next((each for each in _OPENAI if _host_of(each.api) == api), Endpoints.DEFAULT)
+    return f"Write {right.sip_uri(project or 'proj_ID')}{'' if project else ', with the id of your project'}."
 
 
 def _is_openai(host: str) -> bool:
@@ -81,17 +94,18 @@ def _transport(read: SipUri, source: str, fix: str) -> list[Finding]:
     return findings
 
 
-def _user(read: SipUri, source: str, project: str | None, fix: str) -> list[Finding]:
+def _user(read: SipUri, source: str, project: str | None, endpoints: Endpoints | None) -> list[Finding]:
     name, user = "sip-project", read.user or ""
     if not user.startswith("proj_"):
         kind = next((what for prefix, what in _OTHER_IDS.items() if user.startswith(prefix)), "no project's id")
         found = f"the SIP URI of {source} has {kind} before the @"
-        return [_report(name, Level.ERROR, found, fix)]
+        return [_report(name, Level.ERROR, found, _right(project, endpoints))]
     if project is None:
         return []
     if user != project:
         found = f"the SIP URI of {source} dials {user}, and the key belongs to {project}: its calls are not found (404)"
-        return [_report(name, Level.ERROR, found, "Take key, webhook and SIP URI of one project.")]
+        fix = f"{_right(project, endpoints)} Or take key and webhook of {user}."
+        return [_report(name, Level.ERROR, found, fix)]
     return [_report(name, Level.OK, f"the SIP URI of {source} dials the key's project")]
 
 
@@ -108,13 +122,13 @@ def _place(read: SipUri, source: str) -> list[Finding]:
 def _region(host: str, source: str, endpoints: Endpoints | None) -> list[Finding]:
     name = "sip-region"
     api = None if endpoints is None else _host_of(endpoints.api)
-    if api is None or not (api == "api.openai.com" or api.endswith(".api.openai.com")):
-        return []
+    ours = api is not None and (api == "api.openai.com" or api.endswith(".api.openai.com"))
     wanted = _HOSTS.get(host)
-    if wanted is None:
-        return [
-            _report(name, Level.WARNING, f"the SIP host {host} is not a documented one", "See the telephony guide.")
-        ]
+    if wanted is None and (ours or not host.endswith(_AZURE)):
+        found = f"the SIP host {host} is not a documented one"
+        return [_report(name, Level.WARNING, found, f"Take one of {', '.join(_HOSTS)}.")]
+    if wanted is None or not ours:
+        return []
     if _host_of(wanted) != api:
         found = (
             f"calls to {host} are served by {_host_of(wanted)}, and the API's host here is {api}: they are not found"

@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 from urllib.parse import urlsplit
 
 from realtime_sip._redaction import redact
-from realtime_sip.cli.doctor.finding import Finding, Group, Level, masked, of_group, shown_url
+from realtime_sip.cli.doctor.answer import is_here, is_public
+from realtime_sip.cli.doctor.finding import Finding, Group, Level, by_level, masked, of_group, shown_url
 from realtime_sip.errors import (
     AuthenticationError,
     NetworkError,
@@ -27,7 +28,7 @@ from realtime_sip.twilio.senders import Sender, TwimlApp, senders
 from realtime_sip.twilio.trunking import TrunkReport
 from realtime_sip.twilio.webhook_rules import delivery
 
-__all__ = ["Found", "Wanted", "declared", "origination", "read", "twilio"]
+__all__ = ["Found", "Wanted", "asked_urls", "declared", "origination", "read", "twilio"]
 
 _Owned = TypeVar("_Owned", PhoneNumber, Sender)
 
@@ -44,12 +45,18 @@ class Wanted:
         sender: `whatsapp:+…` or its SID.
         application_sid: A TwiML App.
         voice_url: Where Twilio has to ask for TwiML.
+        trunk: Where the trunk is declared to which the number should lead, as `MODULE:NAME`.
+        by_api_key: Whether Twilio is asked with an API key, in place of the auth token.
+        emulated: Whether what is asked is an emulator on this machine.
     """
 
     number: str | None = field(default=None, repr=False)
     sender: str | None = field(default=None, repr=False)
     application_sid: str | None = None
     voice_url: str | None = None
+    trunk: str | None = None
+    by_api_key: bool = False
+    emulated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,41 +180,68 @@ def origination(found: Found) -> list[str]:
     return [url.sip_url for trunk in found.trunks.values() if trunk is not None for url in trunk[1] if url.enabled]
 
 
+def asked_urls(found: Found) -> list[str]:
+    """Return the voice URLs that Twilio asks about calls to the number, to the sender, and of the app."""
+    number = found.number
+    urls = [number.route.target] if number is not None and number.route.kind == "url" else []
+    return urls + [app.voice_url for app in found.apps.values() if app is not None and app.voice_url]
+
+
 # --- what it means ----------------------------------------------------------------------------------------------------
 
 
 def twilio(found: Found, wanted: Wanted) -> list[Finding]:
     """Return what is wrong with what an account has, and what is right."""
     if found.failure is not None:
-        return [_refused(found.failure)]
+        return [_refused(found.failure, wanted)]
+    number, sender = [*_number(found, wanted)], [*_sender(found, wanted)]
+    # An account has numbers and senders that are not for the agent: nobody who names one is bothered with the other.
+    by_number, by_sender = (not by_level(each, Level.ERROR) for each in (number, sender))
+    number_aside = wanted.sender is not None or (found.sender is not None and by_sender and not by_number)
+    sender_aside = wanted.number is not None or (found.number is not None and by_number and not by_sender)
     return [
         _report("twilio-works", Level.OK, "Twilio takes the credentials"),
         *_account(found.account),
-        *_number(found, wanted),
-        *_sender(found, wanted),
+        *(map(_aside, number) if number_aside and wanted.number is None else number),
+        *(map(_aside, sender) if sender_aside and wanted.sender is None else sender),
         *_named_app(found, wanted),
         *_rules(found),
     ]
 
 
-def declared(report: TrunkReport) -> list[Finding]:
-    """Return what `verify` says about a trunk that the program declares."""
-    name, shown = "trunk-declared", report.plan.friendly_name
+def _aside(finding: Finding) -> Finding:
+    """Return a finding about what was not asked for, when something else takes the calls: a level milder."""
+    milder = {Level.ERROR: Level.WARNING, Level.WARNING: Level.NOTE}
+    return replace(finding, level=milder.get(finding.level, finding.level))
+
+
+def declared(report: TrunkReport, place: str) -> list[Finding]:
+    """Return what `verify` says about a trunk that the program declares at `place`, `MODULE:NAME`."""
+    name, shown, apply = "trunk-declared", report.plan.friendly_name, f"`realtime-sip twilio trunk apply {place}`"
+    if report.plan.sid is None:
+        return [_report(name, Level.ERROR, f"the trunk {shown} is not there", f"{apply} makes it.")]
     findings = []
     if report.plan.steps:
         text = f"the trunk {shown} is not as it is declared: {len(report.plan.steps)} changes are to be made"
-        findings.append(_report(name, Level.ERROR, text, "See `realtime-sip twilio trunk plan`, then apply it."))
+        findings.append(_report(name, Level.ERROR, text, f"{apply} shows them, asks, and makes them."))
     for each in report.findings:
         level = Level.ERROR if each.level == "error" else Level.WARNING
         text = f"the trunk {shown}: {redact(each.text)}"
-        findings.append(_report(name, level, text, "See `realtime-sip twilio trunk verify`."))
+        fix = f"`realtime-sip twilio trunk verify {place}` says the same, until it is mended."
+        if "not declared" in each.text:
+            fix = f"Declare it, or let {apply[:-1]} --prune` take it away."
+        findings.append(_report(name, level, text, fix))
     return findings or [_report(name, Level.OK, f"the trunk {shown} is as it is declared")]
 
 
-def _refused(error: RealtimeSipError) -> Finding:
+def _refused(error: RealtimeSipError, wanted: Wanted) -> Finding:
     name = "twilio-works"
     if isinstance(error, (AuthenticationError, PermissionDeniedError)):
         found = f"Twilio refuses the credentials ({error.status_code})"
+        if wanted.by_api_key:
+            found = f"Twilio refuses the API key ({error.status_code}), which goes before the auth token"
+            fix = "Take a key of this account's, with its secret; or unset TWILIO_API_KEY and TWILIO_API_SECRET."
+            return _report(name, Level.ERROR, found, fix)
         fix = "Copy SID and auth token again from the console; a test credential and a sub-account's have others."
         return _report(name, Level.ERROR, found, fix)
     if isinstance(error, NotFoundError):
@@ -251,9 +285,9 @@ def _route(number: PhoneNumber, found: Found, wanted: Wanted) -> Iterator[Findin
     match route.kind:
         case "nothing":
             text = f"{shown} leads nowhere: callers hear that it is not in service"
-            yield _report(name, Level.ERROR, text, "Give it a voice URL, a TwiML App or a trunk.")
+            yield _report(name, Level.ERROR, text, _lead(wanted))
         case "url":
-            yield _voice_url(name, shown, route.target, wanted)
+            yield _voice_url(name, shown, route.target, wanted, _lead(wanted))
         case "application":
             yield from _app(name, shown, route.target, found, wanted)
         case "trunk":
@@ -264,14 +298,33 @@ def _route(number: PhoneNumber, found: Found, wanted: Wanted) -> Iterator[Findin
             yield from _of_trunk(shown, found.trunks.get(route.target))
 
 
-def _voice_url(name: str, shown: str, url: str, wanted: Wanted) -> Finding:
+def _lead(wanted: Wanted) -> str:
+    """Return how a number is led to the agent."""
+    if wanted.trunk is not None:
+        return f"`realtime-sip twilio trunk apply {wanted.trunk}` leads it to the trunk."
+    by = "in the console, at the number, or by `account.numbers.route_to`"
+    if wanted.voice_url is not None and _is_reached(wanted.voice_url, wanted):
+        return f"Give it {shown_url(wanted.voice_url)}: {by}."
+    return f"Give it your public voice URL ({by}), or a trunk (`realtime-sip twilio trunk apply`)."
+
+
+def _is_reached(url: str, wanted: Wanted) -> bool:
+    return wanted.emulated or is_public(url)
+
+
+def _voice_url(name: str, shown: str, url: str, wanted: Wanted, lead: str) -> Finding:
     given = wanted.voice_url
     if (urlsplit(url).hostname or "") == "demo.twilio.com":
-        return _report(name, Level.ERROR, f"{shown} asks Twilio's demo for TwiML", "Give it your voice URL.")
+        return _report(name, Level.ERROR, f"{shown} asks Twilio's demo for TwiML", lead)
+    if not _is_reached(url, wanted):
+        return _report(name, Level.ERROR, f"{shown} asks {shown_url(url)} for TwiML, which Twilio cannot reach", lead)
+    if given is not None and is_here(given) and not is_here(url):
+        text = f"{shown} asks {shown_url(url)} for TwiML; {shown_url(given)} is on this machine"
+        return _report(name, Level.NOTE, text)
     if given is not None and url.partition("#")[0] != given.partition("#")[0]:
         text = f"{shown} asks {shown_url(url)} for TwiML, and not {shown_url(given)}"
         return _report(name, Level.ERROR, text, "Give it the URL that answers, byte for byte: Twilio signs it so.")
-    if url.startswith("http:"):
+    if url.startswith("http:") and not (wanted.emulated and is_here(url)):
         text = f"{shown} asks {shown_url(url)} for TwiML, in the clear"
         return _report(name, Level.WARNING, text, "Use https.")
     return _report(name, Level.OK, f"{shown} asks {shown_url(url)} for TwiML")
@@ -281,17 +334,18 @@ def _app(name: str, shown: str, sid: str, found: Found, wanted: Wanted) -> Itera
     app = found.apps.get(sid)
     if app is None:
         text = f"{shown} leads to the TwiML App {sid}, which cannot be read"
-        yield _report(name, Level.ERROR, text, "Give it an app of this account.")
+        yield _report(name, Level.ERROR, text, "Take an app of this account.")
     elif not app.voice_url:
         text = f"{shown} leads to the TwiML App {sid}, which has no voice URL"
         yield _report(name, Level.ERROR, text, "Give the app your voice URL.")
     else:
-        yield _voice_url(name, f"{shown}, by the TwiML App {sid},", app.voice_url, wanted)
+        fix = "Give the app your public voice URL, as Request URL of its voice configuration."
+        yield _voice_url(name, f"{shown}, by the TwiML App {sid},", app.voice_url, wanted, fix)
 
 
 def _named_app(found: Found, wanted: Wanted) -> Iterator[Finding]:
     if wanted.application_sid is not None:
-        yield from _app("twiml-app", "what was asked for", wanted.application_sid, found, wanted)
+        yield from _app("twiml-app", "--application-sid", wanted.application_sid, found, wanted)
 
 
 def _of_trunk(shown: str, trunk: tuple[TrunkRecord, Sequence[OriginationRecord]] | None) -> Iterator[Finding]:
@@ -348,7 +402,9 @@ def _of_sender(sender: Sender, found: Found, wanted: Wanted) -> Iterator[Finding
         yield _report(name, Level.OK, f"{shown} is ONLINE")
     if sender.application_sid is None:
         text = f"{shown} has no TwiML App: calls to it are off"
-        fix = "Switch them on: `realtime-sip twilio whatsapp activate`."
+        given = wanted.voice_url
+        url = shown_url(given) if given is not None and _is_reached(given, wanted) else "https://…"
+        fix = f"Switch them on: `realtime-sip twilio whatsapp activate {sender.sid} --voice-url {url}`."
         yield _report("whatsapp-app", Level.ERROR, text, fix)
     else:
         yield from _app("whatsapp-app", shown, sender.application_sid, found, wanted)

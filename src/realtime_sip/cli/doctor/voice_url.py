@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlencode
 from xml.etree import ElementTree
 
-from realtime_sip.cli.doctor.answer import Answer, Delivery, obstacle, of_address, slowness
+from realtime_sip.cli.doctor.answer import Answer, Delivery, is_here, obstacle, of_address, slowness
 from realtime_sip.cli.doctor.finding import Finding, Group, Level, of_group
 from realtime_sip.twilio.signature import TwilioSignature
 
@@ -75,7 +75,7 @@ def voice_url(answers: Answers) -> list[Finding]:
     if signed is None:
         found = "there is no TWILIO_AUTH_TOKEN here to sign a request with"
         return [*findings, _report("voice-signed", Level.NOT_CHECKED, found)]
-    return [*findings, *_of_signed(forged, signed)]
+    return [*findings, *_of_signed(forged, signed, here=is_here(answers.url))]
 
 
 def _of_forged(forged: Answer) -> Finding:
@@ -89,7 +89,7 @@ def _of_forged(forged: Answer) -> Finding:
     return _report(name, Level.ERROR, found, "See the log of the server.")
 
 
-def _of_signed(forged: Answer, signed: Answer) -> list[Finding]:
+def _of_signed(forged: Answer, signed: Answer, *, here: bool) -> list[Finding]:
     name = "voice-signed"
     if signed.status is None:
         found = f"a signed request is not answered ({signed.failure}), and a forged one is"
@@ -97,7 +97,15 @@ def _of_signed(forged: Answer, signed: Answer) -> list[Finding]:
     if signed.refused and signed.status == forged.status:
         found = f"a signed request is refused as a forged one is ({signed.status})"
         fix = "Give the server this TWILIO_AUTH_TOKEN, and the public URL as Twilio has it (`public_url=`)."
+        if here:
+            fix = (
+                "Pass the public URL: a server that has it as `public_url` refuses what is signed for this machine. If "
+                "it does so there, give it this TWILIO_AUTH_TOKEN."
+            )
         return [_report(name, Level.ERROR, found, fix)]
+    if signed.status == forged.status and not signed.taken:
+        found = f"the server fails on each request ({signed.status})"
+        return [_report(name, Level.ERROR, found, "See its log: it may have no auth token.")]
     if not signed.taken:
         found = f"the signature is right, and then the server fails ({signed.status}): the caller hears an error"
         return [_report(name, Level.ERROR, found, "See the log of the server.")]

@@ -204,9 +204,12 @@ def _refused(name: str, answers: Answers, signed: Answer) -> Finding:
         return _report(name, Level.ERROR, found, fix)
     found = (
         f"a signed delivery is refused as a forged one is ({signed.status}{_words(signed)}): the server has another "
-        "secret"
+        "secret than this shell"
     )
-    fix = "Give it the OPENAI_WEBHOOK_SECRET that this shell has; if it has that, see what changes the body on the way."
+    fix = (
+        "Give server and shell the signing secret of this URL's endpoint at OpenAI; if both have it, see what changes "
+        "the body on the way."
+    )
     return _report(name, Level.ERROR, found, fix)
 
 

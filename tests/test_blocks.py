@@ -66,8 +66,11 @@ SHOWN_BY = {
     "docs/migration.md": "here",
 }
 """Pages with commands whose output is shown, and the test that compares it."""
-WITH_FILES = {"docs/fastapi.md", "docs/flask.md", "docs/django.md", "docs/first_call.md", "docs/coming_from.md"}
-"""Pages whose files are written and run, by test_readme.py and test_first_call.py."""
+WITH_FILES = {
+    *("docs/fastapi.md", "docs/flask.md", "docs/django.md", "docs/first_call.md", "docs/coming_from.md"),
+    "docs/doctor.md",
+}
+"""Pages whose files are written and run, by test_readme.py, test_first_call.py and test_doctor_page.py."""
 
 
 def test_each_block_has_a_kind_that_something_executes() -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -56,6 +60,32 @@ def test_what_the_page_shows_is_what_is_printed(other_secret: str, capsys: pytes
     shown = re.sub(r"Packages\n.*?\n\n", "", capsys.readouterr().out, flags=re.DOTALL)
     (block,) = re.findall(r"^```text\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
     assert shown == block
+
+
+async def test_the_emulators_of_the_page_are_what_doctor_asks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("twilio")
+    (emulated,) = re.findall(r"^```python\n(# emulated\.py\n.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
+    lines: asyncio.Queue[str] = asyncio.Queue()
+    written: dict[str, Any] = {"__name__": "emulated", "print": lambda line, **_: lines.put_nowait(line)}
+    exec(emulated, written)
+    for name in [name for name in os.environ if name.startswith(("OPENAI_", "TWILIO_", *SECRETS))]:
+        monkeypatch.delenv(name)
+    running = asyncio.create_task(written["main"]())
+    try:
+        shown = [await asyncio.wait_for(lines.get(), 10) for _ in range(3)]
+        for name, value in re.findall(r"(\w+)=(\S+)", " ".join(shown[:2])):
+            monkeypatch.setenv(name, value)
+        command = shlex.split(shown[2])[1:]
+        assert await asyncio.to_thread(main, [*command, "--json"]) == 1
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+    found = {each["name"]: each["level"] for each in json.loads(capsys.readouterr().out)["findings"]}
+    assert {name for name, level in found.items() if level == "error"} == {
+        *("openai-webhook-secret", "webhook-endpoint", "number-route", "whatsapp-app")
+    }
 
 
 def test_each_check_is_on_the_page_and_nothing_else_is() -> None:

@@ -28,6 +28,7 @@ pytest.importorskip("twilio")
 
 from fastapi import FastAPI
 
+from ports import free_port
 from realtime_sip import AsyncRealtimeSip, CallHost, IncomingCall, RealtimeSession
 from realtime_sip.cli import main
 from realtime_sip.cli.doctor import packages
@@ -37,7 +38,7 @@ from realtime_sip.testing.openai import webhook_endpoints
 from realtime_sip.testing.openai.models import PROJECT
 from realtime_sip.twilio import AsyncTwilioAccount, TwilioSignature, twiml
 from realtime_sip.twilio.webhooks import VoiceWebhook
-from serving import at, serving
+from serving import serving
 
 NUMBER, SENDER = "+14155550199", "whatsapp:+551130000001"
 KEY = "sk-proj-0123456789abcdefghij"
@@ -159,8 +160,7 @@ class Trial:
 
 @pytest.fixture
 async def trial(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Trial]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        url = at(free)
+    url = f"http://127.0.0.1:{free_port()}"
     async with (
         OpenAIEmulator(api_key=KEY, webhook_secret=SECRET, speed=20) as openai,
         TwilioEmulator(openai=openai, openai_webhook=f"{url}/openai/webhook") as twilio,

@@ -40,14 +40,14 @@ def create_tools(url: str) -> Tools:
     tools = Tools()
     tools.function(end_call)
 
-    @tools.function(idempotent=True)
+    @tools.function(idempotent=True, timeout=SLOW + 10)
     async def seats_left() -> int:
         """Tell how many seats are left tonight."""
         await asyncio.sleep(SLOW)
         booked = sum(int(seats) for seats in await redis.hvals(BOOKINGS))
         return SEATS - booked
 
-    @tools.function
+    @tools.function(timeout=SLOW + 10)
     async def book_seats(seats: int, call: Call) -> str:
         """Book seats for tonight.
 

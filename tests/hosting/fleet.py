@@ -41,7 +41,8 @@ class Worker:
         claims._beating.cancel()
         claims._watching = False
         dead = [claims._beating]
-        for call in self.calls:
+        answering = [taken.call for taken in self.host._calls.values() if taken.call is not None]
+        for call in {*self.calls, *answering}:
             runtime: Any = call._runtime
             runtime.step = lambda _what: None
             runtime._alarm.stop()

@@ -50,6 +50,7 @@ class Worker:
                 runtime.over.set_result(GONE)
             dead += runtime.tasks.running
         for taken in self.host._calls.values():
+            taken.trace = None
             dead += [each for each in (taken.serving, taken.handling) if each is not None]
             claims._calls[taken.call_id].lost.set()  # ends the task that renews
             claims._calls[taken.call_id].lost = asyncio.Event()

@@ -105,7 +105,9 @@ async def end_at(worker: Worker, ringing: RingingCall) -> CallEnded:
     return await worker.host.ended(ringing.call_id)
 
 
-async def ends_as_scripted(shop: Fleet, ringing: RingingCall, living: Worker, desk: Desk, *, unseen: bool = False) -> None:
+async def ends_as_scripted(
+    shop: Fleet, ringing: RingingCall, living: Worker, desk: Desk, *, unseen: bool = False
+) -> None:
     ended = await end_at(living, ringing)
     assert ended.reason is EndReason.CALLER
     assert desk.ran["book"] <= 1
@@ -208,7 +210,7 @@ async def test_a_worker_is_killed_while_its_refer_is_not_answered(acted: bool) -
         await asyncio.sleep(0.5)
         await dead.die()
         ended = await end_at(living, ringing)
-        # A refer is never sent twice, since it may have been carried out; nothing but its answer counts as a sign of it.
+        # A refer is never sent twice, since it may have been carried out; only its answer counts as a sign of it.
         assert (ended.reason, ended.certainty) == (EndReason.CALLER, "inferred")
         assert ("a transfer was under way" in ended.evidence) is acted
         assert len(ringing.dialed) == acted

@@ -61,6 +61,8 @@ CallEvent = events.ServerEvent | EventsDropped | effects.Happening
 
 END_SOON = 1.25
 """Seconds to hang up in where the client is closed."""
+_KEPT = frozenset({"response.done", "session.updated"})
+"""Events after which another worker would need to know more, also if nothing is to be done."""
 _CALLER = frozenset({"input_audio_buffer.speech_started", "input_audio_buffer.dtmf_event_received"})
 
 
@@ -171,7 +173,9 @@ class Runtime:
 
     def _received(self, event: events.ServerEvent) -> None:
         now, kind, what = self.loop.time(), event.type, inputs.Received(event)
+        calling, sounded = len(self.state.calling), self.state.sounded
         decided = core.step(self.state, what, now)
+        changed = kind in _KEPT or len(self.state.calling) != calling or self.state.sounded is not sounded
         withheld = self.state.withheld
         self.record.receive(event, now, secret=withheld)
         if self._watch is not None:
@@ -188,7 +192,7 @@ class Runtime:
             self.pickup.look()
         if kind in STRUGGLES:
             self.emit(self.struggle.receive(event))
-        self._carry_out(decided)
+        self._carry_out(decided, changed=changed)
         if self._spends and self.record.meter.has_moved(event):
             meter = self.record.meter
             estimate = None if self.options.limits.max_cost is None else meter.estimate(now)

@@ -98,6 +98,7 @@ class Claims:
         self._beating: asyncio.Task[None] | None = None
         self._watching = False
         self._looking: asyncio.Task[None] | None = None
+        self._resting: asyncio.Task[None] | None = None
         self._beat_at = -HEARTBEAT
         self._heard_at = math.inf
         """When the store last answered a heartbeat, or failed to."""
@@ -243,11 +244,11 @@ class Claims:
             self._beat_on()
 
     async def rest(self) -> None:
-        """Take over no more calls, and learn what the others would take."""
+        """Take over no more calls, and learn soon what the others would take."""
         self._watching = False
         await self._beat_off()
         if self._calls and self._store.shared:
-            await self._beat()
+            self._resting = asyncio.create_task(self._beat(), name="last words of a call host")
 
     def _beat_on(self) -> None:
         if self._beating is None or self._beating.done():

@@ -139,7 +139,7 @@ class Taken:
         """Tell telemetry how the call ended."""
         if self.trace is not None:
             self.trace.webhook_answered(self.became.value)
-            self.trace.ended(ended)
+            self.trace.ended(ended, goes_on=self.lost)
 
     def reported(self, meaning: Meaning, dialed: str | None) -> None:
         """Tell the call what the carrier reports, if it is in an `answer` block.

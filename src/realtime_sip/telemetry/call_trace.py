@@ -77,8 +77,11 @@ class CallTrace:
         self.carrier: dict[str, str] = {}
         """What a worker needs that takes the call over, so that its spans belong to the same trace."""
         _PROPAGATOR.inject(self.carrier, self._below)
-        self._begin(_WEBHOOK, arrived)
+        if not adopted:
+            self._begin(_WEBHOOK, arrived)
         self._is_live = False
+        self._goes_on = False
+        """Whether another worker has the call, which ends there and is counted there."""
         self._talk: Talk | None = None
         self._unix_ahead = 0.0
         self._attached = False
@@ -119,14 +122,18 @@ class CallTrace:
         self._spans.end(_WEBHOOK, self._clock(), {"realtime_sip.webhook.result": result})
 
     @harmless
-    def ended(self, ended: CallEnded | None) -> None:
-        """See how the call ended, or that nobody knows. Only the first time counts."""
+    def ended(self, ended: CallEnded | None, *, goes_on: bool = False) -> None:
+        """See how the call ended, or that nobody knows. Only the first time counts.
+
+        If it `goes_on` in another worker, it did not end, and is counted there.
+        """
         if _CALL not in self._spans:
             return
+        self._goes_on = self._goes_on or goes_on
         if self._is_live:
             self._instruments.add("realtime_sip.calls.live", -1)
         how = {} if ended is None else _how(ended)
-        if ended is not None:
+        if ended is not None and not self._goes_on:
             self._instruments.add("realtime_sip.calls.ended", 1, how)
             if ended.attached_at is not None:
                 self._instruments.record("realtime_sip.call.duration", ended.ended_at - ended.attached_at, how)
@@ -199,6 +206,16 @@ class CallTrace:
         self._early("accept", what.error)
         self._spans.end(_ACCEPT, at, error=type(what.error).__name__)
 
+    def _adopt(self, what: inputs.Adopt, at: float) -> None:
+        self._attached = what.ticket is not None and what.ticket.attached is not None
+        if self._talk is not None:
+            self._talk.adopted()
+        if what.ticket is not None and what.ticket.transfer is not None and what.request is not None:
+            self._begin(_TRANSFER, at, target=what.request.name)
+
+    def _taken(self, _what: inputs.Taken, _at: float) -> None:
+        self._goes_on = True
+
     def _attach(self, _effect: effects.Attach, at: float) -> None:
         self._begin(_ATTACH, at, kind=SpanKind.CLIENT, again=self._attached, after=self._close)
 
@@ -268,7 +285,8 @@ class CallTrace:
     def _transfer_over(self, result: str, at: float, *, error: str | None = None) -> None:
         if _TRANSFER in self._spans:
             how = {"realtime_sip.transfer.result": result}
-            self._instruments.add("realtime_sip.transfers", 1, how)
+            if not self._goes_on:
+                self._instruments.add("realtime_sip.transfers", 1, how)
             self._spans.end(_TRANSFER, at, how, error=error)
 
     # --- the end ------------------------------------------------------------------------------------------------------
@@ -287,7 +305,7 @@ class CallTrace:
             self._spans.end(key, at)
         if self._talk is not None:
             self._talk.over(at)
-            cost = self._talk.cost()
+            cost = self._talk.cost(goes_on=self._goes_on)
             if cost is not None:
                 self._call.span.set_attribute("realtime_sip.cost", cost)
 
@@ -298,6 +316,8 @@ def _how(ended: CallEnded) -> dict[str, str]:
 
 
 _INPUTS: dict[type, Callable[[CallTrace, Any, float], None]] = {
+    inputs.Adopt: CallTrace._adopt,
+    inputs.Taken: CallTrace._taken,
     inputs.Accepted: CallTrace._accepted,
     inputs.AcceptFailed: CallTrace._accept_failed,
     inputs.Attached: CallTrace._was_attached,

@@ -21,6 +21,11 @@ class Spending:
         self._tokens = TokenUsage()
         self._transcription: dict[str | None, TranscriptionUsage] = {}
 
+    def begin(self) -> None:
+        """Tell nothing of what was used so far."""
+        usage = self._meter.usage
+        self._tokens, self._transcription = usage.tokens, {used.model: used for used in usage.transcription}
+
     def response(self, of: dict[str, str]) -> None:
         """Tell what a response has used, if anything was counted; `of` names the operation and its model."""
         before, now = self._tokens, self._meter.usage.tokens
@@ -55,12 +60,12 @@ class Spending:
             }
             self._instruments.add("realtime_sip.tokens", more, of)
 
-    def cost(self, model: str) -> float | None:
-        """Tell and return what the call has cost, in USD; None if that is not known."""
+    def cost(self, model: str, *, told: bool) -> float | None:
+        """Return what the call has cost, in USD, and tell it if it is to be `told`; None if that is not known."""
         cost = self._meter.cost
         if cost is None:
             return None
-        if cost:
+        if cost and told:
             self._instruments.add("realtime_sip.cost", float(cost), {"gen_ai.request.model": model})
         return float(cost)
 

@@ -132,9 +132,13 @@ class Talk:
         if self._turn is not None:
             self._supersede(self._turn)
 
-    def cost(self) -> float | None:
-        """Tell and return what the call has cost, in USD."""
-        return self._spending.cost(self._model)
+    def adopted(self) -> None:
+        """See that another worker had the call, which counts what was used there."""
+        self._spending.begin()
+
+    def cost(self, *, goes_on: bool) -> float | None:
+        """Return what the call has cost, in USD, and tell it, unless the call goes on in another worker."""
+        return self._spending.cost(self._model, told=not goes_on)
 
     # --- turns --------------------------------------------------------------------------------------------------------
 

@@ -62,7 +62,7 @@ INSTRUCTIONS = Instructions(
     UnclearAudio(),
     ToolRules(
         ToolRule("free_times", "read", use="a pessoa quiser marcar uma consulta", preamble="Vou ver os horários."),
-        ToolRule("end_call", use="a pessoa não precisar de mais nada, depois de se despedir"),
+        ToolRule("end_call", use="a pessoa não precisar de mais nada; despeça-se antes"),
     ),
     SafetyAndEscalation(
         tool="transfer_to_human",
@@ -79,7 +79,7 @@ SESSION = RealtimeSession(
 FREE = {"quinta-feira": "10:30 e 16:00", "sexta-feira": "nenhum"}
 # Nobody is behind this address: Twilio asks /twilio/refer where to, and the answer is the queue of Flex.
 DESK = TransferTargets({"equipe": TransferTarget("sip:flex@desk.invalid", description="As colegas da recepção.")})
-SORRY = "No momento ninguém pode atender. Por favor, ligue mais tarde."
+SORRY = "No momento não podemos atender. Por favor, ligue mais tarde."
 
 tools = Tools([end_call, transfer_to_human])
 

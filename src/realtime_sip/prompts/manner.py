@@ -145,11 +145,11 @@ class Language(BaseSection):
         elif self.switch == "mirror" and say.family is ModelFamily.REALTIME_1:
             yield say(
                 "Answer in the language that the caller speaks, and in the variety of it that they speak.",
-                "Responda no idioma que a pessoa fala, e na mesma variedade desse idioma.",
+                "Responda no idioma que a pessoa fala, e na variante regional que ela usa.",
             )
             yield say(
                 f"As long as that is not clear, speak {main}.",
-                f"Enquanto isso não estiver claro, fale {main}.",
+                f"Enquanto isso não estiver claro, fale em {main}.",
             )
         else:
             yield from self._on_request(main, say)
@@ -302,7 +302,10 @@ class Pacing(BaseSection):
                 "Fale devagar e com clareza, com uma pequena pausa depois de cada número e de cada passo.",
             )
         else:
-            yield say("Speak briskly, but never as if in a hurry.", "Fale com agilidade, mas sem parecer com pressa.")
+            yield say(
+                "Speak briskly, but never as if in a hurry.",
+                "Fale com agilidade, mas sem parecer que está com pressa.",
+            )
         yield say(
             "Only the speed of the voice changes: the words are the same as at any other pace.",
             "Só muda a velocidade da voz; o conteúdo continua o mesmo.",

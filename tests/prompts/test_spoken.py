@@ -214,8 +214,10 @@ def test_codes_are_heard_in_the_ways_that_callers_spell(said: str, locale: Local
     [
         ("+5511987654321", "pt-BR", "um um, nove oito sete meia cinco, quatro três dois um"),
         ("+551132654321", "pt-BR", "um um, três dois meia cinco, quatro três dois um"),
-        ("+558007771234", "pt-BR", "zero oito zero zero, sete sete sete, um dois três quatro"),
-        ("08007771234", "pt-BR", "zero oito zero zero, sete sete sete, um dois três quatro"),
+        ("+558007771234", "pt-BR", "zero oitocentos, sete sete sete, um dois três quatro"),
+        ("08007771234", "pt-BR", "zero oitocentos, sete sete sete, um dois três quatro"),
+        ("03007771234", "pt-BR", "zero trezentos, sete sete sete, um dois três quatro"),
+        ("08007771234", "en", "zero eight zero zero, seven seven seven, one two three four"),
         ("+14155550123", "pt-BR", "mais um, quatro um cinco, cinco cinco cinco, zero um dois três"),
         ("+14155550123", "en", "four one five, five five five, zero one two three"),
         ("+551132654321", "en", "plus five five, one one, three two six five, four three two one"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from realtime_sip.prompts.locales import Locale, checked_locale
+from realtime_sip.prompts.numbers import number as in_words
 from realtime_sip.prompts.spoken.characters import code, digit, digits, grouped, letter, refused
 
 _HOMES: dict[Locale, str] = {"en": "1", "pt-BR": "55"}
@@ -22,6 +23,8 @@ def phone(number: str, locale: Locale = "en", *, home: str | None = None) -> str
 
     >>> phone("+5511987654321", "pt-BR")
     'um um, nove oito sete meia cinco, quatro três dois um'
+    >>> phone("08007771234", "pt-BR")
+    'zero oitocentos, sete sete sete, um dois três quatro'
     >>> phone("+14155550123")
     'four one five, five five five, zero one two three'
     >>> phone("+442071234567")
@@ -38,24 +41,30 @@ def phone(number: str, locale: Locale = "en", *, home: str | None = None) -> str
     locale = checked_locale(locale)
     home = _HOMES[locale] if home is None else home
     if number.startswith(("0800", "0300")) and len(number) == 11 and number.isascii() and number.isdigit():
-        return digits(number, locale, groups=(4, 3, 4))
+        return _free(number, locale)
     value = number.removeprefix("+")
     if not (number.startswith("+") and value.isascii() and value.isdigit() and 7 <= len(value) <= 15):
         raise refused("a phone number", "must be in E.164, such as +14155550123")
     country = value[: 1 if value.startswith(_ONE) else 2 if value[:2] in _TWO else 3]
     national = value[len(country) :]
     groups: tuple[int, ...] = ()
-    if country == "55" and national[:3] in ("800", "300") and len(national) == 10:
-        national, groups = f"0{national}", (4, 3, 4)
-    elif country == "55" and len(national) in (10, 11):
+    free = country == "55" and national[:3] in ("800", "300") and len(national) == 10
+    if country == "55" and len(national) in (10, 11):
         groups = (2, 5 if len(national) == 11 else 4, 4)
     elif country == "1" and len(national) == 10:
         groups = (3, 3, 4)
-    said = digits(national, locale, groups=groups)
+    said = _free(f"0{national}", locale) if free else digits(national, locale, groups=groups)
     if country == home:
         return said
     plus = "plus" if locale == "en" else "mais"
     return f"{plus} {digits(country, locale)}, {said}"
+
+
+def _free(number: str, locale: Locale) -> str:
+    """Return a number with 0800 or 0300, which Brazilians say as "zero oitocentos"."""
+    if locale == "en":
+        return digits(number, locale, groups=(4, 3, 4))
+    return f"zero {in_words(int(number[1:4]), locale)}, {digits(number[4:], locale, groups=(3, 4))}"
 
 
 def cpf(number: str, locale: Locale = "pt-BR", *, whole: bool = False) -> str:

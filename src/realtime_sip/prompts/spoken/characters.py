@@ -148,11 +148,23 @@ def plain(word: str) -> str:
     return "".join(c for c in unicodedata.normalize("NFD", word.lower()) if not unicodedata.combining(c))
 
 
+_TEENS: dict[Locale, tuple[str, ...]] = {
+    "en": (
+        *("ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen"),
+        "nineteen",
+    ),
+    "pt-BR": (
+        *("dez", "onze", "doze", "treze", "quatorze", "quinze", "dezesseis", "dezessete", "dezoito", "dezenove"),
+    ),
+}
 _HEARD_DIGITS: dict[Locale, dict[str, str]] = {
-    locale: {plain(word): str(value) for value, word in enumerate(words)} for locale, words in _DIGITS.items()
+    locale: {plain(word): str(value) for value, word in enumerate((*words, *_TEENS[locale]))}
+    for locale, words in _DIGITS.items()
 }
 _HEARD_DIGITS["en"] |= {"oh": "0", "o": "0"}
-_HEARD_DIGITS["pt-BR"] |= {"meia": "6", "uma": "1", "duas": "2"}
+_HEARD_DIGITS["pt-BR"] |= {"meia": "6", "uma": "1", "duas": "2", "catorze": "14"}
+_PREFIXES = {"trezentos": "300", "quinhentos": "500", "oitocentos": "800", "novecentos": "900"}
+"""What Brazilian numbers without an area begin with, after a zero."""
 _HEARD_LETTERS: dict[Locale, dict[str, str]] = {
     "en": {character.lower(): character for character in _PT_LETTERS},
     "pt-BR": {
@@ -177,9 +189,10 @@ def words_of(said: str) -> list[str] | None:
 def heard_digits(said: str, locale: Locale = "en") -> str | None:
     """Return the digits that somebody said one by one, or None if there is anything else among them.
 
-    In Portuguese "meia" is 6. In English "oh" is 0, and "double five" is 55. Numbers that span digits, such as
-    "twenty-two", are None: whether they are 22 or 20 and 2 is for the caller to say. Digits that a transcript has
-    grouped, such as "123.456.789-09", are taken as they stand.
+    In Portuguese "meia" is 6. In English "oh" is 0, and "double five" is 55. Ten to nineteen are two digits, as in an
+    area that is said as "onze". From twenty on numbers are None: whether they are 22 or 20 and 2 is for the caller to
+    say. Only the "zero oitocentos" that a Brazilian number begins with is 0800. Digits that a transcript has grouped,
+    such as "123.456.789-09", are taken as they stand.
 
     >>> heard_digits("um nove meia, dois", "pt-BR"), heard_digits("double four oh 7"), heard_digits("twenty-two")
     ('1962', '4407', None)
@@ -192,6 +205,8 @@ def heard_digits(said: str, locale: Locale = "en") -> str | None:
             times = _REPEATED[bare]
             continue
         value = _written(bare) or _HEARD_DIGITS[locale].get(bare)
+        if locale == "pt-BR" and found == ["0"]:
+            value = value or _PREFIXES.get(bare)
         if value is None or (times > 1 and len(value) > 1):
             return None
         found.append(value * times)

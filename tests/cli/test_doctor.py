@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from served_twilio import twilio_on_a_thread
 
 from realtime_sip import AsyncRealtimeSip, IncomingCall, RealtimeSip, ThreadCallHost
 from realtime_sip.cli import main
+from realtime_sip.cli.doctor.examination import Examination, examined
 from realtime_sip.integrations.flask import openai_webhook, twilio_webhook
 from realtime_sip.testing import OpenAIEmulator, TwilioEmulator
 from realtime_sip.testing.on_thread import EmulatorOnThread
@@ -234,6 +236,14 @@ def test_a_secret_of_the_endpoint_fits_its_hint(
     made = endpoints.webhook_endpoints.create(name="shop", url="https://voice.example.com/hook")
     monkeypatch.setenv("OPENAI_WEBHOOK_SECRET", made.signing_secret or "")
     assert doctor()["webhook-secret-hint"]["level"] == "ok"
+
+
+@pytest.mark.parametrize("behind", [1000.0, -1000.0])
+def test_a_clock_of_this_machine_that_is_off_is_not_blamed_on_the_server(shop: str, behind: float) -> None:
+    what = Examination(url=f"{shop}/openai/webhook")
+    found = {each.name: each for each in examined(what, os.environ, lambda: time.time() - behind)}
+    assert [found[name].level.value for name in ("clock", "webhook-clock", "webhook-signed")] == ["error", "ok", "ok"]
+    assert "that of OpenAI" in found["webhook-clock"].found
 
 
 # --- Twilio -----------------------------------------------------------------------------------------------------------

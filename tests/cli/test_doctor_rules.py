@@ -306,6 +306,9 @@ def test_without_packaging_versions_are_not_checked(monkeypatch: pytest.MonkeyPa
         ("whisper-1", None, NOTE, "will be shut down on 2027-02-26"),
         ("mine", {"mine": date(2026, 11, 26)}, ERROR, "was shut down on 2026-11-26"),
         ("mine", {"mine": date(2027, 1, 1)}, WARNING, "will be shut down on 2027-01-01"),
+        ("gpt-5", {"gpt-5": None}, WARNING, "neither answers calls nor transcribes"),
+        ("gpt-realtime-whisper", {"gpt-realtime-whisper": None}, OK, "no day is announced"),
+        ("gpt-transcribe", {"gpt-transcribe": None}, OK, "no day is announced"),
     ],
 )
 def test_a_model_is_judged_by_its_end(

@@ -22,6 +22,7 @@ from werkzeug.serving import WSGIRequestHandler
 from fronts import Authority, Front
 from realtime_sip import AsyncRealtimeSip, CallHost, IncomingCall, ThreadCallHost
 from realtime_sip.cli.doctor.asking import ask_all
+from realtime_sip.cli.doctor.environment import secrets_of
 from realtime_sip.cli.doctor.finding import Finding, Level
 from realtime_sip.cli.doctor.webhook_url import Answers, deliveries, webhook_url
 from realtime_sip.errors import WebhookError
@@ -533,3 +534,14 @@ def test_what_is_not_http_is_said_to_be() -> None:
         said = looked(f"http://127.0.0.1:{server.getsockname()[1]}/hook")["webhook-reachable"]
         thread.join()
     assert said.found.endswith("breaks: what answers is not HTTP, or ends too early")
+
+
+@pytest.mark.parametrize("before", ["", "x" * 50])
+@pytest.mark.parametrize("prefix", ["", "whsec_"])
+def test_a_secret_that_a_server_echoes_is_not_shown_in_part_either(before: str, prefix: str) -> None:
+    bare = "0123456789abcdef0123456789abcdef"
+    app = answering("400 Bad Request", f"{before} {prefix}{bare}", Content_Type="text/plain")
+    with serving_wsgi(app) as url:
+        secrets = secrets_of({"OPENAI_WEBHOOK_SECRET": f"whsec_{bare}"})
+        answers = ask_all(deliveries(f"{url}/hook", f"whsec_{bare}", time.time), timeout=5, secrets=secrets)
+    assert "01234567" not in str([(each.found, each.fix) for each in webhook_url(answers)])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from typing import TypeVar
 
@@ -17,6 +18,7 @@ from realtime_sip.api.proxies import proxy_to
 from realtime_sip.api.settings import USER_AGENT
 from realtime_sip.api.transport import within
 from realtime_sip.cli.doctor.answer import Answer, Delivery
+from realtime_sip.cli.doctor.finding import scrubbed
 from realtime_sip.errors import ConfigurationError
 
 __all__ = ["ask_all"]
@@ -27,8 +29,14 @@ _MAX_TEXT = 20_000
 _GRACE = 0.5
 
 
-def ask_all(steps: Generator[Delivery, Answer, T], *, timeout: float) -> T:
-    """Send what a generator yields, each within `timeout` seconds, and return what it returns."""
+def ask_all(steps: Generator[Delivery, Answer, T], *, timeout: float, secrets: Sequence[str] = ()) -> T:
+    """Send what a generator yields, each within `timeout` seconds, and return what it returns.
+
+    Args:
+        steps: What is sent, and gets the answers.
+        timeout: Seconds for each.
+        secrets: What is taken out of answers before anything of them is cut off or shown.
+    """
     answer: Answer | None = None
     while True:
         try:
@@ -36,7 +44,9 @@ def ask_all(steps: Generator[Delivery, Answer, T], *, timeout: float) -> T:
         except StopIteration as stop:
             result: T = stop.value
             return result
-        answer = _within(delivery, timeout)
+        came = _within(delivery, timeout)
+        headers = {name: scrubbed(value, secrets) for name, value in came.headers.items()}
+        answer = replace(came, text=scrubbed(came.text, secrets), headers=headers)
 
 
 @cache

@@ -8,12 +8,13 @@ from email.utils import parsedate_to_datetime
 
 from realtime_sip.cli.doctor.finding import Finding, Level, Report
 
-__all__ = ["TOLERANCE", "skew", "skew_of"]
+__all__ = ["NOTICEABLE", "TOLERANCE", "skew", "skew_of"]
 
 TOLERANCE = 300
 """Seconds by which the timestamp of a webhook may differ from the clock of the server that verifies it."""
 
-_NOTICEABLE = 30
+NOTICEABLE = 30
+"""Seconds from which two clocks are not the same."""
 
 
 def skew_of(headers: Mapping[str, str], now: float) -> float | None:
@@ -37,7 +38,7 @@ def skew(report: Report, name: str, seconds: float | None, *, ours: str, theirs:
     if abs(seconds) > TOLERANCE:
         found = f"the clock of {ours} is {apart} that of {theirs}: each webhook is refused as too old or too new"
         return report(name, Level.ERROR, found, f"Set the clock of {ours}, by NTP.")
-    if abs(seconds) > _NOTICEABLE:
+    if abs(seconds) > NOTICEABLE:
         found = f"the clock of {ours} is {apart} that of {theirs}; webhooks bear {TOLERANCE} s"
         return report(name, Level.WARNING, found, f"Set the clock of {ours}, by NTP.")
-    return report(name, Level.OK, f"the clock of {ours} is that of {theirs}, to {_NOTICEABLE} s")
+    return report(name, Level.OK, f"the clock of {ours} is that of {theirs}, to {NOTICEABLE} s")

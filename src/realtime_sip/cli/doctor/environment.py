@@ -90,8 +90,9 @@ def secret_works(env: Mapping[str, str]) -> bool:
 
 
 def secrets_of(env: Mapping[str, str]) -> list[str]:
-    """Return all secrets of the environment, the longest first, so that none is hidden within another."""
-    return sorted({env[name] for name in SECRETS if env.get(name)}, key=len, reverse=True)
+    """Return all secrets of the environment, also without `whsec_`, the longest first, so that none hides another."""
+    there = {env[name] for name in SECRETS if env.get(name)}
+    return sorted(there | {each.removeprefix("whsec_") for each in there}, key=len, reverse=True)
 
 
 def region_of(env: Mapping[str, str]) -> Endpoints | None:

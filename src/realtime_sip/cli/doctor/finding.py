@@ -7,7 +7,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-__all__ = ["Finding", "Group", "Level", "Report", "by_level", "masked", "of_group", "shown_url", "without_secrets"]
+__all__ = [
+    "Finding",
+    "Group",
+    "Level",
+    "Report",
+    "by_level",
+    "masked",
+    "of_group",
+    "scrubbed",
+    "shown_url",
+    "without_secrets",
+]
 
 _SHORTEST_SECRET = 8
 _MAX_URL = 120
@@ -103,9 +114,14 @@ def shown_url(url: str) -> str:
 
 
 def without_secrets(finding: Finding, secrets: Iterable[str]) -> Finding:
-    """Return a finding in which no secret stands, whoever has put it there: a server may echo what it is sent."""
-    found, fix = finding.found, finding.fix
+    """Return a finding in which no secret stands, whoever has put it there."""
+    secrets = list(secrets)
+    return replace(finding, found=scrubbed(finding.found, secrets), fix=scrubbed(finding.fix, secrets))
+
+
+def scrubbed(text: str, secrets: Iterable[str]) -> str:
+    """Return a text without the secrets: a server may echo what it is sent, and what it has."""
     for secret in secrets:
         if len(secret) >= _SHORTEST_SECRET:
-            found, fix = found.replace(secret, "[secret]"), fix.replace(secret, "[secret]")
-    return replace(finding, found=found, fix=fix)
+            text = text.replace(secret, "[secret]")
+    return text

@@ -180,8 +180,8 @@ def model(name: str, listed: Mapping[str, date | None] | None, today: date) -> F
         return _report(check, level, f"{name} will be shut down on {ends}", "Try gpt-realtime-2.1 by then.")
     if listed is None:
         return _report(check, Level.NOT_CHECKED, f"OpenAI was not asked about {name}, whose end is not known here")
-    if "realtime" not in name or "whisper" in name:
-        found = f"the key may use {name}, which by its name is no model that answers calls"
+    if not any(each in name for each in ("realtime", "transcribe", "whisper")):
+        found = f"the key may use {name}, which by its name neither answers calls nor transcribes them"
         return _report(check, Level.WARNING, found, "Take gpt-realtime-2.1.")
     return _report(check, Level.OK, f"the key may use {name}, and no day is announced on which it ends")
 

@@ -248,8 +248,12 @@ def _refused(error: RealtimeSipError, wanted: Wanted) -> Finding:
         return _report(name, Level.ERROR, "there is no such account (404)", "Copy TWILIO_ACCOUNT_SID again.")
     if isinstance(error, NetworkError):
         found = f"Twilio cannot be reached: {redact(str(error))}"
-        return _report(name, Level.ERROR, found, "Let this machine reach api.twilio.com by HTTPS, or through a proxy.")
-    return _report(name, Level.ERROR, f"Twilio fails: {redact(str(error))}", "Try again; see status.twilio.com.")
+        fix = "Let this machine reach api.twilio.com by HTTPS, and see HTTPS_PROXY if it does so through a proxy."
+        if wanted.emulated:
+            fix = "Start the emulator, and see that --twilio-base-url is its own."
+        return _report(name, Level.ERROR, found, fix)
+    fix = "See that --twilio-base-url is an emulator's." if wanted.emulated else "Try again; see status.twilio.com."
+    return _report(name, Level.ERROR, f"Twilio fails: {redact(str(error))}", fix)
 
 
 def _account(account: AccountRecord | None) -> Iterator[Finding]:

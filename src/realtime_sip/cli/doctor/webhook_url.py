@@ -63,7 +63,7 @@ class Answers:
         old: To the same, an hour old.
         rewritten: To the same, with a body that stays as it is if this parses it and writes it again.
         other_slash: To the forged one, at the URL with the other slash at its end.
-        skew: By how many seconds the server's clock is ahead of this machine's.
+        skew: By how many seconds the server's clock is ahead of the one that the deliveries were signed by.
     """
 
     url: str
@@ -110,8 +110,8 @@ def deliveries(url: str, secret: str | None, clock: Callable[[], float]) -> Gene
     return Answers(url, forged, signed, old, rewritten, skew=apart)
 
 
-def webhook_url(answers: Answers) -> list[Finding]:
-    """Return what the answers of a webhook URL prove."""
+def webhook_url(answers: Answers, *, clock_of: str = "this machine") -> list[Finding]:
+    """Return what the answers of a webhook URL prove. The deliveries were signed by the clock of `clock_of`."""
     address = of_address(_report, "webhook-address", answers.url, sender="OpenAI")
     findings = [] if address is None else [address]
     forged, signed = answers.forged, answers.signed
@@ -123,7 +123,7 @@ def webhook_url(answers: Answers) -> list[Finding]:
         _report, "webhook-slow", max(forged, signed or forged, key=lambda each: each.seconds), sender="OpenAI"
     )
     behind = None if answers.skew is None else -answers.skew
-    findings.append(skew(_report, "webhook-clock", behind, ours="the server", theirs="this machine"))
+    findings.append(skew(_report, "webhook-clock", behind, ours="the server", theirs=clock_of))
     findings.append(_of_forged(forged, signed))
     findings.append(_of_signed(answers))
     if answers.old is not None:

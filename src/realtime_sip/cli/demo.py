@@ -9,7 +9,6 @@ import tempfile
 from pathlib import Path
 
 from realtime_sip.cli.command import Commands, speed
-from realtime_sip.event_log import EventLogFolder
 
 __all__ = ["add", "run"]
 
@@ -37,6 +36,8 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Play the call; return 0 if it went as it should, else 1."""
+    from realtime_sip.event_log import EventLogFolder
+
     # What a recording holds is not ours to write down; the demo's own callers are made up.
     log = EventLogFolder(tempfile.mkdtemp(prefix="realtime-sip-demo-"), redact=options.recording is not None)
     if options.without_twilio or options.recording:

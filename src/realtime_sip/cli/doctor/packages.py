@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from importlib import metadata
 
-from realtime_sip.cli.doctor.finding import Finding, Group, Level, of_group
+from realtime_sip.cli.doctor.finding import Finding, Group, Level, by_level, of_group
 
 __all__ = ["broken", "installed", "packages"]
 
@@ -51,10 +51,13 @@ def packages(there: Mapping[str, tuple[str, list[str]]], python: tuple[int, int]
 
 def broken(error: ImportError) -> list[Finding]:
     """Return why this package cannot even be imported: versions that do not fit, mostly."""
+    found = packages(installed(), sys.version_info[:2])
+    if by_level(found, Level.ERROR):
+        return found
     what = f": {error.name} is missing or too old" if error.name else ""
-    found = f"realtime-sip cannot be imported{what} ({type(error).__name__})"
     fix = "Install it anew, with what it needs: pip install --upgrade 'realtime-sip[cli]'."
-    return [_report("packages", Level.ERROR, found, fix), *packages(installed(), sys.version_info[:2])]
+    unfit = f"realtime-sip cannot be imported{what} ({type(error).__name__})"
+    return [_report("packages", Level.ERROR, unfit, fix), *by_level(found, Level.NOT_CHECKED)]
 
 
 def _python(python: tuple[int, int]) -> Iterable[Finding]:

@@ -366,7 +366,8 @@ def test_a_trunk_that_cannot_be_imported_could_not_be_tried(
 
 
 def test_a_package_without_which_nothing_can_be_imported_is_named() -> None:
-    program = "import sys; sys.modules['pydantic'] = None; from realtime_sip.cli import main; sys.exit(main(['doctor', '--json']))"
+    without = "import sys; sys.modules['pydantic'] = None"
+    program = f"{without}; from realtime_sip.cli import main; sys.exit(main(['doctor', '--json']))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (1, "")
     (said,) = json.loads(done.stdout)["findings"]

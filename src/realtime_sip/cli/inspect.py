@@ -6,16 +6,14 @@ import argparse
 import json
 import shutil
 import sys
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from realtime_sip.call.record.timeline import Mark, Row, Speech, Timeline, ToolRun, Words, timeline
 from realtime_sip.cli.command import Commands
-from realtime_sip.cli.timeline_page import timeline_page
-from realtime_sip.cli.timeline_text import timeline_text
 from realtime_sip.errors import ConfigurationError
-from realtime_sip.event_log import read_event_log
+
+if TYPE_CHECKING:
+    from realtime_sip.call.record.timeline import Timeline
 
 __all__ = ["add", "run"]
 
@@ -42,6 +40,13 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Show the log; return 0, or raise `ConfigurationError` if it cannot be read."""
+    # Every command is imported with this one, `doctor` too, which has to run where these packages cannot.
+    from realtime_sip.call.record.timeline import timeline
+    from realtime_sip.cli.timeline_json import timeline_json
+    from realtime_sip.cli.timeline_page import timeline_page
+    from realtime_sip.cli.timeline_text import timeline_text
+    from realtime_sip.event_log import read_event_log
+
     course = timeline(read_event_log(_newest(options.log)))
     if options.json:
         print(json.dumps(timeline_json(course), indent=2, allow_nan=False))
@@ -77,63 +82,3 @@ def _newest(path: Path) -> Path:
     if not logs:
         raise ConfigurationError("the folder has no event log")
     return logs[-1]
-
-
-def timeline_json(course: Timeline) -> dict[str, Any]:
-    """Return the timeline as JSON has it. Times are seconds since `started_at`; words that were withheld are null."""
-    ending, usage = course.ending, course.usage
-    return {
-        "call_id": course.header.call_id,
-        "started_at": course.header.started_at,
-        "redacted": course.header.redacted,
-        "model": course.model or None,
-        "seconds": course.seconds,
-        "rows": [_row(row) for row in course.rows],
-        "ended": None if ending is None else asdict(ending),
-        "median_wait": course.median_wait,
-        "interruptions": course.interruptions,
-        "tokens": asdict(usage.tokens),
-        "responses": usage.responses,
-        "complete": usage.complete,
-        "cost_usd": None if course.cost is None else str(course.cost),
-        "rates_of": course.rates,
-        "cut": course.cut,
-    }
-
-
-def _row(row: Row) -> dict[str, Any]:
-    match row:
-        case Speech():
-            return {
-                "kind": "speech",
-                "by": row.by,
-                "begin": row.begin,
-                "end": row.end,
-                **_words("words", row.words),
-                "interrupted": row.interrupted,
-                "wait": row.wait,
-                "tokens": row.tokens,
-            }
-        case ToolRun():
-            return {
-                "kind": "tool",
-                "name": row.name,
-                "server": row.server or None,
-                "begin": row.begin,
-                "end": row.end,
-                **_words("arguments", row.arguments),
-                **_words("output", row.output),
-                "failed": row.failed,
-            }
-        case Mark():
-            return {
-                "kind": "mark",
-                "begin": row.begin,
-                "what": row.what,
-                "detail": row.detail,
-                "alarming": row.alarming,
-            }
-
-
-def _words(name: str, words: Words | None) -> dict[str, Any]:
-    return {name: None if words is None else words.text, f"{name}_characters": words and words.characters}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 
 from realtime_sip.cli.command import Commands
-from realtime_sip.stores.postgres import store_sql
 
 __all__ = ["add", "run"]
 
@@ -26,5 +25,7 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the SQL and return 0."""
+    from realtime_sip.stores.postgres import store_sql
+
     print(store_sql(options.table), end="")
     return 0

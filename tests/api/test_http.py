@@ -39,6 +39,7 @@ GONE = refused(404, "call_id_not_found")
 OK = Reply(200, {})
 NO_CONNECTION = Failure("ConnectError", sent=False)
 NO_ANSWER = Failure("ReadError", sent=True)
+TOO_LATE = Failure("ReadTimeout", sent=True, timed_out=True)
 
 
 class Played:
@@ -266,10 +267,25 @@ def test_a_request_id_that_is_none_is_redacted() -> None:
 
 
 def test_a_timeout_is_a_deadline_error_and_a_timeout_error() -> None:
-    error = Played(UNSENT, [Failure("ReadTimeout", sent=True, timed_out=True)]).error
+    error = Played(UNSENT, [TOO_LATE]).error
     assert isinstance(error, DeadlineError)
     assert isinstance(error, TimeoutError)
     assert error.sent is True
+
+
+@pytest.mark.parametrize(
+    ("first", "said"),
+    [
+        (NO_CONNECTION, "no answer in time (ReadTimeout; before that: ConnectError)"),
+        (refused(503), "no answer in time (ReadTimeout; before that: a 503)"),
+        (TOO_LATE, "no answer in time (ReadTimeout)"),
+    ],
+)
+def test_a_deadline_that_ends_the_last_attempt_does_not_hide_what_the_others_failed_for(
+    first: Reply | Failure, said: str
+) -> None:
+    played = Played(ANY, [first, TOO_LATE])
+    assert str(played.error).endswith(said)
 
 
 def test_law_every_exchange_ends_within_its_deadline__each_attempt_gets_what_is_left() -> None:

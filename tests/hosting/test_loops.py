@@ -27,7 +27,7 @@ import asyncio, sys
 from realtime_sip import AsyncRealtimeSip
 from realtime_sip.errors import CallGoneError
 
-client = AsyncRealtimeSip(sys.argv[1], base_url=sys.argv[2], timeout=0.2)
+client = AsyncRealtimeSip(sys.argv[1], base_url=sys.argv[2], timeout=5)
 
 async def use():
     try:

@@ -191,7 +191,7 @@ def exchange(
         ConfigurationError: There is no key, or something else is set wrong; nothing was sent.
     """
     end = clock() + deadline
-    attempt, paused = 0, 0.0
+    attempt, paused, before = 0, 0.0, ""
     while True:
         attempt += 1
         # The pauses count by themselves too: a test may have stopped the clock.
@@ -208,7 +208,7 @@ def exchange(
             return operation.read(outcome)
         if outcome is None:
             raise TypeError("a driver must answer a Request with a Reply or a Failure")
-        error = _error(operation, outcome)
+        error = _error(operation, outcome, before)
         pause = _pause(operation, error, attempt)
         if pause is None or max(clock(), end - deadline + paused) + pause >= end:
             # Most calls end by being gone.
@@ -228,6 +228,10 @@ def exchange(
                 del error  # else the error would hold its frame, which holds the error
         yield Pause(pause, error)
         paused += pause
+        if isinstance(outcome, Reply):
+            before = f"; before that: a {outcome.status}"
+        elif not outcome.timed_out:
+            before = f"; before that: {outcome.what}"
 
 
 def _beginning(operation: Operation[Any]) -> str:
@@ -276,7 +280,9 @@ def _may_help(operation: Operation[T], error: ServiceError) -> bool:
     return isinstance(error, RateLimitError) or error.should_retry is True
 
 
-def _error(operation: Operation[Any], outcome: Reply | Failure) -> ServiceError | NetworkError | ConfigurationError:
+def _error(
+    operation: Operation[Any], outcome: Reply | Failure, before: str
+) -> ServiceError | NetworkError | ConfigurationError:
     name = operation.name
     if isinstance(outcome, Failure):
         if outcome.of == "misuse":
@@ -286,7 +292,7 @@ def _error(operation: Operation[Any], outcome: Reply | Failure) -> ServiceError 
         if outcome.of == "proxy":
             return ProxyError(f"{name}: {outcome.what}", sent=outcome.sent)
         if outcome.timed_out:
-            return DeadlineError(f"{name}: no answer in time ({outcome.what})", sent=outcome.sent)
+            return DeadlineError(f"{name}: no answer in time ({outcome.what}{before})", sent=outcome.sent)
         return NetworkError(f"{name}: {outcome.what}", sent=outcome.sent)
     if outcome.status == _PROXY_AUTHENTICATION:
         return ConfigurationError(f"{name}: the proxy wants a user and a password (407): give them in its URL")

@@ -198,7 +198,8 @@ def heard_digits(said: str, locale: Locale = "en") -> str | None:
     ('1962', '4407', None)
     """
     locale = checked_locale(locale)
-    found, times = [], 1
+    found: list[str] = []
+    times = 1
     for word in words_of(said) or []:
         bare = plain(word.strip(".!?"))
         if locale == "en" and bare in _REPEATED and times == 1:

@@ -89,6 +89,47 @@ def test_what_is_no_log_is_said_in_one_line(content: bytes, tmp_path: Path, caps
     assert told.err.count("\n") == 1
 
 
+def test_two_logs_in_one_file_are_told_apart(log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "both.jsonl"
+    path.write_bytes(2 * log.read_bytes())
+    assert main(["inspect", str(path)]) == 2
+    lines = log.read_bytes().count(b"\n")
+    assert f"line {lines + 1} of the event log begins another log" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("at", [9e11, -9e11])
+@pytest.mark.parametrize("shape", ["text", "--json", "--html", "--scenario"])
+def test_a_log_with_impossible_times_is_shown_all_the_same(
+    at: float, shape: str, log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, out = tmp_path / "log.jsonl", tmp_path / "out"
+    odd = json.dumps({"at": at, "from": "call", "event": {"type": "call.started"}})
+    header, *entries = log.read_text("utf-8").splitlines()
+    path.write_text("\n".join([header, odd, *entries, odd, ""]), "utf-8")
+    options = [] if shape == "text" else [shape] if shape == "--json" else [shape, str(out)]
+    assert main(["inspect", str(path), *options]) == 0
+    assert len(capsys.readouterr().out) < 10_000
+    if shape == "--html":
+        assert len(out.read_text("utf-8")) < 20_000
+
+
+HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&\u202eabc\x1b[31m\u0645\r\nnext"
+
+
+def test_what_a_caller_says_is_text_in_the_page_and_obeyed_by_no_terminal(
+    log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, out = tmp_path / "log.jsonl", tmp_path / "out.html"
+    text = log.read_text("utf-8").replace("Where is my order?", json.dumps(HOSTILE)[1:-1])
+    path.write_text(text.replace("order_status", "<b>order</b>"), "utf-8")
+    assert main(["inspect", str(path), "--html", str(out)]) == 0
+    page = out.read_text("utf-8")
+    assert "&lt;script&gt;" in page
+    assert not re.search(r"<(script|img|b>order)|\x1b|\u202e", page)
+    assert main(["inspect", str(path)]) == 0
+    assert not re.search(r"\x1b|\u202e|\r", capsys.readouterr().out)
+
+
 def test_an_empty_folder_and_a_page_that_cannot_be_written_are_said(
     log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

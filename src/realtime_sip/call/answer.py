@@ -199,7 +199,7 @@ async def _ask_consent(runtime: Runtime) -> None:
     finally:
         runtime.over.remove_done_callback(over)
     if granted and runtime.ended is None:
-        runtime.record.begin(consented=True)
+        runtime.record.begin(consented=True, adopted=runtime.call.adopted is not None)
 
 
 def _is_end_of(call: Call, error: BaseException) -> bool:

@@ -328,8 +328,8 @@ class Runtime:
                 _log.info("call %s: dropped (%s)", self.call_id, close)
 
     def _attached(self) -> None:
-        if self.state.line.attached_at is None and self.options.consent is None:
-            self.record.begin(consented=False)
+        if self.options.consent is None:
+            self.record.begin(consented=False, adopted=self.call.adopted is not None)
         _log.info("call %s: attached%s", self.call_id, "" if self.state.line.attached_at is None else " again")
         self.step(inputs.Attached())
 

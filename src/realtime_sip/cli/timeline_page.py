@@ -13,6 +13,9 @@ __all__ = ["timeline_page"]
 _LANES = ("caller", "agent", "tool", "other")
 _SECOND = 14
 """Pixels of a second, at least; a short call is as wide as the page."""
+_MAX_WIDTH = 100_000
+"""Pixels. A call ends after an hour; what a broken log says may be any time."""
+_MAX_TICKS = 40
 
 _STYLE = """
 :root { color-scheme: light dark; --paper: #fbfaf8; --card: #fff; --ink: #1d1b18; --faint: #6b665e; --rule: #e2ddd5;
@@ -86,14 +89,15 @@ def _cards(timeline: Timeline) -> Iterator[tuple[str, str]]:
 
 def _lanes(timeline: Timeline) -> str:
     whole = max([timeline.seconds, *(row.begin for row in timeline.rows), 1.0])
-    step = next((step for step in (1, 2, 5, 10, 30, 60) if whole / step <= 40), 120)
+    step = next((step for step in (1, 2, 5, 10, 30, 60, 120, 300, 600) if whole / step <= _MAX_TICKS), None)
+    step = step or int(whole / _MAX_TICKS)
     ticks = "".join(
         f'<span class="tick" style="left:{100 * at / whole:.3f}%">{_clock(at)}</span>'
         for at in range(0, int(whole) + 1, step)
     )
     names = "".join(f'<span class="{lane}">{lane}</span>' for lane in _LANES)
     bars = "".join(_bar(row, whole) for row in timeline.rows)
-    width = int(whole * _SECOND)
+    width = int(min(whole * _SECOND, _MAX_WIDTH))
     return (
         f'<div class="lanes" aria-hidden="true"><div class="names">{names}</div>'
         f'<div class="scroll"><div class="track" style="width:{width}px">{ticks}{bars}</div></div></div>'

@@ -259,7 +259,9 @@ def read_event_log(path: str | os.PathLike[str]) -> CallLog:
     for number, line in enumerate(lines, start=2):
         entry = _entry(_object(line))
         if entry is None:
-            raise ConfigurationError(f"line {number} of the event log is no entry")
+            another = read_header(line) is not None
+            problem = "begins another log: read each by itself" if another else "is no entry"
+            raise ConfigurationError(f"line {number} of the event log {problem}")
         entries.append(entry)
     return CallLog(header=header, entries=tuple(entries), cut=cut)
 

@@ -39,6 +39,7 @@ class CallRecord:
         self.meter = Meter(book, rates, model=session.model, transcription_model=written_by)
         self._conversation = Conversation(book, transcribes=transcribes, unix_ahead=unix_ahead)
         self._warned = False
+        self._begun = False
 
     @property
     def transcript(self) -> Transcript:
@@ -53,11 +54,17 @@ class CallRecord:
     def usage(self) -> Usage:
         return self.meter.usage
 
-    def begin(self, *, consented: bool) -> None:
-        """Begin the log; `consented` says that the caller was asked."""
-        if self.log is not None:
+    def begin(self, *, consented: bool, adopted: bool) -> None:
+        """Begin the log, once.
+
+        Args:
+            consented: Whether the caller was asked.
+            adopted: Whether another worker had the call before.
+        """
+        if self.log is not None and not self._begun:
+            self._begun = True
             self.log.begin(consented=consented)
-            self.note({"type": "call.started"})
+            self.note({"type": "call.adopted" if adopted else "call.started"})
 
     def receive(self, event: events.ServerEvent, now: float, *, secret: bool) -> None:
         """Take in what the service says; what is `secret` is withheld from the log."""

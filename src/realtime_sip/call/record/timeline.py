@@ -213,6 +213,8 @@ class _Reader:
             handler = _HANDLERS.get((entry.source, entry.type))
             if handler is not None:
                 handler(self, entry)
+        if self._ending is None:
+            self._meter.mark_incomplete()
         entries, usage = self._log.entries, self._meter.usage
         last = max((entry.at for entry in entries), default=0.0)
         return Timeline(
@@ -353,7 +355,13 @@ class _Reader:
         seconds = end - start if isinstance(start, (int, float)) and isinstance(end, (int, float)) else 0.0
         self._mark(entry, "sideband was down", f"for {max(seconds, 0.0):.1f} s", alarming=True)
 
+    def _adopted(self, entry: LogEntry) -> None:
+        self._meter.mark_incomplete()
+        self._mark(entry, "taken over from another worker")
+
     def _ended(self, entry: LogEntry) -> None:
+        if text(entry.data, "reason") == "detached":
+            self._meter.mark_incomplete()
         self._ending = Ending(
             at=entry.at,
             reason=text(entry.data, "reason"),
@@ -397,6 +405,7 @@ _HANDLERS: dict[tuple[str, str], _Handler] = {
     ("program", "session.update"): _Reader._updated,
     ("service", "error"): _Reader._error,
     ("call", "call.gap"): _Reader._gap,
+    ("call", "call.adopted"): _Reader._adopted,
     ("call", "call.ended"): _Reader._ended,
     **{("call", kind): _Reader._note for kind in _NOTES},
 }

@@ -194,36 +194,60 @@ async def test_a_number_whose_calls_twiml_answers(trial: Trial) -> None:
     assert trial.answered == ["phone"]
 
 
-async def test_a_number_on_a_trunk(trial: Trial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def declare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    """Declare a trunk that dials a project, anew with each call, and return its place."""
     name = f"trunks_of_{tmp_path.name}".replace("-", "_")
-    declared = tmp_path / f"{name}.py"
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
 
-    def declare(project: str) -> None:
-        declared.write_text(
+    def declared(project: str) -> str:
+        (tmp_path / f"{name}.py").write_text(
             "from realtime_sip.twilio import trunking\n"
             f"MAIN = trunking.for_openai({project!r}, friendly_name='Shop', numbers=[{NUMBER!r}])\n"
         )
         sys.modules.pop(name, None)
+        return f"{name}:MAIN"
 
+    return declared
+
+
+async def test_a_number_on_a_trunk(trial: Trial, declare: Callable[[str], str]) -> None:
     async def mend_project(fix: str) -> None:
-        if "--prune" in fix:
-            await trial.obey(fix)
-            return
         assert fix.startswith(f"Write sip:{PROJECT}@sip.api.openai.com;transport=tls. Or take key and webhook of ")
         declare(PROJECT)
 
-    declare("proj_abc123")  # as the page has it, whose reader has not put in the own id
-    options = ("--url", trial.webhook, "--model", "gpt-realtime-2.1", "--trunk", f"{name}:MAIN")
-    steps = {**trial.first, "number-route": trial.obey, "sip-project": mend_project, "trunk-declared": trial.obey}
+    place = declare("proj_abc123")  # as the page has it, whose reader has not put in the own id
+    options = ("--url", trial.webhook, "--model", "gpt-realtime-2.1", "--trunk", place)
+    steps = {**trial.first, "number-route": trial.obey, "sip-project": mend_project}
     mended = await trial.walk(*options, steps=steps)
     assert mended == [
-        *("openai-api-key", "openai-webhook-secret", "webhook-reachable", "twilio-credentials", "number-route"),
-        *("sip-project", "sip-project"),
+        *("openai-api-key", "openai-webhook-secret", "webhook-reachable", "sip-project", "twilio-credentials"),
+        "number-route",
     ]
     call = await trial.twilio.ring_trunk(NUMBER, scenario=SCENARIO)
     assert await call.ended() == "completed"
     assert trial.answered == ["phone"]
+
+
+async def test_a_trunk_that_has_what_it_was_told_before(trial: Trial, declare: Callable[[str], str]) -> None:
+    async def prune(fix: str) -> None:
+        assert "--prune" in fix
+        await trial.obey(fix)
+
+    await trial.set_credentials("set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN")
+    place = declare("proj_abc123")
+    await trial.obey(f"`realtime-sip twilio trunk apply {place}`")
+    declare(PROJECT)
+    options = ("--url", trial.webhook, "--trunk", place)
+    mended = await trial.walk(*options, steps={**trial.first, "sip-project": prune})
+    assert mended == ["openai-api-key", "openai-webhook-secret", "webhook-reachable", "sip-project"]
+    assert [each["sip_url"] for trunk in trial.twilio.account.trunks.values() for each in urls_of(trunk)] == [
+        f"sip:{PROJECT}@sip.api.openai.com;transport=tls"
+    ]
+
+
+def urls_of(trunk: dict[str, Any]) -> list[dict[str, Any]]:
+    return list(trunk["origination_urls"].values())
 
 
 async def test_calls_of_a_whatsapp_sender(trial: Trial) -> None:

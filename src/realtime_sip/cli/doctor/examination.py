@@ -73,6 +73,10 @@ def examined(what: Examination, env: Mapping[str, str], clock: Callable[[], floa
     if what.voice_url is not None:
         uris += _voice(what, env, findings)
     uris += _twilio(what, env, findings)
+    if what.trunk is not None:
+        there = [same_place(uri) for source, uri in uris if source == "the trunk"]
+        to_be = [each.sip_url for each in what.trunk.origination if each.enabled]
+        uris += [("the trunk that is declared", each) for each in to_be if same_place(each) not in there]
     for source, uri in dict.fromkeys(uris):
         said = sip_uri(uri, source=source, project=project, endpoints=region_of(env))
         findings += said if source != "the trunk" else (_of_trunk(each, uri, what) for each in said)

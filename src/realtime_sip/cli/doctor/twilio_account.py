@@ -33,6 +33,10 @@ __all__ = ["Found", "Wanted", "asked_urls", "declared", "origination", "read", "
 _Owned = TypeVar("_Owned", PhoneNumber, Sender)
 
 _report = of_group(Group.TWILIO)
+_ENABLE_ALL = (
+    "Set its transfer mode to enable-all, as `trunking.for_openai` does: in the console, at the trunk, Call Transfer "
+    "(SIP REFER), to the PSTN too."
+)
 _SMALL_TIERS = ("50 ", "50/", "250 ", "250/", "tier_50", "tier_250")
 
 
@@ -375,9 +379,9 @@ def _transfers(record: TrunkRecord) -> Finding:
         return _report(name, Level.OK, "the trunk takes transfers by REFER, to phone numbers too")
     if record.transfer_mode == "sip-only":
         text = "the trunk takes transfers to SIP URIs alone: those to phone numbers are refused"
-        return _report(name, Level.WARNING, text, "Set its transfer mode to enable-all (PSTN transfer).")
+        return _report(name, Level.WARNING, text, _ENABLE_ALL)
     text = "the trunk takes no transfers by REFER: `call.transfer` cannot work over it"
-    return _report(name, Level.WARNING, text, "Set its transfer mode to enable-all.")
+    return _report(name, Level.WARNING, text, _ENABLE_ALL)
 
 
 def _sender(found: Found, wanted: Wanted) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from datetime import date
 
 import pytest
 
+from realtime_sip.api.causes import UNTRUSTED
 from realtime_sip.api.webhook_endpoints import WebhookEndpoint
 from realtime_sip.cli.doctor.answer import Answer
 from realtime_sip.cli.doctor.clock import skew, skew_of
@@ -336,6 +337,13 @@ def test_a_model_is_judged_by_its_end(
 def test_a_refusal_says_what_to_do(error: RealtimeSipError, level: Level, found: str) -> None:
     (said,) = project(Project(failure=error), url=None, secret=None, configured=None)
     assert (said.level, found in said.found, bool(said.fix)) == (level, True, True)
+
+
+def test_a_certificate_that_is_not_trusted_is_no_matter_of_the_network() -> None:
+    error = ConfigurationError(f"models.list: ConnectError: TLS, the certificate does not verify (why); {UNTRUSTED}")
+    (said,) = project(Project(failure=error), url=None, secret=None, configured=None)
+    assert said.found.endswith("the certificate does not verify (why)")
+    assert "SSL_CERT_FILE" in said.fix
 
 
 @pytest.mark.parametrize("error", [NetworkError("no", sent=False), ServerError("no", status_code=500)])

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from realtime_sip import beta
 from realtime_sip._redaction import redact
 from realtime_sip.api import models, webhook_endpoints
+from realtime_sip.api.causes import UNTRUSTED
 from realtime_sip.api.operations import Operation, Repeat, Reply
 from realtime_sip.api.webhook_endpoints import INCOMING_CALL, WebhookEndpoint
 from realtime_sip.cli.doctor.answer import is_here, is_public
@@ -140,6 +141,12 @@ def _refused(error: RealtimeSipError, base_url: str | None) -> Finding:
             return _report(
                 name, Level.ERROR, found, "See HTTPS_PROXY, HTTP_PROXY and ALL_PROXY: the client obeys them."
             )
+        case ConfigurationError() if UNTRUSTED in str(error):
+            found = f"OpenAI cannot be reached: {redact(str(error)).removesuffix(f'; {UNTRUSTED}')}"
+            fix = (
+                "If an authority of your own has signed it, set SSL_CERT_FILE, here and for the server, or pass `ssl=`."
+            )
+            return _report(name, Level.ERROR, found, fix)
         case ConfigurationError() | NetworkError():
             found = f"OpenAI cannot be reached: {redact(str(error))}"
             return _report(name, Level.ERROR, found, there or "Let this machine reach it by HTTPS, or through a proxy.")

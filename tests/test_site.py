@@ -189,6 +189,16 @@ SEARCH = """new Promise((found) => {
 """Types into the search, whose dialog is a shadow tree, and returns where the results lead."""
 
 
+SAID = """(() => {
+  const root = [...document.body.children].find((element) => element.shadowRoot).shadowRoot;
+  const named = [...root.querySelectorAll("[aria-label], [placeholder]")];
+  const names = named.flatMap((element) => [element.ariaLabel, element.placeholder]);
+  const title = root.querySelector("[role=status]").textContent;
+  return [...names, title].join(" | ");
+})()"""
+"""What the search's dialog says in words of its own."""
+
+
 @pytest.mark.parametrize("words", ["código de saída", "codigo de saida"])
 def test_a_reader_of_portuguese_finds_pages_with_accents_and_without(words: str, site: str, page: Page) -> None:
     page.requests.clear()
@@ -196,5 +206,9 @@ def test_a_reader_of_portuguese_finds_pages_with_accents_and_without(words: str,
     page.open(f"{site}pt/")
     found = page.evaluate(SEARCH.replace("WORDS", words))
     assert f"{site}pt/ring/#com-um-cenario" in found
+    said = page.evaluate(SAID)
+    assert "Buscar" in said
+    assert re.search(r"\d resultados?\b", said)
+    assert re.findall(r"\b(?:Search|results?|Filters|Close)\b", said) == []
     assert [url for url in page.requests if not url.startswith((site, "data:"))] == []
     assert page.complaints == []

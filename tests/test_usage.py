@@ -6,9 +6,11 @@ import copy
 import doctest
 import math
 import pickle
+import re
 from dataclasses import replace
 from datetime import date
 from decimal import Context, Decimal, Inexact, localcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from realtime_sip import usage as usage_module
 from realtime_sip.endpoints import Endpoints
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.rates import ModelRates, RateCard, TranscriptionRates
+from realtime_sip.session import MODEL_SHUTDOWNS
 from realtime_sip.usage import TokenUsage, TranscriptionUsage, Usage
 
 CARD = RateCard.published()
@@ -71,6 +74,30 @@ def transcribed(model: str | None, **used: Any) -> Usage:
 
 
 # --- tokens from the wire ---------------------------------------------------------------------------------------------
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+
+
+def test_the_prices_of_the_page_are_those_of_the_card() -> None:
+    text = (DOCS / "costs.md").read_text("utf-8")
+    shown = set()
+    for names, prices in re.findall(r"^\| (`gpt[^|]*) \| ([\d.| ]+) \|$", text, flags=re.MULTILINE):
+        for name in re.findall(r"`([^`]+)`", names):
+            rates = CARD.rates[name]
+            assert isinstance(rates, ModelRates)
+            card = (rates.text_in, rates.cached_text_in, rates.text_out)
+            card += (rates.audio_in, rates.cached_audio_in, rates.audio_out)
+            assert tuple(map(USD, prices.split(" | "))) == card, name
+            shown.add(name)
+    assert shown == {name for name, rates in CARD.rates.items() if isinstance(rates, ModelRates)}
+
+
+def test_the_models_that_end_are_on_the_page_with_their_day() -> None:
+    text = (DOCS / "limits.md").read_text("utf-8")
+    rows = re.findall(r"^\| (`.*) \| (2027-\d\d-\d\d) \|$", text, flags=re.MULTILINE)
+    shown = {name: day for names, day in rows for name in re.findall(r"`([^`]+)`", names)}
+    snapshots = {name: f"{day}" for name, day in MODEL_SHUTDOWNS.items() if not re.search(r"-20\d\d-", name)}
+    assert shown == snapshots
 
 
 def test_the_usage_of_a_response_is_read_by_kind() -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import pytest
 from fleet import fleet
 
 from phone import said, until, virtual
-from realtime_sip import CallLimits, EndReason, IncomingCall, Tools, TransferTargets, events
+from realtime_sip import CallLimits, EndReason, IncomingCall, Submission, Tools, TransferTargets, events
+from realtime_sip.call.options import around_code
 from realtime_sip.errors import CallEndedError
 from realtime_sip.testing import Behavior
 from realtime_sip.testing.openai.call import EndedBy
@@ -117,6 +120,35 @@ async def test_law_no_caller_is_left_with_a_dead_agent__whatever_the_handler_doe
         assert (await ringing.ended()).by is EndedBy.AGENT
         ended = await living.host.ended(ringing.call_id)
         assert ended.reason is EndReason.HANDLER_FAILED
+
+
+@virtual
+async def test_what_the_last_webhook_has_brought_is_around_the_handlers_of_calls_that_are_taken_over() -> None:
+    entered: list[str] = []
+
+    @contextmanager
+    def framework() -> Iterator[None]:
+        entered.append("entered")
+        yield
+
+    async with fleet(limits=QUIET) as shop:
+        dead, living = shop.workers
+
+        class View:
+            async def submit(self, incoming: IncomingCall) -> Submission:
+                around_code.set(framework)
+                return await living.host.submit(incoming)
+
+        mine = await shop.openai.ring(View(), scenario=[CallerHangsUp(after=2.0)])
+        await mine.ended()
+        theirs = await shop.ring(CallerHangsUp(after=20.0))
+        await until(lambda: dead.calls)
+        await asyncio.sleep(1)
+        assert entered == ["entered"]
+        await dead.die()
+        await until(lambda: theirs.call_id in living.host._ends)
+        await living.host.ended(theirs.call_id)
+        assert entered == ["entered"] * 2
 
 
 # --- what an old worker still does ------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from django.db import connection, connections
 from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, Client, override_settings
 from django.urls import include, path, set_script_prefix
+from orphans import SESSION, orphan
 from test_flask_webhooks import TakingThreadHost, closing
 from webhook_requests import (
     CALL,
@@ -37,7 +38,8 @@ from webhook_requests import (
 )
 
 import django_project
-from realtime_sip import AsyncRealtimeSip, CallHost, IncomingCall, ThreadCallHost, Tools
+from realtime_sip import AsyncRealtimeSip, CallHost, CallLimits, IncomingCall, ThreadCallHost, Tools
+from realtime_sip.call.options import around_code
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.integrations import exchange
 from realtime_sip.integrations.django import (
@@ -520,6 +522,40 @@ async def test_handlers_and_tools_use_the_database(
     assert kept == ["by a plain tool", "by an async tool", "by the handler", "by the handler, after the call"]
     assert [name.startswith("realtime-sip-database") for name in threads].count(True) == 2
     set_script_prefix("/")
+
+
+async def test_a_call_that_is_taken_over_before_the_first_webhook_uses_the_database_too(
+    urls: Callable[..., None],
+) -> None:
+    seen, tools = list[object](), Tools()
+
+    def query() -> str:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        return around_code.get().__module__
+
+    @tools.function
+    async def pay() -> str:
+        """Pay."""
+        seen.append(await sync_to_async(query)())
+        return "paid"
+
+    async with OpenAIEmulator(speed=10) as openai:
+        store, ringing = await orphan(openai)
+        client = AsyncRealtimeSip(**openai.client_options)
+
+        async def on_call(incoming: IncomingCall) -> None:
+            seen.append(await sync_to_async(query)())
+            async with client.calls.answer(incoming, SESSION, tools=tools, limits=CallLimits(silence=None)) as call:
+                seen.append(call.adopted is not None)
+                await call.wait_ended()
+
+        host = CallHost(on_call, client=client, store=store, drain_timeout=1.0)
+        urls(path("openai/webhook", openai_webhook(host)))
+        async with client, serving(asgi(ASGIHandler())):
+            assert (await ringing.ended()).by is EndedBy.CALLER
+    of_django = "realtime_sip.integrations.django.connections"
+    assert seen == [of_django, True, of_django]
 
 
 async def test_many_calls_have_few_threads_for_the_database_and_none_waits_for_itself() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from flask import Flask, Response, current_app, g, has_request_context, request
 from flask.testing import FlaskClient
+from orphans import SESSION, orphan
 from webhook_requests import (
     CALL,
     DIALED,
@@ -27,7 +28,7 @@ from webhook_requests import (
     twilio_headers,
 )
 
-from realtime_sip import AsyncRealtimeSip, IncomingCall, Submission, ThreadCallHost, Tools
+from realtime_sip import AsyncRealtimeSip, Call, CallLimits, IncomingCall, Submission, ThreadCallHost, Tools
 from realtime_sip.errors import ConfigurationError, DeadlineError
 from realtime_sip.integrations import exchange
 from realtime_sip.integrations.flask import health, openai_webhook, twilio_webhook, verified_call, verified_webhook
@@ -354,3 +355,35 @@ async def test_handlers_and_tools_have_a_context_of_the_application_with_a_g_of_
                 assert (await ringing.ended()).by is EndedBy.CALLER
     assert seen == dict.fromkeys(("handler", "thread", "task"), ("shop", False, False))
     assert sorted(torn_down) == ["none", "of the handler", "of the request", "of the tool"]
+
+
+# --- calls of other workers -------------------------------------------------------------------------------------------
+
+
+async def test_a_call_that_is_taken_over_before_the_first_webhook_has_the_applications_context() -> None:
+    app, seen, tools = Flask("shop"), list[object](), Tools()
+
+    @tools.function
+    def pay(call: Call) -> str:
+        """Pay."""
+        seen.append((current_app.name, bool(call.idempotency_key)))
+        return "paid"
+
+    async with OpenAIEmulator(speed=10) as openai:
+        store, ringing = await orphan(openai)
+        client = AsyncRealtimeSip(**openai.client_options)
+
+        async def on_call(incoming: IncomingCall) -> None:
+            seen.append(current_app.name)
+            async with client.calls.answer(incoming, SESSION, tools=tools, limits=CallLimits(silence=None)) as call:
+                seen.append(call.adopted is not None)
+                await call.wait_ended()
+
+        host = ThreadCallHost(on_call, client=client, store=store, drain_timeout=1.0)
+        app.register_blueprint(openai_webhook(host))
+        host.watch(around=app.app_context)
+        try:
+            assert (await ringing.ended()).by is EndedBy.CALLER
+        finally:
+            await asyncio.to_thread(host.close)
+    assert seen == ["shop", True, ("shop", True)]

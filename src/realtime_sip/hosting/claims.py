@@ -48,6 +48,8 @@ SAVED = 0.5
 """Seconds that a tool waits until others could know of it."""
 SETTLED = 1.0
 """Seconds in which what changes of a call is written once."""
+_AGAIN = PLACE_LEASE / 3
+"""Seconds after which what the store knows of a call is written again, and its places are renewed."""
 _HURRY = 0.1
 """Seconds between heartbeats while a call is handed over."""
 _AT_ONCE = 10
@@ -153,15 +155,16 @@ class Claims:
             decision.changed, decision.saved = kept.change, lambda: _saved(kept)
             decision.ours = lambda: self._is_ours(kept)
         loop, made = asyncio.get_running_loop(), asyncio.ensure_future(decision.made.wait())
-        places_at = loop.time()
+        places_at, written_at = loop.time(), -math.inf
         try:
             await asyncio.wait({made}, timeout=DECIDE)
             while not kept.lost.is_set():
+                up = made.done() and not decision.rejected
                 try:
-                    if made.done() and not decision.rejected:
+                    # Again and again: a store may have lost what it had.
+                    if up and (kept.changed.is_set() or loop.time() >= written_at + _AGAIN):
                         kept.changed.clear()
-                        text = ticket()
-                        # Again and again: a store may have lost what it had.
+                        text, written_at = ticket(), loop.time()
                         async with in_time(STORE_TIMEOUT, "the store", sent=True):
                             if not await self._keeps(kept, decision.call_id, text):
                                 kept.lost.set()
@@ -170,12 +173,14 @@ class Claims:
                             kept.saved.set()
                 except Exception as error:  # noqa: BLE001 - a store that fails for a while may work again
                     _log.error("call %s: its claim was not renewed: %s", decision.call_id, type(error).__name__)
+                    kept.changed.set()
                     await _passed(RETRY, kept.lost)
                     continue
-                await _passed(places_at + PLACE_LEASE / 3 - loop.time(), kept.lost, kept.changed)
+                due = min(places_at, written_at if up else math.inf) + _AGAIN
+                await _passed(due - loop.time(), kept.lost, kept.changed)
                 await _passed(SETTLED, kept.lost, kept.urgent)
                 kept.urgent.clear()
-                if not kept.lost.is_set() and loop.time() >= places_at + PLACE_LEASE / 3:
+                if not kept.lost.is_set() and loop.time() >= places_at + _AGAIN:
                     places_at = loop.time()
                     await renewed()
         finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +105,8 @@ class CallHost:
         self._drain_timeout = seconds(drain_timeout, "drain_timeout")
         require(around is None or callable(around), "around must be a function that returns a context manager")
         self._around = around
+        self._brought: Around = nullcontext
+        """What the last webhook's framework enters around the program's code."""
         self._errors = ProgramErrors(on_error=on_error, log_exceptions=log_exceptions)
         require(telemetry is None or hasattr(telemetry, "took"), "telemetry must be a Telemetry, as Telemetry() is")
         self._telemetry = telemetry
@@ -211,6 +213,10 @@ class CallHost:
         telling.set(self._errors)
         if self._around is not None:
             around_code.set(self._around)
+        elif around_code.get() is nullcontext:
+            around_code.set(self._brought)  # no webhook of this process has brought the call
+        else:
+            self._brought = around_code.get()
         # A call that is up with nobody on our side is taken even if the host is full.
         up = adopted and claim.phase == "accepted"
         context = contexts.of_call(incoming.call_id)
@@ -357,8 +363,8 @@ class CallHost:
     def watch(self, *, around: Around | None = None) -> None:
         """Look for calls to take over from now on, if other workers share the store: theirs who have died or stop.
 
-        `lifespan` does this, and the first webhook. `around` is entered around the handlers of these calls if the host
-        was made without one.
+        `lifespan` does this, and the first webhook. `around` is entered around handlers and tools if the host was made
+        without one, as what a framework's webhook brings is for calls that come after it.
         """
         self._around = self._around or around
         self.loop = self.loop or asyncio.get_running_loop()

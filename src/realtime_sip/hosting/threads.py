@@ -188,8 +188,8 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
             return
 
 
-async def _watching(host: CallHost) -> None:
-    host.watch()
+async def _watching(host: CallHost, around: Around | None = None) -> None:
+    host.watch(around=around)
 
 
 def waited(ending: Future[None], given: float, host: CallHost, loop: asyncio.AbstractEventLoop) -> None:
@@ -271,6 +271,19 @@ class ThreadCallHost:
         loop = here.started()
         submitting = asyncio.run_coroutine_threadsafe(here.host.submit(incoming), loop)
         return _result(submitting, within, "the call was not decided")
+
+    def watch(self, *, around: Around | None = None) -> None:
+        """Look for calls to take over from now on, as `CallHost.watch` does, if other workers share the store.
+
+        The first webhook of a process does this too. Call it where a server's worker begins, behind the fork, as in
+        `post_worker_init` of gunicorn: a worker that no webhook has reached yet takes calls over then as well.
+
+        Raises:
+            MisuseError: The host was closed, or a handler waits for its own thread.
+        """
+        host = self._here().host
+        if host.store.shared:
+            self.run(_watching(host, around))
 
     def ended(self, call_id: str, *, timeout: float | None = None) -> CallEnded:
         """Wait until a call and its handler have ended, as `CallHost.ended` does, and return how: in a test, mostly.

@@ -18,6 +18,8 @@ _Django: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 def asgi(application: _Django) -> Application:
     """Return an ASGI application with a lifespan, which drains the calls when the server stops.
 
+    When it starts, its hosts look for calls of other workers that they can take over (`CallHost.watch`).
+
         application = asgi(get_asgi_application())
 
     daphne has no lifespan; there only a `ThreadCallHost` is drained.

@@ -9,11 +9,13 @@ from weakref import WeakSet
 
 from django import conf
 from django.core.exceptions import ImproperlyConfigured
+from django.urls import get_resolver
 from django.utils.module_loading import import_string
 
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.hosting.host import CallHost
 from realtime_sip.hosting.threads import ThreadCallHost
+from realtime_sip.integrations.django.connections import around
 
 Host: TypeAlias = CallHost | ThreadCallHost
 
@@ -73,8 +75,14 @@ def configured_host() -> Host:
 
 
 def begin_lifespan() -> None:
-    """Record that the server says when it stops."""
+    """Record that the server says when it stops, and let the hosts look for calls to take over."""
     _lifespans.append(True)
+    try:
+        _ = get_resolver().url_patterns  # the hosts are known once the views are made, else with the first request
+    except Exception as error:  # noqa: BLE001 - Django says what is wrong with each request
+        _log.warning("the URLs could not be loaded: %s", type(error).__name__)
+    for host in known:
+        host.watch(around=around)
 
 
 def warn_without_lifespan(host: CallHost) -> None:

@@ -305,6 +305,15 @@ async def test_what_is_spent_counts_for_a_day_and_each_dollar_once(store: Memory
     assert await policy.check(call(), store=store) is None
 
 
+async def test_a_call_that_comes_back_from_another_worker_counts_what_it_costs_here_now(store: MemoryStore) -> None:
+    policy = CallPolicy(DailySpend(Decimal("1.00")))
+    await policy.renew(call(), store=store, cost=Decimal("0.50"))
+    for cost in ("0", "0.20", "0.60"):
+        await policy.renew(call(), store=store, cost=Decimal(cost))
+    await policy.ended(call(), store=store, cost=Decimal("0.60"))
+    assert await store.total(DailySpend.key, per=86_400) == 1_100_000
+
+
 async def test_what_a_live_call_has_cost_counts_for_other_hosts_too(store: MemoryStore) -> None:
     await CallPolicy(DailySpend(1)).renew(call(), store=store, cost=Decimal(1))
     assert await CallPolicy(DailySpend(1)).check(call(), store=store) is not None

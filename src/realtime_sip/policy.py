@@ -297,8 +297,7 @@ class DailySpend(_Counter):
         Raises:
             ConfigurationError: `most` is not a positive number, or the status is not 300 to 699.
         """
-        number = isinstance(most, (Decimal, int, float)) and not isinstance(most, bool)
-        money = Decimal(str(most)) if number else Decimal(0)
+        money = Decimal(0 if isinstance(most, bool) or not isinstance(most, (Decimal, int, float)) else str(most))
         _require(money.is_finite() and money > 0, "the most to spend must be a positive number, in USD")
         self._most = _micros(money)
         self._status_code = _status(status_code)
@@ -311,11 +310,12 @@ class DailySpend(_Counter):
         return self._status_code if await store.total(self.key, per=DAY) >= self._most else None
 
     async def renew(self, incoming: IncomingCall, store: Store, *, lease: float, cost: Decimal | None) -> None:  # noqa: ARG002
-        """Count what a call has cost so far; None if nobody knows."""
-        counted = self._counted.get(incoming.call_id, 0)
-        if cost is not None and (more := _micros(cost) - counted) > 0:
-            await store.add(self.key, more, per=DAY)
-            self._counted[incoming.call_id] = counted + more
+        """Count what a call has cost here so far, None if nobody knows; less than before is of one that came back."""
+        before = self._counted.get(incoming.call_id, 0)
+        now = before if cost is None else _micros(cost)
+        if now != before:
+            await store.add(self.key, now - before if now > before else now, per=DAY)
+            self._counted[incoming.call_id] = now
             if len(self._counted) > _MOST_CALLS:  # of a program that never says that they are over
                 self._counted.popitem(last=False)
 

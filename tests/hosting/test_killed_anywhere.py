@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from fleet import Fleet, Worker, fleet
@@ -13,10 +14,12 @@ from phone import outputs, said, types, until, virtual
 from realtime_sip import Call, CallEnded, CallLimits, EndReason, Tools, TransferTargets
 from realtime_sip.call.machine.takeover import INTERRUPTED
 from realtime_sip.outcomes import LimitKind
+from realtime_sip.sip import ContextSigner
 from realtime_sip.testing import Behavior, RingingCall, Timings
 from realtime_sip.testing.openai.call import EndedBy
 from realtime_sip.testing.reply_faults import RequestFails
 from realtime_sip.testing.scenario import CallerHangsUp, CallerSays, ModelCalls, ModelSays, Step
+from realtime_sip.twilio.webhooks import CallStatusCallback
 
 QUIET = CallLimits(silence=None, first_sound=None)
 
@@ -248,6 +251,33 @@ async def test_a_worker_is_killed_while_it_hands_a_call_over() -> None:
         (taker,) = [worker for worker in others if worker.calls]
         assert (await end_at(taker, ringing)).reason is EndReason.CALLER
         assert ringing.tally.accepts == 1
+
+
+SECRET = "a context secret of the tests"
+PARENT = "CA" + "a" * 32
+
+
+@pytest.mark.parametrize("reported", ["while nobody has the call", "once another worker has it"])
+@virtual
+async def test_what_the_carrier_says_of_a_call_whose_worker_died_reaches_whoever_takes_it(reported: str) -> None:
+    async with fleet(3, limits=QUIET, context_secret=SECRET) as shop:
+        dead, *others = shop.workers
+        signed = ContextSigner(SECRET).sign({}, parent_call_sid=PARENT, now=1_795_000_000.0)
+        ringing = await shop.ring(sip_headers=signed.items())
+        await until(lambda: dead.calls)
+        await asyncio.sleep(1)
+        await dead.die()
+        over = CallStatusCallback.read(urlencode({"CallSid": PARENT, "CallStatus": "completed"}))
+        if reported == "while nobody has the call":
+            others[0].host.carrier(over)
+        await until(lambda: any(worker.calls for worker in others))
+        taker, third = sorted(others, key=lambda worker: -len(worker.calls))
+        if reported == "once another worker has it":
+            third.host.carrier(over)
+            third.host.carrier(over)  # reports come more than once
+        ended = await end_at(taker, ringing)
+        assert (ended.reason, ended.certainty) == (EndReason.CALLER, "reported")
+        assert ringing.tally.hangups == 1
 
 
 # --- nobody is there --------------------------------------------------------------------------------------------------

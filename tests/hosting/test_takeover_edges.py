@@ -256,6 +256,28 @@ def test_law_one_call_one_worker__one_that_stood_still_does_nothing_to_a_call_th
     run()
 
 
+@virtual
+async def test_a_store_that_is_away_for_a_minute_is_said_to_be_away_once_and_to_be_back(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with fleet(1, limits=QUIET) as shop:
+        (worker,) = shop.workers
+        ringing = await shop.ring(CallerHangsUp(after=100.0))
+        await until(lambda: worker.calls)
+        await asyncio.sleep(3)
+        store: Any = shop.store
+
+        async def fails(*_: object, **__: object) -> None:
+            raise ConnectionError
+
+        store.heartbeat = store.adopt = fails
+        await asyncio.sleep(60)
+        del store.heartbeat, store.adopt
+        await worker.host.ended(ringing.call_id)
+    said = [record.getMessage() for record in caplog.records if record.name == "realtime_sip.host"]
+    assert said == ["the store was not told that this host lives: ConnectionError", "the store answers again"]
+
+
 # --- the store --------------------------------------------------------------------------------------------------------
 
 

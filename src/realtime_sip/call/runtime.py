@@ -296,7 +296,8 @@ class Runtime:
         """
         self.transport.carry(self)
         self.over.add_done_callback(lambda _: self.transport.forget(self))
-        _log.info("call %s: ringing", self.call_id)
+        if self.decision is None or not self.decision.accepted_before:
+            _log.info("call %s: ringing", self.call_id)
         up = self.waiting.expect("answer")
         if self.decision is not None and self.decision.lost:
             self.step(inputs.LetGo("answer"))

@@ -106,6 +106,8 @@ class Claims:
         """When the store last answered a heartbeat, or failed to."""
         self._heard = asyncio.Event()
         """Set when it does so again."""
+        self._failed = False
+        """Whether the store has failed since it last answered a heartbeat."""
         self._told_at = math.inf
         self._adopts_from = 0.0
         self.elsewhere = 0
@@ -289,9 +291,14 @@ class Claims:
             async with in_time(WORKER_LEASE / 2, "the store", sent=True):
                 beat = await self._store.heartbeat(self._owner, lease=WORKER_LEASE, free=self._free())
         except Exception as error:  # noqa: BLE001 - no call ends because of its store
-            _log.error("the store was not told that this host lives: %s", type(error).__name__)
+            # Once for each time that the store is away: it is asked twice a second.
+            _log.log(self._says(), "the store was not told that this host lives: %s", type(error).__name__)
+            self._failed = True
             beat = Beat()
         else:
+            if self._failed:
+                self._failed = False
+                _log.warning("the store answers again")
             if self._beat_at - self._told_at > WORKER_LEASE / 2:
                 # Others could not say so either: they get the time to, before their calls are taken for orphans.
                 self._adopts_from = self._beat_at + SPARED
@@ -305,6 +312,10 @@ class Claims:
         heard.set()
         for call_id, text in beat.letters:
             self._done(call_id, self._letter, call_id, text)
+
+    def _says(self) -> int:
+        """Return the level at which to say that the store has failed."""
+        return logging.DEBUG if self._failed else logging.ERROR
 
     def _done(self, call_id: str, do: Callable[..., None], *arguments: object) -> bool:
         """Do something about one call; whatever it raises, the heartbeat goes on for all others."""
@@ -336,7 +347,8 @@ class Claims:
             async with in_time(STORE_TIMEOUT, "the store", sent=True):
                 claims = await self._store.adopt(self._owner, lease=CLAIM_LEASE, most=most)
         except Exception as error:  # noqa: BLE001 - orphans are looked for again
-            _log.error("calls that nobody serves were not looked for: %s", type(error).__name__)
+            _log.log(self._says(), "calls that nobody serves were not looked for: %s", type(error).__name__)
+            self._failed = True
             return False
         for claim in claims:
             self._calls[claim.call_id] = _Kept()

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
+from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -324,7 +325,7 @@ class CallHost:
     async def _refused(self, taken: Taken) -> bool:
         """Ask the policy about a call. A call that is up already takes its places and is never refused."""
         if taken.decision.accepted_before:
-            await self._policy.renew(taken.incoming, store=self._store, lease=PLACE_LEASE)
+            await self._policy.renew(taken.incoming, store=self._store, lease=PLACE_LEASE, cost=Decimal(0))
             return False
         taken.refusal = await self._policy.check(taken.incoming, store=self._store, lease=PLACE_LEASE)
         if taken.refusal is None:
@@ -382,7 +383,8 @@ class CallHost:
             self._ending.add(ending)
             ending.add_done_callback(self._ending.discard)
             return
-        _log.info("call %s: taken over, since nobody served it", claim.call_id)
+        why = "its worker gives it away" if known.offered else "nobody served it"
+        _log.info("call %s: taken over, since %s", claim.call_id, why)
         self._take(known.incoming, claim, known, adopted=True)
 
     # --- what the carrier says ----------------------------------------------------------------------------------------

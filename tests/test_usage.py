@@ -85,9 +85,9 @@ def test_the_prices_of_the_page_are_those_of_the_card() -> None:
         for name in re.findall(r"`([^`]+)`", names):
             rates = CARD.rates[name]
             assert isinstance(rates, ModelRates)
-            card = (rates.text_in, rates.cached_text_in, rates.text_out)
-            card += (rates.audio_in, rates.cached_audio_in, rates.audio_out)
-            assert tuple(map(USD, prices.split(" | "))) == card, name
+            card = [rates.text_in, rates.cached_text_in, rates.text_out]
+            card += [rates.audio_in, rates.cached_audio_in, rates.audio_out]
+            assert list(map(USD, prices.split(" | "))) == card, name
             shown.add(name)
     assert shown == {name for name, rates in CARD.rates.items() if isinstance(rates, ModelRates)}
 

@@ -359,6 +359,12 @@ def test_the_readme_has_no_relative_link_and_the_files_it_names_are_there() -> N
         assert (ROOT / path).exists(), path
 
 
+def test_a_page_of_the_site_leads_to_others_by_links() -> None:
+    for page, text in DOCS.items():
+        if page.name != "architecture.md":  # for whoever has the files
+            assert re.findall(r"`docs/[\w/]+\.md`", text) == [], page
+
+
 def test_the_links_of_the_docs_lead_somewhere() -> None:
     for page, text in DOCS.items():
         if page.is_relative_to(PORTUGUESE):  # test_portuguese.py has their links

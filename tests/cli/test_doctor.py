@@ -10,12 +10,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 
 pytest.importorskip("twilio")
 
-from flask import Flask
+from flask import Flask, request
 from served_twilio import twilio_on_a_thread
 
 from realtime_sip import AsyncRealtimeSip, IncomingCall, RealtimeSip, ThreadCallHost
@@ -27,6 +28,7 @@ from realtime_sip.testing.on_thread import EmulatorOnThread
 from realtime_sip.testing.openai.models import PROJECT
 from realtime_sip.twilio import TwilioAccount, TwilioSignature, trunking, twiml
 from realtime_sip.twilio.webhooks import VoiceWebhook
+from realtime_sip.webhooks import WebhookVerificationError
 from serving import serving_wsgi
 
 NUMBER = "+14155550199"
@@ -308,6 +310,35 @@ def test_a_voice_url_that_has_another_token(doctor: Doctor, shop: str, monkeypat
     assert levels(found, "voice-forged", "voice-signed") == ["ok", "error"]
     monkeypatch.delenv("TWILIO_AUTH_TOKEN")
     assert doctor("--offline", "--voice-url", f"{shop}/twilio/voice")["voice-signed"]["level"] == "not checked"
+
+
+def test_a_voice_url_is_asked_as_whatsapp_does_if_a_sender_is_named(doctor: Doctor, account: TwilioEmulator) -> None:
+    dial = "<Response><Dial callerId='{}' action='/a' referUrl='/r'><Sip>sip:a@pbx.example.com</Sip></Dial></Response>"
+    asked: list[tuple[str, str]] = []
+    app = Flask("naive")
+
+    @app.post("/voice")
+    def voice() -> tuple[str, int, dict[str, str]]:
+        try:
+            signature = TwilioSignature(account.auth_token, public_url=request.host_url.rstrip("/"))
+            signature.verify("/voice", request.get_data(), request.headers, method="POST")
+        except WebhookVerificationError:
+            return "", 403, {}
+        form = parse_qs(request.get_data(as_text=True))
+        asked.append((form["From"][0], form["To"][0]))
+        return dial.format(form["From"][0]), 200, {"content-type": "text/xml"}
+
+    with serving_wsgi(app) as url:
+        found = doctor("--offline", "--voice-url", f"{url}/voice", "--sender", NUMBER, status=1)
+        assert "has a colon" in found["caller-id"]["found"]
+        doctor("--offline", "--voice-url", f"{url}/voice", "--sender", "XE" + "0" * 32, status=1)
+        assert "caller-id" not in doctor("--offline", "--voice-url", f"{url}/voice", "--number", NUMBER)
+    nobody = "+15005550006"
+    assert asked == [
+        (f"whatsapp:{nobody}", f"whatsapp:{NUMBER}"),
+        (f"whatsapp:{nobody}", f"whatsapp:{nobody}"),
+        (nobody, NUMBER),
+    ]
 
 
 def test_a_token_that_cannot_be_one_signs_nothing(doctor: Doctor, shop: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -150,6 +150,7 @@ def _voice(what: Examination, env: Mapping[str, str], findings: list[Finding]) -
         env.get("TWILIO_AUTH_TOKEN") or None,
         account_sid=env.get("TWILIO_ACCOUNT_SID") or None,
         number=what.number,
+        sender=what.sender,
     )
     try:
         answers = ask_all(steps, timeout=what.timeout, secrets=secrets_of(env))

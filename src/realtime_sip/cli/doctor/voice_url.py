@@ -35,19 +35,31 @@ class Answers:
 
 
 def requests(
-    url: str, token: str | None, *, account_sid: str | None, number: str | None
+    url: str, token: str | None, *, account_sid: str | None, number: str | None, sender: str | None = None
 ) -> Generator[Delivery, Answer, Answers]:
-    """Yield what to send to `url`, and return how it answered. Without a token only the forged one is sent."""
+    """Yield what to send to `url`, and return how it answered. Without a token only the forged one is sent.
+
+    Args:
+        url: The voice URL.
+        token: The auth token.
+        account_sid: The account.
+        number: The number that is called.
+        sender: The WhatsApp sender that is called, or its SID: the call is one of WhatsApp's.
+    """
+    channel = "" if sender is None else "whatsapp:"
+    caller, called = f"{channel}{_NOBODY}", f"{channel}{number or _NOBODY}"
+    if sender is not None and sender.startswith(channel):
+        called = sender
     form = {
         "AccountSid": account_sid or "AC" + "0" * 32,
         "ApiVersion": "2010-04-01",
         "CallSid": "CA" + "0" * 32,
         "CallStatus": "ringing",
-        "Called": number or _NOBODY,
-        "Caller": _NOBODY,
+        "Called": called,
+        "Caller": caller,
         "Direction": "inbound",
-        "From": _NOBODY,
-        "To": number or _NOBODY,
+        "From": caller,
+        "To": called,
     }
     body = urlencode(form).encode()
 

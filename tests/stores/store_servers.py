@@ -60,7 +60,7 @@ def redis_server(*options: str) -> Iterator[str]:
 @contextlib.contextmanager
 def postgres_server() -> Iterator[str]:
     """Make a cluster of PostgreSQL in a new folder, start it, and hand out its URL."""
-    found = [*sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")), shutil.which("initdb")]
+    found = [shutil.which("initdb"), *sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))]
     initdb = next((Path(each).resolve() for each in found if each is not None), None)
     if initdb is None:
         pytest.skip("PostgreSQL is not installed")

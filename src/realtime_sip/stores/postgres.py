@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import re
 from collections.abc import AsyncIterator, Sequence
@@ -32,11 +31,9 @@ from realtime_sip.stores.rules import (
 )
 
 if TYPE_CHECKING:
-    from psycopg import AsyncConnection, AsyncCursor
+    from psycopg import AsyncCursor
     from psycopg_pool import AsyncConnectionPool
 
-_TIMEOUT = 5.0
-"""Seconds for a connection."""
 _CLEAN = 300.0
 """Seconds after which a worker deletes what counts no more, on average."""
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}(?:\.[a-z_][a-z0-9_]{0,62})?")
@@ -46,6 +43,9 @@ _ORPHAN: LiteralString = (
     "or (call.phase = 'claimed' and call.ends <= %s) or (call.phase = 'accepted' and worker.ends is null))"
 )
 """Whether a call may be adopted, as `rules.is_orphan` says it: by an owner, now, now."""
+_TIME: LiteralString = "select extract(epoch from clock_timestamp())::double precision"
+# The lock comes before the time.
+_LOCKED: LiteralString = "with locked as materialized (select pg_advisory_xact_lock(hashtextextended(%s, 0))) "
 _SQL = """\
 create table if not exists {table} (
     kind text not null,
@@ -81,11 +81,11 @@ def store_sql(table: str = "realtime_sip_store") -> str:
 
 
 class PostgresStore:
-    """Keeps claims, counters, nonces and notes in one table of PostgreSQL (tested with 15).
+    """Keeps claims, counters, nonces and notes in one table of PostgreSQL.
 
-    The server's clock counts. Make the table first, with the SQL of `store_sql`. It goes through a pool of few
-    connections, made on the event loop that uses the store first. Behind a pooler that shares connections between
-    transactions (PgBouncer), pass a pool whose connections have `prepare_threshold=None`.
+    The server's clock counts. Make the table first, with the SQL of `store_sql`. It goes through a pool of at most
+    eight connections, made on the event loop that uses the store first. It works behind a pooler that shares
+    connections between transactions (PgBouncer).
 
     `shared` is True: hosts take over each other's calls.
     """
@@ -101,40 +101,37 @@ class PostgresStore:
         """Use a database.
 
         Args:
-            database: Its URL or conninfo, or a pool of `psycopg_pool` that is open; such a pool is not closed here.
+            database: Its URL or conninfo, or a pool of `psycopg_pool` that is open, for three connections at least, of
+                which one listens. Such a pool is not closed here, and its deadlines are its own.
             table: The table, with its schema's name before it if need be.
 
         Raises:
-            ConfigurationError: The database is neither, the table is no plain name, or psycopg is not installed.
+            ConfigurationError: The database is neither, the pool is too small, the table is no plain name, or psycopg
+                is not installed.
         """
         store_sql(table)
         try:
+            import psycopg
             import psycopg.sql
-            import psycopg_pool
+
+            from realtime_sip.stores.postgres_pool import Pool
         except ImportError:
             raise MissingExtraError("psycopg", "postgres") from None
-        if not isinstance(database, (str, psycopg_pool.AsyncConnectionPool)):
-            raise ConfigurationError("database must be a URL, or an AsyncConnectionPool of psycopg_pool")
         self._table = table
         self._ahead = 0.0  # of the server's clock; tests pass the time so
-        self._own = isinstance(database, str)
-        self._conninfo = database if isinstance(database, str) else ""
-        self._pool: Any = None if self._own else database
-        self._opening: asyncio.Lock | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._make_pool = psycopg_pool.AsyncConnectionPool
+        self._pool = Pool(database)
+        self._errors = psycopg.errors
         self._sql = psycopg.sql.SQL
         self._identifier = psycopg.sql.Identifier
         self._name = self._identifier(*table.split("."))
         self._channel = f"{table}.news".replace(".", "_")
-        self._listening: Any = None
 
     # --- calls --------------------------------------------------------------------------------------------------------
 
     async def claim(self, call_id: str, *, owner: str, lease: float, ticket: str = "") -> Claimed:
         """Claim a call for `lease` seconds, if it is free."""
         after(0.0, lease, "lease")
-        async with self._rows(f"call:{call_id}") as (rows, now):
+        async with self._rows(f"call:{call_id}", rings=True) as (rows, now):
             before = await self._claim_of(rows, call_id)
             answer = decide(before, call_id=call_id, owner=owner, now=now, lease=lease, ticket=ticket)
             if answer.outcome is Outcome.ADOPTED and before is not None:
@@ -173,7 +170,7 @@ class PostgresStore:
     async def heartbeat(self, owner: str, *, lease: float, free: int = 0) -> Beat:
         """Make the owner live for `lease` seconds from now; return what happened to its calls meanwhile."""
         after(0.0, lease, "lease")
-        async with self._rows() as (rows, now):
+        async with self._rows(turn=False) as (rows, now):
             await self._put(rows, "worker", owner, ends=now + lease, keep=now + REMEMBER, amount=free)
             await self._ask(
                 rows,
@@ -219,7 +216,7 @@ class PostgresStore:
     async def adopt(self, owner: str, *, lease: float, most: int) -> list[Claim]:
         """Adopt up to `most` calls that are offered, or whose owners have died."""
         after(0.0, lease, "lease")
-        async with self._rows("adopt") as (rows, now):
+        async with self._rows("adopt", rings=True) as (rows, now):
             await self._ask(
                 rows,
                 "select call.key from {table} call left join {table} worker on worker.kind = 'worker' "
@@ -275,26 +272,7 @@ class PostgresStore:
 
         Raises what the database raises, after it has waited.
         """
-        loop = asyncio.get_running_loop()
-        end = loop.time() + seconds
-        try:
-            pool = await self._opened()
-            if self._listening is None or self._listening[0] is not pool:
-                self._listening = (pool, await pool.getconn())
-                await self._listening[1].set_autocommit(True)
-                await self._listening[1].execute(self._sql("listen {}").format(self._identifier(self._channel)))
-            async for _ in self._listening[1].notifies(timeout=max(0.0, end - loop.time()), stop_after=1):
-                return
-        except Exception:
-            await self._stop_listening()
-            await asyncio.sleep(max(0.0, end - loop.time()))
-            raise
-
-    async def _stop_listening(self) -> None:
-        if self._listening is not None:
-            (pool, connection), self._listening = self._listening, None
-            await connection.close()
-            await pool.putconn(connection)
+        await self._pool.news(self._sql("listen {}").format(self._identifier(self._channel)), seconds)
 
     async def finish(self, call_id: str, *, owner: str, remember: float = REMEMBER) -> bool:
         """Record that the call is done, and remember it for `remember` seconds. False if it is not the owner's."""
@@ -345,7 +323,7 @@ class PostgresStore:
     async def use(self, nonce: str, *, by: str, remember: float) -> bool:
         """Use a nonce, and remember for `remember` seconds by whom. False if somebody else used it before."""
         after(0.0, remember, "remember")
-        async with self._rows(f"nonce:{nonce}") as (rows, now):
+        async with self._rows(f"nonce:{nonce}", rings=True) as (rows, now):
             row = await self._get(rows, "nonce", nonce)
             before = None if row is None else Use(row[0], row[2])
             use = used(before, by=by, now=now, remember=remember)
@@ -459,37 +437,30 @@ class PostgresStore:
         )
 
     @asynccontextmanager
-    async def _rows(self, lock: str | None = None) -> AsyncIterator[tuple[AsyncCursor[Any], float]]:
+    async def _rows(
+        self, lock: str | None = None, *, rings: bool = False, turn: bool = True
+    ) -> AsyncIterator[tuple[AsyncCursor[Any], float]]:
         """Hand out a cursor in a transaction, and the server's time; until it ends, nobody else has the `lock`."""
-        pool = await self._opened()
-        connection: AsyncConnection[Any]
-        async with pool.connection() as connection, connection.cursor() as rows:
-            if lock is not None:
-                await self._ask(
-                    rows, "select pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{self._table}:{lock}"]
-                )
-            await self._ask(rows, "select extract(epoch from clock_timestamp())::double precision")
-            row = await rows.fetchone()
-            yield rows, float(0 if row is None else row[0]) + self._ahead
-
-    async def _opened(self) -> Any:
-        loop = asyncio.get_running_loop()
-        if not self._own or (self._pool is not None and self._loop is loop):
-            return self._pool
-        if self._opening is None or self._loop is not loop:
-            self._opening, self._loop, self._pool = asyncio.Lock(), loop, None
-        async with self._opening:
-            if self._pool is None:
-                pool = self._make_pool(
-                    self._conninfo, min_size=1, max_size=8, open=False, timeout=_TIMEOUT, name="realtime-sip"
-                )
-                await pool.open(wait=True, timeout=_TIMEOUT)
-                self._pool = pool
-        return self._pool
+        query, values = _TIME, list[object]()
+        if lock is not None:
+            query, values = _LOCKED + _TIME + " from locked", [f"{self._table}:{lock}"]
+        try:
+            async with self._pool.transaction(self._sql(query).format(), values, rings=rings, turn=turn) as rows:
+                row = await rows.fetchone()
+                yield rows, float(0 if row is None else row[0]) + self._ahead
+        except self._errors.UndefinedTable:
+            raise ConfigurationError(
+                f"there is no table {self._table}: run the SQL that `realtime-sip store sql` prints"
+            ) from None
+        except self._errors.InsufficientPrivilege:
+            raise ConfigurationError(
+                f"the database's user must be allowed to select, insert, update and delete in {self._table}"
+            ) from None
+        except self._errors.ReadOnlySqlTransaction:
+            raise ConfigurationError(
+                "the database takes no writes: name its primary, or all hosts with target_session_attrs=read-write"
+            ) from None
 
     async def close(self) -> None:
         """Close the connections, unless the pool was given. The store can be used again."""
-        await self._stop_listening()
-        if self._own and self._pool is not None:
-            pool, self._pool = self._pool, None
-            await pool.close()
+        await self._pool.close()

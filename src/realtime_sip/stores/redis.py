@@ -22,6 +22,7 @@ from realtime_sip.stores.rules import (
     bucket,
     checked,
 )
+from realtime_sip.stores.turns import Turns
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis, RedisCluster
@@ -257,7 +258,7 @@ return note
 
 
 class RedisStore:
-    """Keeps claims, counters, nonces and notes in Redis (tested with 7.0) or Valkey, which speaks the same protocol.
+    """Keeps claims, counters, nonces and notes in Redis or Valkey, which speaks the same protocol.
 
     The server's clock counts. Keys are forgotten in their time. All of them have one hash tag, so that a cluster keeps
     them in one slot. With asynchronous replication, the last writes before a failover may be lost: two workers may then
@@ -293,8 +294,14 @@ class RedisStore:
         self._ahead = 0.0  # of the server's clock; tests pass the time so
         self._own = isinstance(server, str)
         self._url = server if isinstance(server, str) else ""
-        if self._own and not self._url.startswith(("redis://", "rediss://", "unix://")):
-            raise ConfigurationError("server must be a URL that begins with redis://, rediss:// or unix://")
+        if self._own:
+            try:
+                redis.asyncio.connection.parse_url(self._url)
+            except ValueError:  # whose text may have the password in it
+                raise ConfigurationError(
+                    "server must be a URL: redis://, rediss:// or unix://, with whatever is special in the password "
+                    "percent-encoded"
+                ) from None
         if not self._own and not hasattr(server, "evalsha"):
             raise ConfigurationError("server must be a URL, or a client of redis.asyncio")
         self._client: Any = None if self._own else server
@@ -302,13 +309,16 @@ class RedisStore:
         self._listening: Any = None
         self._from_pool = redis.asyncio.Redis.from_pool
         self._pool_of_url = redis.asyncio.BlockingConnectionPool.from_url
-        self._no_script = redis.exceptions.NoScriptError
+        self._errors = redis.exceptions
+        self._turns = Turns(MAX_CONNECTIONS)
 
     async def claim(self, call_id: str, *, owner: str, lease: float, ticket: str = "") -> Claimed:
         """Claim a call for `lease` seconds, if it is free."""
         after(0.0, lease, "lease")
         keys = [self._key("call", call_id)]
-        outcome, *claim = await self._run_of_calls(_CLAIM, keys, call_id, owner, lease, checked(ticket), _KEEP)
+        outcome, *claim = await self._run_of_calls(
+            _CLAIM, keys, call_id, owner, lease, checked(ticket), _KEEP, rings=True
+        )
         return Claimed(Outcome(_text(outcome)), _claim([call_id, *claim]))
 
     async def accept(self, call_id: str, *, owner: str, lease: float, ticket: str | None = None) -> bool:
@@ -321,7 +331,7 @@ class RedisStore:
         """Make the owner live for `lease` seconds from now; return what happened to its calls meanwhile."""
         after(0.0, lease, "lease")
         keys = [self._key("workers"), self._key("taken", owner), self._key("letters", owner), self._key("free")]
-        taken, letters, others = await self._run(_HEARTBEAT, keys, owner, lease, _KEEP, free)
+        taken, letters, others = await self._ask(_HEARTBEAT, keys, owner, lease, _KEEP, free)
         texts = [_text(each) for each in letters]
         return Beat(tuple(map(_text, taken)), tuple(zip(texts[::2], texts[1::2], strict=True)), int(others))
 
@@ -337,7 +347,8 @@ class RedisStore:
     async def adopt(self, owner: str, *, lease: float, most: int) -> list[Claim]:
         """Adopt up to `most` calls that are offered, or whose owners have died."""
         after(0.0, lease, "lease")
-        return [_claim(each) for each in await self._run_of_calls(_ADOPT, [self._key("due")], owner, lease, most)]
+        claims = await self._run_of_calls(_ADOPT, [self._key("due")], owner, lease, most, rings=True)
+        return [_claim(each) for each in claims]
 
     async def post(self, call_id: str, text: str) -> bool:
         """Leave a letter for whoever serves the call. False if nobody does."""
@@ -352,22 +363,30 @@ class RedisStore:
         client = self._connected()
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
-        listening = self._listening
         try:
-            if listening is None and hasattr(client, "pubsub"):
-                listening = self._listening = client.pubsub(ignore_subscribe_messages=True)
-                await listening.subscribe(self._key("news"))
-            while listening is not None and (left := end - loop.time()) > 0:
-                if await listening.get_message(timeout=left) is not None:
+            if self._listening is None and hasattr(client, "pubsub"):
+                self._listening = await self._listens(client)
+            while self._listening is not None and (left := end - loop.time()) > 0:
+                if await self._listening.get_message(timeout=left) is not None:
                     return
         except Exception:
-            self._listening = None
+            listening, self._listening = self._listening, None
             with contextlib.suppress(Exception):
                 if listening is not None:
                     await listening.aclose()
             await asyncio.sleep(max(0.0, end - loop.time()))
             raise
         await asyncio.sleep(max(0.0, end - loop.time()))
+
+    async def _listens(self, client: Any) -> Any:
+        listening = client.pubsub(ignore_subscribe_messages=True)
+        try:
+            await listening.subscribe(self._key("news"))
+        except BaseException:  # whoever gives up meanwhile does not listen
+            with contextlib.suppress(Exception):
+                await listening.aclose()
+            raise
+        return listening
 
     async def finish(self, call_id: str, *, owner: str, remember: float = REMEMBER) -> bool:
         """Record that the call is done, and remember it for `remember` seconds. False if it is not the owner's."""
@@ -377,7 +396,7 @@ class RedisStore:
     async def use(self, nonce: str, *, by: str, remember: float) -> bool:
         """Use a nonce, and remember for `remember` seconds by whom. False if somebody else used it before."""
         after(0.0, remember, "remember")
-        return bool(await self._run(_USE, [self._key("nonce", nonce)], by, remember))
+        return bool(await self._run(_USE, [self._key("nonce", nonce)], by, remember, rings=True))
 
     async def add(self, key: str, amount: int, *, per: float, most: int | None = None) -> int:
         """Add an amount of 0 or more, and return the sum of the last `per` seconds, with this one."""
@@ -427,22 +446,36 @@ class RedisStore:
     def _key(self, kind: str, name: str = "") -> str:
         return f"{self._prefix}{kind}:{name}" if name else f"{self._prefix}{kind}"
 
-    async def _run_of_calls(self, script: str, keys: list[str], *arguments: object) -> Any:
-        return await self._run(_OF_CALLS + script, keys, *arguments, self._prefix)
+    async def _run_of_calls(self, script: str, keys: list[str], *arguments: object, rings: bool = False) -> Any:
+        return await self._run(_OF_CALLS + script, keys, *arguments, self._prefix, rings=rings)
 
-    async def _run(self, script: str, keys: list[str], *arguments: object) -> Any:
+    async def _run(self, script: str, keys: list[str], *arguments: object, rings: bool = False) -> Any:
+        self._connected()
+        async with self._turns.taken(rings=rings):
+            return await self._ask(script, keys, *arguments)
+
+    async def _ask(self, script: str, keys: list[str], *arguments: object) -> Any:
         client = self._connected()
         values = [str(each) for each in (*arguments, self._ahead)]
         source = _NOW + script
         sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
         try:
-            return await client.evalsha(sha, len(keys), *keys, *values)
-        except self._no_script:
-            return await client.eval(source, len(keys), *keys, *values)
+            try:
+                return await client.evalsha(sha, len(keys), *keys, *values)
+            except self._errors.NoScriptError:
+                return await client.eval(source, len(keys), *keys, *values)
+        except self._errors.ReadOnlyError:
+            # It became a replica. Its name may lead to the new primary, if it is looked up again.
+            if self._own:
+                await client.connection_pool.disconnect(inuse_connections=False)
+            raise
 
     def _connected(self) -> Any:
         loop = asyncio.get_running_loop()
-        if self._own and (self._client is None or self._loop is not loop):
+        if self._loop is not loop:
+            self._loop, self._listening, self._turns = loop, None, Turns(MAX_CONNECTIONS)
+            self._client = None if self._own else self._client
+        if self._client is None:
             pool = self._pool_of_url(
                 self._url,
                 max_connections=MAX_CONNECTIONS,
@@ -454,7 +487,6 @@ class RedisStore:
                 health_check_interval=30,
             )
             self._client = self._from_pool(pool)
-            self._loop, self._listening = loop, None
         return self._client
 
 

@@ -54,6 +54,7 @@ from realtime_sip._program_errors import telling
 from realtime_sip.errors import ConfigurationError, MissingExtraError
 from realtime_sip.sip.address import e164
 from realtime_sip.sip.status import FINAL_FAILURE, is_final_failure
+from realtime_sip.stores.outage import Outage, why
 from realtime_sip.stores.rules import PLACE_LEASE, Store
 from realtime_sip.webhooks import IncomingCall
 
@@ -362,6 +363,7 @@ class CallPolicy:
         keys = [rule.key for rule in rules if isinstance(rule, _Counter)]
         _require(len(set(keys)) == len(keys), "two rules of the policy count the same calls within the same time")
         self._rules = rules
+        self._outage = Outage(_log)
 
     async def check(
         self, incoming: IncomingCall, *, store: Store | None = None, lease: float = PLACE_LEASE
@@ -383,15 +385,16 @@ class CallPolicy:
             if not isinstance(rule, _Counter):
                 status_code = await _ask_gate(rule, incoming)
             elif store is not None:
-                failed = True
-                async with _bounded(incoming, rule, "so the call passes all rules that count"):
-                    status_code = await rule.ask(incoming, store, lease=lease)
-                    failed = False
-                if failed:
+                try:
+                    async with asyncio.timeout(RULE_TIMEOUT):
+                        status_code = await rule.ask(incoming, store, lease=lease)
+                except Exception as error:  # noqa: BLE001 - stores may raise anything
+                    then = "so the call passes all rules that count"
+                    _log.error("call %s: the rule %s failed, %s: %s", incoming.call_id, _name(rule), then, why(error))
                     store = None  # the other counters would only wait for as long
             if status_code is not None:
                 if store is not None:
-                    await _ended(self._rules[:n], incoming, store, Decimal(0))
+                    await self._ended(self._rules[:n], incoming, store, Decimal(0))
                 return Refusal(status_code, _name(rule))
         return None
 
@@ -401,12 +404,29 @@ class CallPolicy:
         """Keep the places of a call that is up for `lease` seconds, and note what it has cost so far, in USD."""
         for rule in self._rules:
             if isinstance(rule, _Counter):
-                async with _bounded(incoming, rule, "so its count is old"):
+                async with self._bounded(incoming, rule, "so its count is old"):
                     await rule.renew(incoming, store, lease=lease, cost=cost)
 
     async def ended(self, incoming: IncomingCall, *, store: Store, cost: Decimal | None = None) -> None:
         """Free the places of a call that is over, and note what it has cost in all, in USD, None if nobody knows."""
-        await _ended(self._rules, incoming, store, cost)
+        await self._ended(self._rules, incoming, store, cost)
+
+    async def _ended(self, rules: Iterable[Rule], incoming: IncomingCall, store: Store, cost: Decimal | None) -> None:
+        for rule in rules:
+            if isinstance(rule, _Counter):
+                async with self._bounded(incoming, rule, "so the call still counts"):
+                    await rule.ended(incoming, store, cost=cost)
+
+    @asynccontextmanager
+    async def _bounded(self, incoming: IncomingCall, rule: _Counter, failing: str) -> AsyncIterator[None]:
+        """Give the store its time, and log few of its failures: each call that is up asks it again and again."""
+        try:
+            async with asyncio.timeout(RULE_TIMEOUT):
+                yield
+        except Exception as error:  # noqa: BLE001 - stores may raise anything
+            self._outage.failed(f"call {incoming.call_id}: the rule {_name(rule)} failed, {failing}", error)
+        else:
+            self._outage.answered()
 
     def __repr__(self) -> str:
         """Show the names of the rules."""
@@ -438,32 +458,16 @@ class _Numbers:
 
 async def _ask_gate(gate: Gate, incoming: IncomingCall) -> int | None:
     status_code: int | None = BROKEN
-    async with _bounded(incoming, gate, f"so the call is refused with {BROKEN}"):
-        answer = gate(incoming)
-        answer = await answer if inspect.isawaitable(answer) else answer
-        status_code = None if answer is None else _status(answer)
-    return status_code  # noqa: RET504 - what fails leaves it as it was
-
-
-async def _ended(rules: Iterable[Rule], incoming: IncomingCall, store: Store, cost: Decimal | None) -> None:
-    for rule in rules:
-        if isinstance(rule, _Counter):
-            async with _bounded(incoming, rule, "so the call still counts"):
-                await rule.ended(incoming, store, cost=cost)
-
-
-@asynccontextmanager
-async def _bounded(incoming: IncomingCall, rule: Rule, failing: str) -> AsyncIterator[None]:
-    """Give a rule its time, and log what it raises."""
     try:
         async with asyncio.timeout(RULE_TIMEOUT):
-            yield
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - stores and the program's functions may raise anything
-        call_id, what = incoming.call_id, f"the rule {_name(rule)}"
-        if isinstance(rule, _Counter):  # the store's failure, and not the program's
-            _log.error("call %s: %s failed, %s: %s", call_id, what, failing, type(error).__name__)
-        else:
-            telling.get().tell(_log, what, error, call_id=call_id, then=failing)
+            answer = gate(incoming)
+            answer = await answer if inspect.isawaitable(answer) else answer
+            status_code = None if answer is None else _status(answer)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - functions of the program may raise anything
+        what = f"the rule {_name(gate)}"
+        then = f"so the call is refused with {BROKEN}"
+        telling.get().tell(_log, what, error, call_id=incoming.call_id, then=then)
+    return status_code
 
 
 def _name(rule: Rule) -> str:

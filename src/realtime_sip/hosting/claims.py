@@ -14,11 +14,13 @@ import math
 import os
 import random
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 from realtime_sip.call.decision import Decision
-from realtime_sip.hosting.handlers import in_time
+from realtime_sip.errors import DeadlineError
 from realtime_sip.stores.nonces import use_context
+from realtime_sip.stores.outage import Outage
 from realtime_sip.stores.rules import (
     CLAIM_LEASE,
     HEARTBEAT,
@@ -33,6 +35,7 @@ from realtime_sip.stores.rules import (
 from realtime_sip.webhooks import IncomingCall
 
 _log = logging.getLogger("realtime_sip.host")
+T = TypeVar("T")
 
 RETRY = 2.0
 """Seconds until a store that failed is asked again."""
@@ -106,10 +109,10 @@ class Claims:
         """When the store last answered a heartbeat, or failed to."""
         self._heard = asyncio.Event()
         """Set when it does so again."""
-        self._failed = False
-        """Whether the store has failed since it last answered a heartbeat."""
         self._told_at = math.inf
         self._adopts_from = 0.0
+        self._outage = Outage(_log)
+        self._given_up: set[asyncio.Task[Any]] = set()
         self.elsewhere = 0
         """How many more calls other workers would take."""
 
@@ -117,6 +120,39 @@ class Claims:
     def _owner(self) -> str:
         # New at each start, so that nobody takes a dead host for this one; and a server may fork after it was made.
         return f"{self._token}-{os.getpid()}"
+
+    async def _asked(self, operation: Coroutine[Any, Any, T], *, within: float = STORE_TIMEOUT) -> T:
+        """Ask the store, and take in that it answers. Raises what the store raises.
+
+        Raises:
+            DeadlineError: The store did not answer.
+        """
+        answer = await self._in_time(operation, within)
+        self._outage.answered()
+        return answer
+
+    async def _in_time(self, operation: Coroutine[Any, Any, T], seconds: float) -> T:
+        """Wait for the store only so long, also for a driver that is slow to give up. Raises what the store raises.
+
+        Raises:
+            DeadlineError: The store did not answer.
+        """
+        asking = asyncio.get_running_loop().create_task(operation)
+        try:
+            await asyncio.wait({asking}, timeout=seconds)
+        finally:
+            if not asking.done():
+                self._given_up.add(asking)
+                asking.add_done_callback(self._came_late)
+                asking.cancel()
+        if not asking.done():
+            raise DeadlineError(f"the store did not answer within {seconds:g} s", sent=True)
+        return asking.result()
+
+    def _came_late(self, asked: asyncio.Task[Any]) -> None:
+        self._given_up.discard(asked)
+        if not asked.cancelled():
+            asked.exception()  # which is too late for anybody
 
     # --- one call -----------------------------------------------------------------------------------------------------
 
@@ -132,11 +168,14 @@ class Claims:
         Raises:
             DeadlineError: The store did not answer.
         """
-        async with in_time(STORE_TIMEOUT, "the store", sent=True):
-            incoming = await use_context(incoming, self._store, now=now)
-            claimed = await self._store.claim(
-                incoming.call_id, owner=self._owner, lease=CLAIM_LEASE, ticket=ticket(incoming)
+
+        async def claim() -> tuple[IncomingCall, Claimed]:
+            used = await use_context(incoming, self._store, now=now)
+            return used, await self._store.claim(
+                used.call_id, owner=self._owner, lease=CLAIM_LEASE, ticket=ticket(used)
             )
+
+        incoming, claimed = await self._asked(claim())
         unheard = claimed.claim.owner == self._owner and claimed.claim.phase == "claimed" and not known
         if claimed.outcome is Outcome.REPEAT and not unheard:
             return None
@@ -166,16 +205,15 @@ class Claims:
                     # Again and again: a store may have lost what it had.
                     if up and (kept.changed.is_set() or loop.time() >= written_at + _AGAIN):
                         kept.changed.clear()
-                        text, written_at = ticket(), loop.time()
-                        async with in_time(STORE_TIMEOUT, "the store", sent=True):
-                            if not await self._keeps(kept, decision.call_id, text):
-                                kept.lost.set()
-                                return
+                        text = ticket()
+                        # Again and again: a store may have lost what it had.
+                        if not await self._asked(self._keeps(kept, decision.call_id, text)):
+                            kept.lost.set()
+                            return
                         if not kept.changed.is_set():
                             kept.saved.set()
                 except Exception as error:  # noqa: BLE001 - a store that fails for a while may work again
-                    _log.error("call %s: its claim was not renewed: %s", decision.call_id, type(error).__name__)
-                    kept.changed.set()
+                    self._outage.failed(f"call {decision.call_id}: its claim was not renewed", error)
                     await _passed(RETRY, kept.lost)
                     continue
                 due = min(places_at, written_at if up else math.inf) + _AGAIN
@@ -202,19 +240,17 @@ class Claims:
             return True
         end = clock() + within
         try:
-            async with in_time(STORE_TIMEOUT, "the store", sent=True):
-                if not await self._store.offer(call_id, owner=self._owner, ticket=ticket):
-                    return True
+            if not await self._asked(self._store.offer(call_id, owner=self._owner, ticket=ticket)):
+                return True
             while not kept.lost.is_set() and (left := end - clock()) > 0:
                 await _passed(min(left, _HURRY), kept.lost)
                 if clock() - self._beat_at >= _HURRY:  # one is for all calls
                     await self._beat()
             if kept.lost.is_set():
                 return True
-            async with in_time(STORE_TIMEOUT, "the store", sent=True):
-                return not await self._store.recall(call_id, owner=self._owner)
+            return not await self._asked(self._store.recall(call_id, owner=self._owner))
         except Exception as error:  # noqa: BLE001 - no call ends because of its store
-            _log.error("call %s: it was not handed over: %s", call_id, type(error).__name__)
+            self._outage.failed(f"call {call_id}: it was not handed over", error)
             kept.offered = True
             kept.change()
             return kept.lost.is_set()
@@ -237,10 +273,9 @@ class Claims:
         """Record that a call is done."""
         await self.lose(call_id)
         try:
-            async with in_time(STORE_TIMEOUT, "the store", sent=True):
-                await self._store.finish(call_id, owner=self._owner)
+            await self._asked(self._store.finish(call_id, owner=self._owner))
         except Exception as error:  # noqa: BLE001 - a store that fails does not undo the end of a call
-            _log.error("call %s: its claim was not finished: %s", call_id, type(error).__name__)
+            self._outage.failed(f"call {call_id}: its claim was not finished", error)
 
     # --- all of them --------------------------------------------------------------------------------------------------
 
@@ -288,17 +323,12 @@ class Claims:
         """Let the store know that this host lives, and hear what the others did."""
         self._beat_at = asyncio.get_running_loop().time()
         try:
-            async with in_time(WORKER_LEASE / 2, "the store", sent=True):
-                beat = await self._store.heartbeat(self._owner, lease=WORKER_LEASE, free=self._free())
+            beating = self._store.heartbeat(self._owner, lease=WORKER_LEASE, free=self._free())
+            beat = await self._asked(beating, within=WORKER_LEASE / 2)
         except Exception as error:  # noqa: BLE001 - no call ends because of its store
-            # Once for each time that the store is away: it is asked twice a second.
-            _log.log(self._says(), "the store was not told that this host lives: %s", type(error).__name__)
-            self._failed = True
+            self._outage.failed("the store was not told that this host lives", error)
             beat = Beat()
         else:
-            if self._failed:
-                self._failed = False
-                _log.warning("the store answers again")
             if self._beat_at - self._told_at > WORKER_LEASE / 2:
                 # Others could not say so either: they get the time to, before their calls are taken for orphans.
                 self._adopts_from = self._beat_at + SPARED
@@ -312,10 +342,6 @@ class Claims:
         heard.set()
         for call_id, text in beat.letters:
             self._done(call_id, self._letter, call_id, text)
-
-    def _says(self) -> int:
-        """Return the level at which to say that the store has failed."""
-        return logging.DEBUG if self._failed else logging.ERROR
 
     def _done(self, call_id: str, do: Callable[..., None], *arguments: object) -> bool:
         """Do something about one call; whatever it raises, the heartbeat goes on for all others."""
@@ -344,11 +370,9 @@ class Claims:
         if most <= 0 or asyncio.get_running_loop().time() < self._adopts_from:
             return False
         try:
-            async with in_time(STORE_TIMEOUT, "the store", sent=True):
-                claims = await self._store.adopt(self._owner, lease=CLAIM_LEASE, most=most)
+            claims = await self._asked(self._store.adopt(self._owner, lease=CLAIM_LEASE, most=most))
         except Exception as error:  # noqa: BLE001 - orphans are looked for again
-            _log.log(self._says(), "calls that nobody serves were not looked for: %s", type(error).__name__)
-            self._failed = True
+            self._outage.failed("calls that nobody serves were not looked for", error)
             return False
         for claim in claims:
             self._calls[claim.call_id] = _Kept()
@@ -362,8 +386,7 @@ class Claims:
             await asyncio.sleep(HEARTBEAT)
             return
         try:
-            async with in_time(WORKER_LEASE / 2, "the store", sent=True):
-                await self._store.news(SWEEP * random.uniform(0.8, 1.2))  # noqa: S311
+            await self._in_time(self._store.news(SWEEP * random.uniform(0.8, 1.2)), WORKER_LEASE / 2)  # noqa: S311
         except Exception as error:  # noqa: BLE001 - sweeping is enough without news
             _log.debug("no news from the store: %s", type(error).__name__)
 

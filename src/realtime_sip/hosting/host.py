@@ -31,6 +31,7 @@ from realtime_sip.outcomes import CallEnded, EndReason
 from realtime_sip.policy import CallPolicy
 from realtime_sip.sip.status import FINAL_FAILURE, is_final_failure
 from realtime_sip.stores.memory import MemoryStore
+from realtime_sip.stores.outage import why
 from realtime_sip.stores.rules import PLACE_LEASE, Claim, Outcome, Store
 from realtime_sip.webhooks import IncomingCall
 
@@ -256,7 +257,7 @@ class CallHost:
         del self._claiming[call_id]
         if not claiming.cancelled() and (error := claiming.exception()) is not None:
             # Whoever asked may be gone, so it is said here too.
-            _log.warning("call %s: it was not claimed: %s", call_id, type(error).__name__)
+            _log.warning("call %s: it was not claimed: %s", call_id, why(error))
 
     # --- serving them -------------------------------------------------------------------------------------------------
 

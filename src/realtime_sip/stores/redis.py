@@ -288,6 +288,7 @@ class RedisStore:
         try:
             import redis.asyncio
             import redis.exceptions
+            from redis.asyncio.connection import parse_url
         except ImportError:
             raise MissingExtraError("redis", "redis") from None
         self._prefix = f"{{{prefix}}}:"
@@ -296,7 +297,7 @@ class RedisStore:
         self._url = server if isinstance(server, str) else ""
         if self._own:
             try:
-                redis.asyncio.connection.parse_url(self._url)
+                parse_url(self._url)
             except ValueError:  # whose text may have the password in it
                 raise ConfigurationError(
                     "server must be a URL: redis://, rediss:// or unix://, with whatever is special in the password "

@@ -44,8 +44,7 @@ import logging
 import math
 import re
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from typing import TypeAlias
@@ -386,11 +385,10 @@ class CallPolicy:
                 status_code = await _ask_gate(rule, incoming)
             elif store is not None:
                 try:
-                    async with asyncio.timeout(RULE_TIMEOUT):
-                        status_code = await rule.ask(incoming, store, lease=lease)
+                    status_code = await asyncio.wait_for(rule.ask(incoming, store, lease=lease), RULE_TIMEOUT)
                 except Exception as error:  # noqa: BLE001 - stores may raise anything
-                    then = "so the call passes all rules that count"
-                    _log.error("call %s: the rule %s failed, %s: %s", incoming.call_id, _name(rule), then, why(error))
+                    told = _failed(incoming, rule, "so the call passes all rules that count")
+                    _log.error("%s: %s", told, why(error))
                     store = None  # the other counters would only wait for as long
             if status_code is not None:
                 if store is not None:
@@ -404,7 +402,7 @@ class CallPolicy:
         """Keep the places of a call that is up for `lease` seconds, and note what it has cost so far, in USD."""
         for rule in self._rules:
             if isinstance(rule, _Counter):
-                async with self._bounded(incoming, rule, "so its count is old"):
+                async with self._outage.within(RULE_TIMEOUT, _failed(incoming, rule, "so its count is old")):
                     await rule.renew(incoming, store, lease=lease, cost=cost)
 
     async def ended(self, incoming: IncomingCall, *, store: Store, cost: Decimal | None = None) -> None:
@@ -414,19 +412,8 @@ class CallPolicy:
     async def _ended(self, rules: Iterable[Rule], incoming: IncomingCall, store: Store, cost: Decimal | None) -> None:
         for rule in rules:
             if isinstance(rule, _Counter):
-                async with self._bounded(incoming, rule, "so the call still counts"):
+                async with self._outage.within(RULE_TIMEOUT, _failed(incoming, rule, "so the call still counts")):
                     await rule.ended(incoming, store, cost=cost)
-
-    @asynccontextmanager
-    async def _bounded(self, incoming: IncomingCall, rule: _Counter, failing: str) -> AsyncIterator[None]:
-        """Give the store its time, and log few of its failures: each call that is up asks it again and again."""
-        try:
-            async with asyncio.timeout(RULE_TIMEOUT):
-                yield
-        except Exception as error:  # noqa: BLE001 - stores may raise anything
-            self._outage.failed(f"call {incoming.call_id}: the rule {_name(rule)} failed, {failing}", error)
-        else:
-            self._outage.answered()
 
     def __repr__(self) -> str:
         """Show the names of the rules."""
@@ -457,17 +444,19 @@ class _Numbers:
 
 
 async def _ask_gate(gate: Gate, incoming: IncomingCall) -> int | None:
-    status_code: int | None = BROKEN
     try:
         async with asyncio.timeout(RULE_TIMEOUT):
             answer = gate(incoming)
             answer = await answer if inspect.isawaitable(answer) else answer
-            status_code = None if answer is None else _status(answer)
+            return None if answer is None else _status(answer)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - functions of the program may raise anything
-        what = f"the rule {_name(gate)}"
         then = f"so the call is refused with {BROKEN}"
-        telling.get().tell(_log, what, error, call_id=incoming.call_id, then=then)
-    return status_code
+        telling.get().tell(_log, f"the rule {_name(gate)}", error, call_id=incoming.call_id, then=then)
+        return BROKEN
+
+
+def _failed(incoming: IncomingCall, rule: Rule, then: str) -> str:
+    return f"call {incoming.call_id}: the rule {_name(rule)} failed, {then}"
 
 
 def _name(rule: Rule) -> str:

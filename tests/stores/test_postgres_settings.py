@@ -128,7 +128,6 @@ async def test_servers_that_end_idle_sessions_and_long_statements_cost_nothing(s
 @pytest.mark.parametrize(
     "url",
     [
-        "postgresql://shop:hush hush@127.0.0.1/shop",
         "postgresql://shop:hu/sh@127.0.0.1:5432/shop",
         "host=127.0.0.1 password=hush hush",
         "postgresql://shop:hush@[127.0.0.1/shop",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from realtime_sip.errors import RealtimeSipError
 
@@ -28,6 +30,17 @@ class Outage:
         self._said_at = -math.inf
         self._said = False
         self._failures = 0
+
+    @asynccontextmanager
+    async def within(self, seconds: float, what: str) -> AsyncIterator[None]:
+        """Give the store its time; if it fails, go on behind the block."""
+        try:
+            async with asyncio.timeout(seconds):
+                yield
+        except Exception as error:  # noqa: BLE001 - stores may raise anything
+            self.failed(what, error)
+        else:
+            self.answered()
 
     def failed(self, what: str, error: Exception) -> None:
         """Take in a failure: what was not done, and why."""

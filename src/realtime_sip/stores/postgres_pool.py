@@ -85,21 +85,27 @@ class Pool:
         async with AsyncExitStack() as stack:
             if turn:
                 await stack.enter_async_context(self._turns.taken(rings=rings))
-            for left in reversed(range(self._most + 1)):
-                connection: AsyncConnection[Any] | None = None
-                try:
-                    async with AsyncExitStack() as trying:
-                        connection = got = await trying.enter_async_context(pool.connection())
-                        await trying.enter_async_context(_read_committed(got))
-                        await trying.enter_async_context(got.transaction())
-                        rows = await trying.enter_async_context(got.cursor(row_factory=tuple_row))
-                        await rows.execute(query, values)
-                        stack.push_async_exit(trying.pop_all())
-                    break
-                except errors.OperationalError:
-                    if connection is None or not connection.closed or not left:
-                        raise
-            yield rows
+            yield await self._begun(pool, stack, query, values)
+
+    async def _begun(
+        self, pool: AsyncConnectionPool[Any], stack: AsyncExitStack, query: Composed, values: Sequence[object]
+    ) -> AsyncCursor[Any]:
+        left = self._most
+        while True:
+            connection: AsyncConnection[Any] | None = None
+            try:
+                async with AsyncExitStack() as trying:
+                    connection = got = await trying.enter_async_context(pool.connection())
+                    await trying.enter_async_context(_read_committed(got))
+                    await trying.enter_async_context(got.transaction())
+                    rows: AsyncCursor[Any] = await trying.enter_async_context(got.cursor(row_factory=tuple_row))
+                    await rows.execute(query, values)
+                    stack.push_async_exit(trying.pop_all())
+                    return rows
+            except errors.OperationalError:
+                if connection is None or not connection.closed or not left:
+                    raise
+            left -= 1
 
     async def news(self, listen: Composed, seconds: float) -> None:
         """Return at the first notification, or after so many seconds. It keeps one connection.

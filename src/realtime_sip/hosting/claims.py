@@ -122,31 +122,23 @@ class Claims:
         return f"{self._token}-{os.getpid()}"
 
     async def _asked(self, operation: Coroutine[Any, Any, T], *, within: float = STORE_TIMEOUT) -> T:
-        """Ask the store, and take in that it answers. Raises what the store raises.
+        """Wait for the store only so many seconds, also for a driver that is slow to give up.
 
-        Raises:
-            DeadlineError: The store did not answer.
-        """
-        answer = await self._in_time(operation, within)
-        self._outage.answered()
-        return answer
-
-    async def _in_time(self, operation: Coroutine[Any, Any, T], seconds: float) -> T:
-        """Wait for the store only so long, also for a driver that is slow to give up. Raises what the store raises.
+        Raises what the store raises.
 
         Raises:
             DeadlineError: The store did not answer.
         """
         asking = asyncio.get_running_loop().create_task(operation)
         try:
-            await asyncio.wait({asking}, timeout=seconds)
+            await asyncio.wait({asking}, timeout=within)
         finally:
             if not asking.done():
                 self._given_up.add(asking)
                 asking.add_done_callback(self._came_late)
                 asking.cancel()
         if not asking.done():
-            raise DeadlineError(f"the store did not answer within {seconds:g} s", sent=True)
+            raise DeadlineError(f"the store did not answer within {within:g} s", sent=True)
         return asking.result()
 
     def _came_late(self, asked: asyncio.Task[Any]) -> None:
@@ -205,8 +197,7 @@ class Claims:
                     # Again and again: a store may have lost what it had.
                     if up and (kept.changed.is_set() or loop.time() >= written_at + _AGAIN):
                         kept.changed.clear()
-                        text = ticket()
-                        # Again and again: a store may have lost what it had.
+                        text, written_at = ticket(), loop.time()
                         if not await self._asked(self._keeps(kept, decision.call_id, text)):
                             kept.lost.set()
                             return
@@ -214,6 +205,7 @@ class Claims:
                             kept.saved.set()
                 except Exception as error:  # noqa: BLE001 - a store that fails for a while may work again
                     self._outage.failed(f"call {decision.call_id}: its claim was not renewed", error)
+                    kept.changed.set()
                     await _passed(RETRY, kept.lost)
                     continue
                 due = min(places_at, written_at if up else math.inf) + _AGAIN
@@ -329,6 +321,7 @@ class Claims:
             self._outage.failed("the store was not told that this host lives", error)
             beat = Beat()
         else:
+            self._outage.answered()
             if self._beat_at - self._told_at > WORKER_LEASE / 2:
                 # Others could not say so either: they get the time to, before their calls are taken for orphans.
                 self._adopts_from = self._beat_at + SPARED
@@ -386,7 +379,7 @@ class Claims:
             await asyncio.sleep(HEARTBEAT)
             return
         try:
-            await self._in_time(self._store.news(SWEEP * random.uniform(0.8, 1.2)), WORKER_LEASE / 2)  # noqa: S311
+            await self._asked(self._store.news(SWEEP * random.uniform(0.8, 1.2)), within=WORKER_LEASE / 2)  # noqa: S311
         except Exception as error:  # noqa: BLE001 - sweeping is enough without news
             _log.debug("no news from the store: %s", type(error).__name__)
 

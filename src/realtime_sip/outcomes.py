@@ -141,11 +141,13 @@ class Adopted:
         began_at: Unix seconds at which that worker began to answer it, or None if that is not known.
         interrupted: The functions that ran there and whose outcome nobody knows. The model was told so.
         cost: What it had cost there, in US dollars, or None if that is not known. `Call.cost` goes on from it.
+        state: The state of `Stages` that it was in, or None. `Stages.enter(call)` leaves it there.
     """
 
     began_at: float | None = None
     interrupted: tuple[str, ...] = ()
     cost: Decimal | None = None
+    state: str | None = None
 
 
 Certainty = Literal["reported", "inferred"]

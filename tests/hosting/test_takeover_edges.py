@@ -11,9 +11,10 @@ import pytest
 from fleet import fleet
 
 from phone import said, until, virtual
-from realtime_sip import CallLimits, EndReason, IncomingCall, Submission, Tools, TransferTargets, events
+from realtime_sip import Call, CallLimits, EndReason, IncomingCall, Stages, Submission, Tools, TransferTargets, events
 from realtime_sip.call.options import around_code
 from realtime_sip.errors import CallEndedError
+from realtime_sip.prompts import Exit, Flow, State
 from realtime_sip.testing import Behavior
 from realtime_sip.testing.openai.call import EndedBy
 from realtime_sip.testing.scenario import CallerHangsUp, CallerSays, ModelCalls, ModelSays
@@ -120,6 +121,37 @@ async def test_law_no_caller_is_left_with_a_dead_agent__whatever_the_handler_doe
         assert (await ringing.ended()).by is EndedBy.AGENT
         ended = await living.host.ended(ringing.call_id)
         assert ended.reason is EndReason.HANDLER_FAILED
+
+
+@pytest.mark.parametrize("drained", [True, False])
+@virtual
+async def test_a_conversation_in_stages_goes_on_in_the_state_that_it_was_in(drained: bool) -> None:
+    order = State("Order", "Learn the number of the order.", exits=(Exit("It is known.", to="Confirm"),))
+    stages = Stages(Flow(order, State("Confirm", "Read the order back.")))
+    seen: list[str | None] = []
+
+    async def talk(call: Call) -> None:
+        await stages.enter(call)
+        seen.append(stages.current(call))
+        if call.adopted is None:
+            await stages.enter(call, "Confirm")
+        else:
+            assert call.adopted.state == "Confirm"
+        await call.wait_ended()
+
+    async with fleet(talk=talk, limits=QUIET) as shop:
+        first, second = shop.workers
+        ringing = await shop.ring(ModelSays("Which order?"), ModelSays("Number 5?"), CallerHangsUp(after=30.0))
+        await until(lambda: said(ringing) == ["Which order?", "Number 5?"])
+        await asyncio.sleep(6)
+        asked = [frame for frame in ringing.client_events if "instructions" in frame.get("session", {})]
+        await (first.host.drain() if drained else first.die())
+        await until(lambda: second.calls)
+        await second.host.ended(ringing.call_id)
+        assert seen == ["Order", "Confirm"]
+        # Nothing was changed or said to the caller again.
+        assert [frame for frame in ringing.client_events if "instructions" in frame.get("session", {})] == asked
+        assert "Which order?" not in said(ringing)[1:]
 
 
 @virtual

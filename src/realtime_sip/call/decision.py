@@ -36,6 +36,7 @@ class Decision:
         ticket: What that worker knew of the call, or None.
         adopted: What the program learns of it.
         route: The name of the handler that has the call, if a router chose it.
+        state: The name of the state of `Stages` that the call is in.
         made: Set once it was accepted or rejected.
         rejected: Whether it was rejected.
         lost: Whether another worker has taken the call over, so that it is not answered here any more.
@@ -58,6 +59,7 @@ class Decision:
         maybe_accepted: bool = False,
         ticket: Ticket | None = None,
         route: str | None = None,
+        state: str | None = None,
     ) -> None:
         self.call_id = call_id
         self.accepted_before = accepted_before
@@ -65,6 +67,7 @@ class Decision:
         self.made = asyncio.Event()
         self.ticket = ticket
         self.route = route
+        self.state = state
         self.adopted: Adopted | None = None
         self.rejected = False
         self.lost = False

@@ -25,10 +25,12 @@ class _Place:
 
     Attributes:
         known: Whether the model is in `state` for sure: a move that failed may have been made all the same.
+        resumed: Whether a worker before had moved it there, and nothing has moved it here.
     """
 
     state: str | None = None
     known: bool = True
+    resumed: bool = False
     moving: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -103,9 +105,19 @@ class Stages:
         return self._all_tools.only(everywhere | {*state.tools})
 
     def current(self, call: Call) -> str | None:
-        """Return the name of the state that a call is in; None before the first `enter`."""
+        """Return the name of the state that a call is in; None before the first `enter`.
+
+        A call that was taken over is in the state in which the worker before had it.
+        """
+        return self._place(call).state
+
+    def _place(self, call: Call) -> _Place:
         place = self._places.get(call)
-        return None if place is None else place.state
+        if place is None:
+            before = None if call.adopted is None else call.adopted.state
+            resumed = before in self._states
+            place = self._places[call] = _Place(before if resumed else None, resumed=resumed)
+        return place
 
     async def enter(
         self, call: Call, name: str | None = None, *, instructions: str | None = None, respond: bool | None = None
@@ -118,7 +130,8 @@ class Stages:
 
         Args:
             call: The call.
-            name: The state; the first if left out.
+            name: The state. If left out it is the first; or that of a call which was taken over: then nothing changes,
+                and nothing is asked for unless `respond` is True.
             instructions: For what the model says first in the state, beside the state's own.
             respond: Ask for a response. If left out, it is asked for except in a tool: there the model answers the
                 tool's output, in the new state.
@@ -134,19 +147,24 @@ class Stages:
                 as it was, and the next `enter` changes the session even if it leads there.
             CallEndedError: The call has ended.
         """
-        wanted = next(iter(self._states)) if name is None else name
+        place = self._place(call)
+        before = place.state if place.resumed else None
+        stays = name is None and before is not None
+        wanted = name if name is not None else before or next(iter(self._states))
         prompt, tools = self.prompt(wanted), self.tools(wanted)
-        place = self._places.setdefault(call, _Place())
         with waiting_for_caller():
             async with place.moving:
                 if place.state is not None and wanted != place.state:
                     self._check_exit(place.state, wanted)
-                await _quiet(call)
+                if not stays:
+                    await _quiet(call)
                 if wanted != place.state or not place.known:
                     place.known = False
                     await call.update(instructions=prompt, tools=tools)
                     place.state, place.known = wanted, True
-        asked = not in_tool() if respond is None else respond
+                place.resumed = False
+                _note(call, wanted)
+        asked = not (stays or in_tool()) if respond is None else respond
         return call.respond(instructions) if asked else None
 
     def _check_exit(self, left: str, wanted: str) -> None:
@@ -164,6 +182,15 @@ class Stages:
 
     def __repr__(self) -> str:
         return f"Stages({', '.join(self._states)})"
+
+
+def _note(call: Call, state: str) -> None:
+    """Let a worker that takes the call over know its state."""
+    decision = call._runtime.decision
+    if decision is not None:
+        decision.state = state
+        if decision.changed is not None:
+            decision.changed()
 
 
 async def _quiet(call: Call) -> None:

@@ -29,7 +29,9 @@ def adopt(runtime: Runtime, ticket: Ticket | None) -> Adopted:
         request = transfers.request(runtime.call_id, named, runtime.incoming)
     runtime.step(inputs.Adopt(ticket, idempotent, request))
     began_at = None if ticket is None else ticket.began
-    return Adopted(began_at=began_at, interrupted=() if ticket is None else ticket.interrupted(idempotent), cost=cost)
+    state = None if runtime.decision is None else runtime.decision.state
+    interrupted = () if ticket is None else ticket.interrupted(idempotent)
+    return Adopted(began_at=began_at, interrupted=interrupted, cost=cost, state=state)
 
 
 def ticket_of(call: Call) -> Ticket:

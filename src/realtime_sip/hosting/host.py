@@ -228,6 +228,7 @@ class CallHost:
             maybe_accepted=adopted,
             ticket=None if known is None else known.call,
             route=None if known is None else known.route,
+            state=None if known is None else known.state,
         )
         taken = Taken(incoming=incoming, decision=decision, clock=self._clock)
         decision.note_transfer = partial(transfers.note, self._store)

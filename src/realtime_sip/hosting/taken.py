@@ -119,7 +119,9 @@ class Taken:
     def ticket(self, seals: Seals, call: Ticket | None, *, offered: bool) -> str:
         """Return what another worker needs to go on with the call; its spans are to be below this one's."""
         trace = None if self.trace is None else self.trace.carrier
-        return seals.ticket(self.incoming, route=self.decision.route, call=call, trace=trace, offered=offered)
+        return seals.ticket(
+            self.incoming, route=self.decision.route, call=call, trace=trace, offered=offered, state=self.decision.state
+        )
 
     async def decided(self) -> None:
         """Wait until the call is decided, so that the webhook can be answered."""

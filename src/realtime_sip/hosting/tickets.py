@@ -44,6 +44,7 @@ class _Sealed(KnownInPart):
     route: str | None = None
     call: Ticket | None = None
     trace: dict[str, str] = Field(default_factory=dict)
+    state: str | None = None
     offered: bool = False
 
 
@@ -51,12 +52,13 @@ class _Sealed(KnownInPart):
 class HandedOver:
     """What a ticket says: the webhook, the name of the handler that has the call, and how far the call is.
 
-    `offered` says that the worker before wanted to give it away.
+    `state` is that of `Stages`; `offered` says that the worker before wanted to give the call away.
     """
 
     incoming: IncomingCall
     route: str | None
     call: Ticket | None
+    state: str | None = None
     offered: bool = False
 
 
@@ -92,6 +94,7 @@ class Seals:
         route: str | None = None,
         call: Ticket | None = None,
         trace: Mapping[str, str] | None = None,
+        state: str | None = None,
         offered: bool = False,
     ) -> str:
         """Return a sealed ticket. If it would be too long to be kept, SIP headers are left out, then the call's state.
@@ -107,6 +110,7 @@ class Seals:
             route=route,
             call=call,
             trace=dict(incoming.trace_context if trace is None else trace),
+            state=state,
             offered=offered,
         )
         text = self._seal(content.model_dump_json(exclude_none=True))
@@ -139,7 +143,7 @@ class Seals:
                 incoming._note_context(SignedContext(items=items, **content.context))
         except (self._forged, zlib.error, ValidationError, ValueError, TypeError, KeyError):
             return None
-        return HandedOver(incoming, content.route, content.call, content.offered)
+        return HandedOver(incoming, content.route, content.call, content.state, content.offered)
 
     def letter(self, kind: str, form: str) -> str:
         """Return a sealed letter with a webhook of the carrier's: the name of its class, and its form."""

@@ -9,10 +9,11 @@ from typing import Any
 
 import httpx
 import pytest
-from standardwebhooks import Webhook
+from standardwebhooks import Webhook, WebhookVerificationError
 
 import emulated
 from emulated import SESSION, Delivery, Endpoint
+from realtime_sip import AsyncRealtimeSip
 from realtime_sip.errors import ConfigurationError
 from realtime_sip.testing import CallState, OpenAIEmulator, RingingCall, ScenarioError, Timings
 
@@ -49,6 +50,35 @@ async def test_a_call_is_told_with_a_signed_webhook(openai: OpenAIEmulator, endp
     assert headers["X-Twilio-CallSid"][0].startswith("CA")
     (answer,) = ringing.webhook_responses
     assert (answer.webhook_id, answer.status_code, answer.attempt) == (delivery.headers["webhook-id"], 200, 1)
+
+
+async def test_a_call_is_told_to_an_endpoint_that_was_made_here_with_its_own_secret(
+    openai: OpenAIEmulator, endpoint: Endpoint
+) -> None:
+    def is_signed_with(secret: str | None) -> bool:
+        try:
+            Webhook(secret or "").verify(endpoint.deliveries[-1].body, endpoint.deliveries[-1].headers)
+        except WebhookVerificationError:
+            return False
+        return True
+
+    async with AsyncRealtimeSip(**openai.client_options) as client:
+        made = await client.webhook_endpoints.create(name="Shop", url=endpoint.url)
+        await _rung(openai, endpoint)
+        assert is_signed_with(made.signing_secret)
+        assert not is_signed_with(openai.webhook_secret)
+
+        kept = await client.webhook_endpoints.rotate_secret(made.id, keep_old_secret_active_for_24_hours=True)
+        await _rung(openai, endpoint)
+        assert [is_signed_with(each.signing_secret) for each in (made, kept)] == [True, True]
+
+        rotated = await client.webhook_endpoints.rotate_secret(made.id)
+        await _rung(openai, endpoint)
+        assert [is_signed_with(each.signing_secret) for each in (made, kept, rotated)] == [False, False, True]
+
+        await client.webhook_endpoints.delete(made.id)
+        await _rung(openai, endpoint)
+        assert is_signed_with(openai.webhook_secret)
 
 
 async def test_numbers_and_headers_are_chosen(openai: OpenAIEmulator, endpoint: Endpoint) -> None:

@@ -66,7 +66,8 @@ class OpenAIEmulator:
 
     Args:
         api_key: The bearer token that clients must send.
-        webhook_secret: The secret that signs webhooks, `whsec_…`; a new one if left out.
+        webhook_secret: The secret that signs webhooks, `whsec_…`; a new one if left out. Those to a URL for which a
+            webhook endpoint was made here are signed with that one's.
         context_secret: The secret that verifies contexts in SIP headers if the target is an object, as the client of a
             server would; see `realtime_sip.sip.ContextSigner`.
         speed: How many times faster than in reality the emulator acts.
@@ -171,6 +172,7 @@ class OpenAIEmulator:
         self._clock.start()
         self._sender = WebhookSender(
             secret=self.webhook_secret,
+            secrets_of=self._api.secrets_of,
             context_secret=self._context_secret,
             clock=self._clock,
             timings=self._timings,

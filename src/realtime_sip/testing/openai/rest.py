@@ -64,6 +64,10 @@ class CallsApi:
         self._ephemeral: dict[str, tuple[int, Frame]] = {}
         self._outages: list[tuple[float, ReplyFault, frozenset[Operation]]] = []
 
+    def secrets_of(self, url: str) -> list[str]:
+        """Return what deliveries to a URL are signed with, if an endpoint was made for it: the newest first."""
+        return self._endpoints.secrets_of(url)
+
     async def handle(self, request: Request) -> Answer:
         """Answer one request, and record it."""
         if request.method == "OPTIONS":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
@@ -60,9 +60,21 @@ class WebhookSender:
     A call target stands for a server around it: the webhook is signed, verified and parsed as one that came over HTTP,
     and an incoming call goes to `submit`. What it returns is a 2xx, an exception a 500; if it takes too long, it
     goes on, but counts as no answer.
+
+    Deliveries to a URL that an endpoint was made for are signed with its secrets, all others with `secret`.
     """
 
-    def __init__(self, *, secret: str, context_secret: str | None, clock: Clock, timings: Timings) -> None:
+    def __init__(
+        self,
+        *,
+        secret: str,
+        secrets_of: Callable[[str], Sequence[str]],
+        context_secret: str | None,
+        clock: Clock,
+        timings: Timings,
+    ) -> None:
+        self._secret = secret
+        self._secrets_of = secrets_of
         self._webhooks = OpenAIWebhooks(secret, clock=clock.unix, context_secret=context_secret)
         self._clock = clock
         self._timings = timings
@@ -84,7 +96,8 @@ class WebhookSender:
         give_up = self._clock.now() + self._timings.webhook_give_up
         while True:
             attempt += 1
-            headers = self._webhooks.sign(body, id=webhook_id, timestamp=self._clock.unix())
+            secrets = (self._secrets_of(target) if isinstance(target, str) else ()) or [self._secret]
+            headers = signed(secrets, body, webhook_id=webhook_id, timestamp=self._clock.unix())
             if isinstance(target, str):
                 status = await self._post(target, body, headers)
             else:
@@ -144,6 +157,12 @@ async def _submitted_to(target: CallTarget, event: IncomingCall) -> object:
     if inspect.iscoroutinefunction(target.submit):
         return await target.submit(event)
     return await asyncio.get_running_loop().run_in_executor(_THREADS, target.submit, event)
+
+
+def signed(secrets: Sequence[str], body: bytes, *, webhook_id: str, timestamp: float) -> dict[str, str]:
+    """Return the headers with which a body is sent: with a signature of each secret (Standard Webhooks)."""
+    each = [OpenAIWebhooks(secret).sign(body, id=webhook_id, timestamp=timestamp) for secret in secrets]
+    return {name: " ".join(dict.fromkeys(headers[name] for headers in each)) for name in each[0]}
 
 
 def check_targets(target: str | CallTarget | Iterable[str | CallTarget]) -> list[str | CallTarget]:

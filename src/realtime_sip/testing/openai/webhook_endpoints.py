@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import secrets
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,21 +15,22 @@ from realtime_sip.api.trust import default_trust
 from realtime_sip.testing.clock import Clock
 from realtime_sip.testing.openai.frames import Frame, Ids, Refusal
 from realtime_sip.testing.openai.server import Reply, Request
-from realtime_sip.testing.openai.webhook import USER_AGENT
-from realtime_sip.webhooks import OpenAIWebhooks
+from realtime_sip.testing.openai.webhook import USER_AGENT, signed
 
 __all__ = ["EndpointsApi"]
 
 _MAX_ENDPOINTS = 100
 _TEST_TIMEOUT = 10.0
+_KEPT_ACTIVE = 24 * 3600.0
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class EndpointsApi:
     """Keeps the endpoints of one project.
 
-    Known are the requests and the shapes of replies (the vendor's package, November 2026). How bad input is worded, and
-    that a test whose delivery fails is answered with 400, are guesses. Unlike the service it takes http URLs of this
+    Known are the requests and the shapes of replies (the vendor's package, November 2026). How bad input is worded,
+    that a test whose delivery fails is answered with 400, and that an old secret which is kept active signs beside the
+    new one (as Standard Webhooks has it) are guesses. Unlike the service it takes http URLs of this
     machine, so that a test delivery can reach a server under test.
     """
 
@@ -36,7 +38,8 @@ class EndpointsApi:
         self._ids = ids
         self._clock = clock
         self._endpoints: dict[str, Frame] = {}
-        self._secrets: dict[str, str] = {}
+        self._secrets: dict[str, list[tuple[str, float]]] = {}
+        """Those of each endpoint, the newest first, and until when they sign."""
 
     async def handle(self, request: Request, body: Any) -> Reply:
         """Answer a request; a `Refusal` is its answer too."""
@@ -56,12 +59,20 @@ class EndpointsApi:
                 return Reply.of_json({"id": endpoint_id, "object": "webhook_endpoint.deleted", "deleted": True})
             case "POST", [endpoint_id, "rotate_secret"]:
                 endpoint = self._known(endpoint_id)
-                _object(body, ("keep_old_secret_active_for_24_hours",))
+                given = _object(body, ("keep_old_secret_active_for_24_hours",))
                 endpoint["updated_at"] = int(self._clock.unix())
-                return self._with_new_secret(endpoint)
+                return self._with_new_secret(endpoint, keep=given.get("keep_old_secret_active_for_24_hours") is True)
             case "POST", [endpoint_id, "test"]:
                 return await self._test(self._known(endpoint_id), body)
         raise Refusal("Method not allowed.", code="method_not_supported")
+
+    def secrets_of(self, url: str) -> list[str]:
+        """Return what deliveries to a URL are signed with, if an endpoint was made for it: the newest first."""
+        endpoint_id = next((each["id"] for each in self._endpoints.values() if each["url"] == url), None)
+        return [] if endpoint_id is None else self._active(endpoint_id)
+
+    def _active(self, endpoint_id: str) -> list[str]:
+        return [secret for secret, until in self._secrets[endpoint_id] if self._clock.unix() < until]
 
     def _known(self, endpoint_id: str) -> Frame:
         if endpoint_id not in self._endpoints:
@@ -87,9 +98,11 @@ class EndpointsApi:
         self._endpoints[endpoint["id"]] = endpoint
         return self._with_new_secret(endpoint)
 
-    def _with_new_secret(self, endpoint: Frame) -> Reply:
+    def _with_new_secret(self, endpoint: Frame, *, keep: bool = False) -> Reply:
         secret = "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
-        self._secrets[endpoint["id"]] = secret
+        until = self._clock.unix() + _KEPT_ACTIVE
+        kept = [(old, min(end, until)) for old, end in self._secrets.get(endpoint["id"], ()) if keep]
+        self._secrets[endpoint["id"]] = [(secret, math.inf), *kept]
         endpoint["signing_secret_hint"] = f"whsec_...{secret[-4:]}"
         return Reply.of_json({**endpoint, "signing_secret": secret})
 
@@ -127,8 +140,7 @@ class EndpointsApi:
         now = self._clock.unix()
         event = {"id": self._ids("evt"), "object": "event", "created_at": int(now), "type": kind, "data": data}
         content = json.dumps(event).encode()
-        signer = OpenAIWebhooks(self._secrets[endpoint["id"]], clock=self._clock.unix)
-        headers = signer.sign(content, id=self._ids("wh"), timestamp=now)
+        headers = signed(self._active(endpoint["id"]), content, webhook_id=self._ids("wh"), timestamp=now)
         try:
             async with httpx.AsyncClient(trust_env=False, verify=default_trust(), timeout=_TEST_TIMEOUT) as client:
                 answer = await client.post(

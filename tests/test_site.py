@@ -37,6 +37,8 @@ ENGLISH = [
     "reference/errors/",
 ]
 PAGES = [*TRANSLATED, *ENGLISH, *(f"pt/{path}" for path in TRANSLATED)]
+NAMED = [path.relative_to(DOCS) for path in DOCS.rglob("*.md")]
+OTHERS = sorted({f"{name.with_suffix('')}/" for name in NAMED if name.parts[0] != "pt"} - {"index/", *PAGES})
 DRAWN = """new Promise(done => {
   const look = () => document.querySelector("pre.mermaid") ? setTimeout(look, 10) : done(
     [...document.querySelectorAll("div.mermaid")].map(drawing => drawing.scrollHeight));
@@ -81,6 +83,16 @@ def test_what_a_model_reads_is_built_with_the_site(site: str) -> None:
 def test_a_page_of_the_site_is_whole_and_asks_nobody_else_for_anything(
     path: str, width: int, dark: bool, site: str, page: Page
 ) -> None:
+    look(page, site, path, width=width, dark=dark)
+
+
+@pytest.mark.parametrize("path", OTHERS)
+def test_each_other_page_is_whole_on_a_phone(path: str, site: str, page: Page) -> None:
+    look(page, site, path, width=390, dark=True)
+
+
+def look(page: Page, site: str, path: str, *, width: int, dark: bool) -> None:
+    """Open a page, and see that it fits and asks nobody else for anything."""
     page.requests.clear()
     page.complaints.clear()
     page.open(f"{site}{path}", width=width, dark=dark)

@@ -11,6 +11,7 @@ from unittest.mock import patch
 from cassette_calls import FOLDER, OPERATIONS, SESSION, URL, Operation, cassette, face
 from realtime_sip import RealtimeSip
 from realtime_sip.testing import OpenAIEmulator
+from realtime_sip.testing.clock import Clock
 from realtime_sip.testing.on_thread import EmulatorOnThread
 
 STARTED = 1_795_000_000.0
@@ -18,12 +19,13 @@ STARTED = 1_795_000_000.0
 
 def record(operation: Operation, folder: Path = FOLDER) -> Path:
     """Bring a fresh emulator into the state that is meant, record what is asked then, and return the cassette."""
-    emulator = OpenAIEmulator(starts_at=STARTED, strict=False)
-    # The same ids and pauses each time, so that a cassette changes only if what it holds does.
+    emulator = OpenAIEmulator(strict=False)
+    # The same ids, pauses and times each time, so that a cassette changes only if what it holds does.
     emulator._ids._prefix = "cassette"
     random.seed(operation.name)
-    same = patch("realtime_sip.testing.openai.server.secrets.token_hex", lambda size: "0a" * size)
-    with same, EmulatorOnThread(emulator) as openai:
+    same_ids = patch("realtime_sip.testing.openai.server.secrets.token_hex", lambda size: "0a" * size)
+    same_time = patch.object(Clock, "unix", lambda _: STARTED)
+    with same_ids, same_time, EmulatorOnThread(emulator) as openai:
         options = emulator.client_options
         if operation.state != "endpoint" and operation.name.split("_")[0] in ("accept", "reject", "refer", "hangup"):
             ringing = openai.run(emulator.ring, "http://127.0.0.1:9/nobody")

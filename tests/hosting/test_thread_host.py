@@ -447,7 +447,7 @@ def test_a_view_that_blocks_asks_for_the_transfer_and_runs_what_is_async(line: L
     store = MemoryStore()
     host = line.hosted(store=store)
     assert host.transfer_of(asked) is None
-    host.run(transfers.note(store, request))
+    host.run(transfers.note(store, None, request))
     assert host.transfer_of(asked) == request
 
     async def where() -> str:

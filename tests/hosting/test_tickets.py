@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import random
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from fleet import fleet
 
 from phone import until, virtual
-from realtime_sip import AsyncRealtimeSip, CallLimits
+from realtime_sip import AsyncRealtimeSip, Call, CallLimits, EndReason, TransferTargets
 from realtime_sip.call.machine.state import Called, Tool
 from realtime_sip.call.machine.ticket import Ticket
 from realtime_sip.hosting.tickets import Seals
+from realtime_sip.sip import ContextSigner
 from realtime_sip.stores.rules import MAX_NOTE
+from realtime_sip.testing import Behavior
 from realtime_sip.testing.openai.call import EndedBy
+from realtime_sip.twilio.webhooks import ReferRequest
 from realtime_sip.webhooks import IncomingCall
 
 AT = 1_795_000_000.0
@@ -131,6 +135,37 @@ async def test_two_calls_whose_tickets_were_swapped_in_the_store_are_not_served_
         object.__setattr__(second, "ticket", one)
         assert [(await ringing.ended()).by for ringing in ringings] == [EndedBy.AGENT] * 2
         assert living.calls == []
+
+
+PARENT = "CA" + "a" * 32
+
+
+@virtual
+async def test_what_is_noted_of_a_transfer_has_neither_numbers_nor_words_for_whoever_reads_the_store() -> None:
+    desks = TransferTargets({"desk": "tel:+14155550177"})
+
+    async def talk(call: Call) -> None:
+        if call.adopted is None:
+            call.transfer("desk", reason="a planted reason", summary="planted " + words, after_speech=False)
+        await call.wait_ended()
+
+    words = "".join(chr(0x4E00 + number * 7919 % 20_000) for number in range(6000))
+    async with fleet(talk=talk, limits=QUIET, transfers=desks, context_secret="a secret of the tests") as shop:
+        first, other = shop.workers
+        signed = ContextSigner("a secret of the tests").sign({}, parent_call_sid=PARENT, now=AT)
+        ringing = await shop.ring(sip_headers=signed.items(), behavior=Behavior(refer="bridged"))
+        await ringing.until_requested("refer")
+        notes = [note.text for note in shop.store._notes.values()]
+        held = " ".join([repr(vars(shop.store)), *notes, *(claim.ticket for claim in shop.store._open.values())])
+        assert notes
+        for planted in ("planted", "14155550177", "4155550177"):
+            assert planted not in held
+        asks = ReferRequest.read(urlencode({"CallSid": PARENT, "ReferTransferTarget": "sip:x@y"}))
+        request = await other.host.transfer_of(asks)
+        assert request is not None
+        assert (request.name, request.reason) == ("desk", "a planted reason")
+        assert request.summary.startswith("planted ")
+        assert (await first.host.ended(ringing.call_id)).reason is EndReason.TRANSFERRED
 
 
 # --- their size -------------------------------------------------------------------------------------------------------

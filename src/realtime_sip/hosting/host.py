@@ -231,7 +231,7 @@ class CallHost:
             state=None if known is None else known.state,
         )
         taken = Taken(incoming=incoming, decision=decision, clock=self._clock)
-        decision.note_transfer = partial(transfers.note, self._store)
+        decision.note_transfer = partial(transfers.note, self._store, self._seals)
         webhook = context.get(contexts.webhooks_span)
         offered = known is not None and known.offered
         taken.watch(self._telemetry, webhook=webhook, adopted=adopted, offered=offered)
@@ -428,7 +428,7 @@ class CallHost:
         here = next((each for each in asked if each is not None), None)
         if here is not None:
             return here
-        return await transfers.noted(self._store, (payload.parent_call_sid, payload.call_sid))
+        return await transfers.noted(self._store, self._seals, (payload.parent_call_sid, payload.call_sid))
 
     async def ended(self, call_id: str) -> CallEnded:
         """Wait for the end of a call that was submitted here, and return it. The last thousand ends are remembered.

@@ -7,6 +7,7 @@ import logging
 from typing import Any
 
 import pytest
+from fleet import fleet
 
 from phone import greet, phone, virtual, wait
 from realtime_sip import CallHost, CallLimits, EndReason, MemoryStore
@@ -154,3 +155,27 @@ async def test_law_no_wait_without_a_deadline__a_drain_ends_in_its_time_though_t
         assert clock() - began <= seconds + 2.0
         assert ringing.state == "ended"
         await asyncio.sleep(30)
+
+
+@virtual
+async def test_law_no_call_is_lost__a_worker_that_did_not_hear_what_it_adopted_is_told_again() -> None:
+    async with fleet(2, limits=QUIET) as shop:
+        ringing = await shop.ring(CallerHangsUp(after=100.0))
+        await ringing.until_attached(timeout=60)
+        await asyncio.sleep(3)
+        store: Any = shop.store
+        adopt, unheard = store.adopt, list[Claim]()
+
+        async def loses_an_answer(owner: str, **options: Any) -> list[Claim]:
+            claims: list[Claim] = await adopt(owner, **options)
+            if unheard or not claims:
+                return claims
+            unheard.extend(claims)
+            raise ConnectionError
+
+        store.adopt = loses_an_answer
+        await shop.workers[0].die()
+        await asyncio.sleep(30)
+        assert len(unheard) == 1
+        assert len(shop.workers[1].calls) == 1
+        assert (await shop.workers[1].host.ended(ringing.call_id)).reason is EndReason.CALLER

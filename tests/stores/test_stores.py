@@ -245,6 +245,7 @@ async def test_a_call_that_is_only_claimed_is_an_orphan_with_its_own_lease_or_it
     clock.now += 1
     await store.heartbeat("b", lease=100)
     assert await adopted(store, "b") == [("rtc_1", "claimed", "how")]
+    assert await store.accept("rtc_1", owner="b", lease=100)
     clock.now += 10
     assert await adopted(store, "b") == []
     clock.now += 1
@@ -292,6 +293,29 @@ async def test_who_renews_a_call_that_it_offers_goes_on_offering_it(store: Store
     await store.offer("rtc_1", owner="a", ticket="how now")
     await store.accept("rtc_1", owner="a", lease=100)
     assert await adopted(store, "b") == [("rtc_1", "accepted", "how now")]
+
+
+async def test_law_no_call_is_lost__what_was_adopted_and_not_accepted_since_is_given_again_to_who_did_not_hear(
+    store: Store, clock: Clock
+) -> None:
+    for call_id in ("rtc_1", "rtc_2", "rtc_3"):
+        await served_by(store, "dead", call_id)
+    clock.now += 5
+    first = [("rtc_1", "accepted", "how"), ("rtc_2", "accepted", "how"), ("rtc_3", "accepted", "how")]
+    assert await adopted(store, "a") == first  # whose answer is lost
+    await store.accept("rtc_2", owner="a", lease=4)
+    await store.finish("rtc_3", owner="a")
+    assert await adopted(store, "a") == []
+    await store.heartbeat("a", lease=60)
+    clock.now += 10.5
+    assert await adopted(store, "b") == []
+    assert await adopted(store, "a") == [("rtc_1", "accepted", "how")]
+    assert (await store.heartbeat("a", lease=4)).taken == ()
+    assert await store.accept("rtc_1", owner="a", lease=4)
+    clock.now += 3.5
+    await store.heartbeat("a", lease=60)
+    clock.now += 20
+    assert await adopted(store, "a") == []
 
 
 async def test_nobody_adopts_more_than_it_asked_for_and_who_asks_next_gets_the_rest(store: Store, clock: Clock) -> None:
@@ -507,6 +531,8 @@ class Claims(RuleBasedStateMachine):
         self.taken: dict[str, list[str]] = {}
         self.offered: set[str] = set()
         self.tickets: set[str] = set()
+        # Adopted and not accepted since: until when its owner has to have heard of it.
+        self.unheard: dict[str, float] = {}
 
     def teardown(self) -> None:
         if self.kind != "memory":
@@ -549,6 +575,9 @@ class Claims(RuleBasedStateMachine):
             self.taken.setdefault(self.holder[call_id], []).append(call_id)
         if answer.outcome is not Outcome.REPEAT:
             self.given(answer.claim, lease)
+            self.unheard.pop(call_id, None)
+            if answer.outcome is Outcome.ADOPTED:
+                self.unheard[call_id] = self.clock.now + lease
 
     def given(self, claim: Claim, lease: float) -> None:
         if claim.ticket:
@@ -569,12 +598,14 @@ class Claims(RuleBasedStateMachine):
         if self.holder.get(call_id) == owner:
             self.offered.add(call_id)
             self.tickets.add(call_id)
+            self.unheard.pop(call_id, None)
 
     @rule(call_id=CALLS, owner=OWNERS)
     def recall(self, call_id: str, owner: str) -> None:
         assert self.run(self.store.recall(call_id, owner=owner)) == (self.holder.get(call_id) == owner)
         if self.holder.get(call_id) == owner:
             self.offered.discard(call_id)
+            self.unheard.pop(call_id, None)
 
     @rule(owner=OWNERS, lease=SECONDS)
     def adopt(self, owner: str, lease: float) -> None:
@@ -582,17 +613,22 @@ class Claims(RuleBasedStateMachine):
         orphans = {
             call_id
             for call_id, holder in self.holder.items()
-            if holder != owner
-            and call_id in self.tickets
-            and (not self.is_served(call_id) or self.lives.get(holder, now + 1) <= now)
+            if call_id in self.tickets
+            and (
+                self.unheard.get(call_id, now + 1) <= now
+                if holder == owner
+                else not self.is_served(call_id) or self.lives.get(holder, now + 1) <= now
+            )
         }
         claims = self.run(self.store.adopt(owner, lease=lease, most=10))
         assert {claim.call_id for claim in claims} == orphans
         for claim in claims:
             assert claim.phase == self.phase[claim.call_id]
-            self.taken.setdefault(self.holder[claim.call_id], []).append(claim.call_id)
+            if self.holder[claim.call_id] != owner:
+                self.taken.setdefault(self.holder[claim.call_id], []).append(claim.call_id)
             lives = self.lives.get(owner)
             self.given(claim, lease)
+            self.unheard[claim.call_id] = now + lease
             if lives is None:
                 self.lives.pop(owner, None)
             else:
@@ -615,6 +651,7 @@ class Claims(RuleBasedStateMachine):
             self.finished.pop(call_id, None)
             self.holder[call_id] = owner
             self.phase[call_id] = "accepted"
+            self.unheard.pop(call_id, None)
             self.lives[owner] = max(self.lives.get(owner, 0.0), self.clock.now + lease)
 
     @rule(call_id=CALLS, owner=OWNERS, remember=SECONDS)
@@ -627,6 +664,7 @@ class Claims(RuleBasedStateMachine):
             self.phase.pop(call_id, None)
             self.offered.discard(call_id)
             self.tickets.discard(call_id)
+            self.unheard.pop(call_id, None)
             self.finished[call_id] = (owner, self.clock.now + remember)
         else:
             assert self.holder.get(call_id) != owner

@@ -368,6 +368,8 @@ class Claims:
             self._outage.failed("calls that nobody serves were not looked for", error)
             return False
         for claim in claims:
+            if claim.call_id in self._calls:
+                continue  # it was heard of, and is not written yet
             self._calls[claim.call_id] = _Kept()
             if not self._done(claim.call_id, self._adopted, claim):
                 del self._calls[claim.call_id]

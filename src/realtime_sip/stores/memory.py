@@ -215,6 +215,7 @@ class MemoryStore:
         self._open: dict[str, Claim] = {}
         self._workers: dict[str, float] = {}  # until when each lives
         self._free: dict[str, int] = {}  # how many calls each would take
+        self._heard_by: dict[str, float] = {}  # calls that were adopted and not accepted since
         self._taken: dict[str, list[str]] = {}  # what others took from a worker, until its next heartbeat
         self._letters: dict[str, deque[tuple[str, str]]] = {}  # to its calls, likewise
         self._news = asyncio.Event()
@@ -242,12 +243,15 @@ class MemoryStore:
         self._open[call_id] = claimed.claim
         if claimed.outcome is Outcome.ADOPTED and before is not None:
             self._adopted(before.owner, claimed.claim)
+            self._heard_by[call_id] = claimed.claim.expires_at
             if claimed.claim.phase == "accepted":
                 self._live(owner, claimed.claim.expires_at)
         return claimed
 
     def _adopted(self, before: str, claim: Claim) -> None:
         self._open[claim.call_id] = claim
+        if before == claim.owner:
+            return
         self._taken.setdefault(before, []).append(claim.call_id)
         for call_id, text in self._letters.get(before, ()):
             if call_id == claim.call_id:
@@ -268,6 +272,7 @@ class MemoryStore:
         if before is None:
             self._make_room(now)
         self._open[call_id] = claim
+        self._heard_by.pop(call_id, None)
         self._live(owner, claim.expires_at)
         return True
 
@@ -309,6 +314,7 @@ class MemoryStore:
         if claim is None:
             return False
         self._open[claim.call_id] = claim
+        self._heard_by.pop(claim.call_id, None)
         if claim.offered:
             self._tell()
         return True
@@ -325,11 +331,18 @@ class MemoryStore:
             claim
             for call_id in self._open
             if (claim := self._get(call_id)) is not None
-            and is_orphan(claim, owner=owner, now=now, owner_lives_until=self._workers.get(claim.owner))
+            and is_orphan(
+                claim,
+                owner=owner,
+                now=now,
+                owner_lives_until=self._workers.get(claim.owner),
+                heard_by=self._heard_by.get(call_id),
+            )
         ][:most]
         mine = [replace(claim, owner=owner, expires_at=until, offered=False) for claim in found]
         for before, claim in zip(found, mine, strict=True):
             self._adopted(before.owner, claim)
+            self._heard_by[claim.call_id] = until
         return mine
 
     async def post(self, call_id: str, text: str) -> bool:
@@ -365,6 +378,7 @@ class MemoryStore:
         if claim is None:
             return False
         self._open.pop(call_id, None)
+        self._heard_by.pop(call_id, None)
         self._done.pop(call_id, None)
         self._done[call_id] = claim
         return True
@@ -482,3 +496,4 @@ class MemoryStore:
         if dead is None:
             raise ConfigurationError(f"{self._max_calls} calls are being served, and max_calls allows no more")
         del self._open[dead]
+        self._heard_by.pop(dead, None)

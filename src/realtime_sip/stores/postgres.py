@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, LiteralString
 
@@ -39,10 +39,12 @@ _CLEAN = 300.0
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}(?:\.[a-z_][a-z0-9_]{0,62})?")
 
 _ORPHAN: LiteralString = (
-    "call.phase <> 'done' and call.owner <> %s and call.body <> '' and (call.amount = 1 or worker.ends <= %s "
-    "or (call.phase = 'claimed' and call.ends <= %s) or (call.phase = 'accepted' and worker.ends is null))"
+    "call.phase <> 'done' and call.body <> '' and case when call.owner = %(owner)s then "
+    "call.amount = 2 and call.ends <= %(now)s else (call.amount = 1 or worker.ends <= %(now)s "
+    "or (call.phase = 'claimed' and call.ends <= %(now)s) or (call.phase = 'accepted' and worker.ends is null)) end"
 )
-"""Whether a call may be adopted, as `rules.is_orphan` says it: by an owner, now, now."""
+"""Whether `owner` may adopt a call `now`, as `rules.is_orphan` says it. The amount is 1 of a call that is offered, 2 of
+one that was adopted and not accepted since."""
 _TIME: LiteralString = "select extract(epoch from clock_timestamp())::double precision"
 # The lock comes before the time.
 _LOCKED: LiteralString = "with locked as materialized (select pg_advisory_xact_lock(hashtextextended(%s, 0))) "
@@ -143,11 +145,13 @@ class PostgresStore:
             return answer
 
     async def _given(self, rows: AsyncCursor[Any], before: str, claim: Claim, now: float) -> None:
-        await self._put_claim(rows, claim, keep=now + REMEMBER)
+        await self._put_claim(rows, claim, keep=now + REMEMBER, amount=2)
         await self._told(rows, before, claim.owner, claim.call_id, now)
 
     async def _told(self, rows: AsyncCursor[Any], before: str, owner: str, call_id: str, now: float) -> None:
         """Let the owner before know, and move the letters of the call."""
+        if before == owner:
+            return
         await self._put(rows, "taken", before, call_id, ends=now, keep=now + REMEMBER)
         await self._ask(
             rows,
@@ -220,8 +224,8 @@ class PostgresStore:
             await self._ask(
                 rows,
                 "select call.key from {table} call left join {table} worker on worker.kind = 'worker' "
-                "and worker.key = call.owner where call.kind = 'call' and {orphan} order by call.key limit %s",
-                [owner, now, now, most],
+                "and worker.key = call.owner where call.kind = 'call' and {orphan} order by call.key limit %(most)s",
+                {"owner": owner, "now": now, "most": most},
             )
             found = [str(row[0]) for row in await rows.fetchall()]
             if not found:
@@ -236,12 +240,12 @@ class PostgresStore:
             )
             await self._ask(
                 rows,
-                "update {table} call set owner = %s, ends = %s, kept_until = %s, amount = 0 "
+                "update {table} call set owner = %(owner)s, ends = %(ends)s, kept_until = %(keep)s, amount = 2 "
                 "from {table} before left join {table} worker on worker.kind = 'worker' and worker.key = before.owner "
-                "where before.kind = 'call' and before.key = any(%s) and before.member = call.member "
+                "where before.kind = 'call' and before.key = any(%(found)s) and before.member = call.member "
                 "and call.kind = 'call' and call.key = before.key and {orphan} "
                 "returning call.key, call.phase, call.body, before.owner",
-                [owner, now + lease, now + REMEMBER, found, owner, now, now],
+                {"owner": owner, "now": now, "ends": now + lease, "keep": now + REMEMBER, "found": found},
             )
             taken = await rows.fetchall()
             for call_id, _, _, before in taken:
@@ -297,7 +301,7 @@ class PostgresStore:
         row = await rows.fetchone()
         return None if row is None else Claim(call_id, *row)
 
-    async def _put_claim(self, rows: AsyncCursor[Any], claim: Claim, *, keep: float) -> None:
+    async def _put_claim(self, rows: AsyncCursor[Any], claim: Claim, *, keep: float, amount: int | None = None) -> None:
         await self._put(
             rows,
             "call",
@@ -306,7 +310,7 @@ class PostgresStore:
             keep=keep,
             owner=claim.owner,
             phase=claim.phase,
-            amount=int(claim.offered),
+            amount=int(claim.offered) if amount is None else amount,
             body=claim.ticket,
         )
 
@@ -403,7 +407,9 @@ class PostgresStore:
 
     # --- the table ----------------------------------------------------------------------------------------------------
 
-    async def _ask(self, rows: AsyncCursor[Any], query: LiteralString, values: Sequence[object] = ()) -> None:
+    async def _ask(
+        self, rows: AsyncCursor[Any], query: LiteralString, values: Sequence[object] | Mapping[str, object] = ()
+    ) -> None:
         await rows.execute(self._sql(query).format(table=self._name, orphan=self._sql(_ORPHAN)), values)
 
     async def _get(self, rows: AsyncCursor[Any], kind: str, key: str) -> Any:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from realtime_sip.errors import ConfigurationError, MissingExtraError
+from realtime_sip.stores import redis_scripts as scripts
 from realtime_sip.stores.rules import (
     BUCKETS,
     MAX_LETTERS,
@@ -31,230 +32,6 @@ _TIMEOUT = 5.0
 """Seconds for a connection, and for an answer."""
 MAX_CONNECTIONS = 10
 """Connections of one store, one of which listens. Operations beyond that wait for their turn."""
-_KEEP = int(REMEMBER * 1000)
-"""Milliseconds for which a call that is not done is kept: nobody serves it for longer."""
-
-# What all scripts begin with: the time by the server's clock. The last argument shifts it, in tests alone.
-_NOW = """
-local time = redis.call('TIME')
-local now = tonumber(time[1]) + tonumber(time[2]) / 1000000 + tonumber(ARGV[#ARGV])
-local function text(seconds) return string.format('%.6f', seconds) end
-"""
-
-# A call that is served is among its owner's, and one that is claimed or offered also in a set by when it is to be
-# adopted: at the end of its lease, or at once.
-_OF_CALLS = """
-local prefix = ARGV[#ARGV - 1]
-local function calls_of(owner) return prefix .. 'calls:' .. owner end
-local function known(call) return unpack(redis.call('HMGET', call, 'owner', 'phase', 'ends', 'offered', 'ticket')) end
-local function given(id, was, owner, phase, ends)
-  redis.call('HSET', prefix .. 'call:' .. id, 'owner', owner, 'ends', text(ends), 'offered', '')
-  redis.call('RPUSH', prefix .. 'taken:' .. was, id)
-  redis.call('PEXPIRE', prefix .. 'taken:' .. was, KEEP)
-  redis.call('SREM', calls_of(was), id)
-  redis.call('SADD', calls_of(owner), id)
-  redis.call('PEXPIRE', calls_of(owner), KEEP)
-  local letters = redis.call('LRANGE', prefix .. 'letters:' .. was, 0, -1)
-  for index = 1, #letters, 2 do
-    if letters[index] == id then redis.call('RPUSH', prefix .. 'letters:' .. owner, id, letters[index + 1]) end
-  end
-  if phase == 'accepted' then
-    redis.call('ZADD', prefix .. 'workers', 'NX', text(now), owner)
-    redis.call('ZREM', prefix .. 'due', id)
-  else
-    redis.call('ZADD', prefix .. 'due', text(ends), id)
-  end
-end
-""".replace("KEEP", str(_KEEP))
-
-_CLAIM = """
-local id, owner, lease = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local ends = now + lease
-local was, phase, till, offered, ticket = known(KEYS[1])
-if not was or (phase == 'done' and tonumber(till) <= now) then
-  redis.call('HSET', KEYS[1], 'owner', owner, 'phase', 'claimed', 'ends', text(ends), 'ticket', ARGV[4], 'offered', '')
-  redis.call('PEXPIRE', KEYS[1], ARGV[5])
-  redis.call('SADD', calls_of(owner), id)
-  redis.call('PEXPIRE', calls_of(owner), ARGV[5])
-  redis.call('ZADD', prefix .. 'due', text(ends), id)
-  return {'new', owner, 'claimed', text(ends), '', ARGV[4]}
-end
-if phase == 'accepted' then till = redis.call('ZSCORE', prefix .. 'workers', was) or '0' end
-if phase == 'done' or was == owner or (offered ~= '1' and tonumber(till) > now) then
-  return {'repeat', was, phase, till, offered or '', ticket or ''}
-end
-given(id, was, owner, phase, ends)
-if phase == 'accepted' then redis.call('ZADD', prefix .. 'workers', 'GT', text(ends), owner) end
-return {'adopted', owner, phase, text(ends), '', ticket or ''}
-"""
-
-_ACCEPT = """
-local id, owner, ends = ARGV[1], ARGV[2], now + tonumber(ARGV[3])
-local was, phase, till, offered = unpack(redis.call('HMGET', KEYS[1], 'owner', 'phase', 'ends', 'offered'))
-local gone = not was or (phase == 'done' and tonumber(till) <= now)
-if not gone and (was ~= owner or phase == 'done') then return 0 end
-redis.call('HSET', KEYS[1], 'owner', owner, 'phase', 'accepted', 'ends', text(ends))
-if gone then redis.call('HSET', KEYS[1], 'offered', '') end
-if ARGV[4] == '1' then redis.call('HSET', KEYS[1], 'ticket', ARGV[5]) end
-redis.call('PEXPIRE', KEYS[1], ARGV[6])
-redis.call('SADD', calls_of(owner), id)
-redis.call('PEXPIRE', calls_of(owner), ARGV[6])
-if gone or offered ~= '1' then redis.call('ZREM', prefix .. 'due', id) end
-redis.call('ZADD', prefix .. 'workers', 'GT', text(ends), owner)
-return 1
-"""
-
-_HEARTBEAT = """
-local owner = ARGV[1]
-redis.call('ZADD', KEYS[1], text(now + tonumber(ARGV[2])), owner)
-local dead = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', text(now - tonumber(ARGV[3]) / 1000), 'LIMIT', 0, 100)
-for _, each in ipairs(dead) do
-  redis.call('ZREM', KEYS[1], each)
-  redis.call('HDEL', KEYS[4], each)
-end
-redis.call('HSET', KEYS[4], owner, ARGV[4])
-redis.call('PEXPIRE', KEYS[1], ARGV[3])
-redis.call('PEXPIRE', KEYS[4], ARGV[3])
-local free, room, all = 0, {}, redis.call('HGETALL', KEYS[4])
-for index = 1, #all, 2 do room[all[index]] = tonumber(all[index + 1]) end
-for _, each in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. text(now), '+inf')) do
-  if each ~= owner then free = free + (room[each] or 0) end
-end
-local taken = redis.call('LRANGE', KEYS[2], 0, -1)
-local letters = redis.call('LRANGE', KEYS[3], 0, -1)
-redis.call('DEL', KEYS[2], KEYS[3])
-return {taken, letters, free}
-"""
-
-_OFFER = """
-local id, owner = ARGV[1], ARGV[2]
-local was, phase = unpack(redis.call('HMGET', KEYS[1], 'owner', 'phase'))
-if was ~= owner or phase == 'done' then return 0 end
-redis.call('HSET', KEYS[1], 'offered', '1', 'ticket', ARGV[3])
-redis.call('ZADD', prefix .. 'due', '0', id)
-redis.call('PUBLISH', prefix .. 'news', 'offer')
-return 1
-"""
-
-_RECALL = """
-local id, owner = ARGV[1], ARGV[2]
-local was, phase, ends = unpack(redis.call('HMGET', KEYS[1], 'owner', 'phase', 'ends'))
-if was ~= owner or phase == 'done' then return 0 end
-redis.call('HSET', KEYS[1], 'offered', '')
-redis.call('ZREM', prefix .. 'due', id)
-if phase == 'claimed' then redis.call('ZADD', prefix .. 'due', ends, id) end
-return 1
-"""
-
-_ADOPT = """
-local owner, ends, most = ARGV[1], now + tonumber(ARGV[2]), tonumber(ARGV[3])
-local mine = {}
-local function adopt(id)
-  local was, phase, till, offered, ticket = known(prefix .. 'call:' .. id)
-  if not was or phase == 'done' then
-    redis.call('ZREM', prefix .. 'due', id)
-    return false
-  end
-  if was == owner or not ticket or ticket == '' then return true end
-  local lives = redis.call('ZSCORE', prefix .. 'workers', was)
-  local died = lives and tonumber(lives) <= now
-  if phase == 'accepted' then till = lives or '0' end
-  if not (offered == '1' or died or tonumber(till) <= now) then return true end
-  given(id, was, owner, phase, ends)
-  mine[#mine + 1] = {id, owner, phase, text(ends), '', ticket}
-  return true
-end
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'due', '-inf', text(now), 'LIMIT', 0, most + 100)) do
-  if #mine < most then adopt(id) end
-end
-if #mine < most then
-  for _, worker in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'workers', '-inf', text(now))) do
-    for _, id in ipairs(#mine < most and redis.call('SMEMBERS', calls_of(worker)) or {}) do
-      if #mine < most and not adopt(id) then redis.call('SREM', calls_of(worker), id) end
-    end
-  end
-end
-return mine
-"""
-
-_POST = """
-local was, phase = unpack(redis.call('HMGET', KEYS[1], 'owner', 'phase'))
-if not was or phase == 'done' then return 0 end
-local letters = prefix .. 'letters:' .. was
-redis.call('RPUSH', letters, ARGV[1], ARGV[2])
-redis.call('LTRIM', letters, -2 * tonumber(ARGV[3]), -1)
-redis.call('PEXPIRE', letters, ARGV[4])
-redis.call('PUBLISH', prefix .. 'news', 'letter')
-return 1
-"""
-
-_FINISH = """
-local id, owner, remember = ARGV[1], ARGV[2], tonumber(ARGV[3])
-if redis.call('HGET', KEYS[1], 'owner') ~= owner then return 0 end
-redis.call('HDEL', KEYS[1], 'ticket', 'offered')
-redis.call('HSET', KEYS[1], 'phase', 'done', 'ends', text(now + remember))
-redis.call('SREM', calls_of(owner), id)
-redis.call('ZREM', prefix .. 'due', id)
-redis.call('PEXPIRE', KEYS[1], math.ceil(remember * 1000))
-return 1
-"""
-
-_USE = """
-local by, till = unpack(redis.call('HMGET', KEYS[1], 'by', 'ends'))
-if by and tonumber(till) > now then return by == ARGV[1] and 1 or 0 end
-redis.call('HSET', KEYS[1], 'by', ARGV[1], 'ends', text(now + tonumber(ARGV[2])))
-redis.call('PEXPIRE', KEYS[1], math.ceil(tonumber(ARGV[2]) * 1000))
-return 1
-"""
-
-# With an amount of 0 that is not to be added it is a sum alone.
-_ADD = """
-local amount, per, most, buckets = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local current = math.floor(now / per * buckets)
-local sum = amount
-local kept = redis.call('HGETALL', KEYS[1])
-for index = 1, #kept, 2 do
-  if tonumber(kept[index]) < current - buckets then
-    redis.call('HDEL', KEYS[1], kept[index])
-  else
-    sum = sum + tonumber(kept[index + 1])
-  end
-end
-if amount > 0 and (not most or sum <= most) then
-  redis.call('HINCRBY', KEYS[1], string.format('%d', current), amount)
-  redis.call('PEXPIRE', KEYS[1], math.ceil(per * 1000 * (buckets + 2) / buckets))
-end
-return string.format('%d', sum)
-"""
-
-_ENTER = """
-local member, lease, most = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', text(now))
-local inside = redis.call('ZSCORE', KEYS[1], member)
-if not inside and most and redis.call('ZCARD', KEYS[1]) >= most then return 0 end
-redis.call('ZADD', KEYS[1], text(now + lease), member)
-local keep = math.ceil(lease * 1000)
-if redis.call('PTTL', KEYS[1]) < keep then redis.call('PEXPIRE', KEYS[1], keep) end
-return 1
-"""
-
-_LEAVE = """
-redis.call('ZREM', KEYS[1], ARGV[1])
-return 1
-"""
-
-_NOTE = """
-redis.call('HSET', KEYS[1], 'text', ARGV[1], 'ends', text(now + tonumber(ARGV[2])))
-redis.call('PEXPIRE', KEYS[1], math.ceil(tonumber(ARGV[2]) * 1000))
-return 1
-"""
-
-_NOTED = """
-local note, till = unpack(redis.call('HMGET', KEYS[1], 'text', 'ends'))
-if ARGV[1] == 'take' then redis.call('DEL', KEYS[1]) end
-if not note or tonumber(till) <= now then return false end
-return note
-"""
 
 
 class RedisStore:
@@ -318,43 +95,44 @@ class RedisStore:
         after(0.0, lease, "lease")
         keys = [self._key("call", call_id)]
         outcome, *claim = await self._run_of_calls(
-            _CLAIM, keys, call_id, owner, lease, checked(ticket), _KEEP, rings=True
+            scripts.CLAIM, keys, call_id, owner, lease, checked(ticket), scripts.KEEP, rings=True
         )
         return Claimed(Outcome(_text(outcome)), _claim([call_id, *claim]))
 
     async def accept(self, call_id: str, *, owner: str, lease: float, ticket: str | None = None) -> bool:
         """Record that the call is accepted: from now on its owner's lease counts. False if it is not the owner's."""
         after(0.0, lease, "lease")
-        written = [int(ticket is not None), checked(ticket or ""), _KEEP]
-        return bool(await self._run_of_calls(_ACCEPT, [self._key("call", call_id)], call_id, owner, lease, *written))
+        written = [int(ticket is not None), checked(ticket or ""), scripts.KEEP]
+        keys = [self._key("call", call_id)]
+        return bool(await self._run_of_calls(scripts.ACCEPT, keys, call_id, owner, lease, *written))
 
     async def heartbeat(self, owner: str, *, lease: float, free: int = 0) -> Beat:
         """Make the owner live for `lease` seconds from now; return what happened to its calls meanwhile."""
         after(0.0, lease, "lease")
         keys = [self._key("workers"), self._key("taken", owner), self._key("letters", owner), self._key("free")]
-        taken, letters, others = await self._ask(_HEARTBEAT, keys, owner, lease, _KEEP, free)
+        taken, letters, others = await self._ask(scripts.HEARTBEAT, keys, owner, lease, scripts.KEEP, free)
         texts = [_text(each) for each in letters]
         return Beat(tuple(map(_text, taken)), tuple(zip(texts[::2], texts[1::2], strict=True)), int(others))
 
     async def offer(self, call_id: str, *, owner: str, ticket: str) -> bool:
         """Let another worker adopt the call from now on, with this ticket. False if it is not the owner's."""
         keys = [self._key("call", call_id)]
-        return bool(await self._run_of_calls(_OFFER, keys, call_id, owner, checked(ticket)))
+        return bool(await self._run_of_calls(scripts.OFFER, keys, call_id, owner, checked(ticket)))
 
     async def recall(self, call_id: str, *, owner: str) -> bool:
         """Take back an offer. False if somebody has adopted the call."""
-        return bool(await self._run_of_calls(_RECALL, [self._key("call", call_id)], call_id, owner))
+        return bool(await self._run_of_calls(scripts.RECALL, [self._key("call", call_id)], call_id, owner))
 
     async def adopt(self, owner: str, *, lease: float, most: int) -> list[Claim]:
         """Adopt up to `most` calls that are offered, or whose owners have died."""
         after(0.0, lease, "lease")
-        claims = await self._run_of_calls(_ADOPT, [self._key("due")], owner, lease, most, rings=True)
+        claims = await self._run_of_calls(scripts.ADOPT, [self._key("due")], owner, lease, most, rings=True)
         return [_claim(each) for each in claims]
 
     async def post(self, call_id: str, text: str) -> bool:
         """Leave a letter for whoever serves the call. False if nobody does."""
         keys = [self._key("call", call_id)]
-        return bool(await self._run_of_calls(_POST, keys, call_id, checked(text), MAX_LETTERS, _KEEP))
+        return bool(await self._run_of_calls(scripts.POST, keys, call_id, checked(text), MAX_LETTERS, scripts.KEEP))
 
     async def news(self, seconds: float) -> None:
         """Return when something was offered or posted, or after so many seconds.
@@ -392,12 +170,12 @@ class RedisStore:
     async def finish(self, call_id: str, *, owner: str, remember: float = REMEMBER) -> bool:
         """Record that the call is done, and remember it for `remember` seconds. False if it is not the owner's."""
         after(0.0, remember, "remember")
-        return bool(await self._run_of_calls(_FINISH, [self._key("call", call_id)], call_id, owner, remember))
+        return bool(await self._run_of_calls(scripts.FINISH, [self._key("call", call_id)], call_id, owner, remember))
 
     async def use(self, nonce: str, *, by: str, remember: float) -> bool:
         """Use a nonce, and remember for `remember` seconds by whom. False if somebody else used it before."""
         after(0.0, remember, "remember")
-        return bool(await self._run(_USE, [self._key("nonce", nonce)], by, remember, rings=True))
+        return bool(await self._run(scripts.USE, [self._key("nonce", nonce)], by, remember, rings=True))
 
     async def add(self, key: str, amount: int, *, per: float, most: int | None = None) -> int:
         """Add an amount of 0 or more, and return the sum of the last `per` seconds, with this one."""
@@ -405,7 +183,7 @@ class RedisStore:
         if amount < 0:
             raise ConfigurationError("an amount to count must be 0 or more")
         keys = [self._key("sum", f"{per:g}:{key}")]
-        return int(await self._run(_ADD, keys, amount, per, "" if most is None else most, BUCKETS))
+        return int(await self._run(scripts.ADD, keys, amount, per, "" if most is None else most, BUCKETS))
 
     async def total(self, key: str, *, per: float) -> int:
         """Return the sum of the last `per` seconds."""
@@ -414,25 +192,25 @@ class RedisStore:
     async def enter(self, key: str, member: str, *, lease: float, most: int | None = None) -> bool:
         """Let a member in for `lease` seconds, or for as long again. False if it is not in and `most` others are."""
         after(0.0, lease, "lease")
-        return bool(await self._run(_ENTER, [self._key("in", key)], member, lease, "" if most is None else most))
+        return bool(await self._run(scripts.ENTER, [self._key("in", key)], member, lease, "" if most is None else most))
 
     async def leave(self, key: str, member: str) -> None:
         """Let a member out. One that is not in may leave too."""
-        await self._run(_LEAVE, [self._key("in", key)], member)
+        await self._run(scripts.LEAVE, [self._key("in", key)], member)
 
     async def note(self, key: str, text: str, *, remember: float) -> None:
         """Remember a text for `remember` seconds, in place of the one before."""
         after(0.0, remember, "remember")
-        await self._run(_NOTE, [self._key("note", key)], checked(text), remember)
+        await self._run(scripts.NOTE, [self._key("note", key)], checked(text), remember)
 
     async def noted(self, key: str) -> str | None:
         """Return the text that was noted, or None."""
-        note = await self._run(_NOTED, [self._key("note", key)], "look")
+        note = await self._run(scripts.NOTED, [self._key("note", key)], "look")
         return None if note is None else _text(note)
 
     async def take(self, key: str) -> str | None:
         """Forget what was noted, and return it, or None."""
-        note = await self._run(_NOTED, [self._key("note", key)], "take")
+        note = await self._run(scripts.NOTED, [self._key("note", key)], "take")
         return None if note is None else _text(note)
 
     async def close(self) -> None:
@@ -448,7 +226,7 @@ class RedisStore:
         return f"{self._prefix}{kind}:{name}" if name else f"{self._prefix}{kind}"
 
     async def _run_of_calls(self, script: str, keys: list[str], *arguments: object, rings: bool = False) -> Any:
-        return await self._run(_OF_CALLS + script, keys, *arguments, self._prefix, rings=rings)
+        return await self._run(scripts.OF_CALLS + script, keys, *arguments, self._prefix, rings=rings)
 
     async def _run(self, script: str, keys: list[str], *arguments: object, rings: bool = False) -> Any:
         self._connected()
@@ -458,7 +236,7 @@ class RedisStore:
     async def _ask(self, script: str, keys: list[str], *arguments: object) -> Any:
         client = self._connected()
         values = [str(each) for each in (*arguments, self._ahead)]
-        source = _NOW + script
+        source = scripts.NOW + script
         sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
         try:
             try:

@@ -189,7 +189,8 @@ class Store(Protocol):
 
         The owner of a call that is only claimed has died if the claim's lease is over, or its worker's. From now on
         such a claim counts for `lease` seconds. The new owner of an accepted call lives by its heartbeats: ask after
-        one.
+        one. If it does not accept the call within `lease` seconds, it may not have heard that it has it: then the next
+        `adopt` of the same owner returns the call again.
         """
         ...
 
@@ -311,13 +312,18 @@ def recalled(existing: Claim | None, *, owner: str) -> Claim | None:
     return replace(existing, offered=False)
 
 
-def is_orphan(claim: Claim, *, owner: str, now: float, owner_lives_until: float | None) -> bool:
-    """Return whether `owner` may adopt a call: it has a ticket, and its owner offers it or has died.
+def is_orphan(
+    claim: Claim, *, owner: str, now: float, owner_lives_until: float | None, heard_by: float | None = None
+) -> bool:
+    """Return whether `owner` may adopt a call: it has a ticket, and its owner offers it or has died; or it is the
+    owner's, who has adopted it and did not accept it until `heard_by`.
 
     `owner_lives_until` is the end of the lease of the claim's worker, None if it has never had one.
     """
-    if not claim.ticket or claim.phase == "done" or claim.owner == owner:
+    if not claim.ticket or claim.phase == "done":
         return False
+    if claim.owner == owner:
+        return heard_by is not None and heard_by <= now
     died = owner_lives_until is not None and owner_lives_until <= now
     return claim.offered or died or claim.expires_at <= now
 

@@ -919,6 +919,22 @@ async def test_what_is_noted_is_known_for_its_time_and_the_last_note_counts(stor
     assert await store.noted("a") == ""
 
 
+@pytest.mark.parametrize(
+    "key", ["a\x00b", "\ud800", "a" * 5000, "é" * 3000, "\U0001f4de {}*?[", "a\r\nb", ""], ids=range(7)
+)
+async def test_law_input_from_outside_is_hostile__any_text_is_a_key(store: Store, key: str) -> None:
+    for name in (key, f"{key}+"):
+        assert await store.add(name, 1, per=60) == 1
+        assert await store.enter(name, key, lease=60, most=1)
+        assert not await store.enter(name, f"{key}+", lease=60, most=1)
+        await store.leave(name, key)
+        assert await store.use(name, by=key, remember=60)
+        assert not await store.use(name, by=f"{key}+", remember=60)
+        await store.note(name, "text", remember=60)
+        assert await store.noted(name) == "text"
+        assert await store.take(name) == "text"
+
+
 async def test_of_all_who_take_a_note_one_gets_it(store: Store) -> None:
     await store.note("a", "once", remember=60)
     assert sorted(filter(None, await asyncio.gather(*(store.take("a") for _ in range(50))))) == ["once"]

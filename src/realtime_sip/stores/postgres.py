@@ -25,6 +25,7 @@ from realtime_sip.stores.rules import (
     decide,
     finished,
     offered,
+    plain,
     recalled,
     used,
     written,
@@ -327,6 +328,7 @@ class PostgresStore:
     async def use(self, nonce: str, *, by: str, remember: float) -> bool:
         """Use a nonce, and remember for `remember` seconds by whom. False if somebody else used it before."""
         after(0.0, remember, "remember")
+        nonce, by = plain(nonce), plain(by)
         async with self._rows(f"nonce:{nonce}", rings=True) as (rows, now):
             row = await self._get(rows, "nonce", nonce)
             before = None if row is None else Use(row[0], row[2])
@@ -340,7 +342,7 @@ class PostgresStore:
         if amount < 0:
             raise ConfigurationError("an amount to count must be 0 or more")
         bucket(0.0, per=per)
-        counter = f"{per:g}:{key}"
+        counter = f"{per:g}:{plain(key)}"
         async with self._rows(f"sum:{counter}") as (rows, now):
             current = bucket(now, per=per)
             await self._ask(
@@ -368,6 +370,7 @@ class PostgresStore:
     async def enter(self, key: str, member: str, *, lease: float, most: int | None = None) -> bool:
         """Let a member in for `lease` seconds, or for as long again. False if it is not in and `most` others are."""
         after(0.0, lease, "lease")
+        key, member = plain(key), plain(member)
         async with self._rows(f"in:{key}") as (rows, now):
             if most is not None:
                 await self._ask(
@@ -384,24 +387,28 @@ class PostgresStore:
     async def leave(self, key: str, member: str) -> None:
         """Let a member out. One that is not in may leave too."""
         async with self._rows() as (rows, _):
-            await self._ask(rows, "delete from {table} where kind = 'in' and key = %s and member = %s", [key, member])
+            await self._ask(
+                rows, "delete from {table} where kind = 'in' and key = %s and member = %s", [plain(key), plain(member)]
+            )
 
     async def note(self, key: str, text: str, *, remember: float) -> None:
         """Remember a text for `remember` seconds, in place of the one before."""
         async with self._rows() as (rows, now):
             note = written(text, now=now, remember=remember)
-            await self._put(rows, "note", key, ends=note.expires_at, keep=note.expires_at, body=note.text)
+            await self._put(rows, "note", plain(key), ends=note.expires_at, keep=note.expires_at, body=note.text)
 
     async def noted(self, key: str) -> str | None:
         """Return the text that was noted, or None."""
         async with self._rows() as (rows, now):
-            row = await self._get(rows, "note", key)
+            row = await self._get(rows, "note", plain(key))
             return None if row is None or row[2] <= now else str(row[1])
 
     async def take(self, key: str) -> str | None:
         """Forget what was noted, and return it, or None."""
         async with self._rows() as (rows, now):
-            await self._ask(rows, "delete from {table} where kind = 'note' and key = %s returning body, ends", [key])
+            await self._ask(
+                rows, "delete from {table} where kind = 'note' and key = %s returning body, ends", [plain(key)]
+            )
             row = await rows.fetchone()
             return None if row is None or row[1] <= now else str(row[0])
 

@@ -22,6 +22,7 @@ from realtime_sip.stores.rules import (
     after,
     bucket,
     checked,
+    plain,
 )
 from realtime_sip.stores.turns import Turns
 
@@ -175,14 +176,14 @@ class RedisStore:
     async def use(self, nonce: str, *, by: str, remember: float) -> bool:
         """Use a nonce, and remember for `remember` seconds by whom. False if somebody else used it before."""
         after(0.0, remember, "remember")
-        return bool(await self._run(scripts.USE, [self._key("nonce", nonce)], by, remember, rings=True))
+        return bool(await self._run(scripts.USE, [self._key("nonce", plain(nonce))], plain(by), remember, rings=True))
 
     async def add(self, key: str, amount: int, *, per: float, most: int | None = None) -> int:
         """Add an amount of 0 or more, and return the sum of the last `per` seconds, with this one."""
         bucket(0.0, per=per)
         if amount < 0:
             raise ConfigurationError("an amount to count must be 0 or more")
-        keys = [self._key("sum", f"{per:g}:{key}")]
+        keys = [self._key("sum", f"{per:g}:{plain(key)}")]
         return int(await self._run(scripts.ADD, keys, amount, per, "" if most is None else most, BUCKETS))
 
     async def total(self, key: str, *, per: float) -> int:
@@ -192,25 +193,29 @@ class RedisStore:
     async def enter(self, key: str, member: str, *, lease: float, most: int | None = None) -> bool:
         """Let a member in for `lease` seconds, or for as long again. False if it is not in and `most` others are."""
         after(0.0, lease, "lease")
-        return bool(await self._run(scripts.ENTER, [self._key("in", key)], member, lease, "" if most is None else most))
+        return bool(
+            await self._run(
+                scripts.ENTER, [self._key("in", plain(key))], plain(member), lease, "" if most is None else most
+            )
+        )
 
     async def leave(self, key: str, member: str) -> None:
         """Let a member out. One that is not in may leave too."""
-        await self._run(scripts.LEAVE, [self._key("in", key)], member)
+        await self._run(scripts.LEAVE, [self._key("in", plain(key))], plain(member))
 
     async def note(self, key: str, text: str, *, remember: float) -> None:
         """Remember a text for `remember` seconds, in place of the one before."""
         after(0.0, remember, "remember")
-        await self._run(scripts.NOTE, [self._key("note", key)], checked(text), remember)
+        await self._run(scripts.NOTE, [self._key("note", plain(key))], checked(text), remember)
 
     async def noted(self, key: str) -> str | None:
         """Return the text that was noted, or None."""
-        note = await self._run(scripts.NOTED, [self._key("note", key)], "look")
+        note = await self._run(scripts.NOTED, [self._key("note", plain(key))], "look")
         return None if note is None else _text(note)
 
     async def take(self, key: str) -> str | None:
         """Forget what was noted, and return it, or None."""
-        note = await self._run(scripts.NOTED, [self._key("note", key)], "take")
+        note = await self._run(scripts.NOTED, [self._key("note", plain(key))], "take")
         return None if note is None else _text(note)
 
     async def close(self) -> None:

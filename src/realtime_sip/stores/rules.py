@@ -31,6 +31,7 @@ one bucket too many: for the last hour, a minute.
 from __future__ import annotations
 
 import enum
+import hashlib
 import math
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
@@ -51,6 +52,8 @@ PLACE_LEASE = 30.0
 
 MAX_NOTE = 16 * 1024
 """Characters of a note and of a ticket at most."""
+MAX_KEY = 500
+"""Characters of a key at most; longer ones are hashed. PostgreSQL has 2,704 bytes for one in an index."""
 MAX_LETTERS = 100
 """Letters that wait for a worker at most."""
 
@@ -372,6 +375,17 @@ def checked(text: str) -> str:
     if len(text) > MAX_NOTE:
         raise ConfigurationError(f"a note, a ticket and a letter must have at most {MAX_NOTE} characters")
     return text
+
+
+def plain(key: str) -> str:
+    """Return a key as any server can hold it: itself, or a hash if it is long, or has characters that are none.
+
+    >>> plain("caller 1"), plain("a" * 501) == plain("a" * 501), len(plain("\\x00"))
+    ('caller 1', True, 71)
+    """
+    if len(key) <= MAX_KEY and key.isprintable():
+        return key
+    return f"sha256:{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 
 def bucket(now: float, *, per: float) -> int:

@@ -378,7 +378,7 @@ def checked(text: str) -> str:
 
 
 def plain(key: str) -> str:
-    """Return a key as any server can hold it: itself, or a hash if it is long, or holds what is no printable character.
+    """Return a key as any server can hold it: itself, or a hash if it is long, or not all of it can be printed.
 
     >>> plain("caller 1"), plain("a" * 501) == plain("a" * 501), len(plain("\\x00"))
     ('caller 1', True, 71)

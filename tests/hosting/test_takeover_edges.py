@@ -308,7 +308,7 @@ async def test_a_store_that_is_away_for_a_minute_is_said_to_be_away_once_and_to_
         await worker.host.ended(ringing.call_id)
     said = [record.getMessage() for record in caplog.records if record.name == "realtime_sip.host"]
     began, over = said
-    assert began.startswith("the store was not told that this host lives: ConnectionError")
+    assert began.endswith("ConnectionError; the store fails, and calls that are up go on")
     assert over.startswith("the store answers again")
 
 

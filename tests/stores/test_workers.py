@@ -124,7 +124,7 @@ def test_law_no_call_is_lost__workers_are_killed_and_the_store_restarts(kind: st
     ):
         calls: list[RingingCall] = []
         began, kills = time.monotonic(), itertools.cycle(range(3))
-        next_kill, dead, restarted = began + 4.0, None, False
+        next_kill, dead, restarted = began + 2.5, None, False
         for number in range(CALLS):
             calls.append(ring(openai, fleet, number, chance))
             while (now := time.monotonic()) < began + number / RATE:
@@ -136,7 +136,7 @@ def test_law_no_call_is_lost__workers_are_killed_and_the_store_restarts(kind: st
                     next_kill = now + 1.0
                 else:
                     fleet.start(dead)
-                    dead, next_kill = None, now + 4.0
+                    dead, next_kill = None, now + 2.0
             if number == CALLS // 2 and not restarted:
                 restarted = True
                 store.restart()

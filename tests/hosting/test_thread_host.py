@@ -390,6 +390,15 @@ def test_sigterm_exits_only_if_it_would_have_killed(line: Line) -> None:
         signal.signal(signal.SIGTERM, before)
 
 
+@pytest.fixture
+def interrupted() -> Iterator[None]:
+    """Let Ctrl-C interrupt, also if whoever started the tests has it ignored, as a shell does in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupted")
 def test_an_interruption_makes_a_drain_short(line: Line) -> None:
     """A second Ctrl-C, while the interpreter waits for the calls."""
     line.hosted(drain_timeout=600)
@@ -408,6 +417,7 @@ def test_an_interruption_makes_a_drain_short(line: Line) -> None:
     assert time.monotonic() - began < 60
 
 
+@pytest.mark.usefixtures("interrupted")
 def test_an_interruption_of_the_exit_ends_the_calls_of_every_host(line: Line) -> None:
     line.hosted(drain_timeout=600)
     first = line.up()

@@ -49,6 +49,7 @@ class Decision:
         saved: Waits until that is where other workers can read it, but not for long. Returns whether none of them has
             the call.
         ours: Returns whether no other worker has the call, as far as is known.
+        cut_off: Returns whether the store that workers share was not reached for so long that one may have the call.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Decision:
         self.changed: Callable[[], None] | None = None
         self.saved: Callable[[], Awaitable[bool]] | None = None
         self.ours: Callable[[], Awaitable[bool]] | None = None
+        self.cut_off: Callable[[], bool] = _never
         if accepted_before:
             self.made.set()
 
@@ -106,3 +108,7 @@ class Decision:
 
 deciding: ContextVar[Decision | None] = ContextVar("realtime_sip.deciding", default=None)
 """The decision of the running handler; None outside of a host."""
+
+
+def _never() -> bool:
+    return False

@@ -324,7 +324,7 @@ class Runtime:
         except RealtimeSipError as error:
             self.step(inputs.AttachFailed(error))
         else:
-            self.step(inputs.Closed(close))
+            self.step(inputs.Closed(close, cut_off=self.decision is not None and self.decision.cut_off()))
             if self.state.socket is Socket.ATTACHING:
                 _log.info("call %s: dropped (%s)", self.call_id, close)
 

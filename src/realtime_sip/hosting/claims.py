@@ -186,7 +186,7 @@ class Claims:
         kept = self._calls[decision.call_id]
         if self._store.shared:
             decision.changed, decision.saved = kept.change, lambda: _saved(kept)
-            decision.ours = lambda: self._is_ours(kept)
+            decision.ours, decision.cut_off = lambda: self._is_ours(kept), self._is_cut_off
         loop, made = asyncio.get_running_loop(), asyncio.ensure_future(decision.made.wait())
         places_at, written_at = loop.time(), -math.inf
         try:
@@ -246,6 +246,10 @@ class Claims:
             kept.offered = True
             kept.change()
             return kept.lost.is_set()
+
+    def _is_cut_off(self) -> bool:
+        """Return whether the store was not reached for longer than the lease: others may have this host's calls."""
+        return asyncio.get_running_loop().time() - self._told_at > WORKER_LEASE
 
     async def _is_ours(self, kept: _Kept) -> bool:
         """Return whether no other worker has the call, as far as is known.

@@ -16,6 +16,7 @@ from realtime_sip import events
 from realtime_sip.call.machine import effects, inputs
 from realtime_sip.call.machine.call_limits import CallLimits
 from realtime_sip.call.machine.effects import Accept, Attach, DropSocket, Effect, Finish, HangUp, Reject
+from realtime_sip.call.machine.socket import QUIET
 from realtime_sip.call.machine.state import End, Socket
 from realtime_sip.errors import (
     AuthenticationError,
@@ -1298,6 +1299,8 @@ class Interleavings(RuleBasedStateMachine):
         else:
             self.quiet_since += 2.0  # a response may be active
         self.life.attach()
+        if "hole" in self.life.s.sequences:
+            self.quiet_since = max(self.quiet_since, self.now + QUIET)  # then the model is asked to go on
         self.look()
 
     @precondition(lambda self: self.on and self.open)

@@ -542,7 +542,7 @@ class World:
         self.up = False
         self.wire.clear()
         self.flying = [effect for effect in self.flying if not isinstance(effect, effects.DropSocket)]
-        self.step(inputs.Closed(close))
+        self.step(inputs.Closed(close, cut_off=self.one((False, False, True))))
 
     def receive(self, frame: wire.Frame, *, honest: bool = False) -> None:
         if not self.up:

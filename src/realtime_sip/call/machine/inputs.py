@@ -90,9 +90,14 @@ class AttachFailed:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """The socket closed, which is not the end of the call."""
+    """The socket closed, which is not the end of the call.
+
+    `cut_off` says that workers share the call's store, and that this one could not reach it for longer than its lease:
+    another may have the call.
+    """
 
     close: SocketClose
+    cut_off: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,8 @@ SETTLED = 1.5
 """Seconds after an unclear accept for its call to be there; then the call is accepted again."""
 BEARABLE = 15.0
 """Seconds without a lasting sideband after which the call is given up: no caller puts up with more."""
+GIVES_WAY = 10.0
+"""Seconds in which a worker that is cut off from the store leaves the call to another's sideband, if there is one."""
 STAYS = 5.0
 """Seconds after which a sideband over which the service speaks counts as lasting."""
 AWAITED = 10.0
@@ -189,6 +191,10 @@ def _first_failed(s: CallState, error: RealtimeSipError) -> None:
 
 def _again(s: CallState, error: RealtimeSipError, pause: float, *, until: str) -> bool:
     """Try to open the sideband again, if that can help before the timer `until` is due. Return whether it can."""
+    if s.line.taking and s.line.accepted and isinstance(error, ServiceError) and error.status_code == _CONFLICT:
+        # The worker before still has a sideband, so the caller is not alone: it may only be cut off from the store.
+        s.timers.set("attach", s.now + _PAUSES[-1])
+        return True
     due = s.timers.at(until)
     advised = error.retry_after or 0.0 if isinstance(error, ServiceError) else 0.0
     if due is None or not _passes(error) or s.now + advised > due:
@@ -330,6 +336,11 @@ def closed(s: CallState, what: Closed) -> None:
             s.timers.set("attach", s.now + _PAUSES[-2])  # usually hanging up is answered before that
     elif what.close.kind is SocketCloseKind.BETA:
         _lose(s, f"the service refused the sideband as one of the beta API ({what.close})")
+    elif what.cut_off and line.drops > 1 and what.close.kind is SocketCloseKind.NORMAL:
+        # Most likely another worker has the call, and its sideband takes the place of this one: each would close the
+        # other's, until one of them gave the call up.
+        s.timers.set("attach", s.now + GIVES_WAY)
+        s.timers.set("shaky", s.now + GIVES_WAY + BEARABLE)
     elif "shaky" not in s.timers:
         _lose(s, f"the sideband did not stay open within {BEARABLE:g} s")
     elif line.drops <= _DROPS_AT_ONCE:

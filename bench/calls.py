@@ -85,8 +85,8 @@ class _Clock:
 
 def _call(port: int | None = None, **options: Any) -> Call:
     given = {"limits": CallLimits(), "event_log": None, **options}
-    nothing = dict.fromkeys(("transfers", "consent", "approve_mcp", "check_tool", "check_speech"))
-    rules = {"escalation": EscalationRules(), "rates": RateCard.published(), "greet_undisturbed": False}
+    nothing: dict[str, Any] = dict.fromkeys(("transfers", "consent", "approve_mcp", "check_tool", "check_speech"))
+    rules: dict[str, Any] = {"escalation": EscalationRules(), "rates": RateCard.published(), "greet_undisturbed": False}
     call = Call(_Unanswered(port), "rtc_1", _SESSION, AnswerOptions(tools=Tools(), **nothing, **rules, **given))
     call._runtime.step(inputs.Answer())
     call._runtime.step(inputs.Accepted())

@@ -21,13 +21,13 @@ class SlowStore(MemoryStore):
         super().__init__(clock=asyncio.get_running_loop().time)
         self._seconds, self._fails, self._counts = seconds, fails, counts
 
-    async def claim(self, call_id: str, *, owner: str, lease: float) -> Claimed:
+    async def claim(self, call_id: str, *, owner: str, lease: float, ticket: str = "") -> Claimed:
         """Claim a call, late."""
         fails = self._fails > 0
         self._fails -= 1
         claimed = None
         if self._counts or not fails:
-            claimed = await super().claim(call_id, owner=owner, lease=lease)
+            claimed = await super().claim(call_id, owner=owner, lease=lease, ticket=ticket)
         await asyncio.sleep(self._seconds)
         if fails or claimed is None:
             raise ConnectionError("no store")

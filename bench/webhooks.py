@@ -9,13 +9,13 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from urllib.parse import parse_qsl, urlencode
 
 import openai
 from openai import OpenAI
 from twilio.request_validator import RequestValidator
 
-import twilio
 from paired import Rows, cpu
 from realtime_sip.twilio import TwilioSignature
 from realtime_sip.webhooks import IncomingCall, OpenAIWebhooks
@@ -83,7 +83,7 @@ def _twilio(rows: Rows) -> None:
     def validate() -> None:
         assert theirs.validate(_URL, dict(parse_qsl(body.decode(), keep_blank_values=True)), signature)
 
-    vendor = f"twilio {twilio.__version__}, form parsed"
+    vendor = f"twilio {version('twilio')}, form parsed"
     rows.measure(ROUNDS, {vendor: _timed(validate), "ours": _timed(lambda: ours.verify("/voice", body, headers))})
     print(f"\nTwilio's signature, a form of {len(body)} bytes with {len(_VOICE)} fields, {ROUNDS} rounds")
     rows.show(vendor)

@@ -18,6 +18,7 @@ from realtime_sip.call.machine.call_limits import CallLimits
 from realtime_sip.call.machine.effects import Accept, Attach, DropSocket, Effect, Finish, HangUp, Reject
 from realtime_sip.call.machine.socket import QUIET
 from realtime_sip.call.machine.state import End, Socket
+from realtime_sip.call.machine.wants import CREATED
 from realtime_sip.errors import (
     AuthenticationError,
     BadRequestError,
@@ -1300,7 +1301,7 @@ class Interleavings(RuleBasedStateMachine):
             self.quiet_since += 2.0  # a response may be active
         self.life.attach()
         if "hole" in self.life.s.sequences:
-            self.quiet_since = max(self.quiet_since, self.now + QUIET)  # then the model is asked to go on
+            self.quiet_since = self.now + QUIET + CREATED  # then the model is asked to go on, and may not answer
         self.look()
 
     @precondition(lambda self: self.on and self.open)

@@ -12,8 +12,8 @@ from realtime_sip.call.machine.call_limits import CallLimits
 from realtime_sip.call.machine.state import Called, CallState, Tool
 from realtime_sip.call.machine.takeover import INTERRUPTED
 from realtime_sip.call.machine.ticket import Ticket
-from realtime_sip.errors import DecisionAlreadyMadeError
-from realtime_sip.outcomes import SocketClose, SocketCloseKind
+from realtime_sip.errors import DecisionAlreadyMadeError, ServiceError
+from realtime_sip.outcomes import EndReason, SocketClose, SocketCloseKind
 from realtime_sip.session import RealtimeSession
 
 AT = 1_795_000_000.0
@@ -50,6 +50,21 @@ def test_a_call_that_turns_out_to_be_accepted_by_a_worker_that_died_is_not_left_
     core.step(s, inputs.Attached(), 0.5)
     asked = [frame["type"] for now in range(1, 12) for frame in sent(core.step(s, inputs.Tick(), float(now)))]
     assert asked.count("response.create") == 1
+
+
+@pytest.mark.parametrize("ticket", [None, Ticket(at=AT - 5, began=AT - 9, attached=AT - 8)])
+def test_whoever_is_refused_a_second_sideband_waits_while_there_is_another__but_not_longer_than_a_session_lasts(
+    ticket: Ticket | None,
+) -> None:
+    s, now = taken(ticket), 0.0
+    while s.decided is None:
+        core.step(s, inputs.AttachFailed(ServiceError("another is open", status_code=409)), now)
+        now = s.timers.next or now
+        core.step(s, inputs.Tick(), now)
+    # A ticket says since when the call is up, so that its limit of 55 minutes counts.
+    longest, reason = (3600, EndReason.CONNECTION_LOST) if ticket is None else (3292, EndReason.LIMIT)
+    assert longest <= now < longest + 5
+    assert s.decided.reason is reason
 
 
 def test_a_call_that_was_handed_over_at_once_and_at_rest_is_left_alone() -> None:

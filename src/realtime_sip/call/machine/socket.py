@@ -41,6 +41,8 @@ BEARABLE = 15.0
 """Seconds without a lasting sideband after which the call is given up: no caller puts up with more."""
 GIVES_WAY = 10.0
 """Seconds in which a worker that is cut off from the store leaves the call to another's sideband, if there is one."""
+LONGEST = 3600.0
+"""Seconds that a session lasts at most (API guide, November 2026)."""
 STAYS = 5.0
 """Seconds after which a sideband over which the service speaks counts as lasting."""
 AWAITED = 10.0
@@ -191,7 +193,8 @@ def _first_failed(s: CallState, error: RealtimeSipError) -> None:
 
 def _again(s: CallState, error: RealtimeSipError, pause: float, *, until: str) -> bool:
     """Try to open the sideband again, if that can help before the timer `until` is due. Return whether it can."""
-    if s.line.taking and s.line.accepted and isinstance(error, ServiceError) and error.status_code == _CONFLICT:
+    conflict = isinstance(error, ServiceError) and error.status_code == _CONFLICT
+    if conflict and s.line.taking and s.line.accepted and s.now < s.line.began + LONGEST:
         # The worker before still has a sideband, so the caller is not alone: it may only be cut off from the store.
         s.timers.set("attach", s.now + _PAUSES[-1])
         return True

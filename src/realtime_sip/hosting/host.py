@@ -385,8 +385,8 @@ class CallHost:
             self._ending.add(ending)
             ending.add_done_callback(self._ending.discard)
             return
-        why = "its worker gives it away" if known.offered else "nobody served it"
-        _log.info("call %s: taken over, since %s", claim.call_id, why)
+        cause = "its worker gives it away" if known.offered else "nobody served it"
+        _log.info("call %s: taken over, since %s", claim.call_id, cause)
         self._take(known.incoming, claim, known, adopted=True)
 
     # --- what the carrier says ----------------------------------------------------------------------------------------
